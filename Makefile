@@ -1,0 +1,88 @@
+# A fresh machine needs python3 (3.11 or newer) and make: the rest is installed under this folder, in .tools and .venv.
+
+PYTHON ?= python3
+ARGS ?=
+
+# The uv that wrote uv.lock. One on PATH serves as well, unless it is older than dependency groups and lock revisions.
+UV_VERSION := 0.13.9
+UV := $(shell uv --version 2>/dev/null | grep -Eq '^uv ([1-9]|0[.]([6-9]|[1-9][0-9]))' && command -v uv)
+ifeq ($(UV),)
+UV := .tools/bin/uv
+UV_READY := .tools/.uv-$(UV_VERSION)
+endif
+
+# An environment that works keeps its Python, whichever python3 is first on PATH today.
+NEW_PYTHON = $(if $(wildcard .venv/bin/python),,--python '$(PYTHON)')
+SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen $(NEW_PYTHON)
+
+RUNTIME := .venv/.synced-runtime
+DEV := .venv/.synced-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup sweep test test-unit test-integration lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
+
+setup: $(DEV) ## install everything into .venv, for use and for development
+
+sweep: $(RUNTIME) ## sweep --upscaling-speed 1,5,10 on a local cluster; more options: make sweep ARGS='--repeat 3'
+	@.venv/bin/orchestrate sweep --upscaling-speed 1,5,10 $(ARGS)
+
+test: test-unit test-integration ## run all tests
+
+test-unit: $(DEV) ## run the tests that need no Ray and no network
+	.venv/bin/pytest tests/unit $(ARGS)
+
+test-integration: $(DEV) ## run the tests with real parts; what is missing here is skipped, and named
+	.venv/bin/pytest tests/integration $(ARGS)
+
+lint: $(DEV) ## check style, types and the directions of imports
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: $(DEV) ## format the code and mend what can be mended by itself
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: $(DEV) ## run the benchmarks
+	.venv/bin/pytest benchmarks -q -s $(ARGS)
+
+clean: ## remove .venv, .tools and caches; recorded sweeps (.orchestrate) stay
+	rm -rf .venv .tools dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .benchmarks
+	find orchestrator tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# --inexact leaves development packages where they are.
+$(RUNTIME): pyproject.toml uv.lock | $(UV_READY)
+	$(need_python)
+	$(SYNC) --no-dev --inexact
+	@touch $@
+
+$(DEV): pyproject.toml uv.lock | $(UV_READY)
+	$(need_python)
+	$(SYNC)
+	@touch $(RUNTIME) $@
+
+# pip talks on stdout, which belongs to the command that was asked for.
+.tools/.uv-$(UV_VERSION):
+	$(need_python)
+	$(need_venv)
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --disable-pip-version-check uv==$(UV_VERSION) >&2
+	@touch $@
+
+define need_python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+  echo "Python 3.11 or newer is needed, and $(PYTHON) isn't: install it, or name another: make PYTHON=python3.12" >&2; \
+  exit 1; }
+endef
+
+define need_venv
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo "$(PYTHON) can't make virtual environments: install its venv module (Debian: apt install python3-venv)" >&2; \
+  exit 1; }
+endef

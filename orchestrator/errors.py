@@ -1,0 +1,81 @@
+"""Every error that a user can meet, in one tree; each knows the user's next step and the exit code.
+
+    OrchestrateError                  exit 1
+    ├── InputError                    exit 2   what was typed or written in a file can't be used
+    │   ├── SpecError                          a file holds a wrong value (names file and key)
+    │   └── UnknownId                          no sweep or trial has this id, or several have
+    ├── MissingPrerequisite           exit 3   something that is needed isn't on this machine
+    ├── TrialFailed                   exit 1   one trial can't be finished; the sweep goes on
+    │   ├── ClusterFailed                      the Ray cluster didn't start, or died
+    │   ├── SettingsNotInForce                 the autoscaler never took the settings over
+    │   ├── BaselineNotReached                 the cluster didn't go back to its minimum size
+    │   ├── WorkloadFailed                     the stress job itself failed
+    │   └── TrialTimedOut                      the trial took longer than it may
+    └── Interrupted                   exit 130 Ctrl-C or a signal; everything was cleaned up
+
+`orchestrator.cli.main` is the one place that turns them into output and an exit code.
+"""
+
+
+class OrchestrateError(Exception):
+    """Base of all errors meant for the user: `message` says what is wrong, `hint` what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(OrchestrateError):
+    """A value on the command line or in the environment can't be used; nothing was started."""
+
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A spec or cluster file can't be read or holds a wrong value: `where` is the file and the key in it."""
+
+    def __init__(self, where: str, problem: str, hint: str | None = None) -> None:
+        super().__init__(f"{where}: {problem}", hint)
+
+
+class UnknownId(InputError):
+    """No sweep or trial of the ledger has this id, or several begin with it."""
+
+
+class MissingPrerequisite(OrchestrateError):
+    """Something that the command needs isn't here: a running cluster, an engine, credentials."""
+
+    exit_code = 3
+
+
+class TrialFailed(OrchestrateError):
+    """This trial can't be finished. Its trace is kept; the other trials of the sweep still run."""
+
+
+class ClusterFailed(TrialFailed):
+    """The Ray cluster didn't come up, or its head or monitor died under the trial."""
+
+
+class SettingsNotInForce(TrialFailed):
+    """The autoscaler's own state never showed the trial's settings, so the trial would measure others."""
+
+
+class BaselineNotReached(TrialFailed):
+    """The cluster holds more or fewer nodes than `min_workers`, so trials couldn't be compared."""
+
+
+class WorkloadFailed(TrialFailed):
+    """Ray reports the stress job as failed or stopped; its log says why."""
+
+
+class TrialTimedOut(TrialFailed):
+    """The trial ran longer than `--timeout`, for example because demand can never be met."""
+
+
+class Interrupted(OrchestrateError):
+    """Ctrl-C, SIGTERM or SIGHUP: what was started has been removed, finished trials are kept."""
+
+    exit_code = 130
