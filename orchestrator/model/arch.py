@@ -1,0 +1,57 @@
+"""CPU architectures: one spelling inside the program, all the usual ones mapped at its edge."""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+Arch = Literal["x86_64", "arm64", "unknown"]
+
+_SPELLINGS: dict[str, Arch] = {
+    "x86_64": "x86_64",
+    "x86-64": "x86_64",
+    "x86": "x86_64",
+    "amd64": "x86_64",
+    "intel": "x86_64",
+    "arm64": "arm64",
+    "aarch64": "arm64",
+    "arm": "arm64",
+    "graviton": "arm64",
+}
+_ARCH_LABELS = ("arch", "architecture", "kubernetes.io/arch", "ray.io/arch")
+# EC2: family letters, generation digit, attributes (`g` = Graviton), a dot, the size. a1 is the first Graviton.
+_EC2_INSTANCE = re.compile(r"^([a-z]+(?:-[a-z0-9]+)?)(\d+)([a-z-]*\w*)\.\w[\w-]*$")
+
+
+def normalise_arch(spelling: str) -> Arch:
+    """`amd64` and `x86-64` are `x86_64`, `aarch64` and `Graviton` are `arm64`; anything else is `unknown`."""
+    return _SPELLINGS.get(spelling.strip().lower(), "unknown")
+
+
+def arch_of_instance_type(instance_type: str) -> Arch:
+    """The architecture of an EC2 instance type by AWS's naming rule (`m8g.2xlarge` is Graviton)."""
+    match = _EC2_INSTANCE.match(instance_type)
+    if not match:
+        return "unknown"
+    family, generation, attributes = match.groups()
+    if "g" in attributes or (family == "a" and generation == "1"):
+        return "arm64"
+    return "x86_64"
+
+
+def infer_arch(
+    *,
+    name: str = "",
+    instance_type: str = "",
+    labels: Mapping[str, str] | None = None,
+    resources: Mapping[str, float] | None = None,
+) -> Arch:
+    """The architecture of a node type from the strongest evidence there is, else `unknown`.
+
+    In this order: an `arch` label, the instance type, a custom resource such as `Intel` or `Graviton`, and the
+    words of the node type's name.
+    """
+    labelled = (normalise_arch(labels[key]) for key in _ARCH_LABELS if labels and key in labels)
+    by_resource = (normalise_arch(resource) for resource in resources or {})
+    by_name = (normalise_arch(word) for word in re.split(r"[-_.\s]", name.replace("x86_64", "x86")))
+    evidence: list[Arch] = [*labelled, arch_of_instance_type(instance_type), *by_resource, *by_name]
+    return next((arch for arch in evidence if arch != "unknown"), "unknown")

@@ -1,0 +1,153 @@
+"""The events of a trace. `t` is UNIX seconds; unknown fields and types are kept, so that newer traces stay readable."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
+
+from orchestrator.model.arch import Arch
+
+TRACE_VERSION = 1
+
+NodeState = Literal["requested", "allocated", "installing", "running", "idle", "draining", "terminated", "failed"]
+Phase = Literal["starting", "preparing", "submitting", "running", "scaling_down", "done", "failed"]
+
+ALIVE_STATES: frozenset[NodeState] = frozenset({"running", "idle"})
+BILLED_STATES: frozenset[NodeState] = frozenset({"allocated", "installing", "running", "idle", "draining"})
+FINAL_STATES: frozenset[NodeState] = frozenset({"terminated", "failed"})
+
+
+class Event(BaseModel):
+    """One line of a trace."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    t: float
+    type: str
+
+
+class PhaseEvent(Event):
+    """The trial enters a phase."""
+
+    type: Literal["phase"] = "phase"
+    phase: Phase
+    detail: str = ""
+
+
+class SettingsEvent(Event):
+    """What the autoscaler itself has in force, and whether that is what the trial wants."""
+
+    type: Literal["settings"] = "settings"
+    in_force: dict[str, Any]
+    as_wanted: bool
+
+
+class DemandEvent(Event):
+    """Pending tasks and actors as the GCS reports them to the autoscaler, by resource shape; written on change."""
+
+    type: Literal["demand"] = "demand"
+    pending: dict[str, int]
+    pending_cpus: float
+
+
+class NodeEvent(Event):
+    """A scaling event: a node enters `state` at `t`. In a trace's first events (`baseline`) it entered at `since`."""
+
+    type: Literal["node"] = "node"
+    node: str
+    node_type: str
+    arch: Arch = "unknown"
+    instance_type: str = ""
+    cpus: float = 0.0
+    is_head: bool = False
+    state: NodeState
+    previous: NodeState | None = None
+    cause: str = ""
+    detail: str = ""
+    ray_node_id: str = ""
+    since: float | None = None
+
+
+class UsageEvent(Event):
+    """Logical CPUs used and present by node type, `{node_type: [used, total]}`; written on change."""
+
+    type: Literal["usage"] = "usage"
+    cpus: dict[str, tuple[float, float]]
+
+
+class TaskEvent(Event):
+    """`count` tasks alike: where they ran, and when they were submitted, started and ended."""
+
+    type: Literal["task"] = "task"
+    node: str
+    node_type: str = ""
+    arch: Arch = "unknown"
+    cpus: float = 1.0
+    submitted: float
+    started: float
+    ended: float
+    count: int = 1
+    ok: bool = True
+
+
+class HostEvent(Event):
+    """Load of the machine that runs the laboratory: CPU in percent of all cores, memory in bytes."""
+
+    type: Literal["host"] = "host"
+    cpu_percent: float
+    load_1m: float
+    memory_available: int
+
+
+class NoteEvent(Event):
+    """Something a reader of the numbers should know: a gap of the observer, a restart of the GCS."""
+
+    type: Literal["note"] = "note"
+    kind: str
+    text: str
+    seconds: float = 0.0
+
+
+class OtherEvent(Event):
+    """An event of a type that this version doesn't know."""
+
+
+_KINDS: dict[str, type[Event]] = {
+    "phase": PhaseEvent,
+    "settings": SettingsEvent,
+    "demand": DemandEvent,
+    "node": NodeEvent,
+    "usage": UsageEvent,
+    "task": TaskEvent,
+    "host": HostEvent,
+    "note": NoteEvent,
+}
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if kind in _KINDS else "other"
+
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(
+    Annotated[
+        Annotated[PhaseEvent, Tag("phase")]
+        | Annotated[SettingsEvent, Tag("settings")]
+        | Annotated[DemandEvent, Tag("demand")]
+        | Annotated[NodeEvent, Tag("node")]
+        | Annotated[UsageEvent, Tag("usage")]
+        | Annotated[TaskEvent, Tag("task")]
+        | Annotated[HostEvent, Tag("host")]
+        | Annotated[NoteEvent, Tag("note")]
+        | Annotated[OtherEvent, Tag("other")],
+        Discriminator(_kind),
+    ]
+)
+
+
+def parse_event(line: str | bytes) -> Event:
+    """The event in one line of a trace. Raises ValueError (pydantic's) for a damaged one."""
+    return _ADAPTER.validate_json(line)
+
+
+Emit = Callable[[Event], None]

@@ -1,0 +1,52 @@
+"""The numbers computed from one trace. Times in seconds from t = 0, when the first task was submitted."""
+
+from pydantic import Field
+
+from orchestrator.model.base import Noun
+
+
+class Quantiles(Noun):
+    """Median, 95th percentile, maximum and number of some durations, in seconds."""
+
+    p50: float
+    p95: float
+    max: float
+    n: int
+
+
+class ByPart(Noun):
+    """A sum over all worker nodes, and its parts."""
+
+    total: float = 0.0
+    by_type: dict[str, float] = Field(default_factory=dict)
+    by_arch: dict[str, float] = Field(default_factory=dict)
+
+
+class Scorecard(Noun):
+    """What one trial showed. A value is None where the trace doesn't show it, never a guess.
+
+    T is the measured window, from t = 0 to the last task's end; node-seconds count beyond it, until the cluster is
+    back at `min_workers`, from `allocated` to `terminated`, as EC2 bills.
+    """
+
+    makespan_s: float | None = None
+    time_to_first_node_s: float | None = None
+    time_to_peak_s: float | None = None
+    scale_down_s: float | None = None
+    launches: int = 0
+    terminations: int = 0
+    failed_launches: int = 0
+    node_failures: int = 0
+    excess_nodes: int = 0
+    peak_nodes: int = 0
+    node_seconds: ByPart = ByPart()
+    idle_node_seconds: ByPart = ByPart()
+    cpu_utilisation: float | None = None
+    task_wait_s: dict[str, Quantiles] = Field(default_factory=dict)
+    launch_s: dict[str, dict[str, Quantiles]] = Field(default_factory=dict)
+    tasks: int = 0
+    effective_upscaling_speed: float | None = None
+    host_cpu_percent: float | None = None
+    valid: bool = False
+    invalid_because: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,84 @@
+"""What one look at a Ray cluster shows, whoever looks: rows of plain values, times in UNIX seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+NodeStatus = Literal["running", "idle", "draining", "dead"]
+DeathReason = Literal["unspecified", "expected", "unexpected", "preempted", "idle"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One node of the GCS node table, with its load as the autoscaler sees it."""
+
+    ray_node_id: str
+    instance_id: str
+    node_type: str
+    is_head: bool
+    status: NodeStatus
+    start_time: float
+    end_time: float | None = None
+    death_reason: DeathReason = "unspecified"
+    death_message: str = ""
+    idle_s: float = 0.0
+    ip: str = ""
+    metrics_port: int = 0
+    total: Mapping[str, float] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingNode:
+    """A node that the autoscaler has asked for and that Ray doesn't know yet; `instance_id` may still be empty."""
+
+    node_type: str
+    instance_id: str = ""
+    detail: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLaunch:
+    """A launch that the cloud refused; `failed_at` in UNIX seconds."""
+
+    node_type: str
+    count: int
+    failed_at: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """`count` pending tasks or actors of one resource shape."""
+
+    resources: Mapping[str, float]
+    count: int
+
+    @property
+    def shape(self) -> str:
+        """`CPU=1`, `CPU=1,Graviton=0.5`: the shape as label."""
+        return ",".join(f"{name}={amount:g}" for name, amount in sorted(self.resources.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The cluster at time `t`; `version` is the GCS's own counter, which only a restart turns back."""
+
+    t: float
+    nodes: tuple[NodeRow, ...] = ()
+    pending: tuple[PendingNode, ...] = ()
+    failed_launches: tuple[FailedLaunch, ...] = ()
+    demand: tuple[Demand, ...] = ()
+    version: int = 0
+    session: str = ""
+
+    @property
+    def alive_workers(self) -> dict[str, int]:
+        """Worker nodes that are alive (running, idle or draining), by node type."""
+        counts: dict[str, int] = {}
+        for node in self.nodes:
+            if node.status != "dead" and not node.is_head:
+                counts[node.node_type] = counts.get(node.node_type, 0) + 1
+        return counts

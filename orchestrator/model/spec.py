@@ -1,0 +1,70 @@
+"""A sweep as a user writes it, in a YAML file or as flags: the same model either way."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from orchestrator.model.base import Noun, Positive
+from orchestrator.model.settings import AutoscalerVersion
+from orchestrator.model.workload import Arrival
+
+BackendName = Literal["local"]
+MAX_TRIALS = 10_000
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _without_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+T = TypeVar("T")
+Axis = Annotated[
+    tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=1000), AfterValidator(_without_duplicates)
+]
+
+
+class Axes(Noun):
+    """The values to try for each knob; a single value may stand without brackets. Ranges are those of `Settings`."""
+
+    autoscaler: Axis[AutoscalerVersion] = ("v2",)
+    upscaling_speed: Axis[float] | None = None
+    idle_timeout_minutes: Axis[float] | None = None
+    target_utilization_fraction: Axis[float] | None = None
+    max_concurrent_launches: Axis[int] | None = None
+    max_launch_batch: Axis[int] | None = None
+    update_interval_s: Axis[int] | None = None
+    min_workers: Axis[int] | None = None
+    max_workers: Axis[int] | None = None
+
+
+class WorkloadOverrides(Noun):
+    """The parts of a workload that a spec sets; the backend has defaults for the others. See `Workload`."""
+
+    tasks: int | None = None
+    seconds: float | None = None
+    cpus: float | None = None
+    arrival: Arrival | None = None
+    arrival_s: float | None = None
+    waves: int | None = None
+    resources: dict[str, float] | None = None
+    labels: dict[str, str] | None = None
+    kind: Literal["sleep", "burn"] | None = None
+
+
+class SweepSpec(Noun):
+    """Everything that `orchestrate sweep` needs to plan; `docs/spec.md` shows it as YAML."""
+
+    name: Annotated[str, Field(max_length=200)] = ""
+    backend: BackendName = "local"
+    cluster: str | None = None
+    fit: Literal["machine", "none"] = "machine"
+    settings: Axes = Axes()
+    workload: WorkloadOverrides = WorkloadOverrides()
+    repeat: Annotated[int, Field(ge=1, le=1000)] = 1
+    order: Literal["grid", "random"] = "grid"
+    seed: int = 0
+    isolation: Literal["reuse", "fresh"] = "reuse"
+    timeout_s: Annotated[Positive, Field(le=7 * 86_400)] | None = None

@@ -1,0 +1,31 @@
+"""One workload under one setting, one repeat; its id is a hash of all that determines it."""
+
+from typing import Annotated
+
+from pydantic import Field, computed_field
+
+from orchestrator.model.base import Noun, content_hash
+from orchestrator.model.settings import Settings
+from orchestrator.model.shape import ClusterShape
+from orchestrator.model.workload import Workload
+
+
+class Trial(Noun):
+    """What a backend turns into a trace. `seed` fixes what is random in it: arrivals and boot times."""
+
+    backend: str
+    settings: Settings
+    shape: ClusterShape
+    workload: Workload
+    repeat: Annotated[int, Field(ge=1)] = 1
+    seed: int = 0
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def trial_id(self) -> str:
+        """Twelve hex digits; the same trial has the same id on every machine and in every sweep."""
+        return content_hash(self.model_dump(mode="json", exclude={"trial_id"}))
+
+    def label(self) -> str:
+        """The settings, and the repeat where there are several."""
+        return self.settings.label() + (f" #{self.repeat}" if self.repeat > 1 else "")

@@ -1,0 +1,45 @@
+"""What is asked of the cluster: tasks, how long each takes, what each needs, and how they arrive."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.model.base import NonNegative, Noun, Positive
+
+Arrival = Literal["burst", "waves", "ramp", "poisson"]
+
+MAX_TASKS = 1_000_000
+
+
+class Workload(Noun):
+    """The stress job: `tasks` tasks of `seconds` seconds that hold `cpus` CPUs each.
+
+    They arrive all at once (`burst`), in `waves` equal waves, evenly (`ramp`) or at random (`poisson`) over
+    `arrival_s` seconds. `sleep` only holds the CPU as Ray counts it; `burn` keeps a core busy.
+    """
+
+    tasks: Annotated[int, Field(ge=1, le=MAX_TASKS)] = 512
+    seconds: Annotated[Positive, Field(le=86_400)] = 120.0
+    cpus: Annotated[NonNegative, Field(le=10_000)] = 1.0
+    arrival: Arrival = "burst"
+    arrival_s: Annotated[NonNegative, Field(le=86_400)] = 60.0
+    waves: Annotated[int, Field(ge=1, le=10_000)] = 3
+    resources: dict[str, Positive] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    kind: Literal["sleep", "burn"] = "sleep"
+
+    @property
+    def task_resources(self) -> dict[str, float]:
+        """What one task needs, in Ray's resource names."""
+        return {"CPU": self.cpus, **self.resources}
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU-seconds of all tasks together."""
+        return self.tasks * self.seconds * self.cpus
+
+    def describe(self) -> str:
+        """One line for people: `48 tasks x 5 s x 1 CPU, burst`."""
+        over = "" if self.arrival == "burst" else f" over {self.arrival_s:g} s"
+        needs = "".join(f" + {amount:g} {name}" for name, amount in self.resources.items())
+        return f"{self.tasks} tasks x {self.seconds:g} s x {self.cpus:g} CPU{needs} ({self.kind}), {self.arrival}{over}"

@@ -1,0 +1,6 @@
+"""Hypothesis settings of the unit tests: no deadline, since a busy machine is no failure, and few enough examples."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("unit", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unit")
