@@ -1,0 +1,1 @@
+"""Backends turn a trial into a trace: see `base.Backend`."""

@@ -1,0 +1,24 @@
+"""What every backend is: something that turns a trial into a trace. The rest of the program can't tell them apart."""
+
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.model.trial import Trial
+from orchestrator.observer.trace import TraceWriter
+
+
+class Backend(Protocol):
+    """Runs trials one after another. `close` leaves nothing behind, whatever happened; it may be called twice."""
+
+    name: str
+
+    def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
+        """Run one trial: what happens goes into `trace`, the workload's own output to `log_path`.
+
+        Raises TrialFailed when the trial can't be finished; the next `run` starts from a sound state all the same.
+        """
+        ...
+
+    def close(self) -> None:
+        """End everything that was started."""
+        ...

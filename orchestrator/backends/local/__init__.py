@@ -1,0 +1,1 @@
+"""The local backend: head and workers are real Ray processes on this machine's loopback."""

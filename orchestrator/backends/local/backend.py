@@ -1,0 +1,252 @@
+"""Runs trials on local clusters: settings in, workload through, baseline back, everything observed."""
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator import rayapi
+from orchestrator.backends.local.cluster import LocalCluster, ensure_token
+from orchestrator.backends.local.config import differences
+from orchestrator.errors import BaselineNotReached, TrialFailed, TrialTimedOut
+from orchestrator.model.arch import infer_arch
+from orchestrator.model.events import Phase, PhaseEvent, SettingsEvent, TaskEvent
+from orchestrator.model.settings import Settings
+from orchestrator.model.shape import ClusterShape
+from orchestrator.model.trial import Trial
+from orchestrator.observer.lifecycle import Describe, NodeTraits
+from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
+from orchestrator.observer.trace import TraceWriter
+from orchestrator.workload.job import Message, StressJob, stress_entrypoint
+
+_POLL_S = 0.2
+_STATUS_EVERY_S = 2.0
+# Beyond the idle timeout: two updates of the autoscaler, the drain, and a machine's slow moments.
+_BASELINE_MARGIN_S = 90.0
+
+
+def describe_by_shape(shape: ClusterShape) -> Describe:
+    """How the observer learns a node's architecture: from the shape, else from what the node says of itself."""
+
+    def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
+        known = shape.node_type(node_type)
+        if known is not None:
+            return NodeTraits(known.arch, known.instance_type, known.cpus)
+        return NodeTraits(infer_arch(name=node_type, labels=labels, resources=resources))
+
+    return describe
+
+
+def default_timeout_s(trial: Trial) -> float:
+    """How long a trial may take if the user doesn't say: what the smallest cluster would need, and ten minutes."""
+    smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.workers) or 1.0
+    arrivals_s = 0.0 if trial.workload.arrival == "burst" else trial.workload.arrival_s
+    return 600.0 + 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
+
+
+class LocalBackend:
+    """The `local` backend. Clusters live under `home`; monitor logs are kept in `logs_dir` when a cluster ends."""
+
+    name = "local"
+
+    def __init__(
+        self,
+        home: Path,
+        raw_config: dict[str, Any],
+        *,
+        isolation: Literal["reuse", "fresh"] = "reuse",
+        timeout_s: float | None = None,
+        logs_dir: Path | None = None,
+        interval_s: float = DEFAULT_INTERVAL_S,
+    ) -> None:
+        self._home = home
+        self._raw = raw_config
+        self._isolation = isolation
+        self._timeout_s = timeout_s
+        self._logs_dir = logs_dir
+        self._interval_s = interval_s
+        self._cluster: LocalCluster | None = None
+        self._settings: Settings | None = None
+        self.observer: Observer | None = None
+
+    def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
+        """See `Backend.run`."""
+        try:
+            cluster, observer = self._ready_cluster(trial, trace)
+            observer.attach(trace.emit)
+            _Run(trial, trace, log_path, cluster, observer, self._timeout_s or default_timeout_s(trial)).execute()
+        except TrialFailed as error:
+            _enter_phase(trace, "failed", detail=error.message)
+            self.close()
+            raise
+        finally:
+            if self.observer is not None:
+                self.observer.detach()
+        if self._isolation == "fresh":
+            self.close()
+
+    def close(self) -> None:
+        """End the cluster, if there is one, and keep its logs."""
+        observer, cluster = self.observer, self._cluster
+        self.observer = None
+        if observer is not None:
+            observer.stop()
+        if cluster is not None:
+            cluster.stop(keep_logs_in=self._logs_dir / cluster.address.cluster_id if self._logs_dir else None)
+        self._cluster = self._settings = None
+
+    def _ready_cluster(self, trial: Trial, trace: TraceWriter) -> tuple[LocalCluster, Observer]:
+        """The running cluster if the trial's settings can be changed under it, else a new one."""
+        if self._settings is not None and self._settings.needs_new_monitor(trial.settings):
+            self.close()
+        if self._cluster is None or self.observer is None:
+            _enter_phase(trace, "starting")
+            rayapi.authenticate(ensure_token(self._home))
+            cluster = LocalCluster.start(self._home, self._raw, trial.shape, trial.settings)
+            self._cluster = cluster
+            self.observer = Observer(
+                rayapi.GcsView(cluster.address.gcs),
+                describe_by_shape(trial.shape),
+                journal=cluster.files.journal,
+                monitor_log=cluster.monitor_log,
+                interval_s=self._interval_s,
+            )
+            self.observer.start()
+        self._settings = trial.settings
+        return self._cluster, self.observer
+
+
+def _enter_phase(trace: TraceWriter, phase: Phase, *, t: float | None = None, detail: str = "") -> None:
+    trace.emit(PhaseEvent(t=time.time() if t is None else t, phase=phase, detail=detail))
+
+
+class _Run:
+    """One trial on a running cluster."""
+
+    def __init__(
+        self,
+        trial: Trial,
+        trace: TraceWriter,
+        log_path: Path,
+        cluster: LocalCluster,
+        observer: Observer,
+        timeout_s: float,
+    ) -> None:
+        self._trial = trial
+        self._trace = trace
+        self._log_path = log_path
+        self._cluster = cluster
+        self._observer = observer
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._all_ended = threading.Event()
+        self._last_end = 0.0
+
+    def execute(self) -> None:
+        trial, cluster = self._trial, self._cluster
+        _enter_phase(self._trace, "preparing")
+        cluster.files.write_trial(trial.trial_id, trial.seed)
+        cluster.write_settings(trial.shape, trial.settings)
+        update_s = trial.settings.update_interval_s
+        in_force = cluster.wait_for_settings(trial.shape, trial.settings, timeout_s=4 * update_s + 20)
+        self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=True))
+        self._wait_for_baseline()
+        _enter_phase(self._trace, "submitting")
+        job = StressJob(
+            cluster.address.dashboard, stress_entrypoint(trial.workload, trial.seed), self._log_path, self._read
+        )
+        try:
+            self._wait_for_tasks(job)
+        except BaseException:
+            _stop_quietly(job)
+            raise
+        _enter_phase(self._trace, "scaling_down", t=self._last_end)
+        self._wait_for_baseline()
+        job.check()
+        self._check_settings_still_in_force()
+        _enter_phase(self._trace, "done")
+
+    # What the job reports, in the thread that follows its log
+
+    def _read(self, message: Message) -> None:
+        if "submitted" in message and message["submitted"] > 0:
+            _enter_phase(self._trace, "running", t=message["t"], detail=f"{message['submitted']} tasks submitted")
+        for node_id, submitted, started, ended, ok in message.get("tasks", ()):
+            node = self._observer.of_ray_node(node_id)
+            self._last_end = max(self._last_end, ended)
+            self._trace.emit(
+                TaskEvent(
+                    t=ended,
+                    node=node_id,
+                    node_type=node.node_type if node else "",
+                    arch=node.traits.arch if node else "unknown",
+                    cpus=self._trial.workload.cpus,
+                    submitted=submitted,
+                    started=started,
+                    ended=ended,
+                    ok=ok,
+                )
+            )
+        if "done" in message:
+            self._all_ended.set()
+
+    # Waiting
+
+    def _wait_for_tasks(self, job: StressJob) -> None:
+        next_status = 0.0
+        while not self._all_ended.wait(_POLL_S):
+            self._check()
+            if time.monotonic() >= next_status:
+                next_status = time.monotonic() + _STATUS_EVERY_S
+                if job.ended():
+                    job.finish()
+                    job.check()
+                    if not self._all_ended.is_set():
+                        raise TrialFailed("the stress job ended without a report", f"log: {self._log_path}")
+
+    def _wait_for_baseline(self) -> None:
+        idle_s = 60 * (self._trial.settings.idle_timeout_minutes or 0.0)
+        deadline = time.monotonic() + idle_s + _BASELINE_MARGIN_S
+        while (found := self._away_from_baseline()) is not None:
+            self._check()
+            if time.monotonic() > deadline:
+                raise BaselineNotReached(f"the cluster didn't go back to its minimum size: {found}")
+            time.sleep(_POLL_S)
+
+    def _away_from_baseline(self) -> str | None:
+        """What keeps the cluster from its baseline, or None: exactly `min_workers` nodes, all idle, nothing pending."""
+        snapshot = self._observer.latest
+        if snapshot is None:
+            return "the observer hasn't seen the cluster yet"
+        wanted = {name: count for name, count in self._trial.shape.baseline.items() if count}
+        existing: dict[str, int] = {}
+        for node in self._observer.nodes():
+            if not node.is_head:
+                existing[node.node_type] = existing.get(node.node_type, 0) + 1
+        if snapshot.alive_workers != wanted or existing != wanted:
+            return f"nodes are {existing or 'none'} (alive {snapshot.alive_workers or 'none'}), not {wanted or 'none'}"
+        if any(demand.count for demand in snapshot.demand):
+            return "tasks are still pending"
+        busy = [node for node in snapshot.nodes if not node.is_head and node.status != "dead" and node.used.get("CPU")]
+        return "nodes are still busy" if busy else None
+
+    def _check(self) -> None:
+        self._cluster.check_alive()
+        if time.monotonic() > self._deadline:
+            raise TrialTimedOut(
+                f"the trial took longer than {self._timeout_s:g} s", "allow more with --timeout, or ask for less"
+            )
+
+    def _check_settings_still_in_force(self) -> None:
+        """Write down what the autoscaler has in force at the end, should it differ: the trial is then invalid."""
+        in_force = self._cluster.in_force() or {}
+        if differences(in_force, self._trial.settings, self._trial.shape):
+            self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=False))
+
+
+def _stop_quietly(job: StressJob) -> None:
+    try:
+        job.stop()
+    except Exception:  # the cluster may be gone, and will be in a moment
+        return

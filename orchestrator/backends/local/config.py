@@ -1,0 +1,109 @@
+"""Renders the cluster config that Ray's monitor reads: the user's file, with the trial's shape and settings in it."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from orchestrator.model.settings import Settings
+from orchestrator.model.shape import ClusterShape
+
+# Ray's minimum is 75 MB; the stress job stores nothing.
+OBJECT_STORE_BYTES = 80_000_000
+
+_NEEDED_KEYS: dict[str, Any] = {
+    "auth": {},
+    "file_mounts": {},
+    **{
+        key: []
+        for key in (
+            "cluster_synced_files",
+            "initialization_commands",
+            "setup_commands",
+            "head_setup_commands",
+            "worker_setup_commands",
+            "head_start_ray_commands",
+            "worker_start_ray_commands",
+        )
+    },
+}
+
+
+@dataclass(frozen=True)
+class ClusterAddress:
+    """Where a local cluster is: its folder, its head's ids and ports, Ray's temporary folder."""
+
+    cluster_id: str
+    cluster_dir: str
+    head_node_id: str
+    gcs_port: int
+    dashboard_port: int
+    temp_dir: str
+
+    @property
+    def gcs(self) -> str:
+        """`host:port` of the GCS."""
+        return f"127.0.0.1:{self.gcs_port}"
+
+    @property
+    def dashboard(self) -> str:
+        """URL of the dashboard and the jobs API."""
+        return f"http://127.0.0.1:{self.dashboard_port}"
+
+
+def render_config(raw: dict[str, Any], shape: ClusterShape, settings: Settings, address: ClusterAddress) -> str:
+    """The YAML for Ray. `shape` already carries the settings' worker limits."""
+    config = {**_NEEDED_KEYS, **copy.deepcopy(raw)}
+    config["cluster_name"] = f"orchestrate-{address.cluster_id}"
+    config["max_workers"] = shape.max_workers
+    if settings.idle_timeout_minutes is not None:
+        config["idle_timeout_minutes"] = settings.idle_timeout_minutes
+    if settings.upscaling_speed is not None:
+        config["upscaling_speed"] = settings.upscaling_speed
+    if settings.target_utilization_fraction is not None:
+        # v1 reads it only where no speed is set.
+        config.pop("upscaling_speed", None)
+        config["target_utilization_fraction"] = settings.target_utilization_fraction
+    for node_type in shape.workers:
+        section = config["available_node_types"][node_type.name]
+        section["resources"] = {name: int(amount) for name, amount in node_type.resources.items()}
+        section["min_workers"], section["max_workers"] = node_type.min_workers, node_type.max_workers
+    config["provider"] = {
+        **config["provider"],
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+        "use_node_id_as_ip": True,
+        "launch": shape.launch.model_dump(mode="json"),
+        "cluster_dir": address.cluster_dir,
+        "head_node_id": address.head_node_id,
+        "head_node_type": shape.head.name,
+        "gcs_address": address.gcs,
+        "temp_dir": address.temp_dir,
+        "object_store_memory": OBJECT_STORE_BYTES,
+    }
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShape) -> list[str]:
+    """What the autoscaler has in force that the trial doesn't want, as readable phrases; empty when all is right."""
+    wanted: dict[str, Any] = {
+        "autoscaler": settings.autoscaler,
+        "max_concurrent_launches": settings.max_concurrent_launches,
+        "max_launch_batch": settings.max_launch_batch,
+        "update_interval_s": settings.update_interval_s,
+        "idle_timeout_minutes": settings.idle_timeout_minutes,
+        "node_types": {worker.name: [worker.min_workers, worker.max_workers] for worker in shape.workers},
+        "upscaling_speed": settings.effective_upscaling_speed,
+    }
+    return [
+        f"{key} is {in_force.get(key)}, not {value}"
+        for key, value in wanted.items()
+        if value is not None and not _same(in_force.get(key), value)
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return abs(one - other) <= 1e-5 * max(1.0, abs(other))
+    return bool(one == other)

@@ -1,0 +1,62 @@
+"""How large a local cluster this machine can hold without the machine itself becoming what is measured."""
+
+import os
+from dataclasses import dataclass
+
+from orchestrator.model.shape import ClusterShape, NodeType
+from orchestrator.model.workload import Workload
+
+# Measured on two cores with Ray 2.60: a node is about 300 MB and 4 CPU-seconds to start, a task slot a Python process
+# of about 100 MB and 0.7 CPU-seconds. Beyond these ratios both cores stay busy for so long that the starts, and not the
+# autoscaler's decisions, set the pace.
+NODES_PER_CORE = 3
+SLOTS_PER_CORE = 3
+NODE_BYTES = 300_000_000
+SLOT_BYTES = 100_000_000
+MEMORY_SHARE = 0.5
+
+FITTED_TASK_SECONDS = 8.0
+FITTED_WAVES_OF_TASKS = 4
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the fit depends on: CPU cores and free memory in bytes."""
+
+    cores: int
+    memory: int
+
+    def describe(self) -> str:
+        """`2 cores, 22 GiB free`."""
+        return f"{self.cores} cores, {self.memory / 2**30:.0f} GiB free"
+
+
+def this_machine() -> Machine:
+    """The machine that runs this process; cores are those that it may use."""
+    import psutil
+
+    return Machine(len(os.sched_getaffinity(0)), psutil.virtual_memory().available)
+
+
+def fit_shape(shape: ClusterShape, machine: Machine) -> ClusterShape:
+    """The shape, made so small that the machine can start and hold all of it; never larger than it was."""
+    nodes_by_memory = int(machine.memory * MEMORY_SHARE / (NODE_BYTES + 2 * SLOT_BYTES))
+    nodes = max(1, min(shape.max_workers, NODES_PER_CORE * machine.cores, nodes_by_memory))
+    per_type = max(1, nodes // len(shape.workers))
+    cpus = max(1, SLOTS_PER_CORE * machine.cores // nodes)
+    workers = tuple(_fit_node_type(worker, per_type, cpus) for worker in shape.workers)
+    total = min(shape.max_workers, sum(worker.max_workers for worker in workers))
+    return shape.model_copy(update={"workers": workers, "max_workers": total})
+
+
+def _fit_node_type(worker: NodeType, max_workers: int, cpus: int) -> NodeType:
+    limit = min(worker.max_workers, max_workers)
+    resources = {**worker.resources, "CPU": float(min(worker.cpus, cpus))} if worker.cpus else worker.resources
+    fitted = {"max_workers": limit, "min_workers": min(worker.min_workers, limit), "resources": resources}
+    return worker.model_copy(update=fitted)
+
+
+def fitted_workload(shape: ClusterShape) -> Workload:
+    """A burst that keeps the whole cluster busy for about four rounds of short tasks."""
+    tasks = max(1, int(shape.max_cpus)) * FITTED_WAVES_OF_TASKS
+    return Workload(tasks=tasks, seconds=FITTED_TASK_SECONDS)

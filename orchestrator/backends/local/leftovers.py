@@ -1,0 +1,53 @@
+"""What killed runs left of local clusters: processes without their orchestrator, folders without processes."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.backends.local.files import ClusterFiles
+from orchestrator.backends.local.processes import MARKER, Owner, end_marked, find_marked
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One cluster that nobody owns any more: its live processes and its folders."""
+
+    cluster_id: str
+    pids: list[int]
+    folders: list[str]
+
+
+def find_leftovers(home: Path, *, force: bool = False) -> list[Leftover]:
+    """The clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator still runs."""
+    recorded = {folder.name: Owner.read(ClusterFiles(folder).owner) for folder in _folders(home / "clusters")}
+    for process in find_marked(home):
+        try:
+            recorded.setdefault(process.environ().get(MARKER, ""), None)
+        except OSError:
+            continue
+    leftovers = []
+    for cluster_id, owner in sorted(recorded.items()):
+        if not cluster_id or (owner is not None and owner.alive and not force):
+            continue
+        temp_dir = (
+            Path(owner.temp_dir) if owner is not None else Path(tempfile.gettempdir()) / f"orchestrate-{cluster_id}"
+        )
+        folders = [str(folder) for folder in (home / "clusters" / cluster_id, temp_dir) if folder.is_dir()]
+        pids = [process.pid for process in find_marked(home, cluster_id)]
+        leftovers.append(Leftover(cluster_id, pids, folders))
+    return leftovers
+
+
+def remove(home: Path, leftover: Leftover) -> None:
+    """End the leftover's processes and remove its folders."""
+    end_marked(home, leftover.cluster_id)
+    for folder in leftover.folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    return [Path(entry.path) for entry in os.scandir(parent) if entry.is_dir()]

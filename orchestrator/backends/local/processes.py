@@ -1,0 +1,119 @@
+"""Finds and ends the processes of local clusters, and no others.
+
+Every process of a cluster inherits a marker in its environment. Some of Ray's processes overwrite their environment
+with their title; those are found by the session that they share with a marked one, since every node host leads a
+session of its own.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MARKER = "ORCHESTRATE_CLUSTER"
+HOME_MARKER = "ORCHESTRATE_CLUSTER_HOME"
+
+
+def marker_environment(cluster_id: str, home: Path) -> dict[str, str]:
+    """What marks all processes of a cluster; Ray's processes hand it on to their children."""
+    return {MARKER: cluster_id, HOME_MARKER: str(home)}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The orchestrator process that a cluster belongs to; the start time tells it from a later one with its pid."""
+
+    pid: int
+    started: float
+    cluster_id: str
+    gcs_address: str = ""
+    dashboard: str = ""
+    temp_dir: str = ""
+
+    @classmethod
+    def this_process(cls, cluster_id: str, gcs_address: str, dashboard: str, temp_dir: str) -> "Owner":
+        """The calling process as owner."""
+        return cls(os.getpid(), psutil.Process().create_time(), cluster_id, gcs_address, dashboard, temp_dir)
+
+    @classmethod
+    def read(cls, path: Path) -> "Owner | None":
+        """The owner that a cluster's folder names; None if the file is missing or damaged."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        return process_alive(self.pid, self.started)
+
+
+def process_alive(pid: int, started: float) -> bool:
+    """Whether the process with this pid and start time (UNIX seconds) runs; a later one with its pid doesn't count."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 1
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def running_owners(home: Path) -> list[Owner]:
+    """The owners of the clusters of `home` that run now."""
+    owners = (Owner.read(path) for path in sorted((home / "clusters").glob("*/owner.json")))
+    return [owner for owner in owners if owner is not None and owner.alive]
+
+
+def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Process]:
+    """All live processes of the clusters that belong to `home`, or of one of them; never the calling process."""
+    sessions: dict[int, list[psutil.Process]] = {}
+    marked: list[psutil.Process] = []
+    marked_sessions: set[int] = set()
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            session = os.getsid(process.pid)
+            sessions.setdefault(session, []).append(process)
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if environment.get(HOME_MARKER) == str(home) and cluster_id in (None, environment.get(MARKER)):
+            marked.append(process)
+            marked_sessions.add(session)
+    own_session = os.getsid(0)
+    members = [p for session in marked_sessions - {own_session} for p in sessions[session]]
+    return sorted({*marked, *members}, key=lambda process: process.pid)
+
+
+def end_processes(processes: Iterable[psutil.Process], grace_s: float = 0.0) -> int:
+    """SIGTERM, then SIGKILL to those that are left after `grace_s` seconds; returns how many there were."""
+    processes = list(processes)
+    if grace_s > 0:
+        _signal_all(processes, "terminate")
+        _, processes_left = psutil.wait_procs(processes, timeout=grace_s)
+    else:
+        processes_left = processes
+    _signal_all(processes_left, "kill")
+    psutil.wait_procs(processes_left, timeout=5)
+    return len(processes)
+
+
+def end_marked(home: Path, cluster_id: str | None = None, *, within_s: float = 8.0) -> int:
+    """End all of a cluster, or of all clusters of `home`, until nothing is left; returns how many processes."""
+    deadline, ended = time.monotonic() + within_s, 0
+    while (processes := find_marked(home, cluster_id)) and time.monotonic() < deadline:
+        ended += end_processes(processes)
+    return ended
+
+
+def _signal_all(processes: Iterable[psutil.Process], method: str) -> None:
+    for process in processes:
+        try:
+            getattr(process, method)()
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,249 @@
+"""The only module that imports private names of Ray; `tests/integration/test_rayapi.py` holds each of them.
+
+Ray is imported inside the functions: the import costs a second, and the token and address of the cluster must stand in
+the environment before it (`authenticate`).
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from orchestrator.errors import ClusterFailed, MissingPrerequisite
+from orchestrator.model.snapshot import DeathReason, Demand, FailedLaunch, NodeRow, NodeStatus, PendingNode, Snapshot
+
+LOOPBACK = "127.0.0.1"
+
+# `ray start` and `ray.init` replace 127.0.0.1 by the machine's own address, and then listen on all of them, unless this
+# is set: see `ray._private.services.get_node_ip_address`.
+LOOPBACK_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def ray_version() -> str:
+    """The installed Ray's version, without importing it."""
+    try:
+        return version("ray")
+    except PackageNotFoundError:
+        raise MissingPrerequisite("Ray isn't installed", "pip install 'ray[default]'") from None
+
+
+def token_environment(token_file: Path) -> dict[str, str]:
+    """The environment that makes a Ray process ask for, and show, the token in `token_file`."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+
+
+def authenticate(token_file: Path) -> None:
+    """Show the token in `token_file` to clusters from now on. Ray reads it once, so call this before anything else."""
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    os.environ.update({**token_environment(token_file), **LOOPBACK_ENVIRONMENT})
+
+
+def cluster_config_schema() -> dict[str, Any]:
+    """Ray's own JSON schema of a cluster config, read without importing Ray."""
+    spec = find_spec("ray")
+    if spec is None or spec.origin is None:
+        raise MissingPrerequisite("Ray isn't installed", "pip install 'ray[default]'")
+    text = (Path(spec.origin).parent / "autoscaler" / "ray-schema.json").read_text()
+    return cast(dict[str, Any], json.loads(text))
+
+
+class GcsView:
+    """Reads a Ray cluster's GCS without joining the cluster: a poll costs a few milliseconds."""
+
+    def __init__(self, address: str, timeout_s: float = 5.0) -> None:
+        from ray._raylet import GcsClient
+
+        self.address = address
+        self._timeout_s = timeout_s
+        try:
+            self._client = GcsClient(address=address)
+        except Exception as error:
+            raise ClusterFailed(f"no Ray cluster answers at {address}: {_first_line(error)}") from error
+
+    def poll(self) -> Snapshot:
+        """One look at the cluster. Raises `ConnectionError` while the GCS doesn't answer."""
+        from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
+
+        try:
+            reply = GetClusterStatusReply()
+            reply.ParseFromString(self._client.get_cluster_status(timeout_s=self._timeout_s))
+            table = self._client.get_all_node_info(timeout=self._timeout_s)
+        except Exception as error:  # Ray raises several private types for one fact
+            raise ConnectionError(_first_line(error)) from error
+        state, scaler = reply.cluster_resource_state, reply.autoscaling_state
+        loads = {node.node_id: node for node in state.node_states}
+        return Snapshot(
+            t=time.time(),
+            nodes=tuple(_node_row(node_id, info, loads.get(info.node_id)) for node_id, info in table.items()),
+            pending=(
+                *(PendingNode(p.ray_node_type_name, count=p.count) for p in scaler.pending_instance_requests),
+                *(PendingNode(p.ray_node_type_name, p.instance_id, p.details) for p in scaler.pending_instances),
+            ),
+            failed_launches=tuple(
+                FailedLaunch(f.ray_node_type_name, f.count, float(f.failed_ts), f.reason)
+                for f in scaler.failed_instance_requests
+            ),
+            demand=_demands(state),
+            version=state.cluster_resource_state_version,
+            session=state.cluster_session_name,
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _node_row(node_id: Any, info: Any, load: Any) -> NodeRow:
+    from ray.core.generated.autoscaler_pb2 import NodeStatus as RayStatus
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo
+
+    dead = info.state == GcsNodeInfo.DEAD
+    status: NodeStatus = "dead" if dead else "running"
+    if load is not None and not dead:
+        by_number: dict[int, NodeStatus] = {RayStatus.IDLE: "idle", RayStatus.DRAINING: "draining"}
+        status = by_number.get(load.status, "running")
+    total = dict(load.total_resources) if load is not None else dict(info.resources_total)
+    free = dict(load.available_resources) if load is not None else {}
+    reason_type = info.DESCRIPTOR.fields_by_name["death_info"].message_type.fields_by_name["reason"].enum_type
+    reasons: dict[str, DeathReason] = {
+        "EXPECTED_TERMINATION": "expected",
+        "UNEXPECTED_TERMINATION": "unexpected",
+        "AUTOSCALER_DRAIN_PREEMPTED": "preempted",
+        "AUTOSCALER_DRAIN_IDLE": "idle",
+    }
+    return NodeRow(
+        ray_node_id=node_id.hex(),
+        instance_id=info.instance_id,
+        node_type=info.node_type_name or ("head" if info.is_head_node else "worker"),
+        is_head=info.is_head_node,
+        status=status,
+        start_time=info.start_time_ms / 1000,
+        end_time=info.end_time_ms / 1000 if dead and info.end_time_ms else None,
+        death_reason=reasons.get(reason_type.values_by_number[info.death_info.reason].name, "unspecified"),
+        death_message=info.death_info.reason_message,
+        idle_s=load.idle_duration_ms / 1000 if load is not None and status == "idle" else 0.0,
+        ip=info.node_manager_address,
+        metrics_port=info.metrics_export_port,
+        total=total,
+        used={} if dead else {name: amount - free.get(name, 0.0) for name, amount in total.items()},
+        labels=dict(info.labels),
+    )
+
+
+def _demands(state: Any) -> tuple[Demand, ...]:
+    """Pending tasks and actors, and the bundles of pending placement groups, by shape."""
+    demands = [Demand(dict(r.request.resources_bundle), r.count) for r in state.pending_resource_requests]
+    for gang in state.pending_gang_resource_requests:
+        bundles = gang.bundle_selectors[0].resource_requests if gang.bundle_selectors else gang.requests
+        demands += [Demand(dict(bundle.resources_bundle), 1) for bundle in bundles]
+    return tuple(demands)
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """How to start the processes of one Ray node on this machine. Memory in bytes; port 0 lets Ray choose."""
+
+    node_id: str
+    temp_dir: str
+    num_cpus: int
+    resources: Mapping[str, float]
+    labels: Mapping[str, str]
+    object_store_memory: int
+    gcs_address: str | None = None
+    gcs_port: int = 0
+    dashboard_port: int = 0
+    autoscaling_config: str | None = None
+
+    @property
+    def is_head(self) -> bool:
+        """The head is the node that has no GCS to join."""
+        return self.gcs_address is None
+
+
+def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
+    """Start a node's processes as children of this one; returns a function that lists the dead with their exit codes.
+
+    `ray start` can't be used: for a worker it insists on an address that other machines can reach, for a head it adds
+    the Ray client server, which listens on every interface.
+    """
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+
+    head = {
+        "gcs_server_port": options.gcs_port,
+        "dashboard_port": options.dashboard_port,
+        "include_dashboard": True,
+        "autoscaling_config": options.autoscaling_config,
+    }
+    params = RayParams(
+        node_ip_address=LOOPBACK,
+        min_worker_port=0,
+        max_worker_port=0,
+        dashboard_host=LOOPBACK,
+        dashboard_agent_listen_port=0,
+        num_cpus=options.num_cpus,
+        num_gpus=0,
+        resources=dict(options.resources),
+        labels=dict(options.labels),
+        object_store_memory=options.object_store_memory,
+        temp_dir=options.temp_dir,
+        # Ray numbers the sockets by what it finds in the folder: two nodes that start at once would share one.
+        raylet_socket_name=f"{options.temp_dir}/{options.node_id[:12]}.raylet",
+        plasma_store_socket_name=f"{options.temp_dir}/{options.node_id[:12]}.plasma",
+        include_log_monitor=False,
+        **(head if options.is_head else {"gcs_address": options.gcs_address, "redis_address": options.gcs_address}),
+    )
+    node = Node(params, head=options.is_head, shutdown_at_exit=False, spawn_reaper=False)
+    return lambda: {name: process.returncode for name, process in node.dead_processes()}
+
+
+def find_autoscaler() -> Any:
+    """The live autoscaler object of *this* process, which is Ray's monitor; None before it is built or elsewhere."""
+    import gc
+    import sys
+
+    kinds = [
+        getattr(sys.modules.get(module), name, None)
+        for module, name in (
+            ("ray.autoscaler.v2.autoscaler", "Autoscaler"),
+            ("ray.autoscaler._private.autoscaler", "StandardAutoscaler"),
+        )
+    ]
+    return next((thing for thing in gc.get_objects() if type(thing) in kinds), None)
+
+
+def settings_in_force(autoscaler: Any) -> dict[str, Any]:
+    """What a live autoscaler acts on right now, read from the object itself and not from any file.
+
+    Keys: `autoscaler`, `upscaling_speed` (the effective one), `idle_timeout_minutes`, `max_workers`, `node_types`
+    (name → `[min, max]`), and the caps that Ray read from the monitor's environment.
+    """
+    if type(autoscaler).__name__ == "Autoscaler":
+        config = autoscaler._config_reader.get_cached_autoscaling_config()
+        return _in_force("v2", config.get_raw_config_mutable(), config.get_upscaling_speed())
+    return _in_force("v1", autoscaler.config, autoscaler.resource_demand_scheduler.upscaling_speed)
+
+
+def _in_force(autoscaler: str, config: Mapping[str, Any], upscaling_speed: float) -> dict[str, Any]:
+    from ray.autoscaler._private import constants
+
+    head = config.get("head_node_type")
+    return {
+        "autoscaler": autoscaler,
+        "upscaling_speed": float(upscaling_speed),
+        "idle_timeout_minutes": config.get("idle_timeout_minutes"),
+        "max_workers": config.get("max_workers"),
+        "node_types": {
+            name: [node_type.get("min_workers", 0), node_type.get("max_workers", 0)]
+            for name, node_type in config.get("available_node_types", {}).items()
+            if name != head
+        },
+        "max_concurrent_launches": constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES,
+        "max_launch_batch": constants.AUTOSCALER_MAX_LAUNCH_BATCH,
+        "update_interval_s": constants.AUTOSCALER_UPDATE_INTERVAL_S,
+    }

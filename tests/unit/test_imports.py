@@ -1,0 +1,74 @@
+"""Ray's private names live in `orchestrator/rayapi.py`. The directions of our own imports are held by import-linter."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "orchestrator"
+
+# A part that starts with an underscore (`ray._raylet`, `ray.autoscaler._private`), or a package Ray doesn't document.
+PRIVATE = re.compile(r"ray(\.\w+)*\._\w|ray\.core\.generated\b|ray\.autoscaler\.v2\b")
+DOTTED_NAME = re.compile(r"\w+(\.\w+)+")
+
+
+def private_names(source: str) -> set[str]:
+    """The private names of Ray that Python source imports, reaches by attribute or names in a string of its own."""
+    return {name for name in dotted_names(ast.parse(source)) if PRIVATE.match(name)}
+
+
+def dotted_names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield from (f"{module}.{alias.name}" for alias in names)
+            case ast.Attribute():
+                yield ast.unparse(node)
+            case ast.Constant(value=str(text)) if DOTTED_NAME.fullmatch(text):
+                yield text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import ray._raylet",
+        "from ray import _private",
+        "from ray._private.parameter import RayParams",
+        "def later():\n    from ray.core.generated.gcs_pb2 import GcsNodeInfo",
+        "from ray.core import generated",
+        "from ray.autoscaler import v2",
+        "from ray.autoscaler._private import constants",
+        "import ray\nray._private.worker.global_worker",
+        "import_module('ray.autoscaler.v2.sdk')",
+    ],
+)
+def test_a_private_name_of_ray_is_seen(source: str) -> None:
+    assert private_names(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import ray\nray.init()",
+        "from ray.autoscaler.node_provider import NodeProvider",
+        "from ray.autoscaler.tags import STATUS_UP_TO_DATE",
+        "'See `ray._private.services` for why.'",
+        "import array._x",
+    ],
+)
+def test_a_public_name_of_ray_is_not(source: str) -> None:
+    assert not private_names(source)
+
+
+def test_only_rayapi_knows_private_names_of_ray() -> None:
+    found = {
+        str(path.relative_to(PACKAGE)): names
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if (names := private_names(path.read_text()))
+    }
+
+    assert found.keys() == {"rayapi.py"}, found
