@@ -1,0 +1,209 @@
+"""Polls a Ray cluster and emits the events of a trace; it never takes part in the cluster."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.model.events import DemandEvent, Emit, Event, HostEvent, NoteEvent, UsageEvent
+from orchestrator.model.snapshot import Snapshot
+from orchestrator.observer.lifecycle import Describe, NodeTracker, TrackedNode
+from orchestrator.observer.monitorlog import parse_line
+from orchestrator.observer.tail import Tail
+
+DEFAULT_INTERVAL_S = 0.5
+HOST_INTERVAL_S = 1.0
+# A gap is worth a note once it could hide a node that came and went between two updates of the autoscaler.
+GAP_S = 3.0
+
+
+class ClusterView(Protocol):
+    """Anything that can look at a Ray cluster once."""
+
+    def poll(self) -> Snapshot:
+        """The cluster now. Raises ConnectionError while its GCS doesn't answer."""
+        ...
+
+
+HostSample = Callable[[], tuple[float, float, int]]
+
+
+def sample_host() -> tuple[float, float, int]:
+    """CPU percent since the last call, load of the last minute, available memory in bytes."""
+    import psutil
+
+    return psutil.cpu_percent(), psutil.getloadavg()[0], psutil.virtual_memory().available
+
+
+@dataclass
+class ObserverStatistics:
+    """How well the observer itself keeps up; times in seconds."""
+
+    polls: int = 0
+    errors: int = 0
+    poll_seconds: float = 0.0
+    slowest_poll_s: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+class Observer:
+    """Watches one cluster, all its life long; `attach` decides which trace the events go to.
+
+        observer = Observer(GcsView(address), describe)
+        observer.start()
+        observer.attach(trace.emit)
+
+    The journal and the monitor's log are optional: they add stages that the GCS doesn't know.
+    """
+
+    def __init__(
+        self,
+        view: ClusterView,
+        describe: Describe,
+        *,
+        journal: Path | None = None,
+        monitor_log: Path | None = None,
+        interval_s: float = DEFAULT_INTERVAL_S,
+        host: HostSample | None = sample_host,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.interval_s = interval_s
+        self.statistics = ObserverStatistics()
+        self.latest: Snapshot | None = None
+        self._view = view
+        self._clock = clock
+        self._host = host
+        self._tracker = NodeTracker(describe, provider_journal=journal is not None)
+        self._journal = Tail(journal) if journal is not None else None
+        self._monitor_log = Tail(monitor_log) if monitor_log is not None else None
+        self._lock = threading.Lock()
+        self._emit: Emit | None = None
+        self._last_demand: dict[str, int] | None = None
+        self._last_usage: dict[str, tuple[float, float]] | None = None
+        self._last_poll: float | None = None
+        self._last_host = 0.0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # Where events go
+
+    def attach(self, emit: Emit) -> None:
+        """Send events to `emit` from now on, beginning with the present state, so that a trace stands by itself."""
+        with self._lock:
+            self._emit, self._last_demand, self._last_usage = emit, None, None
+            for event in self._tracker.baseline(self._clock()):
+                emit(event)
+
+    def detach(self) -> None:
+        """Send events nowhere; the cluster is watched on."""
+        with self._lock:
+            self._emit = None
+
+    def nodes(self) -> list[TrackedNode]:
+        """Every node that is not terminated or failed, as known now."""
+        with self._lock:
+            return self._tracker.nodes()
+
+    def of_ray_node(self, ray_node_id: str) -> TrackedNode | None:
+        """The node that Ray knows under this id."""
+        with self._lock:
+            return self._tracker.of_ray_node(ray_node_id)
+
+    # The loop
+
+    def start(self) -> None:
+        """Poll in a thread until `stop`."""
+        self._thread = threading.Thread(target=self._run, name="orchestrate-observer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; safe to call twice."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._stopping.is_set():
+            cpu, wall = time.thread_time(), time.monotonic()
+            self.step()
+            self._count(time.thread_time() - cpu, time.monotonic() - wall)
+            due = max(due + self.interval_s, time.monotonic())
+            self._stopping.wait(due - time.monotonic())
+
+    def _count(self, cpu_s: float, wall_s: float) -> None:
+        self.statistics.polls += 1
+        self.statistics.cpu_seconds += cpu_s
+        self.statistics.poll_seconds += wall_s
+        self.statistics.slowest_poll_s = max(self.statistics.slowest_poll_s, wall_s)
+
+    def step(self) -> None:
+        """Look once and emit what is new. A GCS that doesn't answer is counted, noted when it is back, never raised."""
+        try:
+            snapshot = self._view.poll()
+        except ConnectionError:
+            self.statistics.errors += 1
+            snapshot = None
+        with self._lock:
+            if snapshot is not None:
+                self._note_gaps(snapshot)
+                self._emit_load(snapshot)
+                for event in self._tracker.observe_snapshot(snapshot):
+                    self._send(event)
+                self.latest = snapshot
+            self._read_files()
+            self._sample_host()
+
+    def _send(self, event: Event) -> None:
+        if self._emit is not None:
+            self._emit(event)
+
+    def _note_gaps(self, snapshot: Snapshot) -> None:
+        gap = snapshot.t - self._last_poll if self._last_poll is not None else 0.0
+        if gap > max(GAP_S, 3 * self.interval_s):
+            text = f"the observer saw nothing of the cluster for {gap:.1f} s"
+            self._send(NoteEvent(t=snapshot.t, kind="observer_gap", text=text, seconds=gap))
+        before = self.latest
+        if before is not None and (snapshot.version < before.version or snapshot.session != before.session):
+            self._send(NoteEvent(t=snapshot.t, kind="gcs_restarted", text="the GCS was restarted"))
+        self._last_poll = snapshot.t
+
+    def _emit_load(self, snapshot: Snapshot) -> None:
+        pending: dict[str, int] = {}
+        for demand in snapshot.demand:
+            pending[demand.shape] = pending.get(demand.shape, 0) + demand.count
+        if pending != self._last_demand:
+            self._last_demand = pending
+            cpus = sum(demand.count * demand.resources.get("CPU", 0.0) for demand in snapshot.demand)
+            self._send(DemandEvent(t=snapshot.t, pending=pending, pending_cpus=cpus))
+        usage: dict[str, tuple[float, float]] = {}
+        for node in snapshot.nodes:
+            if node.status != "dead" and not node.is_head:
+                used, total = usage.get(node.node_type, (0.0, 0.0))
+                usage[node.node_type] = (used + node.used.get("CPU", 0.0), total + node.total.get("CPU", 0.0))
+        if usage != self._last_usage:
+            self._last_usage = usage
+            self._send(UsageEvent(t=snapshot.t, cpus=usage))
+
+    def _read_files(self) -> None:
+        for line in self._journal.read() if self._journal is not None else ():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            for event in self._tracker.observe_journal(entry):
+                self._send(event)
+        for line in self._monitor_log.read() if self._monitor_log is not None else ():
+            if (transition := parse_line(line)) is not None:
+                for event in self._tracker.observe_log(transition):
+                    self._send(event)
+
+    def _sample_host(self) -> None:
+        now = self._clock()
+        if self._host is not None and now - self._last_host >= HOST_INTERVAL_S:
+            self._last_host = now
+            cpu_percent, load, memory = self._host()
+            self._send(HostEvent(t=now, cpu_percent=cpu_percent, load_1m=load, memory_available=memory))

@@ -1,0 +1,1 @@
+"""The stress job: what is submitted to Ray (`stress`), and how (`job`)."""

@@ -1,0 +1,93 @@
+"""Submits the stress job through Ray's jobs API and follows its log."""
+
+import asyncio
+import json
+import shlex
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import WorkloadFailed
+from orchestrator.model.workload import Workload
+from orchestrator.workload.stress import MARK
+
+Message = dict[str, Any]
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+def stress_entrypoint(workload: Workload, seed: int, python: str = sys.executable) -> str:
+    """The shell command that runs the stress job on a head where this package is installed for `python`."""
+    request = json.dumps({"workload": workload.model_dump(mode="json"), "seed": seed})
+    return f"{shlex.quote(python)} -m orchestrator.workload.stress {shlex.quote(request)}"
+
+
+class StressJob:
+    """One submitted job. Its log goes to `log_path` as it grows; what the job reports goes to `on_message`.
+
+    `on_message` is called in the thread that follows the log, with the messages that `stress` describes.
+    """
+
+    def __init__(self, dashboard: str, entrypoint: str, log_path: Path, on_message: Callable[[Message], None]) -> None:
+        from ray.job_submission import JobSubmissionClient
+
+        self._on_message = on_message
+        self._log_path = log_path
+        self._lines_seen = 0
+        try:
+            self._client = JobSubmissionClient(dashboard)
+            self.job_id: str = self._client.submit_job(entrypoint=entrypoint)
+        except Exception as error:  # requests, Ray's RuntimeError and ConnectionError: all say the same to the user
+            raise WorkloadFailed(f"Ray's jobs API at {dashboard} refused the job: {error}") from error
+        self._thread = threading.Thread(target=self._follow, name="orchestrate-job-log", daemon=True)
+        self._thread.start()
+
+    def status(self) -> str:
+        """Ray's word for the job's state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+        return str(self._client.get_job_status(self.job_id).value)
+
+    def ended(self) -> bool:
+        """Whether the job has ended, well or not."""
+        return self.status() in _ENDED
+
+    def stop(self) -> None:
+        """Ask Ray to stop the job; whether it obeys is not waited for."""
+        self._client.stop_job(self.job_id)
+
+    def check(self) -> None:
+        """Raises WorkloadFailed with Ray's reason if the job has failed or was stopped."""
+        if self.status() in ("FAILED", "STOPPED"):
+            details = self._client.get_job_info(self.job_id)
+            reason = (details.message or "no reason given").strip().splitlines()[-1]
+            raise WorkloadFailed(f"the stress job {details.status.value.lower()}: {reason}", f"log: {self._log_path}")
+
+    def finish(self, timeout_s: float = 10.0) -> None:
+        """Read the whole log once more, so that no report is missed where following it broke off."""
+        self._thread.join(timeout_s)
+        text = self._client.get_job_logs(self.job_id)
+        self._log_path.write_text(text)
+        lines = text.splitlines()
+        for line in lines[self._lines_seen :]:
+            self._read(line)
+
+    def _follow(self) -> None:
+        try:
+            asyncio.run(self._tail())
+        except Exception:  # `finish` reads what is missing
+            return
+
+    async def _tail(self) -> None:
+        rest = ""
+        with self._log_path.open("w") as log:
+            async for chunk in self._client.tail_job_logs(self.job_id):
+                log.write(chunk)
+                log.flush()
+                *lines, rest = (rest + chunk).split("\n")
+                for line in lines:
+                    self._read(line)
+
+    def _read(self, line: str) -> None:
+        self._lines_seen += 1
+        if line.startswith(MARK):
+            self._on_message(json.loads(line.removeprefix(MARK)))

@@ -1,0 +1,104 @@
+"""The stress job itself: runs on the cluster's head as a Ray driver, `python -m orchestrator.workload.stress JSON`.
+
+It needs nothing but Ray, so that any cluster can run it. Each line that it prints with `MARK` in front is JSON:
+`{"submitted": n, "t": seconds}` after each group of submissions,
+`{"tasks": [[node, submitted, started, ended, ok], …]}` as tasks end, and `{"done": n}` at last.
+"""
+
+import json
+import random
+import sys
+import time
+from typing import Any
+
+MARK = "@orchestrate "
+_REPORT_EVERY_S = 0.5
+
+
+def arrival_offsets(tasks: int, arrival: str, arrival_s: float, waves: int, seed: int) -> list[float]:
+    """When each task is submitted, in seconds after the first: ascending, `tasks` long.
+
+    `burst`: all at 0. `waves`: equal groups, evenly apart. `ramp`: evenly spread. `poisson`: exponential gaps with the
+    mean `arrival_s / tasks`, from `seed`.
+    """
+    if arrival == "waves":
+        waves = min(waves, tasks)
+        step = arrival_s / max(1, waves - 1)
+        return sorted(step * (task % waves) for task in range(tasks))
+    if arrival == "ramp":
+        return [arrival_s * task / max(1, tasks - 1) for task in range(tasks)]
+    if arrival == "poisson":
+        rng = random.Random(f"arrivals:{seed}")
+        offsets = [0.0]
+        for _ in range(tasks - 1):
+            offsets.append(offsets[-1] + rng.expovariate(tasks / arrival_s if arrival_s > 0 else float("inf")))
+        return offsets
+    return [0.0] * tasks
+
+
+def hold_cpu(seconds: float, kind: str) -> None:
+    """Sleep, or keep a core busy, for `seconds`."""
+    if kind == "sleep":
+        time.sleep(seconds)
+        return
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(MARK + json.dumps(message, separators=(",", ":")), flush=True)
+
+
+def run(workload: dict[str, Any], seed: int) -> None:
+    """Submit the workload's tasks as they arrive, and report each as it ends."""
+    import ray
+
+    ray.init(address="auto", log_to_driver=False)
+    seconds, kind = workload["seconds"], workload["kind"]
+
+    @ray.remote  # type: ignore[untyped-decorator]
+    def heavy_task() -> tuple[str, float, float]:
+        started = time.time()
+        hold_cpu(seconds, kind)
+        return ray.get_runtime_context().get_node_id(), started, time.time()
+
+    options: dict[str, Any] = {"num_cpus": workload["cpus"], "resources": workload["resources"] or None}
+    if workload["labels"]:
+        options["label_selector"] = workload["labels"]
+    task = heavy_task.options(**options)
+    offsets = arrival_offsets(workload["tasks"], workload["arrival"], workload["arrival_s"], workload["waves"], seed)
+    submitted: dict[Any, float] = {}
+    position, ended, begin = 0, 0, time.time()
+    while ended < len(offsets):
+        before = position
+        while position < len(offsets) and begin + offsets[position] <= time.time():
+            now = time.time()
+            submitted[task.remote()] = now
+            position += 1
+        if position > before:
+            _say({"submitted": position, "t": begin if before == 0 else now})
+        until_next = begin + offsets[position] - time.time() if position < len(offsets) else _REPORT_EVERY_S
+        wait_s = min(_REPORT_EVERY_S, max(0.0, until_next))
+        if not submitted:
+            time.sleep(wait_s)
+            continue
+        done, _ = ray.wait(list(submitted), num_returns=len(submitted), timeout=wait_s)
+        if done:
+            _say({"tasks": [_outcome(ray, reference, submitted.pop(reference)) for reference in done]})
+            ended += len(done)
+    _say({"done": ended})
+
+
+def _outcome(ray: Any, reference: Any, submitted: float) -> list[Any]:
+    try:
+        node, started, ended = ray.get(reference)
+        return [node, submitted, started, ended, True]
+    except ray.exceptions.RayError:
+        now = time.time()
+        return ["", submitted, now, now, False]
+
+
+if __name__ == "__main__":
+    request = json.loads(sys.argv[1])
+    run(request["workload"], request["seed"])
