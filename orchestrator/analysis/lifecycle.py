@@ -1,0 +1,76 @@
+"""The life of each node, put together from the scaling events of a trace."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from orchestrator.model.arch import Arch
+from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, Event, NodeEvent, NodeState
+
+Interval = tuple[float, float]
+
+# The stages of a launch: name, and the states between which it lies.
+STAGES: tuple[tuple[str, NodeState, NodeState], ...] = (
+    ("request", "requested", "allocated"),
+    ("boot", "allocated", "installing"),
+    ("install", "installing", "running"),
+    ("launch", "requested", "running"),
+)
+
+
+@dataclass
+class NodeLife:
+    """One node: when it entered which state (UNIX seconds, ascending); `baseline` if it was there at the beginning."""
+
+    node: str
+    node_type: str
+    arch: Arch
+    cpus: float
+    is_head: bool
+    baseline: bool
+    ray_node_id: str = ""
+    states: list[tuple[float, NodeState]] = field(default_factory=list)
+
+    def first(self, state: NodeState) -> float | None:
+        """When the node first entered a state."""
+        return next((t for t, entered in self.states if entered == state), None)
+
+    def intervals(self, states: frozenset[NodeState], end: float) -> list[Interval]:
+        """When the node was in one of `states`, up to `end`."""
+        spans = zip(self.states, [*(t for t, _ in self.states[1:]), end], strict=True)
+        return [(t, until) for (t, state), until in spans if state in states and until > t]
+
+    def alive(self, end: float) -> list[Interval]:
+        """When Ray could run tasks on it."""
+        return self.intervals(ALIVE_STATES, end)
+
+    def billed(self, end: float) -> list[Interval]:
+        """When a cloud would bill it."""
+        return self.intervals(BILLED_STATES, end)
+
+    def stage_seconds(self) -> dict[str, float]:
+        """The duration of each stage of its launch that the trace shows whole."""
+        seconds = {}
+        for name, begin, until in STAGES:
+            start, stop = self.first(begin), self.first(until)
+            if not self.baseline and start is not None and stop is not None:
+                seconds[name] = stop - start
+        return seconds
+
+
+def node_lives(events: Iterable[Event]) -> list[NodeLife]:
+    """The worker nodes of a trace, in the order of their first event. Needs events in the order of `t`."""
+    lives: dict[str, NodeLife] = {}
+    for event in events:
+        if not isinstance(event, NodeEvent) or event.is_head:
+            continue
+        life = lives.get(event.node)
+        if life is None:
+            baseline = event.cause == "baseline"
+            life = NodeLife(event.node, event.node_type, event.arch, event.cpus, event.is_head, baseline)
+            lives[event.node] = life
+        life.cpus = event.cpus or life.cpus
+        life.ray_node_id = event.ray_node_id or life.ray_node_id
+        life.states.append((event.t if event.since is None else event.since, event.state))
+    for life in lives.values():
+        life.states.sort(key=lambda entry: entry[0])
+    return list(lives.values())

@@ -1,0 +1,131 @@
+"""Computes a trial's scorecard from its trace."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from orchestrator.analysis.lifecycle import Interval, NodeLife, node_lives
+from orchestrator.analysis.steps import Steps, covered
+from orchestrator.analysis.validity import judge
+from orchestrator.model.events import Event, HostEvent, TaskEvent
+from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
+from orchestrator.model.trial import Trial
+
+
+def score(trial: Trial, events: Sequence[Event]) -> Scorecard:
+    """The scorecard of a trial from its events, in the order of `t`. A trace without a task is scored as invalid."""
+    tasks = [event for event in events if isinstance(event, TaskEvent)]
+    speed = trial.settings.effective_upscaling_speed
+    if not tasks:
+        reasons, warnings = judge(trial, events, [], None)
+        return Scorecard(effective_upscaling_speed=speed, invalid_because=reasons, warnings=warnings)
+    start = min(task.submitted for task in tasks)
+    end = max(task.ended for task in tasks)
+    last = max(max(event.t for event in events), end)
+    lives = [life for life in node_lives(events) if _last_time(life, last) > start]
+    launched = [life for life in lives if not life.baseline and life.states[0][0] >= start]
+    nodes = _stacked((life.alive(last), 1.0) for life in lives)
+    supply = _stacked((life.alive(last), life.cpus) for life in lives)
+    existing = _stacked((life.billed(last), 1.0) for life in lives)
+    settled = existing.settles_at_most(sum(trial.shape.baseline.values()), end, last)
+    accounted = settled if settled is not None else last
+    joined = [t for life in launched if (t := life.first("running")) is not None]
+    used_nodes = {task.node for task in tasks}
+    supplied = supply.integral(start, end)
+    used = sum(task.count * task.cpus * (task.ended - task.started) for task in tasks)
+    host = [event.cpu_percent for event in events if isinstance(event, HostEvent) and start <= event.t <= end]
+    reasons, warnings = judge(trial, events, launched, (start, end))
+    return Scorecard(
+        makespan_s=end - start,
+        time_to_first_node_s=min(joined) - start if joined else None,
+        time_to_peak_s=supply.maximum(start, end)[1] - start,
+        scale_down_s=None if settled is None else settled - end,
+        launches=len(launched),
+        terminations=sum(1 for life in lives if (t := life.first("terminated")) is not None and t >= start),
+        failed_launches=sum(1 for life in launched if life.first("failed") and not life.first("running")),
+        node_failures=sum(1 for life in lives if life.first("failed") and life.first("running")),
+        excess_nodes=sum(1 for life in launched if life.first("running") and life.ray_node_id not in used_nodes),
+        peak_nodes=int(nodes.maximum(start, last)[0]),
+        node_seconds=_by_part((life, _clipped(life.billed(last), start, accounted)) for life in lives),
+        idle_node_seconds=_idle_seconds(lives, tasks, start, accounted, last),
+        cpu_utilisation=used / supplied if supplied > 0 else None,
+        task_wait_s=_by_arch((task.arch, task.started - task.submitted) for task in tasks),
+        launch_s=_launch_seconds(launched),
+        tasks=sum(task.count for task in tasks),
+        effective_upscaling_speed=speed,
+        host_cpu_percent=statistics.fmean(host) if host else None,
+        valid=not reasons,
+        invalid_because=reasons,
+        warnings=warnings,
+    )
+
+
+def quantiles(values: Sequence[float]) -> Quantiles:
+    """Median, 95th percentile (linear between ranks) and maximum of at least one value."""
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        position = share * (len(ordered) - 1)
+        low = int(position)
+        high = min(low + 1, len(ordered) - 1)
+        return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+    return Quantiles(p50=at(0.5), p95=at(0.95), max=ordered[-1], n=len(ordered))
+
+
+def _stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> Steps:
+    """The sum of all nodes' heights over time; each node counts its height while in one of its intervals."""
+    changes = []
+    for intervals, height in heights:
+        for begin, end in intervals:
+            changes += [(begin, height), (end, -height)]
+    return Steps.from_changes(changes)
+
+
+def _last_time(life: NodeLife, last: float) -> float:
+    final = life.first("terminated") or life.first("failed")
+    return final if final is not None else last
+
+
+def _clipped(intervals: Iterable[Interval], start: float, end: float) -> float:
+    return covered(
+        (max(begin, start), min(until, end)) for begin, until in intervals if min(until, end) > max(begin, start)
+    )
+
+
+def _by_part(seconds: Iterable[tuple[NodeLife, float]]) -> ByPart:
+    by_type: dict[str, float] = defaultdict(float)
+    by_arch: dict[str, float] = defaultdict(float)
+    for life, amount in seconds:
+        by_type[life.node_type] += amount
+        by_arch[life.arch] += amount
+    return ByPart(total=sum(by_type.values()), by_type=dict(by_type), by_arch=dict(by_arch))
+
+
+def _idle_seconds(
+    lives: Sequence[NodeLife], tasks: Sequence[TaskEvent], start: float, end: float, last: float
+) -> ByPart:
+    """Node-seconds in which a node could run tasks and ran none, from the tasks' own times."""
+    busy: dict[str, list[Interval]] = defaultdict(list)
+    for task in tasks:
+        busy[task.node].append((task.started, task.ended))
+    return _by_part(
+        (life, _clipped(life.alive(last), start, end) - _clipped(busy[life.ray_node_id], start, end)) for life in lives
+    )
+
+
+def _by_arch(values: Iterable[tuple[str, float]]) -> dict[str, Quantiles]:
+    groups: dict[str, list[float]] = defaultdict(list)
+    for arch, value in values:
+        groups["all"].append(value)
+        groups[arch].append(value)
+    return {name: quantiles(group) for name, group in groups.items()}
+
+
+def _launch_seconds(launched: Sequence[NodeLife]) -> dict[str, dict[str, Quantiles]]:
+    stages: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for life in launched:
+        for stage, seconds in life.stage_seconds().items():
+            stages["all"][stage].append(seconds)
+            stages[life.arch][stage].append(seconds)
+    return {arch: {stage: quantiles(values) for stage, values in named.items()} for arch, named in stages.items()}

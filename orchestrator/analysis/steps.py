@@ -1,0 +1,74 @@
+"""Step functions of time, exact: no sampling."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A right-continuous step function: `values[i]` holds from `times[i]` on, `before` holds earlier."""
+
+    times: tuple[float, ...]
+    values: tuple[float, ...]
+    before: float = 0.0
+
+    @classmethod
+    def from_changes(cls, changes: Iterable[tuple[float, float]]) -> "Steps":
+        """From (time, change) pairs in any order, starting at 0; changes at one time are one step."""
+        times, values, level = [], [], 0.0
+        for t, group in groupby(sorted(changes), key=lambda change: change[0]):
+            level += sum(change for _, change in group)
+            times.append(t)
+            values.append(level)
+        return cls(tuple(times), tuple(values))
+
+    def integral(self, start: float, end: float) -> float:
+        """∫ from `start` to `end`; 0 if `end` isn't later."""
+        if end <= start:
+            return 0.0
+        total, level, at = 0.0, self.before, start
+        for t, value in zip(self.times, self.values, strict=True):
+            if t >= end:
+                break
+            if t > at:
+                total, at = total + level * (t - at), t
+            level = value
+        return total + level * (end - at)
+
+    def maximum(self, start: float, end: float) -> tuple[float, float]:
+        """The highest value in [start, end], and the first time it is reached there."""
+        level = self.before
+        for t, value in zip(self.times, self.values, strict=True):
+            if t > start:
+                break
+            level = value
+        best, when = level, start
+        for t, value in zip(self.times, self.values, strict=True):
+            if start < t <= end and value > best:
+                best, when = value, t
+        return best, when
+
+    def settles_at_most(self, limit: float, start: float, end: float) -> float | None:
+        """The first time from `start` on after which the value stays ≤ `limit` until just before `end`, or None."""
+        level = self.before
+        settled: float | None = start
+        for t, value in zip(self.times, self.values, strict=True):
+            if t >= end:
+                break
+            if value > limit:
+                settled = None
+            elif level > limit or settled is None:
+                settled = max(t, start)
+            level = value
+        return settled if level <= limit else None
+
+
+def covered(intervals: Iterable[tuple[float, float]]) -> float:
+    """The length of the union of intervals."""
+    total, reach = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        if end > reach:
+            total += end - max(start, reach)
+            reach = end
+    return total
