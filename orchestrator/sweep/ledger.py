@@ -1,0 +1,282 @@
+"""The ledger: sweeps, trials and scorecards in a database, committed at each step."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import JSON, Float, ForeignKey, Integer, String, Text, create_engine, event, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+from orchestrator.errors import InputError, UnknownId
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.trial import Trial
+
+SweepStatus = Literal["running", "done", "failed", "interrupted"]
+TrialStatus = Literal["planned", "running", "done", "failed", "interrupted"]
+LAST = "@last"
+
+
+class _Base(DeclarativeBase):
+    type_annotation_map = {dict[str, Any]: JSON}  # noqa: RUF012 (SQLAlchemy's own idiom)
+
+
+class SweepRow(_Base):
+    """One run of `orchestrate sweep`."""
+
+    __tablename__ = "sweeps"
+
+    sweep_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), default="")
+    backend: Mapped[str] = mapped_column(String(32))
+    status: Mapped[str] = mapped_column(String(16), default="running")
+    created: Mapped[float] = mapped_column(Float)
+    ended: Mapped[float | None] = mapped_column(Float, default=None)
+    spec: Mapped[dict[str, Any]]
+    environment: Mapped[dict[str, Any]]
+    trials: Mapped[list["TrialRow"]] = relationship(
+        back_populates="sweep", order_by="TrialRow.position", cascade="all, delete-orphan"
+    )
+
+
+class TrialRow(_Base):
+    """One trial of a sweep; `definition` is the whole trial, `scorecard` what it showed."""
+
+    __tablename__ = "trials"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.sweep_id"), primary_key=True)
+    trial_id: Mapped[str] = mapped_column(String(32), primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16), default="planned")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    started: Mapped[float | None] = mapped_column(Float, default=None)
+    ended: Mapped[float | None] = mapped_column(Float, default=None)
+    trace: Mapped[str] = mapped_column(Text, default="")
+    definition: Mapped[dict[str, Any]]
+    scorecard: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    sweep: Mapped[SweepRow] = relationship(back_populates="trials")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the ledger has it."""
+
+    sweep_id: str
+    trial: Trial
+    status: TrialStatus
+    reason: str
+    started: float | None
+    ended: float | None
+    trace: str
+    scorecard: Scorecard | None
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """A sweep as the ledger has it, with its trials in their order."""
+
+    sweep_id: str
+    name: str
+    backend: str
+    status: SweepStatus
+    created: float
+    ended: float | None
+    spec: dict[str, Any]
+    environment: dict[str, Any]
+    trials: tuple[TrialRecord, ...]
+
+
+class Ledger:
+    """Opens the database at an SQLAlchemy URL and makes its tables at first use. Raises InputError if it can't."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = create_engine(url)
+            if self._engine.dialect.name == "sqlite":
+                event.listen(self._engine, "connect", _use_write_ahead_log)
+            _Base.metadata.create_all(self._engine)
+        except (SQLAlchemyError, ImportError) as error:
+            raise InputError(f"the ledger {_without_password(url)} can't be opened: {_cause(error)}") from None
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session, session.begin():
+                yield session
+        except SQLAlchemyError as error:
+            raise InputError(f"the ledger can't be used: {_cause(error)}") from None
+
+    # Writing
+
+    def add_sweep(
+        self,
+        sweep_id: str,
+        trials: Sequence[Trial],
+        *,
+        name: str,
+        backend: str,
+        spec: dict[str, Any],
+        environment: dict[str, Any],
+    ) -> None:
+        """Write down a sweep that begins, with all its trials as planned."""
+        rows = [
+            TrialRow(trial_id=trial.trial_id, position=position, definition=_definition(trial))
+            for position, trial in enumerate(trials)
+        ]
+        with self._session() as session:
+            session.add(
+                SweepRow(
+                    sweep_id=sweep_id,
+                    name=name,
+                    backend=backend,
+                    created=time.time(),
+                    spec=spec,
+                    environment=environment,
+                    trials=rows,
+                )
+            )
+
+    def start_trial(self, sweep_id: str, trial_id: str, trace: str) -> None:
+        """A trial begins; `trace` is where its trace is written."""
+        with self._session() as session:
+            row = session.get_one(TrialRow, (sweep_id, trial_id))
+            row.status, row.reason, row.started, row.ended = "running", "", time.time(), None
+            row.trace, row.scorecard = trace, None
+
+    def end_trial(
+        self, sweep_id: str, trial_id: str, status: TrialStatus, reason: str = "", scorecard: Scorecard | None = None
+    ) -> None:
+        """A trial has ended, well or not."""
+        with self._session() as session:
+            row = session.get_one(TrialRow, (sweep_id, trial_id))
+            row.status, row.reason, row.ended = status, reason, time.time()
+            row.scorecard = scorecard.model_dump(mode="json") if scorecard is not None else None
+
+    def set_sweep_status(self, sweep_id: str, status: SweepStatus) -> None:
+        """The sweep goes on, or has ended."""
+        with self._session() as session:
+            row = session.get_one(SweepRow, sweep_id)
+            row.status, row.ended = status, None if status == "running" else time.time()
+
+    def interrupt_abandoned(self, is_alive: Callable[[int, float], bool]) -> list[str]:
+        """Mark sweeps as interrupted whose process (pid, start time) is gone; returns their ids."""
+        abandoned = []
+        with self._session() as session:
+            for row in session.scalars(select(SweepRow).where(SweepRow.status == "running")):
+                process = row.environment.get("process") or {}
+                if is_alive(int(process.get("pid", -1)), float(process.get("started", 0))):
+                    continue
+                row.status, row.ended = "interrupted", time.time()
+                for trial in row.trials:
+                    if trial.status == "running":
+                        trial.status, trial.reason = "interrupted", "the process that ran it was killed"
+                abandoned.append(row.sweep_id)
+        return abandoned
+
+    def take_over(self, sweep_id: str, environment: dict[str, Any]) -> None:
+        """The calling process goes on with a sweep."""
+        with self._session() as session:
+            session.get_one(SweepRow, sweep_id).environment = environment
+
+    # Reading
+
+    def sweeps(self) -> list[SweepRecord]:
+        """All sweeps, the newest first."""
+        with self._session() as session:
+            rows = session.scalars(select(SweepRow).order_by(SweepRow.created.desc(), SweepRow.sweep_id))
+            return [_sweep_record(row) for row in rows]
+
+    def sweep(self, sweep_id: str) -> SweepRecord:
+        """The sweep with exactly this id."""
+        with self._session() as session:
+            return _sweep_record(session.get_one(SweepRow, sweep_id))
+
+    def find(self, wanted: str) -> tuple[SweepRecord, TrialRecord | None]:
+        """What an id means: a sweep or a trial, by unique prefix; `@last` is the newest sweep, `SWEEP/TRIAL` a trial.
+
+        A trial that several sweeps hold is meant in the newest. Raises UnknownId.
+        """
+        sweep_part, _, trial_part = wanted.partition("/")
+        sweep_id = self._find_sweep(sweep_part) if sweep_part else None
+        if sweep_id is not None and not trial_part:
+            return self.sweep(sweep_id), None
+        return self._find_trial(trial_part or sweep_part, sweep_id, wanted)
+
+    def _find_sweep(self, part: str) -> str | None:
+        with self._session() as session:
+            ids = session.scalars(select(SweepRow.sweep_id).order_by(SweepRow.created.desc())).all()
+        if part == LAST:
+            if not ids:
+                raise UnknownId("the ledger holds no sweep yet", "run one: orchestrate sweep --upscaling-speed 1,5,10")
+            return ids[0]
+        found = [sweep_id for sweep_id in ids if sweep_id.startswith(part)]
+        if len(found) > 1 and part not in found:
+            raise UnknownId(f"{part!r} begins {len(found)} sweep ids: {', '.join(found[:5])}", "give more digits")
+        return part if part in found else next(iter(found), None)
+
+    def _find_trial(self, part: str, sweep_id: str | None, wanted: str) -> tuple[SweepRecord, TrialRecord]:
+        query = select(TrialRow).join(SweepRow).order_by(SweepRow.created.desc())
+        if sweep_id is not None:
+            query = query.where(TrialRow.sweep_id == sweep_id)
+        with self._session() as session:
+            rows = (
+                session.scalars(query.where(TrialRow.trial_id.startswith(part, autoescape=True))).all() if part else []
+            )
+            ids = sorted({row.trial_id for row in rows})
+            if not ids:
+                raise UnknownId(f"no sweep or trial begins with {wanted!r}", "see them all: orchestrate list")
+            if len(ids) > 1 and part not in ids:
+                raise UnknownId(f"{wanted!r} begins {len(ids)} trial ids: {', '.join(ids[:5])}", "give more digits")
+            row = next(row for row in rows if row.trial_id == (part if part in ids else ids[0]))
+            return _sweep_record(row.sweep), _trial_record(row)
+
+
+def _use_write_ahead_log(connection: Any, _record: Any) -> None:
+    """Readers (`show`, `list`) don't wait for a running sweep, nor it for them."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _definition(trial: Trial) -> dict[str, Any]:
+    return json.loads(trial.model_dump_json(exclude={"trial_id"}))  # type: ignore[no-any-return]
+
+
+def _trial_record(row: TrialRow) -> TrialRecord:
+    return TrialRecord(
+        sweep_id=row.sweep_id,
+        trial=Trial.model_validate(row.definition),
+        status=row.status,  # type: ignore[arg-type]
+        reason=row.reason,
+        started=row.started,
+        ended=row.ended,
+        trace=row.trace,
+        scorecard=Scorecard.model_validate(row.scorecard) if row.scorecard is not None else None,
+    )
+
+
+def _sweep_record(row: SweepRow) -> SweepRecord:
+    return SweepRecord(
+        sweep_id=row.sweep_id,
+        name=row.name,
+        backend=row.backend,
+        status=row.status,  # type: ignore[arg-type]
+        created=row.created,
+        ended=row.ended,
+        spec=row.spec,
+        environment=row.environment,
+        trials=tuple(_trial_record(trial) for trial in row.trials),
+    )
+
+
+def _cause(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return str(cause).strip().splitlines()[0][:200]
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.split('://', 1)[0]}://…@{tail}" if at else url

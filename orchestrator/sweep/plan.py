@@ -1,0 +1,154 @@
+"""From a spec to trials: resolves what the spec leaves open, crosses the axes, orders the result."""
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from orchestrator.backends.clusterfile import ClusterFile
+from orchestrator.backends.local.fit import Machine, fit_shape, fitted_workload
+from orchestrator.errors import InputError
+from orchestrator.model.settings import Settings
+from orchestrator.model.shape import ClusterShape
+from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
+from orchestrator.model.trial import Trial
+from orchestrator.model.workload import Workload
+from orchestrator.sweep.specfile import explain
+
+RAYS_IDLE_TIMEOUT_MINUTES = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials in the order in which they run, what they share, and what a user should know before they do."""
+
+    spec: SweepSpec
+    shape: ClusterShape
+    workload: Workload
+    trials: tuple[Trial, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> list[Settings]:
+        """The different settings, in the order of their first trial."""
+        return list(dict.fromkeys(trial.settings for trial in self.trials))
+
+
+def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
+    """All trials of a sweep. Raises InputError where the spec can't be planned; nothing was started then."""
+    notes: list[str] = []
+    fit = spec.backend == "local" and spec.fit == "machine"
+    shape = fit_shape(cluster.shape, machine) if fit else cluster.shape
+    if shape != cluster.shape:
+        notes.append(
+            f"the shape is fitted to this machine ({machine.describe()}); --fit none takes {cluster.path} as is"
+        )
+    workload = _workload(spec, shape, fitted=fit)
+    settings, more_notes = _all_settings(spec.settings, cluster)
+    notes += more_notes
+    trials = []
+    for choice in settings:
+        trial_shape = _shape_under(shape, choice)
+        _check_can_run(workload, trial_shape)
+        trials += [
+            Trial(
+                backend=spec.backend,
+                settings=choice,
+                shape=trial_shape,
+                workload=workload,
+                repeat=repeat,
+                seed=spec.seed + repeat - 1,
+            )
+            for repeat in range(1, spec.repeat + 1)
+        ]
+        if len(trials) > MAX_TRIALS:
+            raise InputError(f"more than {MAX_TRIALS} trials; sweep fewer values or repeats")
+    return Plan(spec, shape, workload, tuple(_ordered(trials, spec)), tuple(notes))
+
+
+def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:
+    base = fitted_workload(shape) if fitted else Workload()
+    chosen = {name: value for name, value in spec.workload.model_dump().items() if value is not None}
+    try:
+        return Workload(**{**base.model_dump(), **chosen})
+    except ValidationError as error:
+        key, problem = explain(error)
+        raise InputError(f"workload.{key}: {problem}") from None
+
+
+def _shape_under(shape: ClusterShape, settings: Settings) -> ClusterShape:
+    try:
+        return shape.with_settings(settings)
+    except ValidationError as error:
+        raise InputError(f"settings: {explain(error)[1]}") from None
+
+
+def _check_can_run(workload: Workload, shape: ClusterShape) -> None:
+    able = [worker for worker in shape.workers if worker.fits(workload.task_resources, workload.labels)]
+    if not any(worker.max_workers for worker in able):
+        needs = ", ".join(f"{amount:g} {name}" for name, amount in workload.task_resources.items())
+        labels = ", ".join(f"{key}={value}" for key, value in workload.labels.items())
+        raise InputError(
+            f"no node type can ever run a task that needs {' with '.join(filter(None, (needs, labels)))}",
+            f"the workers are {shape.describe()}",
+        )
+
+
+def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], list[str]]:
+    """Every combination of the axes. Fractions stand beside speeds, as Ray reads one only where the other is unset."""
+    notes: list[str] = []
+    fractions = axes.target_utilization_fraction or ()
+    if fractions:
+        if "v1" not in axes.autoscaler:
+            raise InputError(
+                "target_utilization_fraction: Ray's v2 autoscaler rejects it, so these trials would measure nothing",
+                "add --autoscaler v1, which turns a fraction f into an upscaling speed of 1/f - 1",
+            )
+        if "v2" in axes.autoscaler:
+            notes.append("target_utilization_fraction is tried under v1 only: Ray's v2 autoscaler rejects it")
+    from_file = cluster.upscaling_speed
+    speeds: tuple[float | None, ...] = axes.upscaling_speed or (() if fractions else (from_file,))
+    choices: list[Settings] = []
+    for autoscaler in axes.autoscaler:
+        paces: list[dict[str, float | None]] = [{"upscaling_speed": speed} for speed in speeds]
+        if autoscaler == "v1":
+            paces += [{"target_utilization_fraction": fraction} for fraction in fractions]
+        elif not paces:
+            continue
+        for pace, others in itertools.product(paces, _others(axes, cluster)):
+            choices.append(_settings({"autoscaler": autoscaler, **pace, **others}))
+            if len(choices) > MAX_TRIALS:
+                raise InputError(f"more than {MAX_TRIALS} settings; sweep fewer values")
+    return list(dict.fromkeys(choices)), notes
+
+
+def _others(axes: Axes, cluster: ClusterFile) -> Iterable[dict[str, float | int]]:
+    idle = cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES
+    values: dict[str, Sequence[float | int]] = {"idle_timeout_minutes": axes.idle_timeout_minutes or (idle,)}
+    for name in ("max_concurrent_launches", "max_launch_batch", "update_interval_s", "min_workers", "max_workers"):
+        if chosen := getattr(axes, name):
+            values[name] = chosen
+    return (dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values()))
+
+
+def _settings(values: dict[str, object]) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        key, problem = explain(error)
+        raise InputError(f"{key}: {problem}") from None
+
+
+def _ordered(trials: Sequence[Trial], spec: SweepSpec) -> list[Trial]:
+    """Grid: block by block, each repeat of everything before the next, so that a drift of the machine hits all alike.
+
+    Random: the same blocks, shuffled within by the seed.
+    """
+    blocks = [[trial for trial in trials if trial.repeat == repeat] for repeat in range(1, spec.repeat + 1)]
+    if spec.order == "random":
+        rng = random.Random(f"order:{spec.seed}")
+        for block in blocks:
+            rng.shuffle(block)
+    return [trial for block in blocks for trial in block]

@@ -1,0 +1,178 @@
+"""Runs a plan: each trial becomes a trace, each trace a scorecard, each step a line in the ledger."""
+
+import json
+import os
+import platform
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator import __version__, rayapi
+from orchestrator.analysis.score import score
+from orchestrator.backends.base import Backend
+from orchestrator.backends.local.processes import process_alive
+from orchestrator.errors import InputError, TrialFailed
+from orchestrator.model.events import Emit, Event
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.trial import Trial
+from orchestrator.observer.trace import TraceWriter, read_trace
+from orchestrator.sweep.ledger import Ledger, SweepRecord
+from orchestrator.sweep.plan import Plan
+
+
+def new_sweep_id() -> str:
+    """Eight hex digits, at random."""
+    return secrets.token_hex(4)
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on beside the trial: versions and the host."""
+    import psutil
+
+    return {
+        "orchestrate": __version__,
+        "ray": rayapi.ray_version(),
+        "python": platform.python_version(),
+        "host": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            "memory": psutil.virtual_memory().total,
+        },
+    }
+
+
+def _this_process() -> dict[str, float]:
+    import psutil
+
+    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+class Progress(Protocol):
+    """Told of each step as it happens; the live view is one."""
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        """Trial `number` of `total` begins."""
+        ...
+
+    def event(self, event: Event) -> None:
+        """The running trial's trace has a new event."""
+        ...
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        """The trial has ended; `reason` says why it failed, else it is empty."""
+        ...
+
+
+class Silent:
+    """Progress for nobody."""
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        """See `Progress`."""
+
+    def event(self, event: Event) -> None:
+        """See `Progress`."""
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        """See `Progress`."""
+
+
+@dataclass
+class SweepFolder:
+    """Where a sweep's files are: `TRIAL.jsonl` (trace), `TRIAL.log` (job), `ray/CLUSTER/` (logs of Ray's monitor)."""
+
+    root: Path
+
+    def trace(self, trial: Trial) -> Path:
+        """The trial's trace."""
+        return self.root / f"{trial.trial_id}.jsonl"
+
+    def log(self, trial: Trial) -> Path:
+        """What the trial's job printed."""
+        return self.root / f"{trial.trial_id}.log"
+
+    @property
+    def ray_logs(self) -> Path:
+        """Logs of Ray's monitor and the provider's journal, a folder for each cluster."""
+        return self.root / "ray"
+
+
+@dataclass
+class Runner:
+    """Runs the trials of one sweep that aren't done yet, in their order.
+
+    `sinks` see each event as it happens, beside the progress: exporters, annotations.
+    """
+
+    ledger: Ledger
+    backend: Backend
+    folder: SweepFolder
+    progress: Progress = field(default_factory=Silent)
+    sinks: Sequence[Emit] = ()
+
+    def run(self, sweep_id: str) -> SweepRecord:
+        """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep."""
+        self.ledger.set_sweep_status(sweep_id, "running")
+        trials = self.ledger.sweep(sweep_id).trials
+        try:
+            for number, record in enumerate(trials, start=1):
+                if record.status != "done":
+                    self.progress.trial_started(number, len(trials), record.trial)
+                    self._run_trial(sweep_id, record.trial)
+        except BaseException:
+            self.ledger.set_sweep_status(sweep_id, "interrupted")
+            raise
+        finally:
+            self.backend.close()
+        failed = any(record.status != "done" for record in self.ledger.sweep(sweep_id).trials)
+        self.ledger.set_sweep_status(sweep_id, "failed" if failed else "done")
+        return self.ledger.sweep(sweep_id)
+
+    def _run_trial(self, sweep_id: str, trial: Trial) -> None:
+        path = self.folder.trace(trial)
+        _keep_earlier(path)
+        self.ledger.start_trial(sweep_id, trial.trial_id, str(path))
+        context = {"sweep_id": sweep_id, "environment": environment()}
+        reason = ""
+        try:
+            sinks = [self.progress.event, *self.sinks]
+            with TraceWriter(path, trial=trial, context=context, sinks=sinks) as trace:
+                self.backend.run(trial, trace, self.folder.log(trial))
+        except TrialFailed as error:
+            reason = error.message
+        except BaseException:
+            self.ledger.end_trial(sweep_id, trial.trial_id, "interrupted", "interrupted")
+            raise
+        scorecard = score(trial, read_trace(path).events)
+        self.ledger.end_trial(sweep_id, trial.trial_id, "failed" if reason else "done", reason, scorecard)
+        self.progress.trial_ended(trial, scorecard, reason)
+
+
+def _keep_earlier(path: Path) -> None:
+    """Move the trace of an earlier, unfinished attempt out of the way: nothing recorded is lost."""
+    if path.exists():
+        attempt = 1 + len(list(path.parent.glob(f"{path.stem}.attempt*{path.suffix}")))
+        path.rename(path.with_name(f"{path.stem}.attempt{attempt}{path.suffix}"))
+
+
+def take_over(ledger: Ledger, record: SweepRecord) -> None:
+    """Make this process the one that runs an unfinished sweep. Raises InputError while another still does."""
+    process = record.environment.get("process") or {}
+    if record.status == "running" and process_alive(int(process.get("pid", -1)), float(process.get("started", 0))):
+        raise InputError(f"sweep {record.sweep_id} still runs, as process {process['pid']}")
+    ledger.take_over(record.sweep_id, {**environment(), "process": _this_process()})
+
+
+def begin_sweep(ledger: Ledger, plan: Plan) -> str:
+    """Write a plan into the ledger as a new sweep; returns its id."""
+    sweep_id = new_sweep_id()
+    ledger.add_sweep(
+        sweep_id,
+        plan.trials,
+        name=plan.spec.name,
+        backend=plan.spec.backend,
+        spec=json.loads(plan.spec.model_dump_json()),
+        environment={**environment(), "process": _this_process()},
+    )
+    return sweep_id
