@@ -1,0 +1,52 @@
+"""The command line: commands parse, call and print. `main` turns every error into one or two lines and an exit code."""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from orchestrator.errors import OrchestrateError
+
+
+def main() -> NoReturn:
+    """Run the command in `sys.argv`; ends the process with the exit codes that the design lists."""
+    import click
+
+    from orchestrator.cli.app import app
+
+    _end_cleanly_on_signals()
+    try:
+        code = app(standalone_mode=False, prog_name="orchestrate", auto_envvar_prefix="ORCHESTRATE")
+        sys.exit(code if isinstance(code, int) else 0)
+    except OrchestrateError as error:
+        _fail(error.message, error.hint, error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "orchestrate"
+        _fail(error.format_message(), f"see {command} --help", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), None, 2)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; what was started has been removed", None, 130)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone: nobody is left to tell.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _fail(message: str, hint: str | None, code: int) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    if hint:
+        print(f"hint: {' '.join(hint.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _end_cleanly_on_signals() -> None:
+    """Ctrl-C, SIGTERM and SIGHUP all interrupt once; a second one can't break the cleaning up."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, interrupt)

@@ -1,0 +1,56 @@
+"""The `orchestrate` command and its subcommands; each imports what it needs when it runs, so that help is instant."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator import __version__
+from orchestrator.cli import clean, ledger, observe, status, sweep
+from orchestrator.cli.context import Context
+
+app = typer.Typer(
+    name="orchestrate",
+    help="A laboratory for the Ray autoscaler: which setting is faster, which is cheaper, and is the difference real?",
+    epilog="Begin with: orchestrate sweep --upscaling-speed 1,5,10",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orchestrate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    home: Annotated[
+        Path, typer.Option(help="Where sweeps, traces and the ledger are kept.", envvar="ORCHESTRATE_HOME")
+    ] = Path(".orchestrate"),
+    ledger_url: Annotated[
+        str,
+        typer.Option(
+            "--ledger",
+            help="SQLAlchemy URL of the ledger; default: ledger.db under the home.",
+            envvar="ORCHESTRATE_LEDGER",
+            show_default=False,
+        ),
+    ] = "",
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    context.obj = Context(home.absolute(), ledger_url)
+
+
+app.command(epilog=sweep.EXAMPLES)(sweep.sweep)
+app.command(name="list", epilog=ledger.LIST_EXAMPLES)(ledger.list_sweeps)
+app.command(epilog=ledger.SHOW_EXAMPLES)(ledger.show)
+app.command(epilog=status.EXAMPLES)(status.status)
+app.command(epilog=observe.EXAMPLES)(observe.observe)
+app.command(epilog=clean.EXAMPLES)(clean.clean)

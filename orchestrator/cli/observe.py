@@ -1,0 +1,86 @@
+"""`orchestrate observe`: watch any running Ray cluster and write a trace."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.context import Context, console
+from orchestrator.cli.targets import describe_by_file, find_address
+from orchestrator.cli.values import parse_duration
+from orchestrator.errors import InputError, MissingPrerequisite
+
+EXAMPLES = """Examples:
+
+  orchestrate observe --address 127.0.0.1:6379
+
+  orchestrate observe --address 10.0.0.5:6379 --cluster cluster.yaml --for 30m --trace today.jsonl
+
+  orchestrate observe --address 127.0.0.1:6379 --monitor-log /tmp/ray/session_latest/logs/monitor.log
+"""
+
+_SLICE_S = 3600.0
+
+
+def observe(
+    context: typer.Context,
+    address: Annotated[
+        str | None, typer.Option(help="GCS of the cluster, HOST:PORT.  [default: the local cluster, or RAY_ADDRESS]")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="File for the trace.  [default: observed/TIME.jsonl under the home]")
+    ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="Cluster config that tells the node types' architecture.")
+    ] = None,
+    monitor_log: Annotated[
+        Path | None, typer.Option(help="Ray's monitor.log, if it is on this machine: adds the stages of a launch.")
+    ] = None,
+    interval: Annotated[float, typer.Option(min=0.05, max=60, help="Seconds between two looks.")] = 0.5,
+    for_: Annotated[str | None, typer.Option("--for", help="How long, such as 30m.  [default: until Ctrl-C]")] = None,
+) -> None:
+    """Watch a Ray cluster without taking part in it: scaling events, demand and usage go into a trace."""
+    from orchestrator import rayapi
+    from orchestrator.model.events import Event, NodeEvent, NoteEvent
+    from orchestrator.observer.observer import Observer
+    from orchestrator.observer.trace import TraceWriter
+
+    seconds = parse_duration("--for", for_)
+    if monitor_log is not None and not monitor_log.is_file():
+        raise InputError(f"--monitor-log: {monitor_log} is no file")
+    common: Context = context.obj
+    found = find_address(common, address)
+    view = rayapi.GcsView(found)
+    try:
+        view.poll()
+    except ConnectionError as error:
+        raise MissingPrerequisite(f"no Ray cluster answers at {found}: {error}") from None
+    path = trace or common.home / "observed" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    out = console()
+
+    def show(event: Event) -> None:
+        when = time.strftime("%H:%M:%S", time.localtime(event.t))
+        if isinstance(event, NodeEvent):
+            cause = f" ({event.cause})" if event.cause else ""
+            out.print(f"{when} {event.node_type} {event.arch} {event.node[:12]} {event.state}{cause}", highlight=False)
+        elif isinstance(event, NoteEvent):
+            out.print(f"{when} {event.text}", highlight=False)
+
+    observer = Observer(view, describe_by_file(cluster), monitor_log=monitor_log, interval_s=interval)
+    console(stderr=True).print(f"observing {found}, trace in {path}; Ctrl-C ends it", highlight=False)
+    try:
+        writer = TraceWriter(path, context={"observed": found}, sinks=[show])
+    except OSError as error:
+        raise InputError(f"--trace: {path} can't be written: {error.strerror}") from None
+    with writer:
+        observer.attach(writer.emit)
+        observer.start()
+        try:
+            deadline = time.monotonic() + seconds if seconds is not None else float("inf")
+            while (left := deadline - time.monotonic()) > 0:
+                time.sleep(min(left, _SLICE_S))
+        except KeyboardInterrupt:
+            pass  # the way to end it
+        finally:
+            observer.stop()

@@ -1,0 +1,195 @@
+"""`orchestrate sweep`: plan and run a sweep."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.context import Context, console, write_json
+from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
+from orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.backends.clusterfile import ClusterFile
+    from orchestrator.model.spec import SweepSpec
+    from orchestrator.sweep.ledger import Ledger, SweepRecord
+    from orchestrator.sweep.plan import Plan
+
+EXAMPLES = """Examples:
+
+  orchestrate sweep --upscaling-speed 1,5,10
+
+  orchestrate sweep --upscaling-speed 1,10 --idle-timeout-minutes 0.25,1 --repeat 5 --order random
+
+  orchestrate sweep --autoscaler v1,v2 --set max_concurrent_launches=1,10 --dry-run
+
+  orchestrate sweep --spec sweep.yaml --json result.json
+
+  orchestrate sweep --resume @last
+"""
+
+
+def sweep(
+    context: typer.Context,
+    upscaling_speed: Annotated[str | None, typer.Option(help="Values to try, such as 1,5,10.")] = None,
+    idle_timeout_minutes: Annotated[str | None, typer.Option(help="Values to try, in minutes.")] = None,
+    target_utilization_fraction: Annotated[
+        str | None, typer.Option(help="Values to try; only --autoscaler v1 reads them, as a speed of 1/f - 1.")
+    ] = None,
+    autoscaler: Annotated[str | None, typer.Option(help="v2, v1 or v1,v2.  [default: v2]")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=A,B", help="Values to try for any other setting; may be repeated."),
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="Where the trials run: local.  [default: local]")] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="Cluster config in Ray's format.  [default: the built-in cluster/local.yaml]")
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="machine: a shape that this machine can hold; none: the file's own.")
+    ] = None,
+    tasks: Annotated[int | None, typer.Option(help="Number of tasks of the stress job.")] = None,
+    task_seconds: Annotated[float | None, typer.Option(help="Seconds that each task takes.")] = None,
+    task_cpus: Annotated[float | None, typer.Option(help="CPUs that each task holds.")] = None,
+    task_resources: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=AMOUNT", help="What else each task needs, such as Graviton=0.1; may be repeated."),
+    ] = None,
+    task_kind: Annotated[str | None, typer.Option(help="sleep, or burn to keep cores busy.")] = None,
+    arrival: Annotated[str | None, typer.Option(help="burst, waves, ramp or poisson.  [default: burst]")] = None,
+    arrival_s: Annotated[float | None, typer.Option(help="Seconds over which tasks arrive, but for burst.")] = None,
+    waves: Annotated[int | None, typer.Option(help="Number of waves.")] = None,
+    repeat: Annotated[int | None, typer.Option(help="Trials of each setting.  [default: 1]")] = None,
+    order: Annotated[str | None, typer.Option(help="grid or random.  [default: grid]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Fixes order, arrivals and boot times.  [default: 0]")] = None,
+    isolation: Annotated[
+        str | None, typer.Option(help="reuse one cluster where possible, or a fresh one for each trial.")
+    ] = None,
+    timeout: Annotated[str | None, typer.Option(help="Longest time for one trial, such as 15m.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for the sweep.")] = None,
+    spec: Annotated[Path | None, typer.Option(help="Sweep spec in YAML; flags stand above it.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="SWEEP", help="Go on with an unfinished sweep; @last is the newest.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")
+    ] = None,
+) -> int:
+    """Run the stress job once for each setting on a Ray cluster, and say which setting does better."""
+    flags = {
+        "name": name,
+        "backend": backend,
+        "cluster": str(cluster) if cluster is not None else None,
+        "fit": fit,
+        "settings": {
+            "upscaling_speed": parse_list("--upscaling-speed", upscaling_speed, float),
+            "idle_timeout_minutes": parse_list("--idle-timeout-minutes", idle_timeout_minutes, float),
+            "target_utilization_fraction": parse_list(
+                "--target-utilization-fraction", target_utilization_fraction, float
+            ),
+            "autoscaler": parse_list("--autoscaler", autoscaler),
+            **parse_set(set_ or ()),
+        },
+        "workload": {
+            "tasks": tasks,
+            "seconds": task_seconds,
+            "cpus": task_cpus,
+            "resources": parse_pairs("--task-resources", task_resources or (), float) or None,
+            "kind": task_kind,
+            "arrival": arrival,
+            "arrival_s": arrival_s,
+            "waves": waves,
+        },
+        "repeat": repeat,
+        "order": order,
+        "seed": seed,
+        "isolation": isolation,
+        "timeout_s": parse_duration("--timeout", timeout),
+    }
+    common: Context = context.obj
+    if resume is not None:
+        return _resume(common, resume, spec, flags, json_file)
+    plan, cluster_file = _plan(spec, flags)
+    from orchestrator.report.tables import plan_tables
+
+    out = console(stderr=json_file == "-")
+    out.print(plan_tables(plan), highlight=False)
+    if dry_run:
+        return 0
+    from orchestrator.sweep.runner import begin_sweep
+
+    ledger = common.ledger()
+    return _run(common, ledger, begin_sweep(ledger, plan), plan.spec, cluster_file, json_file)
+
+
+def _plan(spec_file: Path | None, flags: dict[str, Any]) -> "tuple[Plan, ClusterFile]":
+    from orchestrator.backends.clusterfile import read_cluster_file
+    from orchestrator.backends.local.fit import this_machine
+    from orchestrator.bundle import bundled
+    from orchestrator.sweep.plan import make_plan
+    from orchestrator.sweep.specfile import read_spec
+
+    spec = read_spec(spec_file, flags)
+    cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled("cluster/local.yaml"))
+    return make_plan(spec, cluster, this_machine()), cluster
+
+
+def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[str, Any], json_file: str | None) -> int:
+    from orchestrator.backends.clusterfile import read_cluster_file
+    from orchestrator.bundle import bundled
+    from orchestrator.model.spec import SweepSpec
+    from orchestrator.sweep.runner import take_over
+
+    given = [key for key, value in flags.items() if any((value or {}).values() if isinstance(value, dict) else [value])]
+    if spec_file is not None or given:
+        raise InputError("--resume goes on with a sweep as it was planned", "leave the other options out")
+    ledger = common.ledger()
+    record, trial = ledger.find(wanted)
+    if trial is not None:
+        raise InputError(f"--resume: {wanted!r} is a trial", f"its sweep is {record.sweep_id}")
+    take_over(ledger, record)
+    spec = SweepSpec.model_validate(record.spec)
+    cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled("cluster/local.yaml"))
+    return _run(common, ledger, record.sweep_id, spec, cluster, json_file)
+
+
+def _run(
+    common: Context,
+    ledger: "Ledger",
+    sweep_id: str,
+    spec: "SweepSpec",
+    cluster: "ClusterFile",
+    json_file: str | None,
+) -> int:
+    from orchestrator.backends.local.backend import LocalBackend
+    from orchestrator.report.document import sweep_document
+    from orchestrator.report.live import LiveView
+    from orchestrator.report.tables import sweep_table
+    from orchestrator.sweep.runner import Runner, SweepFolder
+
+    folder = SweepFolder(common.home / "sweeps" / sweep_id)
+    backend = LocalBackend(
+        common.home,
+        cluster.raw,
+        isolation=spec.isolation,
+        timeout_s=spec.timeout_s,
+        logs_dir=folder.ray_logs,
+    )
+    trials = [record.trial for record in ledger.sweep(sweep_id).trials]
+    progress = console(stderr=True)
+    progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}", highlight=False)
+    try:
+        with LiveView(progress, trials) as view:
+            record = Runner(ledger, backend, folder, view).run(sweep_id)
+    except KeyboardInterrupt:
+        progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}", highlight=False)
+        raise
+    console(stderr=json_file == "-").print(sweep_table(record), highlight=False)
+    if json_file is not None:
+        write_json(json_file, sweep_document(record).model_dump(mode="json"))
+    return _exit_code(record)
+
+
+def _exit_code(record: "SweepRecord") -> int:
+    return 0 if all(trial.status == "done" for trial in record.trials) else 1

@@ -1,0 +1,53 @@
+"""Which Ray cluster a command means: the one named, else the local one that runs, else `RAY_ADDRESS`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.context import Context
+from orchestrator.errors import InputError, MissingPrerequisite
+
+if TYPE_CHECKING:
+    from orchestrator.observer.lifecycle import Describe
+
+
+def find_address(common: Context, address: str | None) -> str:
+    """`host:port` of a GCS. For a cluster of this home its token is put in place. Raises MissingPrerequisite."""
+    from orchestrator import rayapi
+    from orchestrator.backends.local.cluster import ensure_token
+    from orchestrator.backends.local.processes import running_owners
+
+    ours = {owner.gcs_address for owner in running_owners(common.home)}
+    if address is not None:
+        _check_form(address)
+    found = address or next(iter(sorted(ours)), None) or os.environ.get("RAY_ADDRESS", "")
+    if not found:
+        raise MissingPrerequisite("no Ray cluster runs here", "start a sweep, or name one with --address HOST:PORT")
+    if found in ours:
+        rayapi.authenticate(ensure_token(common.home))
+    return found
+
+
+def _check_form(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+        raise InputError(f"--address: {address!r} isn't HOST:PORT", "for example --address 127.0.0.1:6379")
+
+
+def describe_by_file(cluster: Path | None) -> "Describe":
+    """How nodes get their architecture: from a cluster config if one is given, else from what they say themselves."""
+    from orchestrator.backends.clusterfile import read_cluster_file
+    from orchestrator.backends.local.backend import describe_by_shape
+    from orchestrator.bundle import bundled
+    from orchestrator.model.arch import infer_arch
+    from orchestrator.observer.lifecycle import NodeTraits
+
+    known = describe_by_shape(read_cluster_file(cluster or bundled("cluster/local.yaml")).shape)
+
+    def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
+        if cluster is not None:
+            return known(node_type, labels, resources)
+        return NodeTraits(infer_arch(name=node_type, labels=labels, resources=resources))
+
+    return describe

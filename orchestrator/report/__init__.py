@@ -1,0 +1,1 @@
+"""Shows what was found: JSON documents, tables, the live view."""

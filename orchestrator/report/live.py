@@ -1,0 +1,174 @@
+"""The live view of a sweep: where it is, what the nodes do, what happened last."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.model.events import (
+    FINAL_STATES,
+    DemandEvent,
+    Event,
+    HostEvent,
+    NodeEvent,
+    NodeState,
+    NoteEvent,
+    PhaseEvent,
+    TaskEvent,
+)
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.trial import Trial
+
+_STATES: tuple[NodeState, ...] = ("requested", "allocated", "installing", "running", "idle", "draining")
+_LAST_EVENTS = 6
+_CLUSTER_START_S = 20.0
+_SUBMISSION_S = 6.0
+
+
+def estimate_s(trial: Trial) -> float:
+    """A first guess at how long a trial takes: ideal makespan, ramp-up, submission, idle timeout."""
+    workload = trial.workload
+    ramp = trial.shape.launch.boot.mean_s + 3 * trial.settings.update_interval_s
+    ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.seconds)
+    return _SUBMISSION_S + ramp + ideal + 60 * (trial.settings.idle_timeout_minutes or 0.0) + ramp
+
+
+def duration(seconds: float) -> str:
+    """`1:05` or `2:03:04`."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class LiveView:
+    """A `Progress` for people. On a terminal it redraws itself; elsewhere it prints a line for each step."""
+
+    def __init__(self, console: Console, trials: list[Trial], *, clock: Callable[[], float] = time.time) -> None:
+        self._console = console
+        self._clock = clock
+        self._began = clock()
+        self._trials = trials
+        self._number = self._total = 0
+        self._trial: Trial | None = None
+        self._trial_began = 0.0
+        self._actual_s: list[float] = []
+        self._reset()
+        self._live: Live | None = None
+        if console.is_terminal:
+            self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
+
+    def _reset(self) -> None:
+        self._phase = ""
+        self._nodes: dict[str, tuple[str, str, NodeState]] = {}
+        self._pending: dict[str, int] = {}
+        self._tasks = 0
+        self._host = 0.0
+        self._last: deque[str] = deque(maxlen=_LAST_EVENTS)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    # Progress
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        """A trial begins."""
+        self._number, self._total, self._trial = number, total, trial
+        self._trial_began = self._clock()
+        self._reset()
+        self._say(f"trial {number} of {total}: {trial.label()} ({trial.trial_id})")
+
+    def event(self, event: Event) -> None:
+        """The running trial's trace has a new event."""
+        if isinstance(event, PhaseEvent) and (event.phase != self._phase or event.phase == "failed"):
+            self._phase = event.phase
+            self._say(
+                f"  {self._offset()} {event.phase.replace('_', ' ')}{f': {event.detail}' if event.detail else ''}"
+            )
+        elif isinstance(event, NodeEvent) and not event.is_head:
+            self._nodes[event.node] = (event.node_type, event.arch, event.state)
+            if event.cause != "baseline":
+                cause = f" ({event.cause})" if event.cause else ""
+                self._last.append(f"{self._offset(event.t)} {event.node_type} {event.node[:8]} {event.state}{cause}")
+        elif isinstance(event, DemandEvent):
+            self._pending = event.pending
+        elif isinstance(event, TaskEvent):
+            self._tasks += event.count
+        elif isinstance(event, HostEvent):
+            self._host = event.cpu_percent
+        elif isinstance(event, NoteEvent):
+            self._last.append(f"{self._offset(event.t)} {event.text}")
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        """A trial has ended."""
+        self._actual_s.append(self._clock() - self._trial_began)
+        if reason:
+            self._console.print(f"  failed: {reason}", style="red", highlight=False)
+        elif scorecard is not None and scorecard.makespan_s is not None:
+            verdict = "valid" if scorecard.valid else f"invalid: {'; '.join(scorecard.invalid_because)}"
+            self._console.print(
+                f"  {trial.label()}: makespan {scorecard.makespan_s:.1f} s, {scorecard.launches} launches, {verdict}",
+                style="green" if scorecard.valid else "red",
+                highlight=False,
+            )
+
+    # Drawing
+
+    def _say(self, line: str) -> None:
+        if self._live is None:
+            self._console.print(line, highlight=False)
+
+    def _offset(self, t: float | None = None) -> str:
+        return duration((self._clock() if t is None else t) - self._trial_began).rjust(5)
+
+    def remaining_s(self) -> float:
+        """An estimate of the seconds left, from the trials so far where there are any."""
+        if not self._trials:
+            return 0.0
+        position = max(self._number - 1, 0)
+        scale = 1.0
+        if self._actual_s:
+            done = self._trials[position - len(self._actual_s) : position] or self._trials[:1]
+            scale = sum(self._actual_s) / max(1.0, sum(estimate_s(trial) for trial in done))
+        left = scale * sum(estimate_s(trial) for trial in self._trials[position:])
+        left += 0.0 if self._actual_s else _CLUSTER_START_S
+        return max(0.0, left - (self._clock() - self._trial_began if self._trial else 0.0))
+
+    def render(self) -> RenderableType:
+        """What is on the screen now."""
+        if self._trial is None:
+            return Text("starting…")
+        now = self._clock()
+        wanted = self._trial.workload.tasks
+        head = Text.assemble(
+            (f"trial {self._number} of {self._total} ", "bold"),
+            (self._trial.label(), "cyan"),
+            f"  {self._phase.replace('_', ' ')}",
+            f"  elapsed {duration(now - self._began)}, about {duration(self.remaining_s())} left",
+        )
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("node type", "arch", *_STATES):
+            table.add_column(column, justify="left" if column in ("node type", "arch") else "right")
+        counts = Counter(self._nodes.values())
+        for node_type in self._trial.shape.workers:
+            cells = [counts.get((node_type.name, node_type.arch, state), 0) for state in _STATES]
+            table.add_row(node_type.name, node_type.arch, *(str(count) if count else "·" for count in cells))
+        gone = sum(count for (_, _, state), count in counts.items() if state in FINAL_STATES)
+        pending = ", ".join(f"{count} x {shape}" for shape, count in self._pending.items() if count) or "none"
+        line = Text(
+            f"pending {pending}   ended {self._tasks} of {wanted}   gone nodes {gone}   host {self._host:.0f} %"
+        )
+        return Group(head, table, line, *(Text(f"  {text}", style="dim") for text in self._last))
