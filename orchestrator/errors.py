@@ -38,7 +38,7 @@ class SpecError(InputError):
     """A spec or cluster file can't be read or holds a wrong value: `where` is the file and the key in it."""
 
     def __init__(self, where: str, problem: str, hint: str | None = None) -> None:
-        super().__init__(f"{where}: {problem}", hint)
+        super().__init__(" ".join(f"{where}: {problem}".split()), hint)
 
 
 class UnknownId(InputError):

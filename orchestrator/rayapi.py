@@ -165,6 +165,10 @@ class NodeOptions:
         return self.gcs_address is None
 
 
+# Resources that Ray wants as options of their own; the object store has its own field.
+_OWN_OPTIONS = ("CPU", "GPU", "memory", "object_store_memory")
+
+
 def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
     """Start a node's processes as children of this one; returns a function that lists the dead with their exit codes.
 
@@ -180,6 +184,8 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         "include_dashboard": True,
         "autoscaling_config": options.autoscaling_config,
     }
+    custom = {name: amount for name, amount in options.resources.items() if name not in _OWN_OPTIONS}
+    memory = options.resources.get("memory")
     params = RayParams(
         node_ip_address=LOOPBACK,
         min_worker_port=0,
@@ -187,8 +193,9 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         dashboard_host=LOOPBACK,
         dashboard_agent_listen_port=0,
         num_cpus=options.num_cpus,
-        num_gpus=0,
-        resources=dict(options.resources),
+        num_gpus=int(options.resources.get("GPU", 0)),
+        memory=int(memory) if memory else None,
+        resources=custom,
         labels=dict(options.labels),
         object_store_memory=options.object_store_memory,
         temp_dir=options.temp_dir,

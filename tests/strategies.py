@@ -6,6 +6,17 @@ from hypothesis import strategies as st
 
 from orchestrator.backends.local.fit import Machine
 from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.model.events import (
+    DemandEvent,
+    Event,
+    HostEvent,
+    NodeEvent,
+    NoteEvent,
+    PhaseEvent,
+    SettingsEvent,
+    TaskEvent,
+    UsageEvent,
+)
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
@@ -120,3 +131,48 @@ def trials() -> st.SearchStrategy[Trial]:
 def machines() -> st.SearchStrategy[Machine]:
     """From a full Raspberry Pi to a large server."""
     return st.builds(Machine, cores=st.integers(1, 256), memory=st.integers(0, 2**40))
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+"""Any text that can be written as UTF-8, with control characters and all line ends of Unicode."""
+node_states = st.sampled_from(
+    ["requested", "allocated", "installing", "running", "idle", "draining", "terminated", "failed"]
+)
+
+
+def events() -> st.SearchStrategy[Event]:
+    """Events of every known type."""
+    arches = st.sampled_from(["x86_64", "arm64", "unknown"])
+    return st.one_of(
+        st.builds(PhaseEvent, t=finite, phase=st.sampled_from(["starting", "running", "done", "failed"]), detail=texts),
+        st.builds(SettingsEvent, t=finite, in_force=st.dictionaries(texts, finite | texts), as_wanted=st.booleans()),
+        st.builds(DemandEvent, t=finite, pending=st.dictionaries(texts, st.integers(0)), pending_cpus=finite),
+        st.builds(
+            NodeEvent,
+            t=finite,
+            node=texts,
+            node_type=texts,
+            arch=arches,
+            cpus=finite,
+            is_head=st.booleans(),
+            state=node_states,
+            previous=st.none() | node_states,
+            detail=texts,
+            since=st.none() | finite,
+        ),
+        st.builds(UsageEvent, t=finite, cpus=st.dictionaries(texts, st.tuples(finite, finite))),
+        st.builds(
+            TaskEvent,
+            t=finite,
+            node=texts,
+            arch=arches,
+            submitted=finite,
+            started=finite,
+            ended=finite,
+            count=st.integers(1),
+            ok=st.booleans(),
+        ),
+        st.builds(HostEvent, t=finite, cpu_percent=finite, load_1m=finite, memory_available=st.integers(0)),
+        st.builds(NoteEvent, t=finite, kind=texts, text=texts, seconds=finite),
+    )

@@ -18,11 +18,12 @@ class Spread(Noun):
 
 
 class SettingSummary(Noun):
-    """One setting: how many of its trials are valid, and what those showed. Invalid trials never enter a number."""
+    """One setting: how many of its trials have ended, how many are valid, and what the valid ones showed."""
 
     settings: Settings
     label: str
     trials: int
+    ended: int
     valid: int
     best: bool = False
     effective_upscaling_speed: float | None = None
@@ -65,6 +66,7 @@ def _summary(settings: Settings, cards: Sequence[Scorecard | None]) -> SettingSu
         settings=settings,
         label=settings.label(),
         trials=len(cards),
+        ended=sum(1 for card in cards if card is not None),
         valid=len(valid),
         effective_upscaling_speed=settings.effective_upscaling_speed,
         makespan_s=spread(card.makespan_s for card in valid),

@@ -2,96 +2,55 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema
-import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from orchestrator import rayapi
 from orchestrator.errors import SpecError
 from orchestrator.model.arch import infer_arch
 from orchestrator.model.delay import LaunchModel
+from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
+from orchestrator.yamlfile import read_yaml_mapping
 
-MAX_FILE_BYTES = 1_000_000
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A cluster config: `raw` as Ray reads it, `shape` as this program does."""
+    """A cluster config: `raw` as Ray reads it, `shape` as this program does, and the settings that it sets."""
 
     path: Path
     raw: dict[str, Any]
     shape: ClusterShape
-
-    @property
-    def upscaling_speed(self) -> float | None:
-        """Ray's `upscaling_speed`, if the file sets it."""
-        return self.raw.get("upscaling_speed")
-
-    @property
-    def idle_timeout_minutes(self) -> float | None:
-        """Ray's `idle_timeout_minutes`, if the file sets it."""
-        return self.raw.get("idle_timeout_minutes")
-
-
-def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises SpecError for one that is missing, empty, binary, too large or no mapping."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SpecError(str(path), f"larger than {MAX_FILE_BYTES} bytes; is this the right file?")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SpecError(str(path), "no such file") from None
-    except UnicodeDecodeError:
-        raise SpecError(str(path), "not a text file") from None
-    except OSError as error:
-        raise SpecError(str(path), f"can't be read: {error.strerror}") from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SpecError(where, f"not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}") from None
-    except (ValueError, RecursionError):
-        raise SpecError(str(path), "not valid YAML: a value can't be read") from None
-    if document is None:
-        raise SpecError(str(path), "the file is empty")
-    if not isinstance(document, dict):
-        raise SpecError(str(path), f"expected keys and values, found {type(document).__name__}")
-    return document
+    upscaling_speed: float | None
+    idle_timeout_minutes: float | None
 
 
 def read_cluster_file(path: Path) -> ClusterFile:
     """The cluster config at `path`, checked against Ray's own schema. Raises SpecError."""
     raw = read_yaml_mapping(path)
     _check_against_rays_schema(path, raw)
-    types = raw.get("available_node_types") or {}
-    head_name = raw.get("head_node_type")
-    if head_name not in types:
-        raise SpecError(f"{path}: head_node_type", f"{head_name!r} isn't one of available_node_types")
-    if len(types) < 2:
-        raise SpecError(f"{path}: available_node_types", "no worker node type, so there is nothing to scale")
-    total = raw.get("max_workers")
-    nodes = {name: _node_type(path, name, section or {}, total) for name, section in types.items()}
-    workers = tuple(node for name, node in nodes.items() if name != head_name)
-    if total is None:
-        total = sum(worker.max_workers for worker in workers)
-    if not any(worker.max_workers for worker in workers) or total == 0:
-        raise SpecError(f"{path}: max_workers", "0 for all worker node types, so there is nothing to scale")
-    if (least := sum(worker.min_workers for worker in workers)) > total:
-        raise SpecError(f"{path}: max_workers", f"{total} is below the sum of all min_workers, {least}")
-    try:
-        launch = LaunchModel(**raw["provider"].get("launch", {}))
-        shape = ClusterShape(head=nodes[head_name], workers=workers, max_workers=total, launch=launch)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"{path}: provider.launch.{key}", first["msg"]) from None
-    except TypeError:
-        raise SpecError(f"{path}: provider.launch", "expected keys and values") from None
-    return ClusterFile(path, raw, shape)
+    settings = _build(
+        path,
+        "",
+        Settings,
+        # Ray takes a speed of 0 as "one node at an update", which is its default too.
+        upscaling_speed=raw.get("upscaling_speed") or None,
+        idle_timeout_minutes=raw.get("idle_timeout_minutes"),
+    )
+    launch = raw["provider"].get("launch", {})
+    if not isinstance(launch, dict):
+        raise SpecError(f"{path}: provider.launch", "expected keys and values")
+    return ClusterFile(
+        path,
+        raw,
+        _shape(path, raw, _build(path, "provider.launch", LaunchModel, **launch)),
+        settings.upscaling_speed,
+        settings.idle_timeout_minutes,
+    )
 
 
 def _check_against_rays_schema(path: Path, raw: dict[str, Any]) -> None:
@@ -108,20 +67,63 @@ def _check_against_rays_schema(path: Path, raw: dict[str, Any]) -> None:
         raise SpecError(f"{path}: {key}", error.message[:200]) from None
 
 
-def _node_type(path: Path, name: str, section: dict[str, Any], total: int | None) -> NodeType:
+def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel) -> ClusterShape:
+    types = raw.get("available_node_types") or {}
+    head = raw.get("head_node_type")
+    if head is None:
+        raise SpecError(f"{path}: head_node_type", "is missing")
+    if head not in types:
+        raise SpecError(f"{path}: head_node_type", f"{head!r} isn't one of available_node_types")
+    workers = [name for name in types if name != head]
+    if not workers:
+        raise SpecError(f"{path}: available_node_types", "no worker node type, so there is nothing to scale")
+    total = raw.get("max_workers")
+    limits = {name: types[name].get("max_workers", total) for name in workers}
+    unlimited = [name for name, limit in limits.items() if limit is None]
+    if unlimited:
+        raise SpecError(f"{path}: available_node_types.{unlimited[0]}.max_workers", "is missing, as is the total")
+    if total is None:
+        total = sum(limits.values())
+    if total == 0 or not any(limits.values()):
+        raise SpecError(f"{path}: max_workers", "0 for all worker node types, so there is nothing to scale")
+    return _build(
+        path,
+        "",
+        ClusterShape,
+        head=_node_type(path, head, types[head], types[head].get("max_workers", 0)),
+        workers=tuple(_node_type(path, name, types[name], limits[name]) for name in workers),
+        max_workers=total,
+        launch=launch,
+    )
+
+
+def _node_type(path: Path, name: str, section: dict[str, Any], max_workers: int) -> NodeType:
     resources, labels = section.get("resources") or {}, section.get("labels") or {}
     instance_type = str((section.get("node_config") or {}).get("InstanceType", ""))
+    return _build(
+        path,
+        f"available_node_types.{name}",
+        NodeType,
+        name=name,
+        arch=infer_arch(name=name, instance_type=instance_type, labels=labels, resources=resources),
+        instance_type=instance_type,
+        resources=resources,
+        labels=labels,
+        min_workers=section.get("min_workers", 0),
+        max_workers=max_workers,
+    )
+
+
+def _build(path: Path, key: str, model: type[Model], **values: Any) -> Model:
+    """A model from values of the file; a fault is a SpecError at the key below `key`."""
     try:
-        return NodeType(
-            name=name,
-            arch=infer_arch(name=name, instance_type=instance_type, labels=labels, resources=resources),
-            instance_type=instance_type,
-            resources=resources,
-            labels=labels,
-            min_workers=section.get("min_workers", 0),
-            max_workers=section.get("max_workers", total or 0),
-        )
+        return model(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in ("available_node_types", name, *first["loc"]))
-        raise SpecError(f"{path}: {key}", first["msg"].removeprefix("Value error, ")) from None
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in (key, *fault["loc"]) if part != "")
+        if fault["type"] == "model_type":
+            raise SpecError(f"{path}: {where}", "expected keys and values") from None
+        if fault["type"] == "extra_forbidden":
+            raise SpecError(f"{path}: {where}", "unknown key") from None
+        problem = fault["msg"].removeprefix("Value error, ").removeprefix(f"{key.rpartition('.')[2]}: ")
+        raise SpecError(f"{path}: {where or 'max_workers'}", problem) from None

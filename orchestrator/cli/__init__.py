@@ -10,22 +10,23 @@ from orchestrator.errors import OrchestrateError
 
 def main() -> NoReturn:
     """Run the command in `sys.argv`; ends the process with the exit codes that the design lists."""
-    import click
+    import typer
 
     from orchestrator.cli.app import app
 
+    # Typer carries its own copy of click, or uses click itself: its public exceptions lead to the right classes.
+    usage_error: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
     _end_cleanly_on_signals()
     try:
-        code = app(standalone_mode=False, prog_name="orchestrate", auto_envvar_prefix="ORCHESTRATE")
+        arguments = sys.argv[1:] or ["--help"]
+        code = app(arguments, standalone_mode=False, prog_name="orchestrate", auto_envvar_prefix="ORCHESTRATE")
         sys.exit(code if isinstance(code, int) else 0)
     except OrchestrateError as error:
         _fail(error.message, error.hint, error.exit_code)
-    except click.UsageError as error:
+    except usage_error as error:
         command = error.ctx.command_path if error.ctx else "orchestrate"
         _fail(error.format_message(), f"see {command} --help", 2)
-    except click.ClickException as error:
-        _fail(error.format_message(), None, 2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was started has been removed", None, 130)
     except BrokenPipeError:
         # The reader (`| head`) has gone: nobody is left to tell.

@@ -13,7 +13,6 @@ app = typer.Typer(
     name="orchestrate",
     help="A laboratory for the Ray autoscaler: which setting is faster, which is cheaper, and is the difference real?",
     epilog="Begin with: orchestrate sweep --upscaling-speed 1,5,10",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,7 +44,7 @@ def _common(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    context.obj = Context(home.absolute(), ledger_url)
+    context.obj = Context(home.resolve(), ledger_url)
 
 
 app.command(epilog=sweep.EXAMPLES)(sweep.sweep)

@@ -29,6 +29,8 @@ def normalise_arch(spelling: str) -> Arch:
 
 def arch_of_instance_type(instance_type: str) -> Arch:
     """The architecture of an EC2 instance type by AWS's naming rule (`m8g.2xlarge` is Graviton)."""
+    if instance_type.startswith("mac"):
+        return "x86_64" if instance_type.startswith("mac1.") else "arm64"
     match = _EC2_INSTANCE.match(instance_type)
     if not match:
         return "unknown"

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import AllowInfNan, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Noun(BaseModel):
@@ -12,10 +12,24 @@ class Noun(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML's `on`, `yes` and `true` would count as 1."""
+        if info.field_name and cls.model_fields[info.field_name].annotation is not bool:
+            inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(each, bool) for each in inner):
+                raise ValueError("a number or a word is needed, not yes or no")
+        return value
+
+
+def _without_negative_zero(value: float) -> float:
+    return value + 0.0  # -0.0 equals 0.0, yet would hash to another trial
+
 
 Finite = Annotated[float, AllowInfNan(False)]
 Positive = Annotated[float, AllowInfNan(False), Field(gt=0)]
-NonNegative = Annotated[float, AllowInfNan(False), Field(ge=0)]
+NonNegative = Annotated[float, AllowInfNan(False), Field(ge=0), AfterValidator(_without_negative_zero)]
 
 
 def content_hash(value: Any, digits: int = 12) -> str:

@@ -2,9 +2,9 @@
 
 import math
 import random
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator.model.base import NonNegative, Noun
 
@@ -17,8 +17,14 @@ class Delay(Noun):
     """
 
     distribution: Literal["constant", "uniform", "normal", "lognormal", "exponential"] = "constant"
-    mean_s: NonNegative = 0.0
+    mean_s: Annotated[NonNegative, Field(le=86_400)] = 0.0
     sigma: Annotated[NonNegative, Field(le=3600)] = 0.0
+
+    @model_validator(mode="after")
+    def _sigma_of_a_lognormal_is_no_time(self) -> Self:
+        if self.distribution == "lognormal" and self.sigma > 3:
+            raise ValueError("sigma of a lognormal is the spread of the logarithm: 0.2 is usual, 3 the most")
+        return self
 
     def sample(self, rng: random.Random) -> float:
         """One latency in seconds."""

@@ -10,7 +10,8 @@ from orchestrator.model.base import NonNegative, Noun
 from orchestrator.model.delay import LaunchModel
 from orchestrator.model.settings import Settings
 
-Count = Annotated[int, Field(ge=0, le=10_000)]
+MAX_NODES = 10_000
+Count = Annotated[int, Field(ge=0, le=MAX_NODES)]
 
 
 class NodeType(Noun):
@@ -19,7 +20,7 @@ class NodeType(Noun):
     name: Annotated[str, Field(min_length=1)]
     arch: Arch
     instance_type: str = ""
-    resources: dict[str, NonNegative] = Field(default_factory=dict)
+    resources: dict[str, Annotated[NonNegative, Field(le=1e15)]] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     min_workers: Count = 0
     max_workers: Count = 0
@@ -49,6 +50,12 @@ class ClusterShape(Noun):
     max_workers: Count
     launch: LaunchModel = LaunchModel()
 
+    @model_validator(mode="after")
+    def _baseline_is_within_the_limit(self) -> Self:
+        if (least := sum(self.baseline.values())) > self.max_workers:
+            raise ValueError(f"max_workers {self.max_workers} is below the sum of all min_workers, {least}")
+        return self
+
     @property
     def baseline(self) -> dict[str, int]:
         """Nodes of each worker type when nothing is asked of the cluster."""
@@ -73,7 +80,7 @@ class ClusterShape(Noun):
         return next((node_type for node_type in (self.head, *self.workers) if node_type.name == name), None)
 
     def with_settings(self, settings: Settings) -> "ClusterShape":
-        """The shape under settings that change the worker limits of each type."""
+        """The shape under settings that change the worker limits of each type. Raises ValueError if they don't fit."""
         if settings.min_workers is None and settings.max_workers is None:
             return self
         limits = {
@@ -82,8 +89,10 @@ class ClusterShape(Noun):
             if value is not None
         }
         workers = tuple(NodeType(**{**worker.model_dump(), **limits}) for worker in self.workers)
-        total = max(self.max_workers, 0) if settings.max_workers is None else sum(w.max_workers for w in workers)
-        return self.model_copy(update={"workers": workers, "max_workers": total})
+        total = self.max_workers
+        if settings.max_workers is not None:
+            total = min(MAX_NODES, sum(worker.max_workers for worker in workers))
+        return ClusterShape(head=self.head, workers=workers, max_workers=total, launch=self.launch)
 
     def describe(self) -> str:
         """One line for people: `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""

@@ -1,8 +1,8 @@
 """One workload under one setting, one repeat; its id is a hash of all that determines it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, computed_field
+from pydantic import Field, computed_field, model_validator
 
 from orchestrator.model.base import Noun, content_hash
 from orchestrator.model.settings import Settings
@@ -19,6 +19,12 @@ class Trial(Noun):
     workload: Workload
     repeat: Annotated[int, Field(ge=1)] = 1
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _id_is_computed(cls, value: Any) -> Any:
+        """A trial that was written down carries its id; it is computed again."""
+        return {k: v for k, v in value.items() if k != "trial_id"} if isinstance(value, dict) else value
 
     @computed_field  # type: ignore[prop-decorator]
     @property

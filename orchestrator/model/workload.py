@@ -1,8 +1,8 @@
 """What is asked of the cluster: tasks, how long each takes, what each needs, and how they arrive."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator.model.base import NonNegative, Noun, Positive
 
@@ -27,6 +27,12 @@ class Workload(Noun):
     resources: dict[str, Positive] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     kind: Literal["sleep", "burn"] = "sleep"
+
+    @model_validator(mode="after")
+    def _resources_are_custom_ones(self) -> Self:
+        if reserved := {"CPU", "GPU", "memory", "object_store_memory"} & self.resources.keys():
+            raise ValueError(f"resources are custom ones such as Graviton, not {sorted(reserved)[0]}; CPUs are `cpus`")
+        return self
 
     @property
     def task_resources(self) -> dict[str, float]:

@@ -97,7 +97,7 @@ def read_trace(path: Path) -> Trace:
         raise SpecError(f"{path}:1", f"trace version {version} is newer than this orchestrate reads ({TRACE_VERSION})")
     described = header.pop("trial", None)
     try:
-        trial = None if described is None else Trial.model_validate(_without_id(described))
+        trial = None if described is None else Trial.model_validate(described)
     except ValueError:
         raise SpecError(f"{path}:1", "the header doesn't hold a trial that this version understands") from None
     events = []
@@ -107,7 +107,3 @@ def read_trace(path: Path) -> Trace:
         except ValueError:
             raise SpecError(f"{path}:{number}", "damaged: this line is no event") from None
     return Trace(trial, header, tuple(sorted(events, key=lambda event: event.t)))
-
-
-def _without_id(described: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in described.items() if key != "trial_id"}

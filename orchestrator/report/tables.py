@@ -86,8 +86,8 @@ def _setting_cells(row: SettingSummary) -> list[str | Text]:
     if row.best:
         label += "  < fastest"
     use = row.cpu_utilisation
-    good = row.valid == row.trials
-    verdict = Text("valid" if good else f"{row.valid} of {row.trials}", style="green" if good else "red")
+    good = row.valid == row.ended
+    verdict = Text("valid" if good else f"{row.valid} of {row.ended}", style="green" if good else "red")
     return [
         label,
         str(row.trials),
@@ -100,7 +100,7 @@ def _setting_cells(row: SettingSummary) -> list[str | Text]:
         _spread(row.node_seconds, 0),
         "-" if use is None else f"{use.median:.0%}",
         _spread(row.task_wait_p95_s),
-        verdict,
+        verdict if row.ended else "-",
     ]
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.backends.clusterfile import read_yaml_mapping
 from orchestrator.errors import InputError, SpecError
 from orchestrator.model.spec import SweepSpec
+from orchestrator.yamlfile import read_yaml_mapping
 
 
 def read_spec(path: Path | None, flags: Mapping[str, Any]) -> SweepSpec:

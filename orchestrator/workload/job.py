@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import shlex
 import sys
 import threading
@@ -32,6 +33,7 @@ class StressJob:
     def __init__(self, dashboard: str, entrypoint: str, log_path: Path, on_message: Callable[[Message], None]) -> None:
         from ray.job_submission import JobSubmissionClient
 
+        logging.getLogger(JobSubmissionClient.__module__).setLevel(logging.WARNING)
         self._on_message = on_message
         self._log_path = log_path
         self._lines_seen = 0

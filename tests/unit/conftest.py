@@ -4,3 +4,8 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("unit", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unit")
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """`huge` instead of hundreds of digits."""
+    return "huge" if isinstance(val, int) and val > 10**12 else None

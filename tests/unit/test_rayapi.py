@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300
 """The parts of the Ray boundary that need no Ray: options of a node, and Ray's schema read from its file."""
 
 import dataclasses

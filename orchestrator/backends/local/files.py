@@ -7,6 +7,7 @@ owner.json       the orchestrator process that this cluster belongs to, and the 
 nodes/           options and log of each node host
 """
 
+import contextlib
 import json
 import os
 import time
@@ -74,7 +75,11 @@ class ClusterFiles:
             lines = self.journal.read_bytes().split(b"\n")[:-1]
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines]
+        entries = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                entries.append(json.loads(line))
+        return entries
 
     def write_trial(self, trial_id: str, seed: int) -> None:
         """Tell the provider which trial begins."""

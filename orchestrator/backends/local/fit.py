@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from orchestrator.model.shape import ClusterShape, NodeType
-from orchestrator.model.workload import Workload
+from orchestrator.model.workload import MAX_TASKS, Workload
 
 # Measured on two cores with Ray 2.60: a node is about 300 MB and 4 CPU-seconds to start, a task slot a Python process
 # of about 100 MB and 0.7 CPU-seconds. Beyond these ratios both cores stay busy for so long that the starts, and not the
@@ -15,7 +15,7 @@ NODE_BYTES = 300_000_000
 SLOT_BYTES = 100_000_000
 MEMORY_SHARE = 0.5
 
-FITTED_TASK_SECONDS = 8.0
+FITTED_TASK_SECONDS = 10.0
 FITTED_WAVES_OF_TASKS = 4
 
 
@@ -28,7 +28,7 @@ class Machine:
 
     def describe(self) -> str:
         """`2 cores, 22 GiB free`."""
-        return f"{self.cores} cores, {self.memory / 2**30:.0f} GiB free"
+        return f"{self.cores} core{'' if self.cores == 1 else 's'}, {self.memory / 2**30:.0f} GiB free"
 
 
 def this_machine() -> Machine:
@@ -40,12 +40,12 @@ def this_machine() -> Machine:
 
 def fit_shape(shape: ClusterShape, machine: Machine) -> ClusterShape:
     """The shape, made so small that the machine can start and hold all of it; never larger than it was."""
-    nodes_by_memory = int(machine.memory * MEMORY_SHARE / (NODE_BYTES + 2 * SLOT_BYTES))
-    nodes = max(1, min(shape.max_workers, NODES_PER_CORE * machine.cores, nodes_by_memory))
-    per_type = max(1, nodes // len(shape.workers))
-    cpus = max(1, SLOTS_PER_CORE * machine.cores // nodes)
-    workers = tuple(_fit_node_type(worker, per_type, cpus) for worker in shape.workers)
-    total = min(shape.max_workers, sum(worker.max_workers for worker in workers))
+    memory = machine.memory * MEMORY_SHARE
+    affordable = min(shape.max_workers, NODES_PER_CORE * machine.cores, int(memory / (NODE_BYTES + SLOT_BYTES)))
+    per_type = max(1, affordable // len(shape.workers))
+    total = min(shape.max_workers, sum(min(worker.max_workers, per_type) for worker in shape.workers))
+    slots = min(SLOTS_PER_CORE * machine.cores, int((memory - total * NODE_BYTES) / SLOT_BYTES))
+    workers = tuple(_fit_node_type(worker, per_type, max(1, slots // total)) for worker in shape.workers)
     return shape.model_copy(update={"workers": workers, "max_workers": total})
 
 
@@ -59,4 +59,4 @@ def _fit_node_type(worker: NodeType, max_workers: int, cpus: int) -> NodeType:
 def fitted_workload(shape: ClusterShape) -> Workload:
     """A burst that keeps the whole cluster busy for about four rounds of short tasks."""
     tasks = max(1, int(shape.max_cpus)) * FITTED_WAVES_OF_TASKS
-    return Workload(tasks=tasks, seconds=FITTED_TASK_SECONDS)
+    return Workload(tasks=min(tasks, MAX_TASKS), seconds=FITTED_TASK_SECONDS)

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -20,7 +20,7 @@ HOME_MARKER = "ORCHESTRATE_CLUSTER_HOME"
 
 def marker_environment(cluster_id: str, home: Path) -> dict[str, str]:
     """What marks all processes of a cluster; Ray's processes hand it on to their children."""
-    return {MARKER: cluster_id, HOME_MARKER: str(home)}
+    return {MARKER: cluster_id, HOME_MARKER: str(home.resolve())}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Owner:
     def read(cls, path: Path) -> "Owner | None":
         """The owner that a cluster's folder names; None if the file is missing or damaged."""
         try:
-            return cls(**json.loads(path.read_text()))
+            owner = cls(**json.loads(path.read_text()))
+            return cls(**{**asdict(owner), "pid": int(owner.pid), "started": float(owner.started)})
         except (OSError, ValueError, TypeError):
             return None
 
@@ -70,6 +71,7 @@ def running_owners(home: Path) -> list[Owner]:
 
 def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Process]:
     """All live processes of the clusters that belong to `home`, or of one of them; never the calling process."""
+    owner = str(home.resolve())
     sessions: dict[int, list[psutil.Process]] = {}
     marked: list[psutil.Process] = []
     marked_sessions: set[int] = set()
@@ -82,11 +84,13 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
             environment = process.environ()
         except (psutil.Error, OSError):
             continue
-        if environment.get(HOME_MARKER) == str(home) and cluster_id in (None, environment.get(MARKER)):
+        if environment.get(HOME_MARKER) == owner and cluster_id in (None, environment.get(MARKER)):
             marked.append(process)
             marked_sessions.add(session)
-    own_session = os.getsid(0)
-    members = [p for session in marked_sessions - {own_session} for p in sessions[session]]
+    # A node host leads its session. One that a stranger leads, a shell say, only lent its session to a marked process.
+    pids = {process.pid for process in marked}
+    led_by_us = {session for session in marked_sessions if session in pids or not psutil.pid_exists(session)}
+    members = [process for session in led_by_us for process in sessions[session]]
     return sorted({*marked, *members}, key=lambda process: process.pid)
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300
 """Cluster files: what is read from a good one, and one line that names file and key for each bad one."""
 
 import copy
@@ -12,7 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.backends.clusterfile import MAX_FILE_BYTES, read_cluster_file, read_yaml_mapping
+from orchestrator.backends.clusterfile import read_cluster_file
+from orchestrator.yamlfile import MAX_FILE_BYTES, read_yaml_mapping
 from orchestrator.errors import SpecError
 from orchestrator.model.shape import NodeType
 from tests.strategies import INFINITY, NAN
@@ -93,19 +93,17 @@ def test_a_missing_file_is_called_so(file: Path) -> None:
 
 
 def test_a_folder_is_called_so(tmp_path: Path) -> None:
-    assert ": can't be read: Is a directory" == _problem(tmp_path)
+    assert ": a folder, not a file" == _problem(tmp_path)
 
 
 def test_a_name_that_is_too_long_for_a_file_is_called_so(tmp_path: Path) -> None:
     assert ": can't be read: File name too long" == _problem(tmp_path / ("x" * 300))
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason='`cluster: "a\\0b"` in a spec raises ValueError')
 def test_a_name_with_a_null_byte_is_refused() -> None:
     assert "null" in _problem(Path("a\0b"))
 
 
-@pytest.mark.xfail(strict=True, reason="only the size is checked: a FIFO blocks for ever, /dev/zero fills the memory")
 def test_a_device_is_refused() -> None:
     assert "not a file" in _problem(Path(os.devnull))
 
@@ -163,14 +161,13 @@ def test_a_mistake_in_the_yaml_is_named_by_its_line(file: Path, text: str, line:
     assert _problem(file).startswith(f":{line}: not valid YAML: ")
 
 
-@pytest.mark.parametrize("text", ["a: " + "9" * 5000, "a: 2001-99-99", "[" * 400, "{" * 400])
+@pytest.mark.parametrize("text", ["a: " + "9" * 5000, "a: 2001-99-99", "[" * 1000, "{" * 1000])
 def test_a_value_that_python_can_not_hold_is_no_valid_yaml(file: Path, text: str) -> None:
     file.write_text(text)
 
     assert ": not valid YAML: a value can't be read" == _problem(file)
 
 
-@pytest.mark.xfail(strict=True, reason="PyYAML raises IndexError, AttributeError or KeyError for these")
 @pytest.mark.parametrize("text", ['a: !!int ""', "a: !!timestamp x", "a: !!bool x"])
 def test_a_value_that_does_not_suit_its_tag_is_no_valid_yaml(file: Path, text: str) -> None:
     file.write_text(text)
@@ -263,7 +260,7 @@ def test_a_provider_without_launch_answers_at_once(file: Path) -> None:
 
 REFUSED: list[tuple[str, Edit, str]] = [
     ("unknown key", (("upscalingspeed",), 1), "'upscalingspeed' was unexpected"),
-    ("unknown key that is no word", ((1,), 2), "1 was unexpected"),
+    ("unknown key that is no word", ((1,), 2), "the key 1 isn't a string"),
     ("unknown key of a node type", ((*X86, "max_worker"), 1), "x86_worker_node: Additional properties"),
     ("no provider", (("provider",), MISSING), "'provider' is a required property"),
     ("provider of wrong type", (("provider",), "aws"), "provider: 'aws' is not of type 'object'"),
@@ -281,7 +278,7 @@ REFUSED: list[tuple[str, Edit, str]] = [
     ),
     ("null worker", (X86, None), "available_node_types.x86_worker_node: None is not of type 'object'"),
     ("total of zero", (("max_workers",), 0), "max_workers: 0 for all worker node types"),
-    ("total below the minima", (("max_workers",), 1), "max_workers: 1 is below the sum of all min_workers, 2"),
+    ("total below the minima", (("max_workers",), 1), "max_workers 1 is below the sum of all min_workers, 2"),
     ("minimum above maximum", ((*X86, "min_workers"), 9), "x86_worker_node: min_workers 9 is above max_workers 8"),
     ("negative minimum", ((*X86, "min_workers"), -1), "x86_worker_node.min_workers: "),
     ("huge maximum", ((*X86, "max_workers"), 10**9), "x86_worker_node.max_workers: "),
@@ -320,7 +317,6 @@ def test_target_utilization_fraction_is_refused_with_the_way_to_sweep_it(file: P
     assert "--autoscaler v1" in str(refused.value.hint)
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="jsonschema matches patterns against keys that are no strings")
 @pytest.mark.parametrize(
     "edit",
     [
@@ -333,26 +329,20 @@ def test_a_name_that_yaml_reads_as_number_or_boolean_is_refused_by_its_key(file:
     assert "available_node_types" in _problem_of(file, edit)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Ray's schema lets NaN and infinity pass, and nothing else checks these two keys"
-)
 @pytest.mark.parametrize("key", ["upscaling_speed", "idle_timeout_minutes"])
 @pytest.mark.parametrize("value", [NAN, INFINITY, 10**400])
 def test_speed_and_idle_timeout_are_refused_where_they_are_not_finite(file: Path, key: str, value: float) -> None:
     assert key in _problem_of(file, ((key,), value))
 
 
-@pytest.mark.xfail(strict=True, reason="every error of ClusterShape is reported under provider.launch")
 def test_a_huge_total_is_refused_by_its_own_key(file: Path) -> None:
     assert _problem_of(file, (("max_workers",), 20_000)).startswith(": max_workers: ")
 
 
-@pytest.mark.xfail(strict=True, reason="a line break in the name of a node type breaks the message")
 def test_a_line_break_in_a_name_does_not_break_the_message(file: Path) -> None:
     assert "available_node_types" in _problem_of(file, (("available_node_types", "a\nb"), {}))
 
 
-@pytest.mark.xfail(strict=True, reason="the message speaks of 'instance of Delay', a class of this program")
 def test_a_latency_that_is_no_mapping_is_refused_in_the_users_words(file: Path) -> None:
     assert "Delay" not in _problem_of(file, ((*LAUNCH, "boot"), 5))
 

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300
 """Architectures: spellings, EC2 instance types, and which evidence wins."""
 
 import pytest
@@ -81,7 +80,6 @@ def test_intel_amd_and_gpu_instance_types_are_x86(instance_type: str) -> None:
     assert "x86_64" == arch_of_instance_type(instance_type)
 
 
-@pytest.mark.xfail(strict=True, reason="Macs with Apple silicon don't follow the naming rule and count as x86_64")
 @pytest.mark.parametrize("instance_type", ["mac2.metal", "mac2-m2pro.metal", "mac-m4.metal"])
 def test_macs_with_apple_silicon_are_arm64(instance_type: str) -> None:
     assert "arm64" == arch_of_instance_type(instance_type)

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300
 """A sweep as the user writes it: single values, lists, and what is refused."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300
 """The config that Ray's monitor reads, and what the autoscaler has in force against what the trial wants."""
 
 import copy

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300
 """The folder of a local cluster: the journal, the running trial, and files that are never half written."""
 
 import json

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300
 """The fit to a machine: never larger than the file, always every type, and within what cores and memory hold."""
 
 import pytest
@@ -118,13 +117,11 @@ def test_on_two_cores_the_cluster_stays_within_its_share_of_memory(gib: int) -> 
     assert _bytes(fit_shape(_experiment(), Machine(cores=2, memory=gib * GIB))) <= MEMORY_SHARE * gib * GIB
 
 
-@pytest.mark.xfail(strict=True, reason="slots are limited by cores alone: nodes_by_memory counts two of them a node")
 @pytest.mark.parametrize("gib", [4, 8, 16])
 def test_on_many_cores_the_cluster_stays_within_its_share_of_memory(gib: int) -> None:
     assert _bytes(fit_shape(_experiment(), Machine(cores=64, memory=gib * GIB))) <= MEMORY_SHARE * gib * GIB
 
 
-@pytest.mark.xfail(strict=True, reason="CPUs a node are computed from a node count below one of each type")
 def test_with_more_types_than_the_machine_holds_nodes_the_slots_still_fit() -> None:
     worker = _experiment().workers[0]
     types = NODES_PER_CORE + 5
@@ -165,7 +162,6 @@ def test_a_cluster_without_cpus_gets_a_workload_all_the_same() -> None:
     assert FITTED_WAVES_OF_TASKS == fitted_workload(shape).tasks
 
 
-@pytest.mark.xfail(strict=True, reason="tasks pass the limit of Workload, which raises pydantic's ValidationError")
 def test_the_largest_cluster_that_a_file_may_describe_gets_a_workload_too() -> None:
     worker = NodeType(name="large", arch="x86_64", resources={"CPU": 192}, max_workers=10_000)
     shape = ClusterShape(head=NodeType(name="head", arch="x86_64"), workers=(worker,), max_workers=10_000)
@@ -177,6 +173,5 @@ def test_a_machine_is_described_by_cores_and_memory() -> None:
     assert "2 cores, 22 GiB free" == Machine(cores=2, memory=22 * GIB).describe()
 
 
-@pytest.mark.xfail(strict=True, reason="describe() doesn't know the singular")
 def test_a_machine_of_one_core_is_described_in_the_singular() -> None:
     assert "1 core, 2 GiB free" == Machine(cores=1, memory=2 * GIB).describe()

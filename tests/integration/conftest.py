@@ -1,0 +1,151 @@
+"""Real parts for integration tests: the command as a user runs it, and a Ray cluster that is none of ours."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from orchestrator.backends.local import nodehost
+from orchestrator.backends.local.processes import find_marked
+
+BIN = Path(sys.executable).parent
+PHASE_TIMEOUT_S = 180.0
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This environment without anything that points at a Ray cluster or at an `orchestrate` home."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "ORCHESTRATE_"))}
+    return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **more}
+
+
+@dataclass
+class Orchestrate:
+    """The `orchestrate` command with a home of its own."""
+
+    home: Path
+
+    def __call__(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        return subprocess.run(
+            self._command(*arguments), capture_output=True, text=True, timeout=timeout, env=clean_environment()
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it; what it says goes to `output.txt` in the home."""
+        self.home.mkdir(exist_ok=True)
+        with (self.home / "output.txt").open("w") as output:
+            return subprocess.Popen(
+                self._command(*arguments),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=clean_environment(),
+                start_new_session=True,
+            )
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [str(BIN / "orchestrate"), "--home", str(self.home), *arguments]
+
+    def output(self) -> str:
+        """What a started command has said so far."""
+        return (self.home / "output.txt").read_text()
+
+    def json(self, *arguments: str) -> Any:
+        """What it writes as JSON to stdout."""
+        result = self(*arguments, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def trace(self) -> list[dict[str, Any]]:
+        """The events of the newest trace so far."""
+        traces = sorted(self.home.glob("sweeps/*/*.jsonl"), key=lambda path: path.stat().st_mtime)
+        lines = traces[-1].read_bytes().split(b"\n")[1:-1] if traces else []
+        return [json.loads(line) for line in lines]
+
+    def wait_for(self, seen: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
+        """Wait until something is seen while the command runs."""
+        deadline = time.monotonic() + PHASE_TIMEOUT_S
+        while not seen():
+            assert process.poll() is None, f"ended before {what}: {self.output()}"
+            assert time.monotonic() < deadline, f"no {what} within {PHASE_TIMEOUT_S} s: {self.output()}"
+            time.sleep(0.25)
+
+    def leftovers(self) -> list[str]:
+        """Command lines of the processes of this home that still run."""
+        return [" ".join(process.cmdline()) for process in find_marked(self.home)]
+
+
+@pytest.fixture
+def orchestrate(tmp_path: Path) -> Iterator[Orchestrate]:
+    """A fresh home; whatever a failing test leaves in it is ended."""
+    command = Orchestrate(tmp_path / "home")
+    yield command
+    command("clean", "--force")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@dataclass
+class Bystander:
+    """A Ray cluster started by hand, which no command of ours may ever touch."""
+
+    address: str
+    session: int
+
+    def answers(self) -> bool:
+        """Whether `ray status` works."""
+        result = subprocess.run(
+            [str(BIN / "ray"), "status", "--address", self.address],
+            capture_output=True,
+            text=True,
+            env=clean_environment(RAY_AUTH_MODE="disabled"),
+        )
+        return result.returncode == 0 and "Node status" in result.stdout
+
+    def processes(self) -> set[int]:
+        """Ids of its processes."""
+        return {process.pid for process in nodehost.session_members(self.session)}
+
+
+@pytest.fixture(scope="session")
+def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bystander]:
+    """Started before the sweeps; every test that ends clusters looks at it afterwards."""
+    port, folder = free_port(), Path(f"/tmp/bystander-{os.getpid()}")
+    command = [str(BIN / "ray"), "start", "--head", f"--port={port}", f"--temp-dir={folder}", "--num-cpus=1"]
+    command += ["--include-dashboard=false", "--disable-usage-stats", "--dashboard-agent-listen-port=0"]
+    command += [f"--ray-client-server-port={free_port()}"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        env=clean_environment(RAY_AUTH_MODE="disabled"),
+        start_new_session=True,
+    )
+    assert process.wait(120) == 0
+    address = (folder / "ray_current_cluster").read_text().strip()
+    yield Bystander(address, process.pid)
+    for member in nodehost.session_members(process.pid):
+        member.send_signal(signal.SIGKILL)
+
+
+def raylets(home: Path) -> dict[str, psutil.Process]:
+    """The raylets of a home's cluster by Ray node id."""
+    found = {}
+    for process in find_marked(home):
+        if process.name() == "raylet":
+            found[process.environ()["RAY_CLOUD_INSTANCE_ID"]] = process
+    return found

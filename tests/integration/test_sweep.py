@@ -1,0 +1,149 @@
+"""A whole sweep on a real local Ray cluster, looked at from every side. It runs once for all tests of this module."""
+
+import json
+import re
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from orchestrator.analysis.score import score
+from orchestrator.model.events import NodeEvent, TaskEvent
+from orchestrator.observer.trace import read_trace
+from orchestrator.report.document import SweepDocument
+from tests.integration.conftest import Bystander, Orchestrate
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "sweep.schema.json"
+SPEEDS = (1.0, 5.0)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander) -> tuple[Orchestrate, str]:
+    """A home in which speeds 1 and 5 were swept, and what the command said."""
+    command = Orchestrate(tmp_path_factory.mktemp("swept") / "home")
+    sweep = ["sweep", "--upscaling-speed", "1,5", "--idle-timeout-minutes", "0.15", "--tasks", "16"]
+    result = command(*sweep, "--task-seconds", "6", "--name", "both speeds")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return command, result.stdout
+
+
+@pytest.fixture(scope="module")
+def document(swept: tuple[Orchestrate, str]) -> Any:
+    """`show @last --json`."""
+    return swept[0].json("show", "@last")
+
+
+def test_the_table_has_a_valid_row_for_each_setting(swept: tuple[Orchestrate, str]) -> None:
+    rows = [line for line in swept[1].splitlines() if line.startswith("v2 speed=") and " valid" in line]
+
+    assert len(rows) == len(SPEEDS), swept[1]
+
+
+def test_show_writes_json_that_matches_the_documented_schema(document: Any) -> None:
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+
+    assert [trial["settings"]["upscaling_speed"] for trial in document["trials"]] == list(SPEEDS)
+    assert all(trial["status"] == "done" and trial["scorecard"]["valid"] for trial in document["trials"])
+    assert document["name"] == "both speeds"
+
+
+def test_the_documented_schema_is_the_one_of_the_code() -> None:
+    assert SweepDocument.model_json_schema() == json.loads(SCHEMA.read_text())
+
+
+def test_a_trace_gives_the_same_scorecard_again(document: Any) -> None:
+    for trial in document["trials"]:
+        trace = read_trace(Path(trial["trace"]))
+
+        assert trace.trial is not None
+        assert trial["trial_id"] == trace.trial.trial_id
+        assert trial["scorecard"] == score(trace.trial, trace.events).model_dump(mode="json")
+
+
+def test_every_task_is_recorded_with_its_node_and_architecture(document: Any) -> None:
+    for trial in document["trials"]:
+        tasks = [event for event in read_trace(Path(trial["trace"])).events if isinstance(event, TaskEvent)]
+
+        assert sum(task.count for task in tasks) == 16
+        assert {task.arch for task in tasks} == {"x86_64", "arm64"}
+        assert all(task.submitted <= task.started <= task.ended and task.ok for task in tasks)
+        assert all(5.9 <= task.ended - task.started <= 8 for task in tasks)
+
+
+def test_the_autoscaler_itself_had_each_setting_in_force(swept: tuple[Orchestrate, str]) -> None:
+    """The provider, inside Ray's monitor, wrote down what the live autoscaler object holds."""
+    [journal] = swept[0].home.glob("sweeps/*/ray/*/journal.jsonl")
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    speeds = [entry["settings"]["upscaling_speed"] for entry in entries if entry["event"] == "settings"]
+
+    assert list(SPEEDS) == speeds
+
+
+def launches_by_update(monitor_log: str) -> list[tuple[float, Counter[str]]]:
+    """From the monitor's own log: what each update of the autoscaler launched, by node type, with its UNIX time."""
+    updates: list[tuple[float, Counter[str]]] = []
+    for line in monitor_log.splitlines():
+        found = re.match(r"(\S+ \S+)\t.*Launching (\d+) nodes of type (\w+)", line)
+        if found:
+            t = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+            if not updates or t - updates[-1][0] > 2:
+                updates.append((t, Counter()))
+            updates[-1][1][found[3]] += int(found[2])
+    return updates
+
+
+def test_the_first_update_launches_as_many_nodes_as_rays_rule_says(
+    swept: tuple[Orchestrate, str], document: Any
+) -> None:
+    """v2 requests max(1, ceil(speed x max(running, 1))) of a type at an update; one of each runs, three are allowed."""
+    [log] = swept[0].home.glob("sweeps/*/ray/*/monitor.log")
+    updates = launches_by_update(log.read_text())
+
+    for trial, expected in zip(document["trials"], (1, 2), strict=True):
+        events = read_trace(Path(trial["trace"])).events
+        submitted = min(event.submitted for event in events if isinstance(event, TaskEvent))
+        first = next(launched for t, launched in updates if t > submitted)
+
+        assert first == {"x86_worker_node": expected, "arm_worker_node": expected}
+
+
+def test_each_trial_begins_and_ends_at_the_baseline(document: Any) -> None:
+    second = read_trace(Path(document["trials"][1]["trace"]))
+    baseline = [e for e in second.events if isinstance(e, NodeEvent) and e.cause == "baseline" and not e.is_head]
+
+    assert Counter(event.node_type for event in baseline) == {"x86_worker_node": 1, "arm_worker_node": 1}
+    assert all(trial["scorecard"]["scale_down_s"] is not None for trial in document["trials"])
+
+
+def test_the_stages_of_a_launch_are_seen_in_order(document: Any) -> None:
+    for trial in document["trials"]:
+        stages = trial["scorecard"]["launch_s"]["all"]
+
+        assert set(stages) == {"request", "boot", "install", "launch"}
+        assert 0.4 < stages["request"]["p50"] < 2
+        assert 1 < stages["boot"]["p50"] < 15
+
+
+def test_nothing_is_left_and_the_bystander_was_not_touched(
+    swept: tuple[Orchestrate, str], bystander: Bystander
+) -> None:
+    assert swept[0].leftovers() == []
+    assert not list((swept[0].home / "clusters").iterdir())
+    assert bystander.answers()
+
+
+def test_the_token_appears_nowhere(swept: tuple[Orchestrate, str]) -> None:
+    home, said = swept[0].home, swept[1]
+    token = (home / "ray_token").read_text()
+    holders = [
+        path.name
+        for path in home.rglob("*")
+        if path.is_file() and path.name != "ray_token" and token.encode() in path.read_bytes()
+    ]
+
+    assert holders == []
+    assert token not in said
+    assert (home / "ray_token").stat().st_mode & 0o077 == 0

@@ -1,0 +1,112 @@
+"""Following a file that another process appends to."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.observer.tail import Tail
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "monitor.log"
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_a_file_that_is_missing_has_no_lines_yet(path: Path) -> None:
+    tail = Tail(path)
+
+    assert tail.read() == []
+
+    append(path, "first\n")
+
+    assert tail.read() == ["first"]
+
+
+def test_each_line_is_read_once(path: Path) -> None:
+    tail = Tail(path)
+    append(path, "one\ntwo\n")
+
+    assert tail.read() == ["one", "two"]
+    assert tail.read() == []
+
+    append(path, "three\n")
+
+    assert tail.read() == ["three"]
+
+
+def test_half_a_line_waits_for_its_end(path: Path) -> None:
+    tail = Tail(path)
+    append(path, "one\ntw")
+
+    assert tail.read() == ["one"]
+
+    append(path, "o\n")
+
+    assert tail.read() == ["two"]
+
+
+def test_half_a_character_waits_for_its_end(path: Path) -> None:
+    tail = Tail(path)
+    euro = "€\n".encode()
+    path.write_bytes(euro[:2])
+
+    assert tail.read() == []
+
+    path.write_bytes(euro)
+
+    assert tail.read() == ["€"]
+
+
+def test_a_file_that_was_cut_is_read_from_its_beginning(path: Path) -> None:
+    tail = Tail(path)
+    append(path, "a long first line\n")
+    tail.read()
+    path.write_text("new\n")
+
+    assert tail.read() == ["new"]
+
+
+def test_a_file_that_was_replaced_is_read_from_its_beginning(path: Path) -> None:
+    tail = Tail(path)
+    append(path, "old\n")
+    tail.read()
+    rotated = path.with_suffix(".new")
+    rotated.write_text("new and longer\n")
+    rotated.rename(path)
+
+    assert tail.read() == ["new and longer"]
+
+
+def test_bytes_that_are_no_text_are_replaced(path: Path) -> None:
+    path.write_bytes(b"caf\xe9\nnext\n")
+
+    assert Tail(path).read() == ["caf�", "next"]
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters=" \n")), st.integers(1, 7))
+def test_however_the_text_arrives_its_lines_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory, text: str, step: int
+) -> None:
+    path = tmp_path_factory.mktemp("tail") / "log"
+    tail = Tail(path)
+    lines = []
+    for start in range(0, len(text), step):
+        append(path, text[start : start + step])
+        lines += tail.read()
+
+    assert lines == text.split("\n")[:-1]
+
+
+@pytest.mark.xfail(reason="str.splitlines also splits at form feeds and Unicode's line separators")
+@pytest.mark.parametrize("character", ["\u2028", "\x0c", "\x85"])
+def test_only_a_line_feed_ends_a_line(path: Path, character: str) -> None:
+    append(path, f"one{character}still one\n")
+
+    assert Tail(path).read() == [f"one{character}still one"]
