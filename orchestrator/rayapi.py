@@ -6,6 +6,7 @@ the environment before it (`authenticate`).
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-from orchestrator.errors import ClusterFailed, MissingPrerequisite
+from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.snapshot import DeathReason, Demand, FailedLaunch, NodeRow, NodeStatus, PendingNode, Snapshot
 
 LOOPBACK = "127.0.0.1"
@@ -52,18 +53,31 @@ def cluster_config_schema() -> dict[str, Any]:
     return cast(dict[str, Any], json.loads(text))
 
 
+# For a process that only looks: Ray would end it when a GCS stays away for a minute, and print its own warnings.
+# Both are read when Ray is loaded, and are not for the processes of a cluster.
+CLIENT_ENVIRONMENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(10**8), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+
 class GcsView:
-    """Reads a Ray cluster's GCS without joining the cluster: a poll costs a few milliseconds."""
+    """Reads a Ray cluster's GCS without joining the cluster: a poll costs a few milliseconds.
+
+    Raises ConnectionError if no GCS answers at the address.
+    """
 
     def __init__(self, address: str, timeout_s: float = 5.0) -> None:
+        for name, value in CLIENT_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         from ray._raylet import GcsClient
 
         self.address = address
         self._timeout_s = timeout_s
+        host, _, port = address.rpartition(":")
         try:
+            # Ray would try for 40 seconds where nobody listens.
+            socket.create_connection((host, int(port)), timeout=timeout_s).close()
             self._client = GcsClient(address=address)
-        except Exception as error:
-            raise ClusterFailed(f"no Ray cluster answers at {address}: {_first_line(error)}") from error
+        except Exception as error:  # Ray raises several private types for one fact
+            raise ConnectionError(_first_line(error)) from error
 
     def poll(self) -> Snapshot:
         """One look at the cluster. Raises `ConnectionError` while the GCS doesn't answer."""
@@ -73,7 +87,7 @@ class GcsView:
             reply = GetClusterStatusReply()
             reply.ParseFromString(self._client.get_cluster_status(timeout_s=self._timeout_s))
             table = self._client.get_all_node_info(timeout=self._timeout_s)
-        except Exception as error:  # Ray raises several private types for one fact
+        except Exception as error:
             raise ConnectionError(_first_line(error)) from error
         state, scaler = reply.cluster_resource_state, reply.autoscaling_state
         loads = {node.node_id: node for node in state.node_states}

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.context import Context, console
-from orchestrator.cli.targets import describe_by_file, find_address
+from orchestrator.cli.targets import describe_by_file, find_address, open_view
 from orchestrator.cli.values import parse_duration
-from orchestrator.errors import InputError, MissingPrerequisite
+from orchestrator.errors import InputError
 
 EXAMPLES = """Examples:
 
@@ -41,7 +41,6 @@ def observe(
     for_: Annotated[str | None, typer.Option("--for", help="How long, such as 30m.  [default: until Ctrl-C]")] = None,
 ) -> None:
     """Watch a Ray cluster without taking part in it: scaling events, demand and usage go into a trace."""
-    from orchestrator import rayapi
     from orchestrator.model.events import Event, NodeEvent, NoteEvent
     from orchestrator.observer.observer import Observer
     from orchestrator.observer.trace import TraceWriter
@@ -51,11 +50,7 @@ def observe(
         raise InputError(f"--monitor-log: {monitor_log} is no file")
     common: Context = context.obj
     found = find_address(common, address)
-    view = rayapi.GcsView(found)
-    try:
-        view.poll()
-    except ConnectionError as error:
-        raise MissingPrerequisite(f"no Ray cluster answers at {found}: {error}") from None
+    view, _ = open_view(found)
     path = trace or common.home / "observed" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     out = console()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.context import Context, console, print_json
-from orchestrator.cli.targets import describe_by_file, find_address
+from orchestrator.cli.targets import describe_by_file, find_address, open_view
 from orchestrator.errors import MissingPrerequisite
 
 EXAMPLES = """Examples:
@@ -32,14 +32,13 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
 ) -> None:
     """Show a cluster as `ray status` does, but by node type and architecture."""
-    from orchestrator import rayapi
     from orchestrator.model.snapshot import Snapshot
     from orchestrator.report.tables import status_table
 
     common: Context = context.obj
     found = find_address(common, address)
     describe = describe_by_file(cluster)
-    view = rayapi.GcsView(found)
+    view, first = open_view(found)
 
     def look() -> Snapshot:
         try:
@@ -50,9 +49,9 @@ def status(
     if as_json:
         from dataclasses import asdict
 
-        print_json(asdict(look()))
+        print_json(asdict(first))
     elif not watch:
-        console().print(status_table(found, look(), describe), highlight=False)
+        console().print(status_table(found, first, describe), highlight=False)
     else:
         from rich.live import Live
 

@@ -9,7 +9,9 @@ from orchestrator.cli.context import Context
 from orchestrator.errors import InputError, MissingPrerequisite
 
 if TYPE_CHECKING:
+    from orchestrator.model.snapshot import Snapshot
     from orchestrator.observer.lifecycle import Describe
+    from orchestrator.rayapi import GcsView
 
 
 def find_address(common: Context, address: str | None) -> str:
@@ -27,6 +29,17 @@ def find_address(common: Context, address: str | None) -> str:
     if found in ours:
         rayapi.authenticate(ensure_token(common.home))
     return found
+
+
+def open_view(address: str) -> "tuple[GcsView, Snapshot]":
+    """A view of the cluster and a first look at it. Raises MissingPrerequisite if none answers."""
+    from orchestrator.rayapi import GcsView
+
+    try:
+        view = GcsView(address)
+        return view, view.poll()
+    except ConnectionError as error:
+        raise MissingPrerequisite(f"no Ray cluster answers at {address}: {error}") from None
 
 
 def _check_form(address: str) -> None:

@@ -131,6 +131,9 @@ class NodeTracker:
     def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent]:
         """The provider's view: what was asked of the cloud, what it gave, what it took back."""
         state = _JOURNAL_STATES.get(entry.get("event", ""))
+        crashed = entry.get("event") == "ray_ended" and entry.get("code") != 0
+        if crashed:
+            state = "failed"  # the GCS takes a quarter of a minute to notice
         if state is None:
             return
         node = self._node(entry["node"], entry["node_type"], {}, {})
@@ -138,7 +141,7 @@ class NodeTracker:
         if state == "requested":
             cause = "demand" if self._demand_seen else "min_workers"
         elif state == "failed":
-            cause = "launch"
+            cause = "crash" if crashed else "launch"
         elif state == "terminated":
             cause = node.cause
         yield from self._enter(node, state, entry["t"], cause, entry.get("detail", ""))

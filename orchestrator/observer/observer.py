@@ -85,6 +85,7 @@ class Observer:
         self._last_usage: dict[str, tuple[float, float]] | None = None
         self._last_poll: float | None = None
         self._last_host = 0.0
+        self._unreachable = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -144,11 +145,13 @@ class Observer:
         """Look once and emit what is new. A GCS that doesn't answer is counted, noted when it is back, never raised."""
         try:
             snapshot = self._view.poll()
-        except ConnectionError:
+        except ConnectionError as error:
             self.statistics.errors += 1
+            self._lost(str(error))
             snapshot = None
         with self._lock:
             if snapshot is not None:
+                self._unreachable = False
                 self._note_gaps(snapshot)
                 self._emit_load(snapshot)
                 for event in self._tracker.observe_snapshot(snapshot):
@@ -160,6 +163,14 @@ class Observer:
     def _send(self, event: Event) -> None:
         if self._emit is not None:
             self._emit(event)
+
+    def _lost(self, reason: str) -> None:
+        """Say once that the GCS is away; how long it was is said when it is back."""
+        with self._lock:
+            if not self._unreachable and self.latest is not None:
+                text = f"the GCS doesn't answer: {reason}"
+                self._send(NoteEvent(t=self._clock(), kind="gcs_unreachable", text=text))
+            self._unreachable = True
 
     def _note_gaps(self, snapshot: Snapshot) -> None:
         gap = snapshot.t - self._last_poll if self._last_poll is not None else 0.0

@@ -117,8 +117,10 @@ class Bystander:
         return result.returncode == 0 and "Node status" in result.stdout
 
     def processes(self) -> set[int]:
-        """Ids of its processes."""
-        return {process.pid for process in nodehost.session_members(self.session)}
+        """Ids of its raylet, GCS and monitor; idle workers come and go by themselves."""
+        lasting = ("raylet", "gcs_server", "monitor.py")
+        members = nodehost.session_members(self.session)
+        return {member.pid for member in members if any(name in " ".join(member.cmdline()) for name in lasting)}
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """`observe` and `status` against a Ray cluster that is none of ours."""
 
+from orchestrator.model.events import NodeEvent
 from orchestrator.observer.trace import read_trace
 from tests.integration.conftest import Bystander, Orchestrate
 
@@ -12,7 +13,7 @@ def test_observe_writes_a_trace_of_any_cluster(orchestrate: Orchestrate, bystand
     trace = read_trace(path)
     assert trace.trial is None
     assert trace.context["observed"] == bystander.address
-    assert [event.state for event in trace.events if event.type == "node"][:1] == ["running"]
+    assert [event.state for event in trace.events if isinstance(event, NodeEvent)][:1] == ["running"]
     assert {"usage", "host"} <= {event.type for event in trace.events}
 
 

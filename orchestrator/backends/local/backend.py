@@ -9,7 +9,7 @@ from typing import Any, Literal
 from orchestrator import rayapi
 from orchestrator.backends.local.cluster import LocalCluster, ensure_token
 from orchestrator.backends.local.config import differences
-from orchestrator.errors import BaselineNotReached, TrialFailed, TrialTimedOut
+from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut
 from orchestrator.model.arch import infer_arch
 from orchestrator.model.events import Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
@@ -106,7 +106,7 @@ class LocalBackend:
             cluster = LocalCluster.start(self._home, self._raw, trial.shape, trial.settings)
             self._cluster = cluster
             self.observer = Observer(
-                rayapi.GcsView(cluster.address.gcs),
+                _view(cluster.address.gcs),
                 describe_by_shape(trial.shape),
                 journal=cluster.files.journal,
                 monitor_log=cluster.monitor_log,
@@ -115,6 +115,13 @@ class LocalBackend:
             self.observer.start()
         self._settings = trial.settings
         return self._cluster, self.observer
+
+
+def _view(address: str) -> rayapi.GcsView:
+    try:
+        return rayapi.GcsView(address)
+    except ConnectionError as error:
+        raise ClusterFailed(f"the GCS of the local cluster doesn't answer: {error}") from error
 
 
 def _enter_phase(trace: TraceWriter, phase: Phase, *, t: float | None = None, detail: str = "") -> None:

@@ -123,7 +123,8 @@ class LocalCluster:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_prestart_worker_first_driver": "0",
         }
-        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):  # the user's own cluster is none of this one's business
+        # The user's own cluster is none of this one's business, and its parts must notice when its GCS is gone.
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", *rayapi.CLIENT_ENVIRONMENT):
             environment.pop(name, None)
         with files.node_log("head").open("w") as log:
             self._head = subprocess.Popen(

@@ -177,7 +177,7 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
             return
         # As in a cloud, a machine whose Ray has ended (drained, or killed) exists until the autoscaler ends it.
         if not node.terminating.is_set():
-            self._journal("ray_ended", node, detail=self._files.last_words(node.node_id))
+            self._journal("ray_ended", node, code=code, detail=self._files.last_words(node.node_id))
             node.terminating.wait()
         self._journal("terminated", node)
 

@@ -87,7 +87,7 @@ def test_a_life_with_a_journal_is_told_whole(journaled: NodeTracker) -> None:
         (31.0, row("idle", idle_s=0.7)),
         line(45.0, "draining", cloud="n1", detail="draining ray: idle for 15.9 secs > timeout=15.0 secs"),
         (46.0, dead("idle", end=45.5)),
-        entry(45.6, "ray_ended"),
+        entry(45.6, "ray_ended", code=0),
         entry(50.0, "terminating"),
         entry(50.3, "terminated"),
     )
@@ -275,9 +275,25 @@ def test_a_start_that_failed_says_why(journaled: NodeTracker) -> None:
     assert (events[-1].cause, events[-1].detail) == ("launch", "timed out during startup")
 
 
+@pytest.mark.parametrize("code", [1, -9])
+def test_a_ray_that_ended_badly_is_a_crash_before_the_gcs_notices(journaled: NodeTracker, code: int) -> None:
+    events = feed(journaled, (12.0, row()), entry(50.0, "ray_ended", code=code), (65.0, dead("unexpected", end=64.0)))
+
+    assert facts(events)[1:] == [(50.0, "failed", "running")]
+    assert events[-1].cause == "crash"
+
+
+@pytest.mark.xfail(reason="an exit code counts as a crash even while the node drains; a death in the GCS does not")
+def test_a_ray_that_was_draining_has_not_crashed_whatever_its_exit_code(journaled: NodeTracker) -> None:
+    log = line(45.0, "draining", cloud="n1", detail="idle for 15 secs")
+    events = feed(journaled, (12.0, row()), log, entry(50.0, "ray_ended", code=1), entry(51.0, "terminated"))
+
+    assert facts(events)[-1] == (51.0, "terminated", "draining")
+
+
 @pytest.mark.parametrize("event", ["settings", "started", "ray_ended", "something new", ""])
 def test_other_entries_of_the_journal_are_no_states(journaled: NodeTracker, event: str) -> None:
-    assert feed(journaled, entry(1.0, event)) == []
+    assert feed(journaled, entry(1.0, event, code=0)) == []
     assert journaled.nodes() == []
 
 
@@ -529,10 +545,14 @@ def told(draw: st.DrawFn) -> list[Any]:
     entries = st.builds(
         entry,
         times,
-        st.sampled_from(["requested", "allocated", "installing", "started", "terminating", "terminated", "failed"]),
+        st.sampled_from(
+            ["requested", "allocated", "installing", "started", "ray_ended", "terminating", "terminated", "failed"]
+        ),
         name=names,
     )
-    states = st.sampled_from(["requested", "allocated", "installing", "draining", "terminated", "failed"])
+    states: st.SearchStrategy[NodeState] = st.sampled_from(
+        ["requested", "allocated", "installing", "draining", "terminated", "failed"]
+    )
     lines = st.tuples(times, states, names, st.booleans()).map(
         lambda drawn: line(drawn[0], drawn[1], instance=f"i-{drawn[2]}", cloud=drawn[2] if drawn[3] else "")
     )

@@ -73,8 +73,8 @@ def steps(observer: Observer, count: int) -> None:
         observer.step()
 
 
-def notes(events: list[Event]) -> list[NoteEvent]:
-    return [event for event in events if isinstance(event, NoteEvent)]
+def notes(events: list[Event], kind: str) -> list[NoteEvent]:
+    return [event for event in events if isinstance(event, NoteEvent) and event.kind == kind]
 
 
 # Demand and usage
@@ -126,29 +126,43 @@ def test_a_gap_is_noted_when_the_cluster_answers_again() -> None:
     observer, seen = watched(snapshot(1), *silence, snapshot(5.5))
     steps(observer, 4)
 
-    assert [(note.kind, note.t, note.seconds) for note in notes(seen)] == [("observer_gap", 5.5, 4.5)]
+    assert [(note.t, note.seconds) for note in notes(seen, "observer_gap")] == [(5.5, 4.5)]
     assert observer.statistics.errors == 2
+
+
+def test_that_the_gcs_is_away_is_said_at_once_and_once() -> None:
+    clock = Clock()
+    silence = [ConnectionError("refused")] * 3
+    observer, seen = watched(snapshot(1), *silence, snapshot(2), ConnectionError("again"), clock=clock)
+    steps(observer, 2)
+    clock.now = 1001.0
+    steps(observer, 4)
+
+    assert [(note.t, note.text) for note in notes(seen, "gcs_unreachable")] == [
+        (1000.0, "the GCS doesn't answer: refused"),
+        (1001.0, "the GCS doesn't answer: again"),
+    ]
 
 
 def test_a_short_silence_is_no_gap() -> None:
     observer, seen = watched(snapshot(1), ConnectionError("GCS"), snapshot(4.0))
     steps(observer, 3)
 
-    assert notes(seen) == []
+    assert notes(seen, "observer_gap") == []
 
 
 def test_where_looks_are_rare_a_gap_is_three_of_them() -> None:
     observer, seen = watched(snapshot(1), snapshot(7), snapshot(13.1), interval_s=2.0)
     steps(observer, 3)
 
-    assert [note.t for note in notes(seen)] == [13.1]
+    assert [note.t for note in notes(seen, "observer_gap")] == [13.1]
 
 
 def test_there_is_no_gap_before_the_first_look() -> None:
     observer, seen = watched(snapshot(1e9))
     observer.step()
 
-    assert notes(seen) == []
+    assert notes(seen, "observer_gap") == []
 
 
 def test_a_cluster_that_never_answers_is_counted_and_never_raised() -> None:
@@ -168,14 +182,14 @@ def test_a_restart_of_the_gcs_is_noted(after: dict[str, Any]) -> None:
     observer, seen = watched(snapshot(1, version=7, session="a"), snapshot(2, **after))
     steps(observer, 2)
 
-    assert [(note.kind, note.t) for note in notes(seen)] == [("gcs_restarted", 2)]
+    assert [note.t for note in notes(seen, "gcs_restarted")] == [2]
 
 
 def test_a_version_that_counts_on_is_no_restart() -> None:
     observer, seen = watched(*(snapshot(t, version=version) for t, version in [(1, 7), (2, 7), (3, 9)]))
     steps(observer, 3)
 
-    assert notes(seen) == []
+    assert notes(seen, "gcs_restarted") == []
 
 
 # The host

@@ -118,9 +118,13 @@ def test_the_file_is_closed_when_a_trial_fails(path: Path) -> None:
 
 
 def test_threads_that_emit_at_once_never_mix_their_lines(path: Path) -> None:
+    def emit_many(kind: str) -> None:
+        for second in range(25):
+            trace.emit(note(second, kind * 500))
+
     with TraceWriter(path) as trace, ThreadPoolExecutor(8) as pool:
         for thread in range(8):
-            pool.submit(lambda name: [trace.emit(note(n, name * 500)) for n in range(25)], str(thread))
+            pool.submit(emit_many, str(thread))
 
     kinds = [event.kind for event in read_trace(path).events if isinstance(event, NoteEvent)]
     assert sorted(kinds) == sorted(str(thread) * 500 for thread in range(8) for _ in range(25))

@@ -1,0 +1,84 @@
+"""A cluster and a sweep on real Ray, made once for all benchmarks; run them with `make bench` on a quiet machine."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from orchestrator import rayapi
+from orchestrator.backends.clusterfile import ClusterFile, read_cluster_file
+from orchestrator.backends.local.backend import LocalBackend
+from orchestrator.backends.local.cluster import LocalCluster, ensure_token
+from orchestrator.backends.local.fit import fit_shape, this_machine
+from orchestrator.bundle import bundled
+from orchestrator.model.events import Event, NodeEvent
+from orchestrator.model.settings import Settings
+from orchestrator.model.spec import Axes, SweepSpec
+from orchestrator.sweep.ledger import Ledger, SweepRecord
+from orchestrator.sweep.plan import make_plan
+from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home, and so one token, for the whole process: Ray reads its token once."""
+    home = tmp_path_factory.mktemp("bench")
+    rayapi.authenticate(ensure_token(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def cluster_file() -> ClusterFile:
+    """The bundled local cluster config."""
+    return read_cluster_file(bundled("cluster/local.yaml"))
+
+
+@pytest.fixture(scope="session")
+def full_cluster(home: Path, cluster_file: ClusterFile) -> Iterator[LocalCluster]:
+    """A local cluster with all the nodes that fit this machine (six on two cores), idle."""
+    shape = fit_shape(cluster_file.shape, this_machine())
+    settings = Settings(upscaling_speed=10, idle_timeout_minutes=60, min_workers=shape.workers[0].max_workers)
+    shape = shape.with_settings(settings)
+    cluster = LocalCluster.start(home, cluster_file.raw, shape, settings)
+    try:
+        view = rayapi.GcsView(cluster.address.gcs)
+        deadline = time.monotonic() + 180
+        while view.poll().alive_workers != shape.baseline:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        time.sleep(5)  # let the last node's start be over
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@dataclass
+class Watched:
+    """A sweep and what was measured beside it: seconds by the wall clock, and how late each node's start was seen."""
+
+    record: SweepRecord
+    wall_s: float
+    running_lags_s: list[float] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def watched_sweep(home: Path, cluster_file: ClusterFile) -> Watched:
+    """Speeds 1 and 5 on one reused cluster. The wall clock starts when the first trial finds its cluster up."""
+    lags: list[float] = []
+    up: list[float] = []
+
+    def sink(event: Event) -> None:
+        now = time.time()
+        if event.type == "settings" and not up:
+            up.append(now)
+        if isinstance(event, NodeEvent) and event.state == "running" and event.previous == "installing":
+            lags.append(now - event.t)
+
+    spec = SweepSpec(settings=Axes(upscaling_speed=(1.0, 5.0)))
+    ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
+    plan = make_plan(spec, cluster_file, this_machine())
+    runner = Runner(ledger, LocalBackend(home, cluster_file.raw), SweepFolder(home / "sweep"), sinks=[sink])
+    record = runner.run(begin_sweep(ledger, plan))
+    return Watched(record, time.time() - up[0], lags)

@@ -1,0 +1,373 @@
+"""From a spec to trials: which there are, in which order, and what is refused before anything starts."""
+
+import time
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.backends.clusterfile import ClusterFile
+from orchestrator.backends.local.fit import Machine
+from orchestrator.errors import InputError
+from orchestrator.model.shape import ClusterShape
+from orchestrator.model.spec import MAX_TRIALS, SweepSpec
+from orchestrator.model.trial import Trial
+from orchestrator.sweep.plan import Plan, make_plan
+from tests.builders import ARM, HEAD, SHAPE, X86
+from tests.strategies import machines, shapes
+
+LARGE = Machine(cores=64, memory=256 * 2**30)
+SMALL = Machine(cores=1, memory=2**30)
+
+
+def plan(
+    *,
+    shape: ClusterShape = SHAPE,
+    speed: float | None = None,
+    idle: float | None = None,
+    machine: Machine = LARGE,
+    workload: dict[str, Any] | None = None,
+    spec: dict[str, Any] | None = None,
+    **axes: Any,
+) -> Plan:
+    """The plan of a spec with these axes; the shape isn't fitted to a machine unless the spec says so."""
+    document = {"fit": "none", "settings": axes, "workload": workload or {}, **(spec or {})}
+    cluster = ClusterFile(Path("local.yaml"), {}, shape, upscaling_speed=speed, idle_timeout_minutes=idle)
+    return make_plan(SweepSpec.model_validate(document), cluster, machine)
+
+
+def refusal(**options: Any) -> InputError:
+    with pytest.raises(InputError) as refused:
+        plan(**options)
+
+    assert refused.value.exit_code == 2
+    assert len(refused.value.message.splitlines()) == 1
+    return refused.value
+
+
+def labels(found: Plan) -> list[str]:
+    return [trial.label() for trial in found.trials]
+
+
+def speeds(trials: tuple[Trial, ...]) -> list[float | None]:
+    return [trial.settings.upscaling_speed for trial in trials]
+
+
+# Which trials
+
+
+def test_each_value_of_an_axis_is_a_trial() -> None:
+    found = plan(upscaling_speed=[1, 5, 10], idle_timeout_minutes=0.25)
+
+    assert labels(found) == ["v2 speed=1 idle=0.25", "v2 speed=5 idle=0.25", "v2 speed=10 idle=0.25"]
+
+
+def test_axes_are_crossed() -> None:
+    found = plan(autoscaler=["v1", "v2"], upscaling_speed=[1, 5], idle_timeout_minutes=[1, 2], max_launch_batch=[1, 5])
+
+    assert len(found.trials) == 2 * 2 * 2 * 2
+    assert len(set(found.settings)) == 16
+
+
+def test_knobs_that_nobody_sweeps_are_those_of_the_cluster_file() -> None:
+    (trial,) = plan(speed=3.0, idle=2.0).trials
+
+    assert (trial.settings.upscaling_speed, trial.settings.idle_timeout_minutes) == (3.0, 2.0)
+
+
+def test_what_the_cluster_file_does_not_say_is_rays_default() -> None:
+    (trial,) = plan().trials
+
+    assert (trial.settings.upscaling_speed, trial.settings.idle_timeout_minutes) == (None, 5.0)
+
+
+def test_a_sweep_stands_above_the_cluster_file() -> None:
+    found = plan(speed=3.0, upscaling_speed=[1, 5])
+
+    assert speeds(found.trials) == [1.0, 5.0]
+
+
+def test_limits_of_workers_change_the_trials_shape() -> None:
+    (small, large) = plan(max_workers=[1, 3]).trials
+
+    assert [worker.max_workers for worker in small.shape.workers] == [1, 1]
+    assert (small.shape.max_workers, large.shape.max_workers) == (2, 6)
+
+
+def test_the_workload_is_the_specs_and_else_the_stress_jobs() -> None:
+    assert plan(workload={"tasks": 7}).workload.tasks == 7
+    assert plan(workload={"tasks": 7}).workload.seconds == 120.0
+
+
+# Repeats
+
+
+def test_repeats_of_all_settings_have_the_same_seeds() -> None:
+    found = plan(upscaling_speed=[1, 5], spec={"repeat": 3, "seed": 100})
+    by_repeat = Counter((trial.repeat, trial.seed) for trial in found.trials)
+
+    assert by_repeat == {(1, 100): 2, (2, 101): 2, (3, 102): 2}
+
+
+def test_all_trials_have_ids_of_their_own() -> None:
+    found = plan(upscaling_speed=[1, 5, 10], autoscaler=["v1", "v2"], spec={"repeat": 4})
+
+    assert len({trial.trial_id for trial in found.trials}) == len(found.trials) == 24
+
+
+def test_the_same_spec_is_the_same_plan() -> None:
+    options: dict[str, Any] = {"upscaling_speed": [1, 5], "spec": {"repeat": 2, "order": "random"}}
+
+    assert plan(**options) == plan(**options)
+
+
+# Order
+
+
+def test_grid_order_runs_each_repeat_of_everything_before_the_next() -> None:
+    found = plan(upscaling_speed=[1, 5], idle_timeout_minutes=1, spec={"repeat": 2})
+
+    assert labels(found) == ["v2 speed=1 idle=1", "v2 speed=5 idle=1", "v2 speed=1 idle=1 #2", "v2 speed=5 idle=1 #2"]
+
+
+def blocks(found: Plan, size: int) -> list[tuple[Trial, ...]]:
+    return [found.trials[start : start + size] for start in range(0, len(found.trials), size)]
+
+
+def test_random_order_shuffles_within_each_repeat() -> None:
+    axis = list(range(1, 21))
+    grid = plan(upscaling_speed=axis, spec={"repeat": 3})
+    shuffled = plan(upscaling_speed=axis, spec={"repeat": 3, "order": "random"})
+    orders = [tuple(speeds(block)) for block in blocks(shuffled, 20)]
+
+    assert [{trial.repeat for trial in block} for block in blocks(shuffled, 20)] == [{1}, {2}, {3}]
+    assert [set(block) for block in blocks(shuffled, 20)] == [set(block) for block in blocks(grid, 20)]
+    assert len(set(orders)) == 3
+    assert tuple(speeds(grid.trials[:20])) not in orders
+
+
+def test_random_order_is_another_with_another_seed() -> None:
+    one, other = (plan(upscaling_speed=list(range(1, 21)), spec={"order": "random", "seed": n}) for n in (0, 1))
+
+    assert speeds(one.trials) != speeds(other.trials)
+
+
+# target_utilization_fraction
+
+
+def test_a_fraction_under_v2_alone_is_refused_with_a_way_out() -> None:
+    error = refusal(target_utilization_fraction=[0.5, 0.8])
+
+    assert error.message.startswith("target_utilization_fraction: ")
+    assert error.hint is not None
+    assert "--autoscaler v1" in error.hint
+
+
+def test_fractions_are_tried_under_v1() -> None:
+    found = plan(autoscaler="v1", target_utilization_fraction=[0.5, 0.8])
+
+    assert [trial.settings.target_utilization_fraction for trial in found.trials] == [0.5, 0.8]
+    assert speeds(found.trials) == [None, None]
+    assert found.notes == ()
+
+
+def test_under_both_versions_fractions_are_tried_with_v1_only_and_a_note_says_so() -> None:
+    found = plan(autoscaler=["v1", "v2"], target_utilization_fraction=[0.5])
+
+    assert [trial.settings.autoscaler for trial in found.trials] == ["v1"]
+    assert any("v1 only" in note for note in found.notes)
+
+
+def test_fractions_stand_beside_speeds_not_on_top_of_them() -> None:
+    found = plan(autoscaler=["v1", "v2"], upscaling_speed=[1, 5], target_utilization_fraction=[0.5])
+
+    assert [(t.settings.autoscaler, t.settings.upscaling_speed) for t in found.trials] == [
+        ("v1", 1.0),
+        ("v1", 5.0),
+        ("v1", None),
+        ("v2", 1.0),
+        ("v2", 5.0),
+    ]
+
+
+def test_a_fraction_is_not_tried_with_the_speed_of_the_cluster_file() -> None:
+    (trial,) = plan(speed=3.0, autoscaler="v1", target_utilization_fraction=0.5).trials
+
+    assert trial.settings.effective_upscaling_speed == 1.0
+
+
+# Fit
+
+
+def test_a_shape_that_is_too_large_is_fitted_and_a_note_says_so() -> None:
+    found = plan(machine=SMALL, spec={"fit": "machine"})
+
+    assert found.shape.max_workers < SHAPE.max_workers
+    assert any("--fit none" in note for note in found.notes)
+
+
+def test_fitted_or_not_is_the_users_choice() -> None:
+    found = plan(machine=SMALL)
+
+    assert found.shape == SHAPE
+    assert found.notes == ()
+
+
+@given(shapes(), machines())
+@settings(max_examples=20)
+def test_a_fitted_plan_is_never_larger_than_the_file(shape: ClusterShape, machine: Machine) -> None:
+    try:
+        found = plan(shape=shape, machine=machine, spec={"fit": "machine"})
+    except InputError:
+        return  # a shape none of whose types has a CPU
+
+    assert found.shape.max_workers <= shape.max_workers
+    assert found.shape.max_cpus <= shape.max_cpus
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("axes", "key"),
+    [
+        ({"upscaling_speed": 0}, "upscaling_speed"),
+        ({"upscaling_speed": [1, -2]}, "upscaling_speed"),
+        ({"upscaling_speed": 1e7}, "upscaling_speed"),
+        ({"idle_timeout_minutes": 0}, "idle_timeout_minutes"),
+        ({"max_concurrent_launches": 0}, "max_concurrent_launches"),
+        ({"max_launch_batch": -1}, "max_launch_batch"),
+        ({"update_interval_s": 0}, "update_interval_s"),
+        ({"max_workers": -1}, "max_workers"),
+        ({"autoscaler": "v1", "target_utilization_fraction": 1.5}, "target_utilization_fraction"),
+        ({"autoscaler": "v1", "target_utilization_fraction": 0}, "target_utilization_fraction"),
+    ],
+)
+def test_a_knob_out_of_its_range_is_named(axes: dict[str, Any], key: str) -> None:
+    assert key in refusal(**axes).message
+
+
+@pytest.mark.parametrize(
+    ("workload", "key"),
+    [
+        ({"tasks": 0}, "workload.tasks"),
+        ({"tasks": 10**9}, "workload.tasks"),
+        ({"seconds": 0}, "workload.seconds"),
+        ({"seconds": -1}, "workload.seconds"),
+        ({"cpus": -1}, "workload.cpus"),
+        ({"waves": 0}, "workload.waves"),
+        ({"arrival_s": -1}, "workload.arrival_s"),
+        ({"resources": {"Intel": 0}}, "workload.resources.Intel"),
+    ],
+)
+def test_a_workload_out_of_its_range_is_named(workload: dict[str, Any], key: str) -> None:
+    assert refusal(workload=workload).message.startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize(
+    "workload", [{"cpus": 5}, {"resources": {"TPU": 1}}, {"resources": {"Intel": 2}}, {"labels": {"zone": "a"}}]
+)
+def test_a_task_that_no_node_type_can_ever_run_is_refused(workload: dict[str, Any]) -> None:
+    error = refusal(workload=workload)
+
+    assert error.message.startswith("no node type can ever run a task that needs ")
+    assert error.hint is not None
+    assert "arm" in error.hint
+
+
+def test_a_task_that_needs_two_kinds_of_node_at_once_is_refused() -> None:
+    assert "1 Intel" in refusal(workload={"resources": {"Intel": 1, "Graviton": 1}}).message
+
+
+def test_a_task_for_one_of_the_node_types_is_planned() -> None:
+    assert plan(workload={"cpus": 4, "resources": {"Graviton": 0.5}}).workload.cpus == 4
+
+
+def test_a_task_for_a_node_type_of_which_there_may_be_none_is_refused() -> None:
+    shape = ClusterShape(head=HEAD, workers=(X86, ARM.model_copy(update={"max_workers": 0})), max_workers=3)
+
+    assert "1 Graviton" in refusal(shape=shape, workload={"resources": {"Graviton": 1}}).message
+
+
+def test_more_workers_at_least_than_at_most_are_refused() -> None:
+    assert "min_workers 5 is above max_workers 2" in refusal(min_workers=5, max_workers=2).message
+
+
+def test_more_workers_at_least_than_the_file_allows_are_refused() -> None:
+    assert "min_workers 5 is above max_workers 3" in refusal(min_workers=5).message
+
+
+def test_a_baseline_above_the_clusters_limit_is_refused() -> None:
+    shape = ClusterShape(head=HEAD, workers=(X86, ARM), max_workers=4)
+
+    assert "max_workers 4" in refusal(shape=shape, min_workers=3).message
+
+
+def test_no_worker_at_all_is_refused() -> None:
+    assert "no node type can ever run a task" in refusal(min_workers=0, max_workers=0).message
+
+
+# Too many
+
+
+def test_too_many_repeats_are_refused() -> None:
+    error = refusal(upscaling_speed=list(range(1, 20)), spec={"repeat": 1000})
+
+    assert f"more than {MAX_TRIALS} trials" in error.message
+
+
+def test_exactly_as_many_trials_as_allowed_are_planned() -> None:
+    found = plan(upscaling_speed=list(range(1, 11)), spec={"repeat": 1000}, machine=LARGE)
+
+    assert len(found.trials) == MAX_TRIALS
+
+
+def test_too_many_settings_are_refused() -> None:
+    error = refusal(upscaling_speed=list(range(1, 201)), idle_timeout_minutes=list(range(1, 201)))
+
+    assert f"more than {MAX_TRIALS} " in error.message
+
+
+@pytest.mark.xfail(
+    raises=AssertionError,
+    reason="itertools.product holds every combination of the other axes in memory before the first is used",
+)
+def test_too_many_combinations_are_refused_without_building_them() -> None:
+    axis = list(range(1, 71))
+    tracemalloc.start()
+    try:
+        began = time.process_time()
+        refusal(upscaling_speed=[1], idle_timeout_minutes=axis, max_launch_batch=axis, update_interval_s=axis)
+        took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 40_000_000, f"{peak} bytes, {took:.1f} s"  # 343,000 combinations
+
+
+# Any spec
+
+
+@given(
+    st.lists(st.floats(0.1, 100), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["v1", "v2"]), min_size=1, max_size=2),
+    st.lists(st.floats(0.01, 1), max_size=2),
+    st.integers(1, 3),
+    st.sampled_from(["grid", "random"]),
+)
+def test_every_setting_is_tried_once_in_each_repeat(
+    tried: list[float], versions: list[str], fractions: list[float], repeat: int, order: str
+) -> None:
+    axes: dict[str, Any] = {"upscaling_speed": tried, "autoscaler": versions}
+    if fractions and "v1" in versions:
+        axes["target_utilization_fraction"] = fractions
+    found = plan(**axes, spec={"repeat": repeat, "order": order})
+    counts = Counter((trial.settings, trial.repeat) for trial in found.trials)
+
+    assert set(counts.values()) == {1}
+    assert len(counts) == len(found.settings) * repeat
+    assert [trial.repeat for trial in found.trials] == sorted(trial.repeat for trial in found.trials)
