@@ -21,7 +21,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-unit test-integration lint format bench clean
+.PHONY: help setup sweep test test-unit test-integration lint format schema bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ lint: $(DEV) ## check style, types and the directions of imports
 format: $(DEV) ## format the code and mend what can be mended by itself
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+schema: $(DEV) ## write docs/schema/ from the code
+	.venv/bin/python -m orchestrator.report.document > docs/schema/sweep.schema.json
 
 bench: $(DEV) ## run the benchmarks
 	.venv/bin/pytest benchmarks -q -s $(ARGS)

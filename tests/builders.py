@@ -20,6 +20,7 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
+from orchestrator.sweep.ledger import SweepRecord, TrialRecord
 
 T0 = 1_000_000.0
 """The moment when the tasks of a built trace are submitted, in UNIX seconds."""
@@ -127,3 +128,34 @@ def scorecard(makespan_s: float | None = 10.0, **more: Any) -> Scorecard:
         "valid": True,
     }
     return Scorecard(**{**values, **more})
+
+
+def trial_record(trial: Trial, **more: Any) -> TrialRecord:
+    """A valid trial of 10 s that is done."""
+    values: dict[str, Any] = {
+        "sweep_id": "c0ffee00",
+        "status": "done",
+        "reason": "",
+        "started": T0,
+        "ended": T0 + 60,
+        "trace": "sweeps/c0ffee00/t.jsonl",
+        "scorecard": scorecard(),
+        **more,
+    }
+    return TrialRecord(trial=trial, **values)
+
+
+def sweep_record(*trials: TrialRecord, **more: Any) -> SweepRecord:
+    """A sweep that is done."""
+    values: dict[str, Any] = {
+        "sweep_id": "c0ffee00",
+        "name": "",
+        "backend": "local",
+        "status": "done",
+        "created": T0,
+        "ended": T0 + 600,
+        "spec": {},
+        "environment": {"ray": "2.60.0"},
+        **more,
+    }
+    return SweepRecord(trials=trials, **values)

@@ -1,5 +1,6 @@
 """A sweep or a trial as JSON: what `--json` writes. `docs/schema/` holds the schema, made from these models."""
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -70,3 +71,12 @@ def sweep_document(record: SweepRecord) -> SweepDocument:
         trials=[trial_document(trial) for trial in record.trials],
         summary=summarise((trial.trial.settings, trial.scorecard) for trial in record.trials),
     )
+
+
+def schema() -> str:
+    """The JSON schema of a sweep's document, as it stands in `docs/schema/`."""
+    return json.dumps(SweepDocument.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema(), end="")

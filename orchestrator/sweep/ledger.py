@@ -98,7 +98,10 @@ class Ledger:
             if self._engine.dialect.name == "sqlite":
                 event.listen(self._engine, "connect", _use_write_ahead_log)
             _Base.metadata.create_all(self._engine)
-        except (SQLAlchemyError, ImportError) as error:
+        except ImportError as error:
+            problem = f"the ledger {_without_password(url)} needs a driver: {_cause(error)}"
+            raise InputError(problem, "for PostgreSQL: pip install 'ray-orchestrate[postgres]'") from None
+        except SQLAlchemyError as error:
             raise InputError(f"the ledger {_without_password(url)} can't be opened: {_cause(error)}") from None
 
     @contextmanager

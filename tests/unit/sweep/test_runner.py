@@ -1,0 +1,334 @@
+"""The runner: every trial becomes a trace and a scorecard, whatever becomes of the others."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.backends.clusterfile import ClusterFile
+from orchestrator.backends.local.fit import Machine
+from orchestrator.errors import ClusterFailed, InputError, TrialFailed
+from orchestrator.model.events import Event
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.spec import SweepSpec
+from orchestrator.model.trial import Trial
+from orchestrator.observer.trace import TraceWriter, read_trace
+from orchestrator.sweep.ledger import Ledger, SweepRecord
+from orchestrator.sweep.plan import Plan, make_plan
+from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep, new_sweep_id, take_over
+from tests.builders import SHAPE, T0, baseline, phase, settings_in_force, sound, task
+
+Behaviour = Callable[[Trial], None]
+SOUND = sound(baseline("n0"), task("n0", 1, 11), end=20)
+
+
+class PreparedBackend:
+    """A backend whose trials all go the same prepared way, but that `behaviour` may raise halfway through."""
+
+    name = "prepared"
+
+    def __init__(self, behaviour: Behaviour = lambda trial: None, events: list[Event] = SOUND) -> None:
+        self.behaviour, self.events = behaviour, events
+        self.ran: list[Trial] = []
+        self.logs: list[Path] = []
+        self.closed = 0
+
+    def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
+        self.ran.append(trial)
+        self.logs.append(log_path)
+        trace.emit(self.events[0])
+        self.behaviour(trial)
+        for event in self.events[1:]:
+            trace.emit(event)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Told:
+    """A progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[int, int, float | None]] = []
+        self.events: list[Event] = []
+        self.ended: list[tuple[float | None, bool, str]] = []
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        self.started.append((number, total, trial.settings.upscaling_speed))
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        self.ended.append((trial.settings.upscaling_speed, scorecard is not None and scorecard.valid, reason))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield made
+    made._engine.dispose()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    return SweepFolder(tmp_path / "sweeps" / "s")
+
+
+def planned(*speeds: float) -> Plan:
+    spec = SweepSpec.model_validate(
+        {"name": "night run", "fit": "none", "settings": {"upscaling_speed": speeds}, "workload": {"tasks": 1}}
+    )
+    return make_plan(spec, ClusterFile(Path("local.yaml"), {}, SHAPE, None, None), Machine(2, 2**33))
+
+
+@pytest.fixture
+def sweep_id(ledger: Ledger) -> str:
+    """A sweep of three speeds."""
+    return begin_sweep(ledger, planned(1, 5, 10))
+
+
+def at_speed(speed: float, error: BaseException) -> Behaviour:
+    """Raise `error` in the trial with this speed."""
+
+    def behave(trial: Trial) -> None:
+        if trial.settings.upscaling_speed == speed:
+            raise error
+
+    return behave
+
+
+def statuses(record: SweepRecord) -> list[str]:
+    return [trial.status for trial in record.trials]
+
+
+# A sweep that goes well
+
+
+def test_every_trial_is_run_in_its_order_and_the_sweep_is_done(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str
+) -> None:
+    backend = PreparedBackend()
+    record = Runner(ledger, backend, folder).run(sweep_id)
+
+    assert [trial.settings.upscaling_speed for trial in backend.ran] == [1.0, 5.0, 10.0]
+    assert (record.status, statuses(record)) == ("done", ["done"] * 3)
+    assert record == ledger.sweep(sweep_id)
+
+
+def test_every_trial_leaves_a_trace_that_holds_all_of_it(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    record = Runner(ledger, PreparedBackend(), folder).run(sweep_id)
+    trace = read_trace(Path(record.trials[0].trace))
+
+    assert Path(record.trials[0].trace) == folder.trace(record.trials[0].trial)
+    assert trace.trial == record.trials[0].trial
+    assert trace.context["sweep_id"] == sweep_id
+    assert {"orchestrate", "ray", "python", "host"} <= trace.context["environment"].keys()
+    assert list(trace.events) == SOUND
+
+
+def test_every_trial_has_the_scorecard_of_its_trace(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    record = Runner(ledger, PreparedBackend(), folder).run(sweep_id)
+    (makespan,) = {trial.scorecard.makespan_s for trial in record.trials if trial.scorecard}
+
+    assert makespan == 11.0
+    assert all(trial.scorecard and trial.scorecard.valid for trial in record.trials)
+
+
+def test_every_trial_has_a_log_of_its_own(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    backend = PreparedBackend()
+    Runner(ledger, backend, folder).run(sweep_id)
+
+    assert backend.logs == [folder.log(trial) for trial in backend.ran]
+    assert len(set(backend.logs)) == 3
+
+
+def test_the_backend_is_closed_at_the_end(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    backend = PreparedBackend()
+    Runner(ledger, backend, folder).run(sweep_id)
+
+    assert backend.closed == 1
+
+
+def test_the_progress_is_told_of_each_step(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    told = Told()
+    Runner(ledger, PreparedBackend(), folder, told).run(sweep_id)
+
+    assert told.started == [(1, 3, 1.0), (2, 3, 5.0), (3, 3, 10.0)]
+    assert told.events == SOUND * 3
+    assert told.ended == [(1.0, True, ""), (5.0, True, ""), (10.0, True, "")]
+
+
+def test_sinks_see_every_event_and_may_break(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    seen: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise OSError("the exporter is gone")
+
+    record = Runner(ledger, PreparedBackend(), folder, sinks=[broken, seen.append]).run(sweep_id)
+
+    assert seen == SOUND * 3
+    assert record.status == "done"
+
+
+def test_an_invalid_trial_is_done_all_the_same(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    record = Runner(ledger, PreparedBackend(events=SOUND[1:]), folder).run(sweep_id)
+
+    assert statuses(record) == ["done"] * 3
+    assert not any(trial.scorecard.valid for trial in record.trials if trial.scorecard)
+
+
+# A trial that fails
+
+
+def test_a_trial_that_fails_ends_neither_the_others_nor_its_trace(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str
+) -> None:
+    backend, told = PreparedBackend(at_speed(5, ClusterFailed("the head died"))), Told()
+    record = Runner(ledger, backend, folder, told).run(sweep_id)
+    failed = record.trials[1]
+
+    assert (record.status, statuses(record)) == ("failed", ["done", "failed", "done"])
+    assert failed.reason == "the head died"
+    assert failed.scorecard is not None
+    assert not failed.scorecard.valid
+    assert read_trace(Path(failed.trace)).events == (SOUND[0],)
+    assert told.ended == [(1.0, True, ""), (5.0, False, "the head died"), (10.0, True, "")]
+    assert backend.closed == 1
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), RuntimeError("a bug")])
+def test_an_interruption_is_written_down_and_passed_on(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str, error: BaseException
+) -> None:
+    backend = PreparedBackend(at_speed(5, error))
+    with pytest.raises(type(error)):
+        Runner(ledger, backend, folder).run(sweep_id)
+    record = ledger.sweep(sweep_id)
+
+    assert (record.status, statuses(record)) == ("interrupted", ["done", "interrupted", "planned"])
+    assert record.ended is not None
+    assert backend.closed == 1
+
+
+def test_a_finished_trial_keeps_its_numbers_through_an_interruption(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Runner(ledger, PreparedBackend(at_speed(5, KeyboardInterrupt())), folder).run(sweep_id)
+    first = ledger.sweep(sweep_id).trials[0]
+
+    assert first.scorecard is not None
+    assert first.scorecard.makespan_s == 11.0
+
+
+def test_the_backend_is_closed_even_if_the_progress_breaks(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    class Broken(Told):
+        def trial_started(self, number: int, total: int, trial: Trial) -> None:
+            raise RuntimeError("no screen")
+
+    backend = PreparedBackend()
+    with pytest.raises(RuntimeError):
+        Runner(ledger, backend, folder, Broken()).run(sweep_id)
+
+    assert backend.closed == 1
+    assert ledger.sweep(sweep_id).status == "interrupted"
+
+
+# Going on
+
+
+def test_only_what_is_not_done_is_run_again(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Runner(ledger, PreparedBackend(at_speed(5, KeyboardInterrupt())), folder).run(sweep_id)
+    before = ledger.sweep(sweep_id).trials[0]
+    backend, told = PreparedBackend(), Told()
+    record = Runner(ledger, backend, folder, told).run(sweep_id)
+
+    assert [trial.settings.upscaling_speed for trial in backend.ran] == [5.0, 10.0]
+    assert told.started == [(2, 3, 5.0), (3, 3, 10.0)]
+    assert record.status == "done"
+    assert record.trials[0] == before
+
+
+def test_a_trial_that_failed_is_run_again(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    Runner(ledger, PreparedBackend(at_speed(5, TrialFailed("no luck"))), folder).run(sweep_id)
+    record = Runner(ledger, PreparedBackend(), folder).run(sweep_id)
+
+    assert (record.status, record.trials[1].reason) == ("done", "")
+
+
+def test_the_traces_of_earlier_attempts_are_kept(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    for moment in (100.0, 200.0):
+        attempt = PreparedBackend(at_speed(1, TrialFailed("no luck")), [phase(moment, "starting")])
+        Runner(ledger, attempt, folder).run(sweep_id)
+    record = Runner(ledger, PreparedBackend(), folder).run(sweep_id)
+    path = Path(record.trials[0].trace)
+    earlier = [path.with_name(f"{path.stem}.attempt{number}.jsonl") for number in (1, 2)]
+
+    assert [read_trace(kept).events for kept in earlier] == [
+        (phase(100.0, "starting"),),
+        (phase(200.0, "starting"),),
+    ]
+    assert list(read_trace(path).events) == SOUND
+
+
+def test_a_sweep_that_is_done_has_nothing_to_run(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    Runner(ledger, PreparedBackend(), folder).run(sweep_id)
+    backend = PreparedBackend()
+    record = Runner(ledger, backend, folder).run(sweep_id)
+
+    assert backend.ran == []
+    assert backend.closed == 1
+    assert record.status == "done"
+
+
+# Beginning and taking over
+
+
+def test_a_new_sweep_holds_its_plan_and_its_process(ledger: Ledger) -> None:
+    plan = planned(1, 5)
+    record = ledger.sweep(begin_sweep(ledger, plan))
+
+    assert tuple(trial.trial for trial in record.trials) == plan.trials
+    assert (record.name, record.backend) == ("night run", "local")
+    assert SweepSpec.model_validate(record.spec) == plan.spec
+    assert record.environment["process"] == {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    json.dumps(record.environment)
+
+
+def test_a_sweep_id_is_eight_hex_digits_and_never_the_same() -> None:
+    ids = {new_sweep_id() for _ in range(100)}
+
+    assert len(ids) == 100
+    assert all(len(sweep_id) == 8 and int(sweep_id, 16) >= 0 for sweep_id in ids)
+
+
+def test_a_sweep_that_still_runs_is_not_taken_over(ledger: Ledger, sweep_id: str) -> None:
+    with pytest.raises(InputError, match=f"still runs, as process {os.getpid()}"):
+        take_over(ledger, ledger.sweep(sweep_id))
+
+
+@pytest.mark.parametrize("process", [{}, {"pid": os.getpid(), "started": T0}, {"pid": 2**22 + 1, "started": T0}])
+def test_a_sweep_whose_process_is_gone_is_taken_over(ledger: Ledger, sweep_id: str, process: dict[str, float]) -> None:
+    ledger.take_over(sweep_id, {"process": process})
+    take_over(ledger, ledger.sweep(sweep_id))
+
+    assert ledger.sweep(sweep_id).environment["process"]["pid"] == os.getpid()
+
+
+def test_an_interrupted_sweep_is_taken_over_even_by_the_same_process(ledger: Ledger, sweep_id: str) -> None:
+    ledger.set_sweep_status(sweep_id, "interrupted")
+    take_over(ledger, ledger.sweep(sweep_id))
+
+    assert ledger.sweep(sweep_id).environment["process"]["pid"] == os.getpid()
+
+
+def test_a_trace_without_settings_in_force_is_no_sound_trace() -> None:
+    assert SOUND[0] == settings_in_force()

@@ -1,0 +1,37 @@
+"""The command line of the stress job."""
+
+import json
+import shlex
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.model.workload import Workload
+from orchestrator.workload.job import stress_entrypoint
+from tests.strategies import workloads
+
+
+@given(workloads(), st.integers(0, 2**31))
+def test_the_shell_hands_the_whole_request_to_the_job(workload: Workload, seed: int) -> None:
+    *command, request = shlex.split(stress_entrypoint(workload, seed, python="/usr/bin/python3"))
+    read = json.loads(request)
+
+    assert command == ["/usr/bin/python3", "-m", "orchestrator.workload.stress"]
+    assert (Workload.model_validate(read["workload"]), read["seed"]) == (workload, seed)
+
+
+def test_nothing_in_a_workload_is_run_by_the_shell() -> None:
+    nasty = Workload(labels={"zone": "'; rm -rf $HOME; `reboot` \n"})
+    words = shlex.split(stress_entrypoint(nasty, 0))
+
+    assert len(words) == 4
+    assert json.loads(words[3])["workload"]["labels"] == nasty.labels
+
+
+def test_a_python_in_a_folder_with_spaces_is_quoted() -> None:
+    assert shlex.split(stress_entrypoint(Workload(), 0, python="/my env/python"))[0] == "/my env/python"
+
+
+def test_the_job_runs_under_the_same_python() -> None:
+    assert shlex.split(stress_entrypoint(Workload(), 0))[0] == sys.executable
