@@ -34,6 +34,20 @@ class NodeLife:
         """When the node first entered a state."""
         return next((t for t, entered in self.states if entered == state), None)
 
+    @property
+    def never_ran(self) -> bool:
+        """A launch that failed."""
+        return self.first("failed") is not None and not self._ran
+
+    @property
+    def crashed(self) -> bool:
+        """A node that ran, and failed."""
+        return self.first("failed") is not None and self._ran
+
+    @property
+    def _ran(self) -> bool:
+        return any(state in ALIVE_STATES for _, state in self.states)
+
     def intervals(self, states: frozenset[NodeState], end: float) -> list[Interval]:
         """When the node was in one of `states`, up to `end`."""
         spans = zip(self.states, [*(t for t, _ in self.states[1:]), end], strict=True)

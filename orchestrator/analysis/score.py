@@ -26,15 +26,16 @@ def score(trial: Trial, events: Sequence[Event]) -> Scorecard:
     launched = [life for life in lives if not life.baseline and life.states[0][0] >= start]
     nodes = _stacked((life.alive(last), 1.0) for life in lives)
     supply = _stacked((life.alive(last), life.cpus) for life in lives)
-    existing = _stacked((life.billed(last), 1.0) for life in lives)
-    settled = existing.settles_at_most(sum(trial.shape.baseline.values()), end, last)
+    # The trace may end with the very event that brings the cluster back, while nodes that live on end with the trace.
+    existing = _stacked((life.billed(last + 1), 1.0) for life in lives)
+    settled = existing.settles_at_most(sum(trial.shape.baseline.values()), end, last + 1)
     accounted = settled if settled is not None else last
     joined = [t for life in launched if (t := life.first("running")) is not None]
     used_nodes = {task.node for task in tasks}
     supplied = supply.integral(start, end)
     used = sum(task.count * task.cpus * (task.ended - task.started) for task in tasks)
     host = [event.cpu_percent for event in events if isinstance(event, HostEvent) and start <= event.t <= end]
-    reasons, warnings = judge(trial, events, launched, (start, end))
+    reasons, warnings = judge(trial, events, lives, (start, end))
     return Scorecard(
         makespan_s=end - start,
         time_to_first_node_s=min(joined) - start if joined else None,
@@ -42,14 +43,14 @@ def score(trial: Trial, events: Sequence[Event]) -> Scorecard:
         scale_down_s=None if settled is None else settled - end,
         launches=len(launched),
         terminations=sum(1 for life in lives if (t := life.first("terminated")) is not None and t >= start),
-        failed_launches=sum(1 for life in launched if life.first("failed") and not life.first("running")),
-        node_failures=sum(1 for life in lives if life.first("failed") and life.first("running")),
+        failed_launches=sum(1 for life in launched if life.never_ran),
+        node_failures=sum(1 for life in lives if life.crashed),
         excess_nodes=sum(1 for life in launched if life.first("running") and life.ray_node_id not in used_nodes),
         peak_nodes=int(nodes.maximum(start, last)[0]),
         node_seconds=_by_part((life, _clipped(life.billed(last), start, accounted)) for life in lives),
         idle_node_seconds=_idle_seconds(lives, tasks, start, accounted, last),
         cpu_utilisation=used / supplied if supplied > 0 else None,
-        task_wait_s=_by_arch((task.arch, task.started - task.submitted) for task in tasks),
+        task_wait_s=_waits(tasks),
         launch_s=_launch_seconds(launched),
         tasks=sum(task.count for task in tasks),
         effective_upscaling_speed=speed,
@@ -114,11 +115,12 @@ def _idle_seconds(
     )
 
 
-def _by_arch(values: Iterable[tuple[str, float]]) -> dict[str, Quantiles]:
+def _waits(tasks: Sequence[TaskEvent]) -> dict[str, Quantiles]:
     groups: dict[str, list[float]] = defaultdict(list)
-    for arch, value in values:
-        groups["all"].append(value)
-        groups[arch].append(value)
+    for task in tasks:
+        waits = [task.started - task.submitted] * task.count
+        groups["all"] += waits
+        groups[task.arch] += waits
     return {name: quantiles(group) for name, group in groups.items()}
 
 

@@ -14,7 +14,7 @@ BUSY_SHARE = 0.2
 
 
 def judge(
-    trial: Trial, events: Sequence[Event], launched: Sequence[NodeLife], window: tuple[float, float] | None
+    trial: Trial, events: Sequence[Event], lives: Sequence[NodeLife], window: tuple[float, float] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Reasons why the trial is invalid, and warnings. `window` is the measured one, None if no task ran."""
     reasons, warnings = [], []
@@ -33,10 +33,10 @@ def judge(
         within_reasons, within_warnings = _judge_window(trial, events, window)
         reasons += within_reasons
         warnings += within_warnings
-    if failed := sum(1 for life in launched if life.first("failed") and not life.first("running")):
-        warnings.append(f"{failed} launches failed")
-    if crashed := sum(1 for life in launched if life.first("failed") and life.first("running")):
-        warnings.append(f"{crashed} launched nodes failed")
+    if failed := sum(1 for life in lives if life.never_ran):
+        warnings.append(f"{failed} launch{'' if failed == 1 else 'es'} failed")
+    if crashed := sum(1 for life in lives if life.crashed):
+        warnings.append(f"{crashed} node{'' if crashed == 1 else 's'} failed")
     return tuple(reasons), tuple(warnings)
 
 

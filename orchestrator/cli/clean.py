@@ -47,8 +47,8 @@ def clean(
     verb = "would remove" if dry_run else "removed"
     for each in found:
         what = f"{len(each.pids)} processes and {', '.join(each.folders) or 'no folder'}"
-        out.print(f"{verb} local cluster {each.cluster_id}: {what}", highlight=False)
+        out.print(f"{verb} local cluster {each.cluster_id}: {what}")
     for sweep_id in abandoned:
-        out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}", highlight=False)
+        out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}")
     if not found and not abandoned:
-        out.print("nothing to clean", highlight=False)
+        out.print("nothing to clean")

@@ -34,7 +34,7 @@ def list_sweeps(context: typer.Context, as_json: _Json = False) -> None:
     if as_json:
         print_json([sweep_document(record).model_dump(mode="json") for record in records])
     elif records:
-        console().print(ledger_table(records), highlight=False)
+        console().print(ledger_table(records))
     else:
         console(stderr=True).print("no sweeps yet; run one: orchestrate sweep --upscaling-speed 1,5,10")
 
@@ -56,4 +56,4 @@ def show(
         document = sweep_document(record) if trial is None else trial_document(trial)
         print_json(document.model_dump(mode="json"))
     else:
-        console().print(sweep_table(record) if trial is None else trial_tables(trial), highlight=False)
+        console().print(sweep_table(record) if trial is None else trial_tables(trial))

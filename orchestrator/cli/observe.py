@@ -58,12 +58,12 @@ def observe(
         when = time.strftime("%H:%M:%S", time.localtime(event.t))
         if isinstance(event, NodeEvent):
             cause = f" ({event.cause})" if event.cause else ""
-            out.print(f"{when} {event.node_type} {event.arch} {event.node[:12]} {event.state}{cause}", highlight=False)
+            out.print(f"{when} {event.node_type} {event.arch} {event.node[:12]} {event.state}{cause}")
         elif isinstance(event, NoteEvent):
-            out.print(f"{when} {event.text}", highlight=False)
+            out.print(f"{when} {event.text}")
 
     observer = Observer(view, describe_by_file(cluster), monitor_log=monitor_log, interval_s=interval)
-    console(stderr=True).print(f"observing {found}, trace in {path}; Ctrl-C ends it", highlight=False)
+    console(stderr=True).print(f"observing {found}, trace in {path}; Ctrl-C ends it")
     try:
         writer = TraceWriter(path, context={"observed": found}, sinks=[show])
     except OSError as error:

@@ -51,7 +51,7 @@ def status(
 
         print_json(asdict(first))
     elif not watch:
-        console().print(status_table(found, first, describe), highlight=False)
+        console().print(status_table(found, first, describe))
     else:
         from rich.live import Live
 

@@ -114,7 +114,7 @@ def sweep(
     from orchestrator.report.tables import plan_tables
 
     out = console(stderr=json_file == "-")
-    out.print(plan_tables(plan), highlight=False)
+    out.print(plan_tables(plan))
     if dry_run:
         return 0
     from orchestrator.sweep.runner import begin_sweep
@@ -178,14 +178,14 @@ def _run(
     )
     trials = [record.trial for record in ledger.sweep(sweep_id).trials]
     progress = console(stderr=True)
-    progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}", highlight=False)
+    progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
     try:
         with LiveView(progress, trials) as view:
             record = Runner(ledger, backend, folder, view).run(sweep_id)
     except KeyboardInterrupt:
-        progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}", highlight=False)
+        progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
         raise
-    console(stderr=json_file == "-").print(sweep_table(record), highlight=False)
+    console(stderr=json_file == "-").print(sweep_table(record))
     if json_file is not None:
         write_json(json_file, sweep_document(record).model_dump(mode="json"))
     return _exit_code(record)

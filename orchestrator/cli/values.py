@@ -59,7 +59,10 @@ def parse_pairs(option: str, assignments: Iterable[str], convert: Callable[[str]
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
             raise InputError(f"{option}: {assignment!r} isn't of the form KEY=VALUE")
-        [pairs[key.strip()]] = parse_list(option, text, convert) or [None]
+        values = parse_list(option, text, convert) or []
+        if len(values) != 1:
+            raise InputError(f"{option}: {assignment!r} gives several values; one is needed")
+        pairs[key.strip()] = values[0]
     return pairs
 
 

@@ -9,6 +9,15 @@ from orchestrator.model.base import Noun, Positive
 AutoscalerVersion = Literal["v1", "v2"]
 
 
+# One type for each knob, shared with the axes of a sweep, so that a file is checked by the same ranges.
+UpscalingSpeed = Annotated[Positive, Field(le=1e6)]
+IdleTimeoutMinutes = Annotated[Positive, Field(le=1e5)]
+UtilizationFraction = Annotated[Positive, Field(le=1)]
+Launches = Annotated[int, Field(ge=1, le=10_000)]
+UpdateIntervalS = Annotated[int, Field(ge=1, le=3600)]
+Workers = Annotated[int, Field(ge=0, le=10_000)]
+
+
 class Settings(Noun):
     """The knobs of Ray's autoscaler, in Ray's own words and units.
 
@@ -18,14 +27,14 @@ class Settings(Noun):
     """
 
     autoscaler: AutoscalerVersion = "v2"
-    upscaling_speed: Annotated[Positive, Field(le=1e6)] | None = None
-    idle_timeout_minutes: Annotated[Positive, Field(le=1e5)] | None = None
-    target_utilization_fraction: Annotated[Positive, Field(le=1)] | None = None
-    max_concurrent_launches: Annotated[int, Field(ge=1, le=10_000)] = 10
-    max_launch_batch: Annotated[int, Field(ge=1, le=10_000)] = 5
-    update_interval_s: Annotated[int, Field(ge=1, le=3600)] = 5
-    min_workers: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    max_workers: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    upscaling_speed: UpscalingSpeed | None = None
+    idle_timeout_minutes: IdleTimeoutMinutes | None = None
+    target_utilization_fraction: UtilizationFraction | None = None
+    max_concurrent_launches: Launches = 10
+    max_launch_batch: Launches = 5
+    update_interval_s: UpdateIntervalS = 5
+    min_workers: Workers | None = None
+    max_workers: Workers | None = None
 
     @model_validator(mode="after")
     def _fraction_needs_v1_and_no_speed(self) -> Self:

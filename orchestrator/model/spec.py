@@ -5,8 +5,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.model.base import Noun, Positive
-from orchestrator.model.settings import AutoscalerVersion
-from orchestrator.model.workload import Arrival
+from orchestrator.model.settings import (
+    AutoscalerVersion,
+    IdleTimeoutMinutes,
+    Launches,
+    UpdateIntervalS,
+    UpscalingSpeed,
+    UtilizationFraction,
+    Workers,
+)
+from orchestrator.model.workload import Arrival, ArrivalS, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
 BackendName = Literal["local"]
 MAX_TRIALS = 10_000
@@ -27,31 +35,31 @@ Axis = Annotated[
 
 
 class Axes(Noun):
-    """The values to try for each knob; a single value may stand without brackets. Ranges are those of `Settings`."""
+    """The values to try for each knob; a single value may stand without brackets."""
 
     autoscaler: Axis[AutoscalerVersion] = ("v2",)
-    upscaling_speed: Axis[float] | None = None
-    idle_timeout_minutes: Axis[float] | None = None
-    target_utilization_fraction: Axis[float] | None = None
-    max_concurrent_launches: Axis[int] | None = None
-    max_launch_batch: Axis[int] | None = None
-    update_interval_s: Axis[int] | None = None
-    min_workers: Axis[int] | None = None
-    max_workers: Axis[int] | None = None
+    upscaling_speed: Axis[UpscalingSpeed] | None = None
+    idle_timeout_minutes: Axis[IdleTimeoutMinutes] | None = None
+    target_utilization_fraction: Axis[UtilizationFraction] | None = None
+    max_concurrent_launches: Axis[Launches] | None = None
+    max_launch_batch: Axis[Launches] | None = None
+    update_interval_s: Axis[UpdateIntervalS] | None = None
+    min_workers: Axis[Workers] | None = None
+    max_workers: Axis[Workers] | None = None
 
 
 class WorkloadOverrides(Noun):
     """The parts of a workload that a spec sets; the backend has defaults for the others. See `Workload`."""
 
-    tasks: int | None = None
-    seconds: float | None = None
-    cpus: float | None = None
+    tasks: Tasks | None = None
+    seconds: TaskSeconds | None = None
+    cpus: TaskCpus | None = None
     arrival: Arrival | None = None
-    arrival_s: float | None = None
-    waves: int | None = None
-    resources: dict[str, float] | None = None
+    arrival_s: ArrivalS | None = None
+    waves: Waves | None = None
+    resources: dict[str, Positive] | None = None
     labels: dict[str, str] | None = None
-    kind: Literal["sleep", "burn"] | None = None
+    kind: TaskKind | None = None
 
 
 class SweepSpec(Noun):

@@ -11,6 +11,15 @@ Arrival = Literal["burst", "waves", "ramp", "poisson"]
 MAX_TASKS = 1_000_000
 
 
+# One type for each field, shared with what a spec may override.
+Tasks = Annotated[int, Field(ge=1, le=MAX_TASKS)]
+TaskSeconds = Annotated[Positive, Field(le=86_400)]
+TaskCpus = Annotated[NonNegative, Field(le=10_000)]
+ArrivalS = Annotated[NonNegative, Field(le=86_400)]
+Waves = Annotated[int, Field(ge=1, le=10_000)]
+TaskKind = Literal["sleep", "burn"]
+
+
 class Workload(Noun):
     """The stress job: `tasks` tasks of `seconds` seconds that hold `cpus` CPUs each.
 
@@ -18,15 +27,15 @@ class Workload(Noun):
     `arrival_s` seconds. `sleep` only holds the CPU as Ray counts it; `burn` keeps a core busy.
     """
 
-    tasks: Annotated[int, Field(ge=1, le=MAX_TASKS)] = 512
-    seconds: Annotated[Positive, Field(le=86_400)] = 120.0
-    cpus: Annotated[NonNegative, Field(le=10_000)] = 1.0
+    tasks: Tasks = 512
+    seconds: TaskSeconds = 120.0
+    cpus: TaskCpus = 1.0
     arrival: Arrival = "burst"
-    arrival_s: Annotated[NonNegative, Field(le=86_400)] = 60.0
-    waves: Annotated[int, Field(ge=1, le=10_000)] = 3
+    arrival_s: ArrivalS = 60.0
+    waves: Waves = 3
     resources: dict[str, Positive] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
-    kind: Literal["sleep", "burn"] = "sleep"
+    kind: TaskKind = "sleep"
 
     @model_validator(mode="after")
     def _resources_are_custom_ones(self) -> Self:

@@ -130,13 +130,14 @@ class NodeTracker:
 
     def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent]:
         """The provider's view: what was asked of the cloud, what it gave, what it took back."""
-        state = _JOURNAL_STATES.get(entry.get("event", ""))
-        crashed = entry.get("event") == "ray_ended" and entry.get("code") != 0
-        if crashed:
-            state = "failed"  # the GCS takes a quarter of a minute to notice
+        # The GCS takes a quarter of a minute to notice that a raylet is gone.
+        crashed = entry.get("event") == "ray_ended" and entry.get("code", 0) != 0
+        state = "failed" if crashed else _JOURNAL_STATES.get(entry.get("event", ""))
         if state is None:
             return
         node = self._node(entry["node"], entry["node_type"], {}, {})
+        if crashed and node.state == "draining":
+            return
         cause = ""
         if state == "requested":
             cause = "demand" if self._demand_seen else "min_workers"
@@ -164,6 +165,7 @@ class NodeTracker:
                 self._unlinked.setdefault(line.instance, []).append(line)
             return
         node = self._node(cloud_id, line.node_type, {}, {})
+        node.is_head = node.is_head or "(HEAD)" in line.detail
         for held in (*self._unlinked.pop(line.instance, []), line):
             if held.state in ("draining", "failed") or not self._provider_journal:
                 cause = _cause_in(held.detail) if held.state == "draining" else ""
@@ -174,13 +176,17 @@ class NodeTracker:
     def _enter(
         self, node: TrackedNode, state: NodeState, t: float, cause: str = "", detail: str = ""
     ) -> Iterator[NodeEvent]:
+        if node.state == state == "draining":
+            node.cause = node.cause or cause
         alternates = {node.state, state} == {"running", "idle"}
         if node.state == state or node.state in FINAL_STATES or (state in node.seen and not alternates):
             return
         node.seen.add(state)
         if node.state is not None and _RANK[state] < _RANK[node.state]:
-            yield self._event(node, state, t, None, cause, detail)  # it came late: the present state stands
+            if t <= node.since:  # it came late: the present state stands
+                yield self._event(node, state, t, None, cause, detail)
             return
+        t = max(t, node.since)  # clocks and polls differ by moments; a life runs forward
         previous, node.state, node.since = node.state, state, t
         if state == "draining":
             node.cause = cause

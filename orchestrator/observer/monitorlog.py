@@ -47,9 +47,13 @@ def parse_line(line: str) -> InstanceTransition | None:
     match = _LINE.match(line)
     if match is None or (state := _STATES.get(match["new"])) is None:
         return None
+    try:
+        t = datetime.strptime(match["when"], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+    except (ValueError, OverflowError):
+        return None
     allocated = _ALLOCATED_ID.match(match["detail"])
     return InstanceTransition(
-        t=datetime.strptime(match["when"], "%Y-%m-%d %H:%M:%S,%f").timestamp(),
+        t=t,
         instance=match["instance"],
         cloud_id=match["cloud"] or (allocated[1] if allocated else ""),
         node_type=match["node_type"],

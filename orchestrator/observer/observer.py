@@ -202,10 +202,10 @@ class Observer:
     def _read_files(self) -> None:
         for line in self._journal.read() if self._journal is not None else ():
             try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            for event in self._tracker.observe_journal(entry):
+                events = list(self._tracker.observe_journal(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue  # no entry of a journal
+            for event in events:
                 self._send(event)
         for line in self._monitor_log.read() if self._monitor_log is not None else ():
             if (transition := parse_line(line)) is not None:

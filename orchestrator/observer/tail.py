@@ -26,4 +26,4 @@ class Tail:
             return []
         end = chunk.rfind(b"\n") + 1
         self._offset += end
-        return chunk[:end].decode("utf-8", errors="replace").splitlines()
+        return chunk[:end].decode("utf-8", errors="replace").split("\n")[:-1]

@@ -93,8 +93,10 @@ class LiveView:
 
     def event(self, event: Event) -> None:
         """The running trial's trace has a new event."""
-        if isinstance(event, PhaseEvent) and (event.phase != self._phase or event.phase == "failed"):
+        if isinstance(event, PhaseEvent) and event.phase != self._phase:
             self._phase = event.phase
+            if event.phase == "failed":
+                return  # `trial_ended` says why
             self._say(
                 f"  {self._offset()} {event.phase.replace('_', ' ')}{f': {event.detail}' if event.detail else ''}"
             )
@@ -116,20 +118,22 @@ class LiveView:
         """A trial has ended."""
         self._actual_s.append(self._clock() - self._trial_began)
         if reason:
-            self._console.print(f"  failed: {reason}", style="red", highlight=False)
+            self._print(f"  failed: {reason}", style="red")
         elif scorecard is not None and scorecard.makespan_s is not None:
             verdict = "valid" if scorecard.valid else f"invalid: {'; '.join(scorecard.invalid_because)}"
-            self._console.print(
+            self._print(
                 f"  {trial.label()}: makespan {scorecard.makespan_s:.1f} s, {scorecard.launches} launches, {verdict}",
                 style="green" if scorecard.valid else "red",
-                highlight=False,
             )
 
     # Drawing
 
     def _say(self, line: str) -> None:
         if self._live is None:
-            self._console.print(line, highlight=False)
+            self._print(line)
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def _offset(self, t: float | None = None) -> str:
         return duration((self._clock() if t is None else t) - self._trial_began).rjust(5)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,9 +19,24 @@ MAX_ROWS_OF_A_PLAN = 40
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
+class _PlainTable(Table):
+    """A table that shows strings as they are: names and reasons are the user's, and no markup."""
+
+    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
+        plain = (Text(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*plain, style=style, end_section=end_section)
+
+
+def _facts() -> Table:
+    """A table of names and values."""
+    return _PlainTable(box=None, show_header=False, pad_edge=False)
+
+
+def _table(*columns: str, title: str = "") -> Table:
     """A table whose columns are right-aligned but for the first."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    heading = Text(title) if title else None
+    table = _PlainTable(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.header_style = "bold"
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     return table
@@ -41,7 +57,7 @@ def _spread(spread: Spread | None, digits: int = 1) -> str:
 def plan_tables(plan: Plan) -> RenderableType:
     """What would run: the cluster, the workload, the trials in their order, and what to know before."""
     spec = plan.spec
-    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts = _facts()
     facts.add_row("backend", f"{spec.backend}, isolation {spec.isolation}")
     facts.add_row("shape", f"{plan.shape.describe()}; {plan.shape.max_workers} workers at most")
     facts.add_row("workload", plan.workload.describe())
@@ -122,7 +138,7 @@ def _weaknesses(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str
 def trial_tables(record: TrialRecord) -> RenderableType:
     """Everything that a trial's scorecard holds."""
     trial, card = record.trial, record.scorecard
-    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts = _facts()
     facts.add_row("trial", f"{trial.trial_id} in sweep {record.sweep_id}")
     facts.add_row("setting", trial.label())
     facts.add_row("status", record.status + (f": {record.reason}" if record.reason else ""))

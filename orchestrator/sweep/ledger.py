@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import JSON, Float, ForeignKey, Integer, String, Text, create_engine, event, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from orchestrator.errors import InputError, UnknownId
@@ -101,8 +101,9 @@ class Ledger:
         except ImportError as error:
             problem = f"the ledger {_without_password(url)} needs a driver: {_cause(error)}"
             raise InputError(problem, "for PostgreSQL: pip install 'ray-orchestrate[postgres]'") from None
-        except SQLAlchemyError as error:
-            raise InputError(f"the ledger {_without_password(url)} can't be opened: {_cause(error)}") from None
+        except (SQLAlchemyError, ValueError) as error:
+            cause = "not a database URL" if isinstance(error, ArgumentError | ValueError) else _cause(error)
+            raise InputError(f"the ledger {_without_password(url)} can't be opened: {cause}") from None
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -202,8 +203,10 @@ class Ledger:
 
         A trial that several sweeps hold is meant in the newest. Raises UnknownId.
         """
-        sweep_part, _, trial_part = wanted.partition("/")
+        sweep_part, slash, trial_part = wanted.partition("/")
         sweep_id = self._find_sweep(sweep_part) if sweep_part else None
+        if slash and sweep_id is None:
+            raise UnknownId(f"{wanted!r}: no sweep begins with {sweep_part!r}", "see them all: orchestrate list")
         if sweep_id is not None and not trial_part:
             return self.sweep(sweep_id), None
         return self._find_trial(trial_part or sweep_part, sweep_id, wanted)
@@ -281,5 +284,8 @@ def _cause(error: Exception) -> str:
 
 
 def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.split('://', 1)[0]}://…@{tail}" if at else url
+    """Dialect and place of a database URL: without user, password and query, which may hold one too."""
+    dialect, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    return f"{dialect}://{rest.partition('?')[0].rpartition('@')[2]}"

@@ -1,8 +1,9 @@
 """From a spec to trials: resolves what the spec leaves open, crosses the axes, orders the result."""
 
 import itertools
+import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -110,6 +111,9 @@ def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], lis
             notes.append("target_utilization_fraction is tried under v1 only: Ray's v2 autoscaler rejects it")
     from_file = cluster.upscaling_speed
     speeds: tuple[float | None, ...] = axes.upscaling_speed or (() if fractions else (from_file,))
+    others = _others(axes, cluster)
+    if len(axes.autoscaler) * (len(speeds) + len(fractions)) * math.prod(map(len, others.values())) > MAX_TRIALS:
+        raise InputError(f"more than {MAX_TRIALS} settings; sweep fewer values")
     choices: list[Settings] = []
     for autoscaler in axes.autoscaler:
         paces: list[dict[str, float | None]] = [{"upscaling_speed": speed} for speed in speeds]
@@ -117,20 +121,20 @@ def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], lis
             paces += [{"target_utilization_fraction": fraction} for fraction in fractions]
         elif not paces:
             continue
-        for pace, others in itertools.product(paces, _others(axes, cluster)):
-            choices.append(_settings({"autoscaler": autoscaler, **pace, **others}))
-            if len(choices) > MAX_TRIALS:
-                raise InputError(f"more than {MAX_TRIALS} settings; sweep fewer values")
+        for pace, combination in itertools.product(paces, itertools.product(*others.values())):
+            knobs = dict(zip(others, combination, strict=True))
+            choices.append(_settings({"autoscaler": autoscaler, **pace, **knobs}))
     return list(dict.fromkeys(choices)), notes
 
 
-def _others(axes: Axes, cluster: ClusterFile) -> Iterable[dict[str, float | int]]:
+def _others(axes: Axes, cluster: ClusterFile) -> dict[str, Sequence[float | int]]:
+    """The values of every knob but version and pace."""
     idle = cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES
     values: dict[str, Sequence[float | int]] = {"idle_timeout_minutes": axes.idle_timeout_minutes or (idle,)}
     for name in ("max_concurrent_launches", "max_launch_batch", "update_interval_s", "min_workers", "max_workers"):
         if chosen := getattr(axes, name):
             values[name] = chosen
-    return (dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values()))
+    return values
 
 
 def _settings(values: dict[str, object]) -> Settings:

@@ -16,7 +16,7 @@ def read_spec(path: Path | None, flags: Mapping[str, Any]) -> SweepSpec:
     document = read_yaml_mapping(path) if path is not None else {}
     if path is not None:
         _validated(document, str(path))
-    return _validated(_merged(document, flags), str(path) if path is not None else None)
+    return _validated(_merged(document, flags), None)  # what is wrong now is a flag's fault
 
 
 def _validated(document: Mapping[str, Any], source: str | None) -> SweepSpec:
@@ -25,14 +25,14 @@ def _validated(document: Mapping[str, Any], source: str | None) -> SweepSpec:
     except ValidationError as error:
         key, problem = explain(error)
         if source is None:
-            raise InputError(f"{key}: {problem}") from None
+            raise InputError(f"{key.removeprefix('settings.')}: {problem}") from None
         raise SpecError(f"{source}: {key}", problem) from None
 
 
 def explain(error: ValidationError) -> tuple[str, str]:
     """Key and problem of the first fault, in words for people."""
     fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"] if part not in ("function-before[_as_list()]",)) or "spec"
+    key = ".".join(part for part in fault["loc"] if isinstance(part, str)) or "spec"
     if fault["type"] == "extra_forbidden":
         return key, "unknown key"
     problem = fault["msg"].removeprefix("Value error, ")

@@ -118,14 +118,13 @@ def test_stages_of_a_launch_are_summed_up_by_architecture() -> None:
     assert card.launch_s["all"]["boot"] == Quantiles(p50=7.0, p95=8.8, max=9.0, n=2)
 
 
-def test_each_task_event_waited_once_whatever_its_architecture() -> None:
+def test_waits_are_told_for_each_architecture_and_for_all() -> None:
     card = score(trial(tasks=8), TWO)
 
-    assert card.task_wait_s["arm64"] == exactly(15.0)
+    assert card.task_wait_s["arm64"].p50 == 15.0
     assert card.task_wait_s["all"].max == 15.0
 
 
-@pytest.mark.xfail(reason="task_wait_s takes an event for one task, whatever its count")
 def test_tasks_that_share_an_event_are_all_counted() -> None:
     card = score(trial(tasks=8), TWO)
 
@@ -213,7 +212,6 @@ def test_a_cluster_that_never_scales_back_has_no_scale_down_time() -> None:
     assert card.idle_node_seconds.total == 50.0 + 30.0
 
 
-@pytest.mark.xfail(reason="a change at the very last time of the trace isn't looked at")
 def test_a_cluster_is_back_even_if_that_is_the_last_thing_in_the_trace() -> None:
     events = sound(
         baseline("n0"),
@@ -246,9 +244,6 @@ def test_a_baseline_node_that_was_replaced_is_no_change_of_size() -> None:
     assert (card.launches, card.peak_nodes) == (1, 1)
 
 
-@pytest.mark.xfail(
-    reason="a baseline node that the trace only shows as idle has no `running`, so its crash is not counted"
-)
 def test_a_baseline_node_that_crashed_is_a_failure_of_a_node() -> None:
     events = sound(baseline("n0"), life("n0", failed=5), life("n1", requested=6, running=10), task("n1", 10, 20))
 

@@ -155,7 +155,6 @@ def test_a_pair_with_a_wrong_value_is_refused(value: str) -> None:
     )
 
 
-@pytest.mark.xfail(raises=ValueError, reason="a list where one value belongs is a traceback: too many values to unpack")
 def test_a_pair_with_several_values_is_refused() -> None:
     assert refusal(lambda: parse_pairs("--task-resources", ["Graviton=1,2"], float)).message.startswith(
         "--task-resources: "

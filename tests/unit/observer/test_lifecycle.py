@@ -283,7 +283,6 @@ def test_a_ray_that_ended_badly_is_a_crash_before_the_gcs_notices(journaled: Nod
     assert events[-1].cause == "crash"
 
 
-@pytest.mark.xfail(reason="an exit code counts as a crash even while the node drains; a death in the GCS does not")
 def test_a_ray_that_was_draining_has_not_crashed_whatever_its_exit_code(journaled: NodeTracker) -> None:
     log = line(45.0, "draining", cloud="n1", detail="idle for 15 secs")
     events = feed(journaled, (12.0, row()), log, entry(50.0, "ray_ended", code=1), entry(51.0, "terminated"))
@@ -437,7 +436,6 @@ def test_after_a_nodes_end_nothing_comes_late(journaled: NodeTracker) -> None:
     assert feed(journaled, entry(1.0, "requested"), (60.0, row("idle"))) == []
 
 
-@pytest.mark.xfail(reason="the first source to see `draining` fixes the cause, though it knows none")
 def test_the_cause_of_an_end_is_kept_if_the_gcs_saw_the_drain_first(journaled: NodeTracker) -> None:
     *_, end = feed(
         journaled,
@@ -452,7 +450,6 @@ def test_the_cause_of_an_end_is_kept_if_the_gcs_saw_the_drain_first(journaled: N
     assert (end.state, end.cause) == ("terminated", "idle")
 
 
-@pytest.mark.xfail(reason="a transition may have an earlier time than the state that it ends")
 @pytest.mark.parametrize(
     "told",
     [
@@ -467,14 +464,12 @@ def test_in_the_order_of_time_too_a_node_ends_with_its_end(journaled: NodeTracke
     assert by_time[-1].state in FINAL_STATES
 
 
-@pytest.mark.xfail(reason="what comes late is told even if it is later than the present state")
 def test_a_node_that_drains_does_not_become_idle_afterwards(journaled: NodeTracker) -> None:
     events = feed(journaled, (12.0, row("running")), entry(20.0, "terminating"), (21.0, row("idle", idle_s=0.5)))
 
     assert max(events, key=lambda event: event.t).state == "draining"
 
 
-@pytest.mark.xfail(reason="the log's `(HEAD)` isn't read, so until Ray is seen the head is a worker")
 def test_the_head_is_the_head_even_if_the_log_tells_of_it_first(tracker: NodeTracker) -> None:
     detail = "allocated unmanaged cloud instance :n1 (HEAD) from cloud provider"
     (event,) = feed(tracker, line(1.0, "allocated", cloud="n1", detail=detail))

@@ -338,7 +338,6 @@ def test_a_line_of_the_journal_that_is_no_json_is_passed_over(tmp_path: Path) ->
     assert [event.state for event in seen if isinstance(event, NodeEvent)] == ["requested"]
 
 
-@pytest.mark.xfail(reason="a journal line that is JSON but no entry ends the observer's thread")
 @pytest.mark.parametrize("line", ["[]", "1", "null", '{"event": "requested"}', '{"event": "requested", "node": "n1"}'])
 def test_a_line_of_the_journal_that_is_no_entry_is_passed_over(tmp_path: Path, line: str) -> None:
     journal = tmp_path / "journal.jsonl"

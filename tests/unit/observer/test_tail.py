@@ -104,7 +104,6 @@ def test_however_the_text_arrives_its_lines_are_the_same(
     assert lines == text.split("\n")[:-1]
 
 
-@pytest.mark.xfail(reason="str.splitlines also splits at form feeds and Unicode's line separators")
 @pytest.mark.parametrize("character", ["\u2028", "\x0c", "\x85"])
 def test_only_a_line_feed_ends_a_line(path: Path, character: str) -> None:
     append(path, f"one{character}still one\n")

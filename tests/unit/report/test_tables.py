@@ -183,7 +183,6 @@ def test_an_empty_ledger_has_a_head_only(show: Show) -> None:
 # Text from outside
 
 
-@pytest.mark.xfail(reason="names and reasons are read as rich's markup")
 @pytest.mark.parametrize(
     "table",
     [

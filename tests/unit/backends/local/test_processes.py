@@ -246,7 +246,7 @@ def test_the_calling_process_is_never_found_even_if_it_is_marked(tmp_path: Path)
 def test_a_stranger_is_not_found_because_a_marked_process_lives_in_its_session(spawn: Spawn, tmp_path: Path) -> None:
     """For example the shell of another terminal, when something marked was started from it without a new session."""
     marker = " ".join(f"{name}={value}" for name, value in marker_environment("c1", tmp_path).items())
-    stranger = spawn({}, "sh", "-c", f"env {marker} sleep 60 & echo $!; wait")
+    stranger = spawn({}, "sh", "-c", f"env {marker} sh -c 'echo $$; exec sleep 60' & wait")
     marked = _first_pid(stranger)
 
     assert [marked] == _pids(find_marked(tmp_path))
