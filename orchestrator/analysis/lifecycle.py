@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.model.arch import Arch
-from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, Event, NodeEvent, NodeState
+from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, STATE_RANK, Event, NodeEvent, NodeState
 
 Interval = tuple[float, float]
 
@@ -86,5 +86,5 @@ def node_lives(events: Iterable[Event]) -> list[NodeLife]:
         life.ray_node_id = event.ray_node_id or life.ray_node_id
         life.states.append((event.t if event.since is None else event.since, event.state))
     for life in lives.values():
-        life.states.sort(key=lambda entry: entry[0])
+        life.states.sort(key=lambda entry: (entry[0], STATE_RANK[entry[1]]))
     return list(lives.values())

@@ -32,6 +32,18 @@ def main() -> NoReturn:
         # The reader (`| head`) has gone: nobody is left to tell.
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        _fail(f"this is a fault in orchestrate: {type(error).__name__}: {error}", _write_crash_report(), 1)
+
+
+def _write_crash_report() -> str:
+    """Put the traceback that is being handled into a file; returns where it is."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="orchestrate-crash-", suffix=".txt", delete=False) as report:
+        traceback.print_exc(file=report)
+    return f"please report it with {report.name}"
 
 
 def _fail(message: str, hint: str | None, code: int) -> NoReturn:

@@ -9,7 +9,7 @@ import typer
 from orchestrator.cli.context import Context, console
 from orchestrator.cli.targets import describe_by_file, find_address, open_view
 from orchestrator.cli.values import parse_duration
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, OrchestrateError
 
 EXAMPLES = """Examples:
 
@@ -20,7 +20,7 @@ EXAMPLES = """Examples:
   orchestrate observe --address 127.0.0.1:6379 --monitor-log /tmp/ray/session_latest/logs/monitor.log
 """
 
-_SLICE_S = 3600.0
+_SLICE_S = 1.0
 
 
 def observe(
@@ -75,6 +75,8 @@ def observe(
             deadline = time.monotonic() + seconds if seconds is not None else float("inf")
             while (left := deadline - time.monotonic()) > 0:
                 time.sleep(min(left, _SLICE_S))
+                if observer.failure is not None:
+                    raise OrchestrateError(f"the observer failed: {observer.failure}")
         except KeyboardInterrupt:
             pass  # the way to end it
         finally:

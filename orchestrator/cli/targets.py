@@ -52,15 +52,13 @@ def describe_by_file(cluster: Path | None) -> "Describe":
     """How nodes get their architecture: from a cluster config if one is given, else from what they say themselves."""
     from orchestrator.backends.clusterfile import read_cluster_file
     from orchestrator.backends.local.backend import describe_by_shape
-    from orchestrator.bundle import bundled
     from orchestrator.model.arch import infer_arch
     from orchestrator.observer.lifecycle import NodeTraits
 
-    known = describe_by_shape(read_cluster_file(cluster or bundled("cluster/local.yaml")).shape)
+    if cluster is not None:
+        return describe_by_shape(read_cluster_file(cluster).shape)
 
     def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
-        if cluster is not None:
-            return known(node_type, labels, resources)
         return NodeTraits(infer_arch(name=node_type, labels=labels, resources=resources))
 
     return describe

@@ -48,7 +48,7 @@ def parse_set(assignments: Iterable[str]) -> dict[str, list[Any]]:
             raise InputError(f"--set: {assignment!r} isn't of the form key=value")
         if key not in _CONVERTERS:
             raise InputError(f"--set: unknown setting {key!r}", f"there are {', '.join(Axes.model_fields)}")
-        axes[key] = parse_list(f"--set {key}", text, _CONVERTERS[key]) or []
+        axes.setdefault(key, []).extend(parse_list(f"--set {key}", text, _CONVERTERS[key]) or [])
     return axes
 
 

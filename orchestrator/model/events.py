@@ -12,6 +12,17 @@ TRACE_VERSION = 1
 NodeState = Literal["requested", "allocated", "installing", "running", "idle", "draining", "terminated", "failed"]
 Phase = Literal["starting", "preparing", "submitting", "running", "scaling_down", "done", "failed"]
 
+# The order of a node's life; `running` and `idle` alternate.
+STATE_RANK: dict[NodeState, int] = {
+    "requested": 0,
+    "allocated": 1,
+    "installing": 2,
+    "running": 3,
+    "idle": 3,
+    "draining": 4,
+    "terminated": 5,
+    "failed": 5,
+}
 ALIVE_STATES: frozenset[NodeState] = frozenset({"running", "idle"})
 BILLED_STATES: frozenset[NodeState] = frozenset({"allocated", "installing", "running", "idle", "draining"})
 FINAL_STATES: frozenset[NodeState] = frozenset({"terminated", "failed"})
@@ -20,7 +31,7 @@ FINAL_STATES: frozenset[NodeState] = frozenset({"terminated", "failed"})
 class Event(BaseModel):
     """One line of a trace."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     t: float
     type: str

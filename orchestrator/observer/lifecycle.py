@@ -2,7 +2,7 @@
 
 Sources differ in what they know: the GCS has exact start and end times, but of Ray only; the provider's journal knows
 the machine; the monitor's log the autoscaler's intent. Each may come late. A state is reported once, with its true
-time, in the order of `_RANK`; `running` and `idle` alternate.
+time, in the order of `STATE_RANK`; `running` and `idle` alternate.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,20 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.model.arch import Arch
-from orchestrator.model.events import FINAL_STATES, NodeEvent, NodeState
+from orchestrator.model.events import FINAL_STATES, STATE_RANK, NodeEvent, NodeState
 from orchestrator.model.snapshot import NodeRow, Snapshot
 from orchestrator.observer.monitorlog import InstanceTransition
 
-_RANK: dict[NodeState, int] = {
-    "requested": 0,
-    "allocated": 1,
-    "installing": 2,
-    "running": 3,
-    "idle": 3,
-    "draining": 4,
-    "terminated": 5,
-    "failed": 5,
-}
+_STAGES_BEFORE_RAY: tuple[NodeState, ...] = ("requested", "allocated", "installing")
 _JOURNAL_STATES: dict[str, NodeState] = {
     "requested": "requested",
     "allocated": "allocated",
@@ -182,9 +173,10 @@ class NodeTracker:
         if node.state == state or node.state in FINAL_STATES or (state in node.seen and not alternates):
             return
         node.seen.add(state)
-        if node.state is not None and _RANK[state] < _RANK[node.state]:
-            if t <= node.since:  # it came late: the present state stands
-                yield self._event(node, state, t, None, cause, detail)
+        if node.state is not None and STATE_RANK[state] < STATE_RANK[node.state]:
+            # It came late, and the present state stands. v2 notices an allocation only when Ray may already run.
+            if state in _STAGES_BEFORE_RAY or t <= node.since:
+                yield self._event(node, state, min(t, node.since), None, cause, detail)
             return
         t = max(t, node.since)  # clocks and polls differ by moments; a life runs forward
         previous, node.state, node.since = node.state, state, t

@@ -73,6 +73,7 @@ class Observer:
         self.interval_s = interval_s
         self.statistics = ObserverStatistics()
         self.latest: Snapshot | None = None
+        self.failure: Exception | None = None
         self._view = view
         self._clock = clock
         self._host = host
@@ -130,7 +131,11 @@ class Observer:
         due = time.monotonic()
         while not self._stopping.is_set():
             cpu, wall = time.thread_time(), time.monotonic()
-            self.step()
+            try:
+                self.step()
+            except Exception as error:  # a full disk, say: whoever waits on this observer must hear of it
+                self.failure = error
+                return
             self._count(time.thread_time() - cpu, time.monotonic() - wall)
             due = max(due + self.interval_s, time.monotonic())
             self._stopping.wait(due - time.monotonic())

@@ -1,5 +1,6 @@
 """Follows a text file that another process appends to."""
 
+import os
 from pathlib import Path
 
 _MAX_BYTES_AT_ONCE = 16_000_000
@@ -17,12 +18,12 @@ class Tail:
         """New complete lines, without their line ends."""
         try:
             with self.path.open("rb") as file:
-                status = self.path.stat()
+                status = os.fstat(file.fileno())
                 if status.st_ino != self._inode or status.st_size < self._offset:
                     self._inode, self._offset = status.st_ino, 0
                 file.seek(self._offset)
                 chunk = file.read(_MAX_BYTES_AT_ONCE)
-        except FileNotFoundError:
+        except OSError:
             return []
         end = chunk.rfind(b"\n") + 1
         self._offset += end

@@ -32,7 +32,7 @@ class TraceWriter:
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._sinks = list(sinks)
         self._file = path.open("w", encoding="utf-8")
         described = trial.model_dump(mode="json") if trial is not None else None
@@ -94,7 +94,9 @@ def read_trace(path: Path) -> Trace:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SpecError(f"{path}:1", 'no trace: the first line isn\'t {"trace": 1, "trial": …}') from None
     if version != TRACE_VERSION:
-        raise SpecError(f"{path}:1", f"trace version {version} is newer than this orchestrate reads ({TRACE_VERSION})")
+        raise SpecError(
+            f"{path}:1", f"trace version {version!r} isn't one that this orchestrate reads ({TRACE_VERSION})"
+        )
     described = header.pop("trial", None)
     try:
         trial = None if described is None else Trial.model_validate(described)

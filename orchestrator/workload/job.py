@@ -21,7 +21,7 @@ _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 def stress_entrypoint(workload: Workload, seed: int, python: str = sys.executable) -> str:
     """The shell command that runs the stress job on a head where this package is installed for `python`."""
     request = json.dumps({"workload": workload.model_dump(mode="json"), "seed": seed})
-    return f"{shlex.quote(python)} -m orchestrator.workload.stress {shlex.quote(request)}"
+    return f"{shlex.quote(python)} -P -m orchestrator.workload.stress {shlex.quote(request)}"
 
 
 class StressJob:
@@ -46,8 +46,14 @@ class StressJob:
         self._thread.start()
 
     def status(self) -> str:
-        """Ray's word for the job's state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
-        return str(self._client.get_job_status(self.job_id).value)
+        """Ray's word for the job's state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
+
+        UNKNOWN while the jobs API doesn't answer, as happens on a busy head; the next call may tell.
+        """
+        try:
+            return str(self._client.get_job_status(self.job_id).value)
+        except Exception:  # requests' and Ray's own, which have no common base
+            return "UNKNOWN"
 
     def ended(self) -> bool:
         """Whether the job has ended, well or not."""
@@ -60,14 +66,22 @@ class StressJob:
     def check(self) -> None:
         """Raises WorkloadFailed with Ray's reason if the job has failed or was stopped."""
         if self.status() in ("FAILED", "STOPPED"):
-            details = self._client.get_job_info(self.job_id)
-            reason = (details.message or "no reason given").strip().splitlines()[-1]
-            raise WorkloadFailed(f"the stress job {details.status.value.lower()}: {reason}", f"log: {self._log_path}")
+            raise WorkloadFailed(f"the stress job failed: {self._reason()}", f"log: {self._log_path}")
+
+    def _reason(self) -> str:
+        try:
+            message = self._client.get_job_info(self.job_id).message or ""
+        except Exception as error:
+            message = str(error)
+        return (message.strip().splitlines() or ["Ray gives no reason"])[-1]
 
     def finish(self, timeout_s: float = 10.0) -> None:
         """Read the whole log once more, so that no report is missed where following it broke off."""
         self._thread.join(timeout_s)
-        text = self._client.get_job_logs(self.job_id)
+        try:
+            text = self._client.get_job_logs(self.job_id)
+        except Exception as error:
+            raise WorkloadFailed(f"the stress job's log can't be read: {error}") from error
         self._log_path.write_text(text)
         lines = text.splitlines()
         for line in lines[self._lines_seen :]:

@@ -79,7 +79,7 @@ def test_after_kill_9_clean_removes_everything_and_nothing_else(orchestrate: Orc
     assert cleaned.returncode == 0
     assert owner.cluster_id in cleaned.stdout
     assert orchestrate.leftovers() == []
-    assert not Path(owner.temp_dir).exists()
+    assert not Path(owner.scratch).exists()
     assert not owner_file.exists()
     assert [sweep["status"] for sweep in orchestrate.json("list")] == ["interrupted"]
     assert others <= bystander.processes()

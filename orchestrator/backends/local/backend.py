@@ -93,7 +93,7 @@ class LocalBackend:
         if observer is not None:
             observer.stop()
         if cluster is not None:
-            cluster.stop(keep_logs_in=self._logs_dir / cluster.address.cluster_id if self._logs_dir else None)
+            cluster.stop()
         self._cluster = self._settings = None
 
     def _ready_cluster(self, trial: Trial, trace: TraceWriter) -> tuple[LocalCluster, Observer]:
@@ -103,7 +103,7 @@ class LocalBackend:
         if self._cluster is None or self.observer is None:
             _enter_phase(trace, "starting")
             rayapi.authenticate(ensure_token(self._home))
-            cluster = LocalCluster.start(self._home, self._raw, trial.shape, trial.settings)
+            cluster = LocalCluster.start(self._home, self._raw, trial.shape, trial.settings, self._logs_dir)
             self._cluster = cluster
             self.observer = Observer(
                 _view(cluster.address.gcs),
@@ -240,6 +240,8 @@ class _Run:
 
     def _check(self) -> None:
         self._cluster.check_alive()
+        if self._observer.failure is not None:
+            raise TrialFailed(f"the observer failed: {self._observer.failure}")
         if time.monotonic() > self._deadline:
             raise TrialTimedOut(
                 f"the trial took longer than {self._timeout_s:g} s", "allow more with --timeout, or ask for less"

@@ -23,10 +23,9 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
 
 START_TIMEOUT_S = 120.0
-START_ATTEMPTS = 3
+START_ATTEMPTS = 2  # a port may have been taken between its choice and its use
 _POLL_S = 0.2
-
-Sleep = Callable[[float], None]
+_LONGEST_BASE = 40
 
 
 def _free_ports(count: int) -> list[int]:
@@ -36,6 +35,12 @@ def _free_ports(count: int) -> list[int]:
     for taken in sockets:
         taken.close()
     return ports
+
+
+def scratch_folder(cluster_id: str) -> Path:
+    """Where Ray's temporary files and sockets go. A socket's path has at most 107 bytes: no place under the home."""
+    base = tempfile.gettempdir()
+    return Path(base if len(base) <= _LONGEST_BASE else "/tmp") / f"orchestrate-{cluster_id}"
 
 
 def ensure_token(home: Path) -> Path:
@@ -52,17 +57,28 @@ def ensure_token(home: Path) -> Path:
 
 
 class LocalCluster:
-    """One running cluster. Made by `LocalCluster.start`; `stop` removes every process and file of it but the logs."""
+    """One running cluster. Made by `LocalCluster.start`; `stop` removes every process and file of it.
 
-    def __init__(self, home: Path, raw: dict[str, Any], address: ClusterAddress) -> None:
+    Only the logs of Ray's monitor and the provider's journal are kept, in `logs_dir/CLUSTER`, if a folder is given.
+    """
+
+    def __init__(self, home: Path, raw: dict[str, Any], address: ClusterAddress, logs_dir: Path | None) -> None:
         self._home = home
         self._raw = raw
+        self._logs_dir = logs_dir / address.cluster_id if logs_dir is not None else None
         self._head: subprocess.Popen[str] | None = None
         self.address = address
         self.files = ClusterFiles(Path(address.cluster_dir))
 
     @classmethod
-    def start(cls, home: Path, raw: dict[str, Any], shape: ClusterShape, settings: Settings) -> "LocalCluster":
+    def start(
+        cls,
+        home: Path,
+        raw: dict[str, Any],
+        shape: ClusterShape,
+        settings: Settings,
+        logs_dir: Path | None = None,
+    ) -> "LocalCluster":
         """Start a head with Ray's autoscaler under these settings. Raises ClusterFailed with the reason."""
         for attempt in range(1, START_ATTEMPTS + 1):
             cluster_id = secrets.token_hex(4)
@@ -73,10 +89,9 @@ class LocalCluster:
                 head_node_id=secrets.token_hex(28),
                 gcs_port=gcs_port,
                 dashboard_port=dashboard_port,
-                # Ray's sockets live here, and a socket's path has at most 107 bytes: no place under the home.
-                temp_dir=str(Path(tempfile.gettempdir()) / f"orchestrate-{cluster_id}"),
+                scratch=str(scratch_folder(cluster_id)),
             )
-            cluster = cls(home, raw, address)
+            cluster = cls(home, raw, address, logs_dir)
             try:
                 cluster._start(shape, settings, metrics_ports)
                 return cluster
@@ -92,7 +107,8 @@ class LocalCluster:
     def _start(self, shape: ClusterShape, settings: Settings, metrics_ports: list[int]) -> None:
         address, files = self.address, self.files
         files.create()
-        owner = processes.Owner.this_process(address.cluster_id, address.gcs, address.dashboard, address.temp_dir)
+        Path(address.scratch).mkdir(mode=0o700)  # Ray lets everybody write into the folder that it makes in this one
+        owner = processes.Owner.this_process(address.cluster_id, address.gcs, address.dashboard, address.scratch)
         write_atomically(files.owner, json.dumps(asdict(owner)))
         self.write_settings(shape, settings)
         head = shape.head
@@ -128,7 +144,7 @@ class LocalCluster:
             environment.pop(name, None)
         with files.node_log("head").open("w") as log:
             self._head = subprocess.Popen(
-                [sys.executable, "-m", nodehost.__name__, str(options_file)],
+                [sys.executable, "-P", "-m", nodehost.__name__, str(options_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -146,7 +162,7 @@ class LocalCluster:
             if time.monotonic() > deadline:
                 raise ClusterFailed(
                     f"Ray's {part} didn't come up within {START_TIMEOUT_S:g} s: {self.last_words()}",
-                    f"logs are in {self.address.temp_dir}/session_latest/logs",
+                    self._where_logs_are(),
                 )
             time.sleep(_POLL_S)
 
@@ -194,20 +210,23 @@ class LocalCluster:
             if time.monotonic() > deadline:
                 raise SettingsNotInForce(
                     f"the autoscaler didn't take the settings over within {timeout_s:g} s: {'; '.join(wrong)}",
-                    f"its log: {self.monitor_log}",
+                    self._where_logs_are(),
                 )
             time.sleep(_POLL_S)
 
-    def stop(self, keep_logs_in: Path | None = None) -> None:
+    def _where_logs_are(self) -> str | None:
+        return f"logs are kept in {self._logs_dir}" if self._logs_dir is not None else None
+
+    def stop(self) -> None:
         """End every process of the cluster and remove its files; safe to call twice."""
-        if keep_logs_in is not None:
-            self._keep_logs(keep_logs_in)
+        if self._logs_dir is not None:
+            self._keep_logs(self._logs_dir)
         if self._head is not None and self._head.poll() is None:
             self._head.kill()
         processes.end_marked(self._home, self.address.cluster_id)
         if self._head is not None:
             self._head.wait()
-        shutil.rmtree(self.address.temp_dir, ignore_errors=True)
+        shutil.rmtree(self.address.scratch, ignore_errors=True)
         shutil.rmtree(self.files.root, ignore_errors=True)
 
     def _keep_logs(self, folder: Path) -> None:

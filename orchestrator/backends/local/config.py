@@ -32,14 +32,19 @@ _NEEDED_KEYS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ClusterAddress:
-    """Where a local cluster is: its folder, its head's ids and ports, Ray's temporary folder."""
+    """Where a local cluster is: its folder, its head's id and ports, its scratch folder."""
 
     cluster_id: str
     cluster_dir: str
     head_node_id: str
     gcs_port: int
     dashboard_port: int
-    temp_dir: str
+    scratch: str
+
+    @property
+    def temp_dir(self) -> str:
+        """Ray's temporary folder."""
+        return f"{self.scratch}/ray"
 
     @property
     def gcs(self) -> str:

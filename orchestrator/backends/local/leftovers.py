@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.backends.local.cluster import scratch_folder
 from orchestrator.backends.local.files import ClusterFiles
 from orchestrator.backends.local.processes import MARKER, Owner, end_marked, find_marked
 
@@ -31,10 +31,10 @@ def find_leftovers(home: Path, *, force: bool = False) -> list[Leftover]:
     for cluster_id, owner in sorted(recorded.items()):
         if not cluster_id or (owner is not None and owner.alive and not force):
             continue
-        temp_dir = (
-            Path(owner.temp_dir) if owner is not None else Path(tempfile.gettempdir()) / f"orchestrate-{cluster_id}"
-        )
-        folders = [str(folder) for folder in (home / "clusters" / cluster_id, temp_dir) if folder.is_dir()]
+        scratch = scratch_folder(cluster_id)
+        if owner is not None and Path(owner.scratch).name == scratch.name:
+            scratch = Path(owner.scratch)  # as it was called under the TMPDIR of that time
+        folders = [str(folder) for folder in (home / "clusters" / cluster_id, scratch) if folder.is_dir()]
         pids = [process.pid for process in find_marked(home, cluster_id)]
         leftovers.append(Leftover(cluster_id, pids, folders))
     return leftovers

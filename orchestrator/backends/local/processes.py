@@ -32,12 +32,12 @@ class Owner:
     cluster_id: str
     gcs_address: str = ""
     dashboard: str = ""
-    temp_dir: str = ""
+    scratch: str = ""
 
     @classmethod
-    def this_process(cls, cluster_id: str, gcs_address: str, dashboard: str, temp_dir: str) -> "Owner":
+    def this_process(cls, cluster_id: str, gcs_address: str, dashboard: str, scratch: str) -> "Owner":
         """The calling process as owner."""
-        return cls(os.getpid(), psutil.Process().create_time(), cluster_id, gcs_address, dashboard, temp_dir)
+        return cls(os.getpid(), psutil.Process().create_time(), cluster_id, gcs_address, dashboard, scratch)
 
     @classmethod
     def read(cls, path: Path) -> "Owner | None":

@@ -203,7 +203,7 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
         }
         with self._files.node_log(node.node_id).open("w") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", nodehost.__name__, str(options_file)],
+                [sys.executable, "-P", "-m", nodehost.__name__, str(options_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

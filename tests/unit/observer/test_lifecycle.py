@@ -430,6 +430,13 @@ def test_a_state_that_is_told_late_is_told_with_its_time_and_changes_nothing(jou
     assert (node.state, node.since) == ("running", 10.0)
 
 
+def test_an_allocation_that_the_monitor_noticed_after_ray_had_joined_is_kept(tracker: NodeTracker) -> None:
+    events = feed(tracker, line(38.6, "requested"), (44.0, row(start=43.2)), line(43.684, "allocated", cloud="n1"))
+
+    assert "allocated" in [event.state for event in events]
+    assert max(events, key=lambda event: event.t).state == "running"
+
+
 def test_after_a_nodes_end_nothing_comes_late(journaled: NodeTracker) -> None:
     feed(journaled, (10.5, row()), entry(50.0, "terminated"))
 

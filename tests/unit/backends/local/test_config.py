@@ -26,7 +26,7 @@ ADDRESS = ClusterAddress(
     head_node_id="ab" * 28,
     gcs_port=6379,
     dashboard_port=8265,
-    temp_dir="/tmp/orchestrate-c0ffee00",
+    scratch="/tmp/orchestrate-c0ffee00",
 )
 
 
