@@ -1,6 +1,7 @@
 """What all commands share: the home folder, the ledger, the consoles."""
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,13 @@ def console(*, stderr: bool = False) -> "Console":
 def print_json(document: Any) -> None:
     """Write a JSON document to stdout."""
     print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def check_json_target(target: str) -> None:
+    """Raises InputError now, and not after a sweep, if `write_json` couldn't write to `target`."""
+    path = Path(target)
+    if target != "-" and (path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK)):
+        raise InputError(f"--json: {target} can't be written", "name a file in a folder that exists, or - for stdout")
 
 
 def write_json(target: str, document: Any) -> None:

@@ -1,11 +1,12 @@
 """`orchestrate sweep`: plan and run a sweep."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.context import Context, console, write_json
+from orchestrator.cli.context import Context, check_json_target, console, write_json
 from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
 from orchestrator.errors import InputError
 
@@ -108,6 +109,8 @@ def sweep(
         "timeout_s": parse_duration("--timeout", timeout),
     }
     common: Context = context.obj
+    if json_file is not None:
+        check_json_target(json_file)
     if resume is not None:
         return _resume(common, resume, spec, flags, json_file)
     plan, cluster_file = _plan(spec, flags)
@@ -117,10 +120,14 @@ def sweep(
     out.print(plan_tables(plan))
     if dry_run:
         return 0
-    from orchestrator.sweep.runner import begin_sweep
+    from orchestrator.sweep.runner import SweepFolder, begin_sweep
 
     ledger = common.ledger()
-    return _run(common, ledger, begin_sweep(ledger, plan), plan.spec, cluster_file, json_file)
+    sweep_id = begin_sweep(ledger, plan)
+    folder = SweepFolder(common.home / "sweeps" / sweep_id)
+    folder.root.mkdir(parents=True)
+    shutil.copy(cluster_file.path, folder.cluster)
+    return _run(common, ledger, sweep_id, plan.spec, json_file)
 
 
 def _plan(spec_file: Path | None, flags: dict[str, Any]) -> "tuple[Plan, ClusterFile]":
@@ -136,8 +143,6 @@ def _plan(spec_file: Path | None, flags: dict[str, Any]) -> "tuple[Plan, Cluster
 
 
 def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[str, Any], json_file: str | None) -> int:
-    from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.bundle import bundled
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweep.runner import take_over
 
@@ -149,19 +154,11 @@ def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[st
     if trial is not None:
         raise InputError(f"--resume: {wanted!r} is a trial", f"its sweep is {record.sweep_id}")
     take_over(ledger, record)
-    spec = SweepSpec.model_validate(record.spec)
-    cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled("cluster/local.yaml"))
-    return _run(common, ledger, record.sweep_id, spec, cluster, json_file)
+    return _run(common, ledger, record.sweep_id, SweepSpec.model_validate(record.spec), json_file)
 
 
-def _run(
-    common: Context,
-    ledger: "Ledger",
-    sweep_id: str,
-    spec: "SweepSpec",
-    cluster: "ClusterFile",
-    json_file: str | None,
-) -> int:
+def _run(common: Context, ledger: "Ledger", sweep_id: str, spec: "SweepSpec", json_file: str | None) -> int:
+    from orchestrator.backends.clusterfile import read_cluster_file
     from orchestrator.backends.local.backend import LocalBackend
     from orchestrator.report.document import sweep_document
     from orchestrator.report.live import LiveView
@@ -171,7 +168,7 @@ def _run(
     folder = SweepFolder(common.home / "sweeps" / sweep_id)
     backend = LocalBackend(
         common.home,
-        cluster.raw,
+        read_cluster_file(folder.cluster).raw,
         isolation=spec.isolation,
         timeout_s=spec.timeout_s,
         logs_dir=folder.ray_logs,

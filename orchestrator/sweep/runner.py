@@ -80,7 +80,11 @@ class Silent:
 
 @dataclass
 class SweepFolder:
-    """Where a sweep's files are: `TRIAL.jsonl` (trace), `TRIAL.log` (job), `ray/CLUSTER/` (logs of Ray's monitor)."""
+    """Where a sweep's files are.
+
+    `TRIAL.jsonl` (trace), `TRIAL.log` (job), `cluster.yaml` (the cluster config as it was when the sweep was planned),
+    `ray/CLUSTER/` (logs of Ray's monitor).
+    """
 
     root: Path
 
@@ -91,6 +95,11 @@ class SweepFolder:
     def log(self, trial: Trial) -> Path:
         """What the trial's job printed."""
         return self.root / f"{trial.trial_id}.log"
+
+    @property
+    def cluster(self) -> Path:
+        """The cluster config, so that a resumed sweep goes on with the same one."""
+        return self.root / "cluster.yaml"
 
     @property
     def ray_logs(self) -> Path:

@@ -15,8 +15,8 @@ NODE_BYTES = 300_000_000
 SLOT_BYTES = 100_000_000
 MEMORY_SHARE = 0.5
 
-FITTED_TASK_SECONDS = 10.0
-FITTED_WAVES_OF_TASKS = 4
+FITTED_TASK_SECONDS = 5.0
+FITTED_WAVES_OF_TASKS = 8
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,6 @@ def _fit_node_type(worker: NodeType, max_workers: int, cpus: int) -> NodeType:
 
 
 def fitted_workload(shape: ClusterShape) -> Workload:
-    """A burst that keeps the whole cluster busy for about four rounds of short tasks."""
+    """A burst that keeps the whole cluster busy for about eight rounds of short tasks."""
     tasks = max(1, int(shape.max_cpus)) * FITTED_WAVES_OF_TASKS
     return Workload(tasks=min(tasks, MAX_TASKS), seconds=FITTED_TASK_SECONDS)

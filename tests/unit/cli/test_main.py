@@ -84,6 +84,8 @@ BAD = {
     "missing spec": ["--spec", "nowhere.yaml"],
     "folder as spec": ["--spec", "."],
     "missing cluster": ["--cluster", "nowhere.yaml"],
+    "json into nowhere": ["--json", "nowhere/result.json"],
+    "json into a folder": ["--json", "."],
     "unknown option": ["--bogus"],
     "option without value": ["--spec"],
 }

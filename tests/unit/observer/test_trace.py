@@ -210,7 +210,7 @@ def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
 def test_a_newer_version_is_refused(written: Callable[[str], Path]) -> None:
     path = written('{"trace": 2, "trial": null}\n')
 
-    assert refusal(path) == "trial.jsonl:1: trace version 2 is newer than this orchestrate reads (1)"
+    assert refusal(path) == "trial.jsonl:1: trace version 2 isn't one that this orchestrate reads (1)"
 
 
 def test_a_header_whose_trial_is_none_of_ours_is_refused(written: Callable[[str], Path]) -> None:

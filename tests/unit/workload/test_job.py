@@ -17,7 +17,7 @@ def test_the_shell_hands_the_whole_request_to_the_job(workload: Workload, seed: 
     *command, request = shlex.split(stress_entrypoint(workload, seed, python="/usr/bin/python3"))
     read = json.loads(request)
 
-    assert command == ["/usr/bin/python3", "-m", "orchestrator.workload.stress"]
+    assert command == ["/usr/bin/python3", "-P", "-m", "orchestrator.workload.stress"]
     assert (Workload.model_validate(read["workload"]), read["seed"]) == (workload, seed)
 
 
@@ -25,8 +25,8 @@ def test_nothing_in_a_workload_is_run_by_the_shell() -> None:
     nasty = Workload(labels={"zone": "'; rm -rf $HOME; `reboot` \n"})
     words = shlex.split(stress_entrypoint(nasty, 0))
 
-    assert len(words) == 4
-    assert json.loads(words[3])["workload"]["labels"] == nasty.labels
+    assert len(words) == 5
+    assert json.loads(words[4])["workload"]["labels"] == nasty.labels
 
 
 def test_a_python_in_a_folder_with_spaces_is_quoted() -> None:
