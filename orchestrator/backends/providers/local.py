@@ -96,12 +96,13 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
         return node_id not in self._nodes
 
     def node_tags(self, node_id: str) -> dict[str, str]:
-        """The tags that Ray gave the node."""
-        return self._nodes[node_id].tags
+        """The tags that Ray gave the node; none for one that has failed since it was listed."""
+        node = self._nodes.get(node_id)
+        return node.tags if node is not None else {}
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Add tags to a node; v1 does so."""
-        self._nodes[node_id].tags.update(tags)
+        self.node_tags(node_id).update(tags)
 
     def internal_ip(self, node_id: str) -> str:
         """The node's id: all local nodes share 127.0.0.1, so v1 tells them apart by `use_node_id_as_ip`."""
@@ -164,6 +165,8 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
                 return
             self._journal("installing", node)
             process = node.process = self._start(node, resources, labels)
+            if node.terminating.is_set():  # it was told so while there was no process yet
+                self._end(node)
             assert process.stdout is not None
             started = process.stdout.readline().strip() == nodehost.READY
         if started:
