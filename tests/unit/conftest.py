@@ -1,8 +1,19 @@
-"""Hypothesis settings of the unit tests: no deadline, since a busy machine is no failure, and few enough examples."""
+"""Hypothesis settings of the unit tests: no deadline, since a busy machine is no failure, and few enough examples.
+
+In CI the examples are the same each time, so that a red run means the change; elsewhere they are new ones.
+"""
+
+import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("unit", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "unit",
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
 settings.load_profile("unit")
 
 

@@ -53,7 +53,7 @@ def test_all_arrive_at_once_if_there_is_no_time(arrival: str) -> None:
     assert arrival_offsets(4, arrival, 0.0, 2, seed=0) == [0.0] * 4
 
 
-@given(st.integers(1, 200), arrivals, st.floats(0, 86_400), st.integers(1, 50), st.integers(0, 2**31))
+@given(st.integers(1, 200), arrivals, st.floats(0.001, 86_400), st.integers(1, 50), st.integers(0, 2**31))
 def test_every_task_arrives_in_order_beginning_at_once(
     tasks: int, arrival: str, arrival_s: float, waves: int, seed: int
 ) -> None:
