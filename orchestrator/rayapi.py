@@ -191,6 +191,7 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
     """
     from ray._private.node import Node
     from ray._private.parameter import RayParams
+    from ray._private.utils import write_ray_address
 
     head = {
         "gcs_server_port": options.gcs_port,
@@ -220,6 +221,9 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         **(head if options.is_head else {"gcs_address": options.gcs_address, "redis_address": options.gcs_address}),
     )
     node = Node(params, head=options.is_head, shutdown_at_exit=False, spawn_reaper=False)
+    if options.is_head:
+        # Without this file, "auto" in a job means any GCS that runs on the machine: somebody else's too.
+        write_ray_address(node.address, options.temp_dir)
     return lambda: {name: process.returncode for name, process in node.dead_processes()}
 
 

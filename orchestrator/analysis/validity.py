@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 
 from orchestrator.analysis.lifecycle import NodeLife
-from orchestrator.model.events import DemandEvent, Event, HostEvent, NoteEvent, PhaseEvent, SettingsEvent, TaskEvent
+from orchestrator.model.events import (
+    DemandEvent,
+    Event,
+    HostEvent,
+    NodeEvent,
+    NoteEvent,
+    PhaseEvent,
+    SettingsEvent,
+    TaskEvent,
+)
 from orchestrator.model.trial import Trial
 
 # Above this percentage the host's cores are taken. Where that is so for more than half of the time, starts of nodes and
@@ -24,6 +33,9 @@ def judge(
     recorded, wanted = sum(task.count for task in tasks), trial.workload.tasks
     if recorded != wanted:
         reasons.append(f"{recorded} of {wanted} tasks were recorded")
+    nodes = {event.ray_node_id for event in events if isinstance(event, NodeEvent)}
+    if strays := sum(task.count for task in tasks if task.ok and task.node not in nodes):
+        reasons.append(f"{strays} tasks ran on nodes that are not of this cluster")
     if lost := sum(task.count for task in tasks if not task.ok):
         reasons.append(f"{lost} tasks failed")
     settings = [event for event in events if isinstance(event, SettingsEvent)]

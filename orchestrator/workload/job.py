@@ -18,9 +18,13 @@ Message = dict[str, Any]
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
-def stress_entrypoint(workload: Workload, seed: int, python: str = sys.executable) -> str:
-    """The shell command that runs the stress job on a head where this package is installed for `python`."""
-    request = json.dumps({"workload": workload.model_dump(mode="json"), "seed": seed})
+def stress_entrypoint(workload: Workload, seed: int, address: str, python: str = sys.executable) -> str:
+    """The shell command that runs the stress job on a head where this package is installed for `python`.
+
+    `address` is the GCS as `host:port`. `auto` is right only on a machine that holds a single cluster: where there are
+    several, Ray may choose another one.
+    """
+    request = json.dumps({"workload": workload.model_dump(mode="json"), "seed": seed, "address": address})
     return f"{shlex.quote(python)} -P -m orchestrator.workload.stress {shlex.quote(request)}"
 
 

@@ -50,11 +50,11 @@ def _say(message: dict[str, Any]) -> None:
     print(MARK + json.dumps(message, separators=(",", ":")), flush=True)
 
 
-def run(workload: dict[str, Any], seed: int) -> None:
-    """Submit the workload's tasks as they arrive, and report each as it ends."""
+def run(workload: dict[str, Any], seed: int, address: str) -> None:
+    """Submit the workload's tasks to the cluster at `address` as they arrive, and report each as it ends."""
     import ray
 
-    ray.init(address="auto", log_to_driver=False)
+    ray.init(address=address, log_to_driver=False)
     seconds, kind = workload["seconds"], workload["kind"]
 
     @ray.remote  # type: ignore[untyped-decorator]
@@ -101,4 +101,4 @@ def _outcome(ray: Any, reference: Any, submitted: float) -> list[Any]:
 
 if __name__ == "__main__":
     request = json.loads(sys.argv[1])
-    run(request["workload"], request["seed"])
+    run(request["workload"], request["seed"], request["address"])

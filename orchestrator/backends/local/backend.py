@@ -160,9 +160,8 @@ class _Run:
         self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=True))
         self._wait_for_baseline()
         _enter_phase(self._trace, "submitting")
-        job = StressJob(
-            cluster.address.dashboard, stress_entrypoint(trial.workload, trial.seed), self._log_path, self._read
-        )
+        entrypoint = stress_entrypoint(trial.workload, trial.seed, cluster.address.gcs)
+        job = StressJob(cluster.address.dashboard, entrypoint, self._log_path, self._read)
         try:
             self._wait_for_tasks(job)
         except BaseException:

@@ -66,6 +66,13 @@ def test_tasks_that_failed_are_counted() -> None:
     assert reasons(task("", 12, 12, ok=False, count=2), of=trial(tasks=6)) == ("2 tasks failed",)
 
 
+def test_tasks_that_ran_on_somebody_elses_nodes_make_a_trial_invalid() -> None:
+    """Seen with Ray's `auto` on a machine with two clusters: the job went to the other one."""
+    found = reasons(task("elsewhere", 12, 21, count=2), of=trial(tasks=6))
+
+    assert found == ("2 tasks ran on nodes that are not of this cluster",)
+
+
 # Settings
 
 

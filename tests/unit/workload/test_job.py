@@ -14,24 +14,27 @@ from tests.strategies import workloads
 
 @given(workloads(), st.integers(0, 2**31))
 def test_the_shell_hands_the_whole_request_to_the_job(workload: Workload, seed: int) -> None:
-    *command, request = shlex.split(stress_entrypoint(workload, seed, python="/usr/bin/python3"))
+    *command, request = shlex.split(stress_entrypoint(workload, seed, "127.0.0.1:6379", python="/usr/bin/python3"))
     read = json.loads(request)
 
     assert command == ["/usr/bin/python3", "-P", "-m", "orchestrator.workload.stress"]
     assert (Workload.model_validate(read["workload"]), read["seed"]) == (workload, seed)
+    assert read["address"] == "127.0.0.1:6379"
 
 
 def test_nothing_in_a_workload_is_run_by_the_shell() -> None:
     nasty = Workload(labels={"zone": "'; rm -rf $HOME; `reboot` \n"})
-    words = shlex.split(stress_entrypoint(nasty, 0))
+    words = shlex.split(stress_entrypoint(nasty, 0, "127.0.0.1:6379"))
 
     assert len(words) == 5
     assert json.loads(words[4])["workload"]["labels"] == nasty.labels
 
 
 def test_a_python_in_a_folder_with_spaces_is_quoted() -> None:
-    assert shlex.split(stress_entrypoint(Workload(), 0, python="/my env/python"))[0] == "/my env/python"
+    assert (
+        shlex.split(stress_entrypoint(Workload(), 0, "127.0.0.1:6379", python="/my env/python"))[0] == "/my env/python"
+    )
 
 
 def test_the_job_runs_under_the_same_python() -> None:
-    assert shlex.split(stress_entrypoint(Workload(), 0))[0] == sys.executable
+    assert shlex.split(stress_entrypoint(Workload(), 0, "127.0.0.1:6379"))[0] == sys.executable
