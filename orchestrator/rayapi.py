@@ -4,7 +4,9 @@ Ray is imported inside the functions: the import costs a second, and the token a
 the environment before it (`authenticate`).
 """
 
+import functools
 import json
+import logging
 import os
 import socket
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrator.errors import MissingPrerequisite
-from orchestrator.model.snapshot import DeathReason, Demand, FailedLaunch, NodeRow, NodeStatus, PendingNode, Snapshot
+from orchestrator.model.snapshot import DeathReason, Demand, NodeRow, NodeStatus, PendingNode, Snapshot
 
 LOOPBACK = "127.0.0.1"
 
@@ -98,10 +100,6 @@ class GcsView:
                 *(PendingNode(p.ray_node_type_name, count=p.count) for p in scaler.pending_instance_requests),
                 *(PendingNode(p.ray_node_type_name, p.instance_id, p.details) for p in scaler.pending_instances),
             ),
-            failed_launches=tuple(
-                FailedLaunch(f.ray_node_type_name, f.count, float(f.failed_ts), f.reason)
-                for f in scaler.failed_instance_requests
-            ),
             demand=_demands(state),
             version=state.cluster_resource_state_version,
             session=state.cluster_session_name,
@@ -156,6 +154,16 @@ def _demands(state: Any) -> tuple[Demand, ...]:
         bundles = gang.bundle_selectors[0].resource_requests if gang.bundle_selectors else gang.requests
         demands += [Demand(dict(bundle.resources_bundle), 1) for bundle in bundles]
     return tuple(demands)
+
+
+def job_client(dashboard: str, timeout_s: float = 30.0) -> Any:
+    """A `ray.job_submission.JobSubmissionClient` whose requests end: Ray's own wait for ever on a hung dashboard."""
+    from ray.job_submission import JobSubmissionClient
+
+    logging.getLogger(JobSubmissionClient.__module__).setLevel(logging.WARNING)
+    client = JobSubmissionClient(dashboard)
+    client._do_request = functools.partial(client._do_request, timeout=timeout_s)
+    return client
 
 
 @dataclass(frozen=True)

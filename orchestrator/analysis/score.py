@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.analysis.lifecycle import Interval, NodeLife, node_lives
 from orchestrator.analysis.steps import Steps, covered
@@ -50,7 +50,7 @@ def score(trial: Trial, events: Sequence[Event]) -> Scorecard:
         node_seconds=_by_part((life, _clipped(life.billed(last), start, accounted)) for life in lives),
         idle_node_seconds=_idle_seconds(lives, tasks, start, accounted, last),
         cpu_utilisation=used / supplied if supplied > 0 else None,
-        task_wait_s=_waits(tasks),
+        task_wait_s=_waits(tasks, {life.ray_node_id: life.arch for life in lives}),
         launch_s=_launch_seconds(launched),
         tasks=sum(task.count for task in tasks),
         effective_upscaling_speed=speed,
@@ -115,12 +115,12 @@ def _idle_seconds(
     )
 
 
-def _waits(tasks: Sequence[TaskEvent]) -> dict[str, Quantiles]:
+def _waits(tasks: Sequence[TaskEvent], arch_of: Mapping[str, str]) -> dict[str, Quantiles]:
     groups: dict[str, list[float]] = defaultdict(list)
     for task in tasks:
         waits = [task.started - task.submitted] * task.count
         groups["all"] += waits
-        groups[task.arch] += waits
+        groups[arch_of.get(task.node, task.arch)] += waits
     return {name: quantiles(group) for name, group in groups.items()}
 
 

@@ -62,4 +62,5 @@ def _end_cleanly_on_signals() -> None:
         raise KeyboardInterrupt
 
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, interrupt)
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(each, interrupt)

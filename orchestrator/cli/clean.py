@@ -22,7 +22,7 @@ def clean(
 ) -> None:
     """Remove processes and files that killed runs of this home left behind, and nothing else."""
     from orchestrator.backends.local.leftovers import find_leftovers, remove
-    from orchestrator.backends.local.processes import process_alive
+    from orchestrator.sweep.runner import still_runs
 
     common: Context = context.obj
     found = find_leftovers(common.home, force=force)
@@ -31,7 +31,7 @@ def clean(
         for leftover in found:
             remove(common.home, leftover)
         if common.home.is_dir():
-            abandoned = common.ledger().interrupt_abandoned(process_alive)
+            abandoned = common.ledger().interrupt_abandoned(still_runs)
     if as_json:
         print_json(
             {

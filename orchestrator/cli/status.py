@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli.context import Context, console, print_json
 from orchestrator.cli.targets import describe_by_file, find_address, open_view
-from orchestrator.errors import MissingPrerequisite
+from orchestrator.errors import InputError, MissingPrerequisite
 
 EXAMPLES = """Examples:
 
@@ -35,6 +35,8 @@ def status(
     from orchestrator.model.snapshot import Snapshot
     from orchestrator.report.tables import status_table
 
+    if watch and as_json:
+        raise InputError("--watch and --json don't go together", "call --json again and again instead")
     common: Context = context.obj
     found = find_address(common, address)
     describe = describe_by_file(cluster)
@@ -49,7 +51,10 @@ def status(
     if as_json:
         from dataclasses import asdict
 
-        print_json(asdict(first))
+        document = asdict(first)
+        for node, row in zip(document["nodes"], first.nodes, strict=True):
+            node["arch"] = describe(row.node_type, row.labels, row.total).arch
+        print_json(document)
     elif not watch:
         console().print(status_table(found, first, describe))
     else:

@@ -112,6 +112,8 @@ def sweep(
     if json_file is not None:
         check_json_target(json_file)
     if resume is not None:
+        if dry_run:
+            raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
         return _resume(common, resume, spec, flags, json_file)
     plan, cluster_file = _plan(spec, flags)
     from orchestrator.report.tables import plan_tables
@@ -120,13 +122,14 @@ def sweep(
     out.print(plan_tables(plan))
     if dry_run:
         return 0
-    from orchestrator.sweep.runner import SweepFolder, begin_sweep
+    from orchestrator.sweep.runner import SweepFolder, begin_sweep, new_sweep_id
 
     ledger = common.ledger()
-    sweep_id = begin_sweep(ledger, plan)
+    sweep_id = new_sweep_id()
     folder = SweepFolder(common.home / "sweeps" / sweep_id)
     folder.root.mkdir(parents=True)
     shutil.copy(cluster_file.path, folder.cluster)
+    begin_sweep(ledger, plan, sweep_id)
     return _run(common, ledger, sweep_id, plan.spec, json_file)
 
 
@@ -146,8 +149,8 @@ def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[st
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweep.runner import take_over
 
-    given = [key for key, value in flags.items() if any((value or {}).values() if isinstance(value, dict) else [value])]
-    if spec_file is not None or given:
+    values = [each for flag in flags.values() for each in (flag.values() if isinstance(flag, dict) else [flag])]
+    if spec_file is not None or any(value is not None for value in values):
         raise InputError("--resume goes on with a sweep as it was planned", "leave the other options out")
     ledger = common.ledger()
     record, trial = ledger.find(wanted)

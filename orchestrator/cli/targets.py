@@ -1,7 +1,6 @@
 """Which Ray cluster a command means: the one named, else the local one that runs, else `RAY_ADDRESS`."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,14 +50,6 @@ def _check_form(address: str) -> None:
 def describe_by_file(cluster: Path | None) -> "Describe":
     """How nodes get their architecture: from a cluster config if one is given, else from what they say themselves."""
     from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.backends.local.backend import describe_by_shape
-    from orchestrator.model.arch import infer_arch
-    from orchestrator.observer.lifecycle import NodeTraits
+    from orchestrator.observer.lifecycle import describe_by
 
-    if cluster is not None:
-        return describe_by_shape(read_cluster_file(cluster).shape)
-
-    def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
-        return NodeTraits(infer_arch(name=node_type, labels=labels, resources=resources))
-
-    return describe
+    return describe_by(read_cluster_file(cluster).shape if cluster is not None else None)

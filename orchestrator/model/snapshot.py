@@ -40,16 +40,6 @@ class PendingNode:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedLaunch:
-    """A launch that the cloud refused; `failed_at` in UNIX seconds."""
-
-    node_type: str
-    count: int
-    failed_at: float
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Demand:
     """`count` pending tasks or actors of one resource shape."""
 
@@ -69,7 +59,6 @@ class Snapshot:
     t: float
     nodes: tuple[NodeRow, ...] = ()
     pending: tuple[PendingNode, ...] = ()
-    failed_launches: tuple[FailedLaunch, ...] = ()
     demand: tuple[Demand, ...] = ()
     version: int = 0
     session: str = ""

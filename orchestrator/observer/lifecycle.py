@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.model.arch import Arch
+from orchestrator.model.arch import Arch, infer_arch
 from orchestrator.model.events import FINAL_STATES, STATE_RANK, NodeEvent, NodeState
+from orchestrator.model.shape import ClusterShape
 from orchestrator.model.snapshot import NodeRow, Snapshot
 from orchestrator.observer.monitorlog import InstanceTransition
 
@@ -36,6 +37,18 @@ class NodeTraits:
 
 
 Describe = Callable[[str, Mapping[str, str], Mapping[str, float]], NodeTraits]
+
+
+def describe_by(shape: ClusterShape | None) -> Describe:
+    """How a node gets its architecture: from the shape if its type is in there, else from what it says of itself."""
+
+    def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
+        known = shape.node_type(node_type) if shape is not None else None
+        if known is not None:
+            return NodeTraits(known.arch, known.instance_type, known.cpus)
+        return NodeTraits(infer_arch(name=node_type, labels=labels, resources=resources))
+
+    return describe
 
 
 @dataclass(slots=True)
@@ -157,12 +170,22 @@ class NodeTracker:
             return
         node = self._node(cloud_id, line.node_type, {}, {})
         node.is_head = node.is_head or "(HEAD)" in line.detail
+        if line.state == "running":
+            yield from self._take_drain_back(node, line)
+            return
         for held in (*self._unlinked.pop(line.instance, []), line):
             if held.state in ("draining", "failed") or not self._provider_journal:
                 cause = _cause_in(held.detail) if held.state == "draining" else ""
                 yield from self._enter(node, held.state, held.t, cause, held.detail)
 
-    # The one place where states change
+    def _take_drain_back(self, node: TrackedNode, line: InstanceTransition) -> Iterator[NodeEvent]:
+        """The node refused to drain, since work had arrived: the one way back from `draining`."""
+        if node.state == "draining":
+            node.state, node.since, node.cause = "running", max(line.t, node.since), ""
+            node.seen.discard("draining")
+            yield self._event(node, "running", node.since, "draining", "drain_rejected", line.detail)
+
+    # The one place where states change, but for that
 
     def _enter(
         self, node: TrackedNode, state: NodeState, t: float, cause: str = "", detail: str = ""

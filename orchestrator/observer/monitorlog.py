@@ -45,7 +45,12 @@ class InstanceTransition:
 def parse_line(line: str) -> InstanceTransition | None:
     """The transition in a line of `monitor.log`, or None. Times in the log are local; the result is UNIX seconds."""
     match = _LINE.match(line)
-    if match is None or (state := _STATES.get(match["new"])) is None:
+    if match is None:
+        return None
+    state = _STATES.get(match["new"])
+    if match["old"] == "RAY_STOP_REQUESTED" and match["new"] == "RAY_RUNNING":
+        state = "running"  # the node refused to drain
+    if state is None:
         return None
     try:
         t = datetime.strptime(match["when"], "%Y-%m-%d %H:%M:%S,%f").timestamp()

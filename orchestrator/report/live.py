@@ -175,4 +175,4 @@ class LiveView:
         line = Text(
             f"pending {pending}   ended {self._tasks} of {wanted}   gone nodes {gone}   host {self._host:.0f} %"
         )
-        return Group(head, table, line, *(Text(f"  {text}", style="dim") for text in self._last))
+        return Group(head, table, line, *(Text(f"  {text}", style="dim") for text in tuple(self._last)))

@@ -106,7 +106,7 @@ def _setting_cells(row: SettingSummary) -> list[str | Text]:
     verdict = Text("valid" if good else f"{row.valid} of {row.ended}", style="green" if good else "red")
     return [
         label,
-        str(row.trials),
+        str(row.valid),
         _spread(row.makespan_s),
         _spread(row.time_to_first_node_s),
         _spread(row.time_to_peak_s),

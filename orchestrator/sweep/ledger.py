@@ -165,19 +165,22 @@ class Ledger:
             row = session.get_one(SweepRow, sweep_id)
             row.status, row.ended = status, None if status == "running" else time.time()
 
-    def interrupt_abandoned(self, is_alive: Callable[[int, float], bool]) -> list[str]:
-        """Mark sweeps as interrupted whose process (pid, start time) is gone; returns their ids."""
-        abandoned = []
+    def interrupt(self, sweep_id: str, reason: str) -> None:
+        """Mark a sweep, and the trial that runs in it, as interrupted."""
         with self._session() as session:
-            for row in session.scalars(select(SweepRow).where(SweepRow.status == "running")):
-                process = row.environment.get("process") or {}
-                if is_alive(int(process.get("pid", -1)), float(process.get("started", 0))):
-                    continue
-                row.status, row.ended = "interrupted", time.time()
-                for trial in row.trials:
-                    if trial.status == "running":
-                        trial.status, trial.reason = "interrupted", "the process that ran it was killed"
-                abandoned.append(row.sweep_id)
+            row = session.get_one(SweepRow, sweep_id)
+            row.status, row.ended = "interrupted", time.time()
+            for trial in row.trials:
+                if trial.status == "running":
+                    trial.status, trial.reason, trial.ended = "interrupted", reason, time.time()
+
+    def interrupt_abandoned(self, still_runs: Callable[[dict[str, Any]], bool]) -> list[str]:
+        """Mark running sweeps as interrupted whose process, named in their environment, is gone; returns their ids."""
+        with self._session() as session:
+            running = session.scalars(select(SweepRow).where(SweepRow.status == "running")).all()
+            abandoned = [row.sweep_id for row in running if not still_runs(row.environment.get("process") or {})]
+        for sweep_id in abandoned:
+            self.interrupt(sweep_id, "the process that ran it was killed")
         return abandoned
 
     def take_over(self, sweep_id: str, environment: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     trials = []
     for choice in settings:
         trial_shape = _shape_under(shape, choice)
-        _check_can_run(workload, trial_shape)
+        _check_can_run(workload, trial_shape, fitted=shape != cluster.shape)
         trials += [
             Trial(
                 backend=spec.backend,
@@ -86,14 +86,14 @@ def _shape_under(shape: ClusterShape, settings: Settings) -> ClusterShape:
         raise InputError(f"settings: {explain(error)[1]}") from None
 
 
-def _check_can_run(workload: Workload, shape: ClusterShape) -> None:
+def _check_can_run(workload: Workload, shape: ClusterShape, *, fitted: bool) -> None:
     able = [worker for worker in shape.workers if worker.fits(workload.task_resources, workload.labels)]
     if not any(worker.max_workers for worker in able):
         needs = ", ".join(f"{amount:g} {name}" for name, amount in workload.task_resources.items())
         labels = ", ".join(f"{key}={value}" for key, value in workload.labels.items())
         raise InputError(
             f"no node type can ever run a task that needs {' with '.join(filter(None, (needs, labels)))}",
-            f"the workers are {shape.describe()}",
+            f"the workers are {shape.describe()}" + ("; --fit none takes the file's own sizes" if fitted else ""),
         )
 
 

@@ -43,10 +43,17 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _this_process() -> dict[str, float]:
+def _this_process() -> dict[str, Any]:
     import psutil
 
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    return {"host": platform.node(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def still_runs(process: dict[str, Any]) -> bool:
+    """Whether the process that a sweep's environment names lives. One of another host counts as alive: who knows."""
+    if process.get("host", platform.node()) != platform.node():
+        return True
+    return process_alive(int(process.get("pid", -1)), float(process.get("started", 0)))
 
 
 class Progress(Protocol):
@@ -130,7 +137,7 @@ class Runner:
                     self.progress.trial_started(number, len(trials), record.trial)
                     self._run_trial(sweep_id, record.trial)
         except BaseException:
-            self.ledger.set_sweep_status(sweep_id, "interrupted")
+            self.ledger.interrupt(sweep_id, "interrupted")
             raise
         finally:
             self.backend.close()
@@ -150,9 +157,6 @@ class Runner:
                 self.backend.run(trial, trace, self.folder.log(trial))
         except TrialFailed as error:
             reason = error.message
-        except BaseException:
-            self.ledger.end_trial(sweep_id, trial.trial_id, "interrupted", "interrupted")
-            raise
         scorecard = score(trial, read_trace(path).events)
         self.ledger.end_trial(sweep_id, trial.trial_id, "failed" if reason else "done", reason, scorecard)
         self.progress.trial_ended(trial, scorecard, reason)
@@ -168,14 +172,14 @@ def _keep_earlier(path: Path) -> None:
 def take_over(ledger: Ledger, record: SweepRecord) -> None:
     """Make this process the one that runs an unfinished sweep. Raises InputError while another still does."""
     process = record.environment.get("process") or {}
-    if record.status == "running" and process_alive(int(process.get("pid", -1)), float(process.get("started", 0))):
-        raise InputError(f"sweep {record.sweep_id} still runs, as process {process['pid']}")
+    if record.status == "running" and still_runs(process):
+        raise InputError(f"sweep {record.sweep_id} still runs, as process {process['pid']} on {process['host']}")
     ledger.take_over(record.sweep_id, {**environment(), "process": _this_process()})
 
 
-def begin_sweep(ledger: Ledger, plan: Plan) -> str:
+def begin_sweep(ledger: Ledger, plan: Plan, sweep_id: str | None = None) -> str:
     """Write a plan into the ledger as a new sweep; returns its id."""
-    sweep_id = new_sweep_id()
+    sweep_id = sweep_id or new_sweep_id()
     ledger.add_sweep(
         sweep_id,
         plan.trials,

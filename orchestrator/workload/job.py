@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import shlex
 import sys
 import threading
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator import rayapi
 from orchestrator.errors import WorkloadFailed
 from orchestrator.model.workload import Workload
 from orchestrator.workload.stress import MARK
@@ -35,14 +35,11 @@ class StressJob:
     """
 
     def __init__(self, dashboard: str, entrypoint: str, log_path: Path, on_message: Callable[[Message], None]) -> None:
-        from ray.job_submission import JobSubmissionClient
-
-        logging.getLogger(JobSubmissionClient.__module__).setLevel(logging.WARNING)
         self._on_message = on_message
         self._log_path = log_path
         self._lines_seen = 0
         try:
-            self._client = JobSubmissionClient(dashboard)
+            self._client = rayapi.job_client(dashboard)
             self.job_id: str = self._client.submit_job(entrypoint=entrypoint)
         except Exception as error:  # requests, Ray's RuntimeError and ConnectionError: all say the same to the user
             raise WorkloadFailed(f"Ray's jobs API at {dashboard} refused the job: {error}") from error
@@ -63,10 +60,6 @@ class StressJob:
         """Whether the job has ended, well or not."""
         return self.status() in _ENDED
 
-    def stop(self) -> None:
-        """Ask Ray to stop the job; whether it obeys is not waited for."""
-        self._client.stop_job(self.job_id)
-
     def check(self) -> None:
         """Raises WorkloadFailed with Ray's reason if the job has failed or was stopped."""
         if self.status() in ("FAILED", "STOPPED"):
@@ -82,6 +75,8 @@ class StressJob:
     def finish(self, timeout_s: float = 10.0) -> None:
         """Read the whole log once more, so that no report is missed where following it broke off."""
         self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise WorkloadFailed("the stress job has ended, but its log doesn't", f"log: {self._log_path}")
         try:
             text = self._client.get_job_logs(self.job_id)
         except Exception as error:
@@ -110,4 +105,8 @@ class StressJob:
     def _read(self, line: str) -> None:
         self._lines_seen += 1
         if line.startswith(MARK):
-            self._on_message(json.loads(line.removeprefix(MARK)))
+            try:
+                message = json.loads(line.removeprefix(MARK))
+            except ValueError:
+                return  # another process wrote into the line; the tasks in it will be missed, and said to be
+            self._on_message(message)

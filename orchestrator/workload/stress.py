@@ -47,7 +47,8 @@ def hold_cpu(seconds: float, kind: str) -> None:
 
 
 def _say(message: dict[str, Any]) -> None:
-    print(MARK + json.dumps(message, separators=(",", ":")), flush=True)
+    sys.stdout.write(MARK + json.dumps(message, separators=(",", ":")) + "\n")  # in one piece
+    sys.stdout.flush()
 
 
 def run(workload: dict[str, Any], seed: int, address: str) -> None:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,39 +9,34 @@ from orchestrator import rayapi
 from orchestrator.backends.local.cluster import LocalCluster, ensure_token
 from orchestrator.backends.local.config import differences
 from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut
-from orchestrator.model.arch import infer_arch
 from orchestrator.model.events import Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape
 from orchestrator.model.trial import Trial
-from orchestrator.observer.lifecycle import Describe, NodeTraits
+from orchestrator.observer.lifecycle import describe_by
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 from orchestrator.observer.trace import TraceWriter
 from orchestrator.workload.job import Message, StressJob, stress_entrypoint
 
 _POLL_S = 0.2
 _STATUS_EVERY_S = 2.0
-# Beyond the idle timeout: two updates of the autoscaler, the drain, and a machine's slow moments.
-_BASELINE_MARGIN_S = 90.0
+_SETTLE_MARGIN_S = 90.0
+_START_S = 5.0
 
 
-def describe_by_shape(shape: ClusterShape) -> Describe:
-    """How the observer learns a node's architecture: from the shape, else from what the node says of itself."""
-
-    def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
-        known = shape.node_type(node_type)
-        if known is not None:
-            return NodeTraits(known.arch, known.instance_type, known.cpus)
-        return NodeTraits(infer_arch(name=node_type, labels=labels, resources=resources))
-
-    return describe
+def settle_timeout_s(trial: Trial) -> float:
+    """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments."""
+    launch, settings = trial.shape.launch, trial.settings
+    launch_s = 3 * (launch.request.mean_s + launch.boot.mean_s) + _START_S * sum(trial.shape.baseline.values())
+    idle_s = 60 * (settings.idle_timeout_minutes or 0.0)
+    return idle_s + 4 * settings.update_interval_s + launch_s + _SETTLE_MARGIN_S
 
 
 def default_timeout_s(trial: Trial) -> float:
-    """How long a trial may take if the user doesn't say: what the smallest cluster would need, and ten minutes."""
+    """How long a trial may take if the user doesn't say: twice what the smallest cluster needs, and ten minutes."""
     smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.workers) or 1.0
     arrivals_s = 0.0 if trial.workload.arrival == "burst" else trial.workload.arrival_s
-    return 600.0 + 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
+    work_s = 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
+    return 600.0 + work_s + 2 * settle_timeout_s(trial)
 
 
 class LocalBackend:
@@ -77,8 +71,10 @@ class LocalBackend:
             observer.attach(trace.emit)
             _Run(trial, trace, log_path, cluster, observer, self._timeout_s or default_timeout_s(trial)).execute()
         except TrialFailed as error:
-            _enter_phase(trace, "failed", detail=error.message)
-            self.close()
+            try:
+                _enter_phase(trace, "failed", detail=error.message)
+            finally:
+                self.close()
             raise
         finally:
             if self.observer is not None:
@@ -107,7 +103,7 @@ class LocalBackend:
             self._cluster = cluster
             self.observer = Observer(
                 _view(cluster.address.gcs),
-                describe_by_shape(trial.shape),
+                describe_by(trial.shape),
                 journal=cluster.files.journal,
                 monitor_log=cluster.monitor_log,
                 interval_s=self._interval_s,
@@ -153,20 +149,17 @@ class _Run:
     def execute(self) -> None:
         trial, cluster = self._trial, self._cluster
         _enter_phase(self._trace, "preparing")
-        cluster.files.write_trial(trial.trial_id, trial.seed)
         cluster.write_settings(trial.shape, trial.settings)
         update_s = trial.settings.update_interval_s
         in_force = cluster.wait_for_settings(trial.shape, trial.settings, timeout_s=4 * update_s + 20)
         self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=True))
         self._wait_for_baseline()
+        # Only now: the nodes of the baseline must not use up the boot times of the trial's own launches.
+        cluster.files.write_trial(trial.trial_id, trial.seed)
         _enter_phase(self._trace, "submitting")
         entrypoint = stress_entrypoint(trial.workload, trial.seed, cluster.address.gcs)
         job = StressJob(cluster.address.dashboard, entrypoint, self._log_path, self._read)
-        try:
-            self._wait_for_tasks(job)
-        except BaseException:
-            _stop_quietly(job)
-            raise
+        self._wait_for_tasks(job)
         _enter_phase(self._trace, "scaling_down", t=self._last_end)
         self._wait_for_baseline()
         job.check()
@@ -212,8 +205,7 @@ class _Run:
                         raise TrialFailed("the stress job ended without a report", f"log: {self._log_path}")
 
     def _wait_for_baseline(self) -> None:
-        idle_s = 60 * (self._trial.settings.idle_timeout_minutes or 0.0)
-        deadline = time.monotonic() + idle_s + _BASELINE_MARGIN_S
+        deadline = time.monotonic() + settle_timeout_s(self._trial)
         while (found := self._away_from_baseline()) is not None:
             self._check()
             if time.monotonic() > deadline:
@@ -234,6 +226,8 @@ class _Run:
             return f"nodes are {existing or 'none'} (alive {snapshot.alive_workers or 'none'}), not {wanted or 'none'}"
         if any(demand.count for demand in snapshot.demand):
             return "tasks are still pending"
+        if any(not pending.instance_id for pending in snapshot.pending):
+            return "launches are still pending"
         busy = [node for node in snapshot.nodes if not node.is_head and node.status != "dead" and node.used.get("CPU")]
         return "nodes are still busy" if busy else None
 
@@ -251,10 +245,3 @@ class _Run:
         in_force = self._cluster.in_force() or {}
         if differences(in_force, self._trial.settings, self._trial.shape):
             self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=False))
-
-
-def _stop_quietly(job: StressJob) -> None:
-    try:
-        job.stop()
-    except Exception:  # the cluster may be gone, and will be in a moment
-        return

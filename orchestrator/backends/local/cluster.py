@@ -1,5 +1,6 @@
 """A Ray cluster on this machine's loopback: start it, change its settings while it runs, end all of it."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -47,12 +48,13 @@ def ensure_token(home: Path) -> Path:
     """The file with the token of this home's clusters, made at first use and readable by this user only."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / "ray_token"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
+    if not path.exists():
+        descriptor, partial = tempfile.mkstemp(dir=home, prefix=".ray_token")  # mkstemp lets nobody else read it
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):  # another command was first: its token counts
+            os.link(partial, path)
+        os.unlink(partial)
     return path
 
 
@@ -219,13 +221,13 @@ class LocalCluster:
 
     def stop(self) -> None:
         """End every process of the cluster and remove its files; safe to call twice."""
-        if self._logs_dir is not None:
-            self._keep_logs(self._logs_dir)
-        if self._head is not None and self._head.poll() is None:
-            self._head.kill()
         processes.end_marked(self._home, self.address.cluster_id)
         if self._head is not None:
+            self._head.kill()
             self._head.wait()
+        if self._logs_dir is not None:
+            with contextlib.suppress(OSError):  # a full disk must not keep anything running
+                self._keep_logs(self._logs_dir)
         shutil.rmtree(self.address.scratch, ignore_errors=True)
         shutil.rmtree(self.files.root, ignore_errors=True)
 

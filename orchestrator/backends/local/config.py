@@ -8,6 +8,7 @@ import yaml
 
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
+from orchestrator.rayapi import LOOPBACK
 
 # Ray's minimum is 75 MB; the stress job stores nothing.
 OBJECT_STORE_BYTES = 80_000_000
@@ -49,12 +50,12 @@ class ClusterAddress:
     @property
     def gcs(self) -> str:
         """`host:port` of the GCS."""
-        return f"127.0.0.1:{self.gcs_port}"
+        return f"{LOOPBACK}:{self.gcs_port}"
 
     @property
     def dashboard(self) -> str:
         """URL of the dashboard and the jobs API."""
-        return f"http://127.0.0.1:{self.dashboard_port}"
+        return f"http://{LOOPBACK}:{self.dashboard_port}"
 
 
 def render_config(raw: dict[str, Any], shape: ClusterShape, settings: Settings, address: ClusterAddress) -> str:
@@ -99,6 +100,7 @@ def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShap
         "update_interval_s": settings.update_interval_s,
         "idle_timeout_minutes": settings.idle_timeout_minutes,
         "node_types": {worker.name: [worker.min_workers, worker.max_workers] for worker in shape.workers},
+        "max_workers": shape.max_workers,
         "upscaling_speed": settings.effective_upscaling_speed,
     }
     return [

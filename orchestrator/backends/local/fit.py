@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.workload import MAX_TASKS, Workload
@@ -17,6 +18,9 @@ MEMORY_SHARE = 0.5
 
 FITTED_TASK_SECONDS = 5.0
 FITTED_WAVES_OF_TASKS = 8
+
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,23 @@ def this_machine() -> Machine:
     """The machine that runs this process; cores are those that it may use."""
     import psutil
 
-    return Machine(len(os.sched_getaffinity(0)), psutil.virtual_memory().available)
+    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().available
+    quota, period = _cgroup_numbers("cpu.max", 2)
+    if quota and period:
+        cores = min(cores, max(1, quota // period))
+    (limit,), (used,) = _cgroup_numbers("memory.max", 1), _cgroup_numbers("memory.current", 1)
+    if limit:
+        memory = min(memory, max(0, limit - (used or 0)))
+    return Machine(cores, memory)
+
+
+def _cgroup_numbers(name: str, count: int) -> list[int | None]:
+    """The numbers in a file of this container's cgroup (v2); None for each that is missing or `max`."""
+    try:
+        words = (_CGROUP / name).read_text().split()
+    except OSError:
+        words = []
+    return [int(word) if word.isdigit() else None for word in (words + [""] * count)[:count]]
 
 
 def fit_shape(shape: ClusterShape, machine: Machine) -> ClusterShape:

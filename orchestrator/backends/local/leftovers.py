@@ -1,13 +1,19 @@
 """What killed runs left of local clusters: processes without their orchestrator, folders without processes."""
 
+import contextlib
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from orchestrator.backends.local.cluster import scratch_folder
 from orchestrator.backends.local.files import ClusterFiles
 from orchestrator.backends.local.processes import MARKER, Owner, end_marked, find_marked
+
+_YOUNG_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,10 @@ def find_leftovers(home: Path, *, force: bool = False) -> list[Leftover]:
     """The clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator still runs."""
     recorded = {folder.name: Owner.read(ClusterFiles(folder).owner) for folder in _folders(home / "clusters")}
     for process in find_marked(home):
-        try:
-            recorded.setdefault(process.environ().get(MARKER, ""), None)
-        except OSError:
-            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            cluster_id = process.environ().get(MARKER, "")
+            # Read again: a cluster that began after the folders were listed has its owner by now.
+            recorded.setdefault(cluster_id, Owner.read(ClusterFiles(home / "clusters" / cluster_id).owner))
     leftovers = []
     for cluster_id, owner in sorted(recorded.items()):
         if not cluster_id or (owner is not None and owner.alive and not force):
@@ -36,6 +42,8 @@ def find_leftovers(home: Path, *, force: bool = False) -> list[Leftover]:
             scratch = Path(owner.scratch)  # as it was called under the TMPDIR of that time
         folders = [str(folder) for folder in (home / "clusters" / cluster_id, scratch) if folder.is_dir()]
         pids = [process.pid for process in find_marked(home, cluster_id)]
+        if owner is None and not pids and all(_is_young(folder) for folder in folders):
+            continue  # a cluster that is just being made
         leftovers.append(Leftover(cluster_id, pids, folders))
     return leftovers
 
@@ -45,6 +53,10 @@ def remove(home: Path, leftover: Leftover) -> None:
     end_marked(home, leftover.cluster_id)
     for folder in leftover.folders:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_young(folder: str) -> bool:
+    return time.time() - os.stat(folder).st_mtime < _YOUNG_S
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -89,9 +89,16 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
             marked_sessions.add(session)
     # A node host leads its session. One that a stranger leads, a shell say, only lent its session to a marked process.
     pids = {process.pid for process in marked}
-    led_by_us = {session for session in marked_sessions if session in pids or not psutil.pid_exists(session)}
+    led_by_us = {session for session in marked_sessions if session in pids or not _lives(session)}
     members = [process for session in led_by_us for process in sessions[session]]
     return sorted({*marked, *members}, key=lambda process: process.pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end_processes(processes: Iterable[psutil.Process], grace_s: float = 0.0) -> int:

@@ -159,12 +159,16 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
             self._journal("terminated", node)
             return
         node.booted = True
+        self._journal("installing", node)  # the wait for a free core is part of it
         with self._starts:
             if node.terminating.is_set():
                 self._journal("terminated", node)
                 return
-            self._journal("installing", node)
-            process = node.process = self._start(node, resources, labels)
+            try:
+                process = node.process = self._start(node, resources, labels)
+            except OSError as error:
+                self._give_up(node, str(error))
+                return
             if node.terminating.is_set():  # it was told so while there was no process yet
                 self._end(node)
             assert process.stdout is not None
@@ -174,15 +178,18 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
         code = process.wait()
         nodehost.end_session(process.pid, 0)  # nothing is left of it, unless the host itself was killed
         if not started and not node.terminating.is_set():
-            with self._lock:
-                self._nodes.pop(node.node_id, None)
-            self._journal("failed", node, detail=self._files.last_words(node.node_id) or f"exit code {code}")
+            self._give_up(node, self._files.last_words(node.node_id) or f"exit code {code}")
             return
         # As in a cloud, a machine whose Ray has ended (drained, or killed) exists until the autoscaler ends it.
         if not node.terminating.is_set():
             self._journal("ray_ended", node, code=code, detail=self._files.last_words(node.node_id))
             node.terminating.wait()
         self._journal("terminated", node)
+
+    def _give_up(self, node: _LocalNode, why: str) -> None:
+        with self._lock:
+            self._nodes.pop(node.node_id, None)
+        self._journal("failed", node, detail=why)
 
     def _start(self, node: _LocalNode, resources: dict[str, float], labels: dict[str, str]) -> subprocess.Popen[str]:
         custom = dict(resources)

@@ -86,6 +86,7 @@ BAD = {
     "missing cluster": ["--cluster", "nowhere.yaml"],
     "json into nowhere": ["--json", "nowhere/result.json"],
     "json into a folder": ["--json", "."],
+    "resume and dry run": ["--resume", "@last"],
     "unknown option": ["--bogus"],
     "option without value": ["--spec"],
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.model.events import FINAL_STATES, NodeEvent, NodeState
 from orchestrator.model.snapshot import DeathReason, Demand, NodeRow, NodeStatus, Snapshot
 from orchestrator.observer.lifecycle import NodeTracker, NodeTraits
-from orchestrator.observer.monitorlog import InstanceTransition
+from orchestrator.observer.monitorlog import InstanceTransition, parse_line
 
 Fact = tuple[float, str, str | None]
 
@@ -435,6 +435,26 @@ def test_an_allocation_that_the_monitor_noticed_after_ray_had_joined_is_kept(tra
 
     assert "allocated" in [event.state for event in events]
     assert max(events, key=lambda event: event.t).state == "running"
+
+
+def test_a_node_that_refuses_to_drain_runs_on(journaled: NodeTracker) -> None:
+    """Work arrived between the autoscaler's decision and its request; later the node drains for good."""
+    back = "2026-11-23 06:46:45,000\tINFO instance_manager.py:263 -- Update instance RAY_STOP_REQUESTED->RAY_RUNNING "
+    back += "(id=i-n1, type=x86, cloud_instance_id=n1, ray_id=n1): failed to stop/drain ray"
+    refused = parse_line(back)
+    assert refused is not None
+    t = refused.t
+    events = feed(
+        journaled,
+        (t - 30, row("idle", start=t - 30)),
+        line(t - 1, "draining", cloud="n1", detail="draining ray: idle for 15 secs"),
+        refused,
+        (t + 0.5, row("running", start=t - 30)),
+        line(t + 60, "draining", cloud="n1", detail="draining ray: idle for 15 secs"),
+    )
+
+    assert [event.state for event in events][-3:] == ["draining", "running", "draining"]
+    assert (events[-2].t, events[-2].cause) == (t, "drain_rejected")
 
 
 def test_after_a_nodes_end_nothing_comes_late(journaled: NodeTracker) -> None:

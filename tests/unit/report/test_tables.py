@@ -127,7 +127,7 @@ def test_a_sweep_without_results_is_shown_all_the_same(show: Show) -> None:
     text = show(sweep_table(sweep_record(waiting, status="running")))
 
     assert "sweep c0ffee00: running" in text
-    assert row_of(text, "v2 speed=10")[2:4] == ["1", "-"]
+    assert row_of(text, "v2 speed=10")[2:4] == ["0", "-"]
 
 
 # A trial

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from orchestrator.model.trial import Trial
 from orchestrator.observer.trace import TraceWriter, read_trace
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan, make_plan
-from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep, new_sweep_id, take_over
+from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep, new_sweep_id, still_runs, take_over
 from tests.builders import SHAPE, T0, baseline, phase, settings_in_force, sound, task
 
 Behaviour = Callable[[Trial], None]
@@ -299,8 +300,20 @@ def test_a_new_sweep_holds_its_plan_and_its_process(ledger: Ledger) -> None:
     assert tuple(trial.trial for trial in record.trials) == plan.trials
     assert (record.name, record.backend) == ("night run", "local")
     assert SweepSpec.model_validate(record.spec) == plan.spec
-    assert record.environment["process"] == {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    assert record.environment["process"] == {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "started": psutil.Process().create_time(),
+    }
     json.dumps(record.environment)
+
+
+def test_a_process_of_another_host_counts_as_alive() -> None:
+    """A shared ledger: this host can't know."""
+    here = {"host": platform.node(), "pid": 2**22 + 1, "started": T0}
+
+    assert not still_runs(here)
+    assert still_runs({**here, "host": "elsewhere"})
 
 
 def test_a_sweep_id_is_eight_hex_digits_and_never_the_same() -> None:

@@ -219,5 +219,4 @@ def test_worker_limits_that_are_not_yet_in_force_are_a_difference() -> None:
     wanted = FILE.shape.with_settings(Settings(max_workers=3))
     phrases = differences(_in_force(Settings()), Settings(), wanted)
 
-    assert 1 == len(phrases)
-    assert phrases[0].startswith("node_types is ")
+    assert ["node_types", "max_workers"] == [phrase.split()[0] for phrase in phrases]
