@@ -8,7 +8,7 @@ from tests.integration.conftest import Orchestrate
 def test_v1_turns_a_fraction_into_a_speed_and_the_table_says_so(orchestrate: Orchestrate) -> None:
     result = orchestrate(
         *("sweep", "--autoscaler", "v1", "--target-utilization-fraction", "0.25", "--isolation", "fresh"),
-        *("--idle-timeout-minutes", "0.1", "--tasks", "8", "--task-seconds", "4"),
+        *("--idle-timeout-minutes", "0.1", "--tasks", "20", "--task-seconds", "6"),
     )
 
     assert result.returncode == 0, result.stdout + result.stderr

@@ -23,8 +23,8 @@ SPEEDS = (1.0, 5.0)
 def swept(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander) -> tuple[Orchestrate, str]:
     """A home in which speeds 1 and 5 were swept, and what the command said."""
     command = Orchestrate(tmp_path_factory.mktemp("swept") / "home")
-    sweep = ["sweep", "--upscaling-speed", "1,5", "--idle-timeout-minutes", "0.15", "--tasks", "16"]
-    result = command(*sweep, "--task-seconds", "6", "--name", "both speeds")
+    sweep = ["sweep", "--upscaling-speed", "1,5", "--idle-timeout-minutes", "0.15", "--tasks", "24"]
+    result = command(*sweep, "--task-seconds", "7", "--name", "both speeds")
     assert result.returncode == 0, result.stdout + result.stderr
     return command, result.stdout
 
@@ -62,10 +62,10 @@ def test_every_task_is_recorded_with_its_node_and_architecture(document: Any) ->
     for trial in document["trials"]:
         tasks = [event for event in read_trace(Path(trial["trace"])).events if isinstance(event, TaskEvent)]
 
-        assert sum(task.count for task in tasks) == 16
+        assert sum(task.count for task in tasks) == 24
         assert {task.arch for task in tasks} == {"x86_64", "arm64"}
         assert all(task.submitted <= task.started <= task.ended and task.ok for task in tasks)
-        assert all(5.9 <= task.ended - task.started <= 8 for task in tasks)
+        assert all(6.9 <= task.ended - task.started <= 9 for task in tasks)
 
 
 def test_the_autoscaler_itself_had_each_setting_in_force(swept: tuple[Orchestrate, str]) -> None:
