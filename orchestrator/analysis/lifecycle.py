@@ -58,8 +58,9 @@ class NodeLife:
         return self.intervals(ALIVE_STATES, end)
 
     def billed(self, end: float) -> list[Interval]:
-        """When a cloud would bill it."""
-        return self.intervals(BILLED_STATES, end)
+        """When a cloud would bill it: a node that crashed, until its machine was ended, if the trace shows that."""
+        buried = self.crashed and self.first("terminated") is not None
+        return self.intervals(BILLED_STATES | {"failed"} if buried else BILLED_STATES, end)
 
     def stage_seconds(self) -> dict[str, float]:
         """The duration of each stage of its launch that the trace shows whole."""

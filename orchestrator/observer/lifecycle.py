@@ -193,7 +193,10 @@ class NodeTracker:
         if node.state == state == "draining":
             node.cause = node.cause or cause
         alternates = {node.state, state} == {"running", "idle"}
-        if node.state == state or node.state in FINAL_STATES or (state in node.seen and not alternates):
+        # A machine outlives its Ray: one that ran and crashed is billed until the autoscaler ends it.
+        buried = node.state == "failed" and state == "terminated" and "running" in node.seen
+        ended = node.state in FINAL_STATES and not buried
+        if node.state == state or ended or (state in node.seen and not alternates):
             return
         node.seen.add(state)
         if node.state is not None and STATE_RANK[state] < STATE_RANK[node.state]:

@@ -244,6 +244,21 @@ def test_a_baseline_node_that_was_replaced_is_no_change_of_size() -> None:
     assert (card.launches, card.peak_nodes) == (1, 1)
 
 
+def test_a_node_that_crashed_is_billed_until_its_machine_was_ended() -> None:
+    events = sound(
+        baseline("n0"),
+        life("n1", requested=2, allocated=3, running=10, failed=20, terminated=26),
+        task("n1", 10, 18),
+        task("n0", 1, 31),
+        end=40,
+    )
+    card = score(trial(tasks=2), events)
+
+    assert card.node_seconds.total == 31.0 + (26.0 - 3.0)
+    assert card.idle_node_seconds.total == 1.0 + 2.0
+    assert card.node_failures == 1
+
+
 def test_a_baseline_node_that_crashed_is_a_failure_of_a_node() -> None:
     events = sound(baseline("n0"), life("n0", failed=5), life("n1", requested=6, running=10), task("n1", 10, 20))
 

@@ -335,10 +335,18 @@ def test_where_there_is_a_journal_the_machine_lives_on_after_its_ray(
     assert [event.cause for event in events[1:]] == [cause, cause]
 
 
-def test_a_crash_ends_a_node_whatever_the_journal_will_say(journaled: NodeTracker) -> None:
-    events = feed(journaled, (12.0, row()), (51.0, dead("unexpected")), entry(60.0, "terminated"))
+def test_a_crashed_node_is_terminated_once_its_machine_is_ended(journaled: NodeTracker) -> None:
+    events = feed(
+        journaled, (12.0, row()), (51.0, dead("unexpected")), entry(60.0, "terminated"), entry(61.0, "failed")
+    )
 
-    assert facts(events) == [(10.0, "running", None), (50.0, "failed", "running")]
+    assert facts(events) == [(10.0, "running", None), (50.0, "failed", "running"), (60.0, "terminated", "failed")]
+
+
+def test_a_launch_that_failed_is_not_terminated_too(journaled: NodeTracker) -> None:
+    events = feed(journaled, entry(1.0, "requested"), entry(9.0, "failed"), entry(10.0, "terminated"))
+
+    assert [event.state for event in events] == ["requested", "failed"]
 
 
 def test_a_node_that_was_draining_has_not_crashed(tracker: NodeTracker) -> None:
@@ -596,7 +604,8 @@ def test_every_node_lives_a_legal_life(told: list[Any], provider_journal: bool) 
         states = [event.state for event in life]
         once = [state for state in states if state not in ("running", "idle")]
         assert len(once) == len(set(once))
-        assert not set(states[:-1]) & FINAL_STATES
+        before = states[:-2] if states[-2:] == ["failed", "terminated"] else states[:-1]
+        assert not set(before) & FINAL_STATES
         present: NodeState | None = None
         for event in life:
             if event.previous is not None or present is None:
