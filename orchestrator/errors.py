@@ -5,15 +5,14 @@
     │   ├── SpecError                          a file holds a wrong value (names file and key)
     │   └── UnknownId                          no sweep or trial has this id, or several have
     ├── MissingPrerequisite           exit 3   something that is needed isn't on this machine
-    ├── TrialFailed                   exit 1   one trial can't be finished; the sweep goes on
-    │   ├── ClusterFailed                      the Ray cluster didn't start, or died
-    │   ├── SettingsNotInForce                 the autoscaler never took the settings over
-    │   ├── BaselineNotReached                 the cluster didn't go back to its minimum size
-    │   ├── WorkloadFailed                     the stress job itself failed
-    │   └── TrialTimedOut                      the trial took longer than it may
-    └── Interrupted                   exit 130 Ctrl-C or a signal; everything was cleaned up
+    └── TrialFailed                   exit 1   one trial can't be finished; the sweep goes on
+        ├── ClusterFailed                      the Ray cluster didn't start, or died
+        ├── SettingsNotInForce                 the autoscaler never took the settings over
+        ├── BaselineNotReached                 the cluster didn't go back to its minimum size
+        ├── WorkloadFailed                     the stress job itself failed
+        └── TrialTimedOut                      the trial took longer than it may
 
-`orchestrator.cli.main` is the one place that turns them into output and an exit code.
+`orchestrator.cli.main` is the one place that turns them into output and an exit code; Ctrl-C and signals are 130 there.
 """
 
 
@@ -73,9 +72,3 @@ class WorkloadFailed(TrialFailed):
 
 class TrialTimedOut(TrialFailed):
     """The trial ran longer than `--timeout`, for example because demand can never be met."""
-
-
-class Interrupted(OrchestrateError):
-    """Ctrl-C, SIGTERM or SIGHUP: what was started has been removed, finished trials are kept."""
-
-    exit_code = 130

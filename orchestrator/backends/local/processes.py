@@ -5,10 +5,10 @@ with their title; those are found by the session that they share with a marked o
 session of its own.
 """
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -101,30 +101,13 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def end_processes(processes: Iterable[psutil.Process], grace_s: float = 0.0) -> int:
-    """SIGTERM, then SIGKILL to those that are left after `grace_s` seconds; returns how many there were."""
-    processes = list(processes)
-    if grace_s > 0:
-        _signal_all(processes, "terminate")
-        _, processes_left = psutil.wait_procs(processes, timeout=grace_s)
-    else:
-        processes_left = processes
-    _signal_all(processes_left, "kill")
-    psutil.wait_procs(processes_left, timeout=5)
-    return len(processes)
-
-
 def end_marked(home: Path, cluster_id: str | None = None, *, within_s: float = 8.0) -> int:
-    """End all of a cluster, or of all clusters of `home`, until nothing is left; returns how many processes."""
+    """Kill all of a cluster, or of all clusters of `home`, until nothing is left; returns how many processes."""
     deadline, ended = time.monotonic() + within_s, 0
-    while (processes := find_marked(home, cluster_id)) and time.monotonic() < deadline:
-        ended += end_processes(processes)
+    while (found := find_marked(home, cluster_id)) and time.monotonic() < deadline:
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(found, timeout=5)
+        ended += len(found)
     return ended
-
-
-def _signal_all(processes: Iterable[psutil.Process], method: str) -> None:
-    for process in processes:
-        try:
-            getattr(process, method)()
-        except psutil.NoSuchProcess:
-            continue

@@ -16,7 +16,6 @@ from orchestrator.backends.local.processes import (
     MARKER,
     Owner,
     end_marked,
-    end_processes,
     find_marked,
     marker_environment,
 )
@@ -271,34 +270,23 @@ def test_equal_relative_homes_of_two_folders_are_different_homes(
 def test_processes_are_ended_and_counted(spawn: Spawn, tmp_path: Path) -> None:
     processes = [spawn(marker_environment("c1", tmp_path)) for _ in range(2)]
 
-    assert 2 == end_processes(find_marked(tmp_path))
+    assert 2 == end_marked(tmp_path)
     assert [] == find_marked(tmp_path)
     assert all(not psutil.pid_exists(process.pid) for process in processes)
 
 
-def test_a_process_with_time_to_say_goodbye_gets_sigterm_first(spawn: Spawn, tmp_path: Path) -> None:
-    farewell = tmp_path / "farewell"
-    process = spawn({}, "sh", "-c", f"trap 'echo bye > {farewell}; kill $!; exit' TERM; sleep 60 & echo $$; wait")
+def test_a_process_that_ignores_sigterm_is_ended_too(spawn: Spawn, tmp_path: Path) -> None:
+    process = spawn(marker_environment("c1", tmp_path), "sh", "-c", "trap '' TERM; echo $$; exec sleep 60")
     _first_pid(process)
 
-    assert 1 == end_processes([psutil.Process(process.pid)], grace_s=5)
-    assert "bye\n" == farewell.read_text()
-
-
-def test_a_process_that_ignores_sigterm_is_killed(spawn: Spawn) -> None:
-    process = spawn({}, "sh", "-c", "trap '' TERM; echo $$; exec sleep 60")
-    _first_pid(process)
-
-    assert 1 == end_processes([psutil.Process(process.pid)], grace_s=0.05)
+    assert 1 == end_marked(tmp_path)
     assert not psutil.pid_exists(process.pid)
 
 
-def test_ending_what_has_ended_already_is_no_error(spawn: Spawn) -> None:
-    process = spawn({}, "true")
-    handle = psutil.Process(process.pid)
-    process.wait()
+def test_ending_what_has_ended_already_is_no_error(spawn: Spawn, tmp_path: Path) -> None:
+    spawn(marker_environment("c1", tmp_path), "true").wait()
 
-    assert 1 == end_processes([handle])
+    assert 0 == end_marked(tmp_path)
 
 
 def test_ending_a_cluster_leaves_the_others_of_its_home_running(spawn: Spawn, tmp_path: Path) -> None:
