@@ -1,5 +1,6 @@
 """Real parts for integration tests: the command as a user runs it, and a Ray cluster that is none of ours."""
 
+import contextlib
 import json
 import os
 import signal
@@ -82,7 +83,11 @@ class Orchestrate:
 
     def leftovers(self) -> list[str]:
         """Command lines of the processes of this home that still run."""
-        return [" ".join(process.cmdline()) for process in find_marked(self.home)]
+        commands = []
+        for process in find_marked(self.home):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                commands.append(" ".join(process.cmdline()))
+        return commands
 
 
 @pytest.fixture
@@ -119,8 +124,12 @@ class Bystander:
     def processes(self) -> set[int]:
         """Ids of its raylet, GCS and monitor; idle workers come and go by themselves."""
         lasting = ("raylet", "gcs_server", "monitor.py")
-        members = nodehost.session_members(self.session)
-        return {member.pid for member in members if any(name in " ".join(member.cmdline()) for name in lasting)}
+        found = set()
+        for member in nodehost.session_members(self.session):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(name in " ".join(member.cmdline()) for name in lasting):
+                    found.add(member.pid)
+        return found
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +157,7 @@ def raylets(home: Path) -> dict[str, psutil.Process]:
     """The raylets of a home's cluster by Ray node id."""
     found = {}
     for process in find_marked(home):
-        if process.name() == "raylet":
-            found[process.environ()["RAY_CLOUD_INSTANCE_ID"]] = process
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() == "raylet":
+                found[process.environ()["RAY_CLOUD_INSTANCE_ID"]] = process
     return found
