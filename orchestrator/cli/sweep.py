@@ -126,7 +126,7 @@ def sweep(
 
     ledger = common.ledger()
     sweep_id = new_sweep_id()
-    folder = SweepFolder(common.home / "sweeps" / sweep_id)
+    folder = SweepFolder.of(common.home, sweep_id)
     folder.root.mkdir(parents=True)
     shutil.copy(cluster_file.path, folder.cluster)
     begin_sweep(ledger, plan, sweep_id)
@@ -168,7 +168,7 @@ def _run(common: Context, ledger: "Ledger", sweep_id: str, spec: "SweepSpec", js
     from orchestrator.report.tables import sweep_table
     from orchestrator.sweep.runner import Runner, SweepFolder
 
-    folder = SweepFolder(common.home / "sweeps" / sweep_id)
+    folder = SweepFolder.of(common.home, sweep_id)
     backend = LocalBackend(
         common.home,
         read_cluster_file(folder.cluster).raw,

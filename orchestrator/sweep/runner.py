@@ -95,6 +95,11 @@ class SweepFolder:
 
     root: Path
 
+    @classmethod
+    def of(cls, home: Path, sweep_id: str) -> "SweepFolder":
+        """The folder of a sweep of this home; it is made when something is written."""
+        return cls(home / "sweeps" / sweep_id)
+
     def trace(self, trial: Trial) -> Path:
         """The trial's trace."""
         return self.root / f"{trial.trial_id}.jsonl"

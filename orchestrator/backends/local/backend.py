@@ -143,6 +143,7 @@ class _Run:
         self._observer = observer
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
+        self._submitted = False
         self._all_ended = threading.Event()
         self._last_end = 0.0
 
@@ -169,7 +170,8 @@ class _Run:
     # What the job reports, in the thread that follows its log
 
     def _read(self, message: Message) -> None:
-        if "submitted" in message and message["submitted"] > 0:
+        if "submitted" in message and not self._submitted:
+            self._submitted = True  # later waves don't begin the phase again
             _enter_phase(self._trace, "running", t=message["t"], detail=f"{message['submitted']} tasks submitted")
         for node_id, submitted, started, ended, ok in message.get("tasks", ()):
             node = self._observer.of_ray_node(node_id)
