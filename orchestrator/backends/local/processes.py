@@ -88,8 +88,10 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
             marked.append(process)
             marked_sessions.add(session)
     # A node host leads its session. One that a stranger leads, a shell say, only lent its session to a marked process.
+    # Session 0 is led from outside the PID namespace: the kernel's own processes are in it, or a whole container's.
     pids = {process.pid for process in marked}
-    led_by_us = {session for session in marked_sessions if session in pids or not _lives(session)}
+    strangers = {0, os.getsid(0)}
+    led_by_us = {session for session in marked_sessions - strangers if session in pids or not _lives(session)}
     members = [process for session in led_by_us for process in sessions[session]]
     return sorted({*marked, *members}, key=lambda process: process.pid)
 

@@ -226,6 +226,18 @@ def test_the_callers_own_session_is_never_taken_along(spawn: Spawn, tmp_path: Pa
     assert not {unmarked.pid, os.getpid(), os.getppid()} & set(found)
 
 
+def test_a_session_led_from_outside_the_pid_namespace_is_never_taken_along(
+    spawn: Spawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Session 0 holds whatever a container started with, and on a host the kernel's own processes."""
+    unmarked = spawn({})
+    marked = spawn(marker_environment("c1", tmp_path))
+    real = os.getsid
+    monkeypatch.setattr(os, "getsid", lambda pid: 0 if pid in (unmarked.pid, marked.pid) else real(pid))
+
+    assert [marked.pid] == _pids(find_marked(tmp_path))
+
+
 def test_the_calling_process_is_never_found_even_if_it_is_marked(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from orchestrator.backends.local.processes import find_marked;"
