@@ -11,6 +11,7 @@ from orchestrator import rayapi
 from orchestrator.errors import SpecError
 from orchestrator.model.arch import infer_arch
 from orchestrator.model.delay import LaunchModel
+from orchestrator.model.raymodel import RayModel
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.yamlfile import read_yaml_mapping
@@ -41,13 +42,21 @@ def read_cluster_file(path: Path) -> ClusterFile:
         upscaling_speed=raw.get("upscaling_speed") or None,
         idle_timeout_minutes=raw.get("idle_timeout_minutes"),
     )
-    launch = raw["provider"].get("launch", {})
-    if not isinstance(launch, dict):
-        raise SpecError(f"{path}: provider.launch", "expected keys and values")
+    provider = raw["provider"]
+    sections = {name: provider.get(name) or {} for name in ("launch", "simulation")}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise SpecError(f"{path}: provider.{name}", "expected keys and values")
+    updaters = not provider.get("disable_node_updaters", False)
     return ClusterFile(
         path,
         raw,
-        _shape(path, raw, _build(path, "provider.launch", LaunchModel, **launch)),
+        _shape(
+            path,
+            raw,
+            _build(path, "provider.launch", LaunchModel, **sections["launch"]),
+            _build(path, "provider.simulation", RayModel, **{"node_updaters": updaters, **sections["simulation"]}),
+        ),
         settings.upscaling_speed,
         settings.idle_timeout_minutes,
     )
@@ -67,7 +76,7 @@ def _check_against_rays_schema(path: Path, raw: dict[str, Any]) -> None:
         raise SpecError(f"{path}: {key}", error.message[:200]) from None
 
 
-def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel) -> ClusterShape:
+def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel, simulation: RayModel) -> ClusterShape:
     types = raw.get("available_node_types") or {}
     head = raw.get("head_node_type")
     if head is None:
@@ -94,6 +103,7 @@ def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel) -> ClusterShape
         workers=tuple(_node_type(path, name, types[name], limits[name]) for name in workers),
         max_workers=total,
         launch=launch,
+        simulation=simulation,
     )
 
 
@@ -126,4 +136,5 @@ def _build(path: Path, key: str, model: type[Model], **values: Any) -> Model:
         if fault["type"] == "extra_forbidden":
             raise SpecError(f"{path}: {where}", "unknown key") from None
         problem = fault["msg"].removeprefix("Value error, ").removeprefix(f"{key.rpartition('.')[2]}: ")
-        raise SpecError(f"{path}: {where or 'max_workers'}", problem) from None
+        of_the_shape = "provider" if problem.startswith("launch.") else "max_workers"
+        raise SpecError(f"{path}: {where or of_the_shape}", problem) from None

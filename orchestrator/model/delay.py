@@ -1,33 +1,52 @@
-"""A latency of the cloud as a distribution: how long a request, a boot or an installation takes."""
+"""The latencies of a cloud as distributions: how long a request, a boot, an installation, a termination take."""
 
 import math
 import random
-from typing import Annotated, Literal, Self
+import statistics
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from orchestrator.model.base import NonNegative, Noun
+
+MAX_SAMPLES = 100_000
+Seconds = Annotated[NonNegative, Field(le=86_400)]
 
 
 class Delay(Noun):
     """A distribution of seconds, as written under `launch:` in a cluster file.
 
     `sigma` is the spread: of the logarithm for `lognormal`, in seconds for `normal`, half the width for `uniform`;
-    `constant` and `exponential` have none. Samples are never negative.
+    `constant` and `exponential` have none. `empirical` draws one of its `samples`, which were measured. What is drawn
+    is never negative.
     """
 
-    distribution: Literal["constant", "uniform", "normal", "lognormal", "exponential"] = "constant"
-    mean_s: Annotated[NonNegative, Field(le=86_400)] = 0.0
+    distribution: Literal["constant", "uniform", "normal", "lognormal", "exponential", "empirical"] = "constant"
+    mean_s: Seconds = 0.0
     sigma: Annotated[NonNegative, Field(le=3600)] = 0.0
+    samples: Annotated[tuple[Seconds, ...], Field(max_length=MAX_SAMPLES)] = ()
 
     @model_validator(mode="after")
-    def _sigma_of_a_lognormal_is_no_time(self) -> Self:
+    def _parameters_fit_the_distribution(self) -> Self:
         if self.distribution == "lognormal" and self.sigma > 3:
             raise ValueError("sigma of a lognormal is the spread of the logarithm: 0.2 is usual, 3 the most")
+        if self.distribution == "empirical" and not self.samples:
+            raise ValueError("an empirical distribution needs samples: a list of measured seconds")
+        if self.distribution == "empirical" and (self.mean_s or self.sigma):
+            raise ValueError("an empirical distribution has samples, and no mean_s or sigma")
+        if self.distribution != "empirical" and self.samples:
+            raise ValueError(f"samples belong to distribution empirical, not to {self.distribution}")
         return self
+
+    @property
+    def expected_s(self) -> float:
+        """The mean in seconds."""
+        return statistics.fmean(self.samples) if self.samples else self.mean_s
 
     def sample(self, rng: random.Random) -> float:
         """One latency in seconds."""
+        if self.distribution == "empirical":
+            return rng.choice(self.samples)
         if self.mean_s == 0 or self.distribution == "constant":
             return self.mean_s
         if self.distribution == "uniform":
@@ -40,18 +59,79 @@ class Delay(Noun):
         return rng.lognormvariate(math.log(self.mean_s) - self.sigma**2 / 2, self.sigma)
 
 
-class LaunchModel(Noun):
-    """How a node comes up: the cloud's answer to the request, then the boot until Ray can be started.
+class NodeLatencies(NamedTuple):
+    """How long each stage of one node's life takes, in seconds."""
 
-    `seed` and the trial's repeat fix every sample: the n-th node of a type takes equally long under each setting,
+    request: float = 0.0
+    boot: float = 0.0
+    install: float = 0.0
+    terminate: float = 0.0
+
+    @property
+    def launch(self) -> float:
+        """From the request until the node has joined Ray, if nobody else makes it wait."""
+        return self.request + self.boot + self.install
+
+
+class StageOverrides(Noun):
+    """The stages in which one node type differs from the others."""
+
+    request: Delay | None = None
+    boot: Delay | None = None
+    install: Delay | None = None
+    terminate: Delay | None = None
+
+
+class LaunchModel(Noun):
+    """How a cloud gives and takes nodes.
+
+    `request`: until the cloud answers the call; `boot`: until Ray can be started; `install`: until the node has joined
+    Ray; `terminate`: until the machine is gone. `node_types` overrides them by type. `failure_rate` is the share of
+    calls that fail, `capacity` the most machines of a type that the cloud has at a time, `spot_interruptions_per_hour`
+    the rate at which it takes a worker back. Where nodes are real processes or machines, only `request` and `boot` are
+    acted upon; the rest is for the simulator.
+
+    `seed` and the trial's own seed fix every sample: the n-th node of a type takes equally long under each setting,
     so that settings are compared under the same luck (common random numbers).
     """
 
     request: Delay = Delay()
     boot: Delay = Delay()
+    install: Delay = Delay()
+    terminate: Delay = Delay()
+    node_types: dict[str, StageOverrides] = Field(default_factory=dict)
+    failure_rate: Annotated[NonNegative, Field(le=1)] = 0.0
+    capacity: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
+    spot_interruptions_per_hour: Annotated[NonNegative, Field(le=3600)] = 0.0
     seed: int = 0
 
-    def latencies(self, seed: int, node_type: str, index: int) -> tuple[float, float]:
-        """Request and boot seconds of the `index`-th node of a type under a trial's `seed`."""
+    def stages(self, node_type: str) -> tuple[Delay, Delay, Delay, Delay]:
+        """The distributions of request, boot, install and terminate for a node type."""
+        own = self.node_types.get(node_type, StageOverrides())
+        return (
+            own.request or self.request,
+            own.boot or self.boot,
+            own.install or self.install,
+            own.terminate or self.terminate,
+        )
+
+    def latencies(self, seed: int, node_type: str, index: int) -> NodeLatencies:
+        """What the `index`-th node of a type meets under a trial's `seed`."""
         rng = random.Random(f"{self.seed}:{seed}:{node_type}:{index}")
-        return self.request.sample(rng), self.boot.sample(rng)
+        return NodeLatencies(*(delay.sample(rng) for delay in self.stages(node_type)))
+
+    def call_fails(self, seed: int, node_type: str, call: int) -> bool:
+        """Whether the `call`-th request for nodes of a type is refused."""
+        if self.failure_rate in (0, 1):
+            return self.failure_rate == 1
+        return random.Random(f"{self.seed}:{seed}:{node_type}:call:{call}").random() < self.failure_rate
+
+    def lifetime_s(self, seed: int, node_type: str, index: int) -> float:
+        """How long the cloud leaves the `index`-th node of a type, from its allocation; infinite without interruptions.
+
+        Interruptions come at a constant rate, so lifetimes are exponential.
+        """
+        if not self.spot_interruptions_per_hour:
+            return math.inf
+        rng = random.Random(f"{self.seed}:{seed}:{node_type}:spot:{index}")
+        return rng.expovariate(self.spot_interruptions_per_hour / 3600)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from orchestrator.model.arch import Arch
 from orchestrator.model.base import NonNegative, Noun
 from orchestrator.model.delay import LaunchModel
+from orchestrator.model.raymodel import RayModel
 from orchestrator.model.settings import Settings
 
 MAX_NODES = 10_000
@@ -49,11 +50,20 @@ class ClusterShape(Noun):
     workers: Annotated[tuple[NodeType, ...], Field(min_length=1)]
     max_workers: Count
     launch: LaunchModel = LaunchModel()
+    simulation: RayModel = RayModel()
 
     @model_validator(mode="after")
     def _baseline_is_within_the_limit(self) -> Self:
         if (least := sum(self.baseline.values())) > self.max_workers:
             raise ValueError(f"max_workers {self.max_workers} is below the sum of all min_workers, {least}")
+        return self
+
+    @model_validator(mode="after")
+    def _launch_model_names_known_types(self) -> Self:
+        known = {worker.name for worker in self.workers}
+        for key, named in (("node_types", self.launch.node_types), ("capacity", self.launch.capacity)):
+            if unknown := sorted(named.keys() - known):
+                raise ValueError(f"launch.{key}: {unknown[0]!r} is none of the worker types {sorted(known)}")
         return self
 
     @property
@@ -92,7 +102,7 @@ class ClusterShape(Noun):
         total = self.max_workers
         if settings.max_workers is not None:
             total = min(MAX_NODES, sum(worker.max_workers for worker in workers))
-        return ClusterShape(head=self.head, workers=workers, max_workers=total, launch=self.launch)
+        return ClusterShape(**{**dict(self), "workers": workers, "max_workers": total})
 
     def describe(self) -> str:
         """One line for people: `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""

@@ -34,7 +34,7 @@ _SUBMISSION_S = 6.0
 def estimate_s(trial: Trial) -> float:
     """A first guess at how long a trial takes: ideal makespan, ramp-up, submission, idle timeout."""
     workload = trial.workload
-    ramp = trial.shape.launch.boot.mean_s + 3 * trial.settings.update_interval_s
+    ramp = trial.shape.launch.boot.expected_s + 3 * trial.settings.update_interval_s
     ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.seconds)
     return _SUBMISSION_S + ramp + ideal + 60 * (trial.settings.idle_timeout_minutes or 0.0) + ramp
 

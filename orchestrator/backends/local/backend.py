@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from orchestrator import rayapi
 from orchestrator.backends.local.cluster import LocalCluster, ensure_token
-from orchestrator.backends.local.config import differences
 from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut
 from orchestrator.model.events import Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
@@ -26,7 +25,7 @@ _START_S = 5.0
 def settle_timeout_s(trial: Trial) -> float:
     """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments."""
     launch, settings = trial.shape.launch, trial.settings
-    launch_s = 3 * (launch.request.mean_s + launch.boot.mean_s) + _START_S * sum(trial.shape.baseline.values())
+    launch_s = 3 * (launch.request.expected_s + launch.boot.expected_s) + _START_S * sum(trial.shape.baseline.values())
     idle_s = 60 * (settings.idle_timeout_minutes or 0.0)
     return idle_s + 4 * settings.update_interval_s + launch_s + _SETTLE_MARGIN_S
 
@@ -245,5 +244,5 @@ class _Run:
     def _check_settings_still_in_force(self) -> None:
         """Write down what the autoscaler has in force at the end, should it differ: the trial is then invalid."""
         in_force = self._cluster.in_force() or {}
-        if differences(in_force, self._trial.settings, self._trial.shape):
+        if rayapi.differences(in_force, self._trial.settings, self._trial.shape):
             self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=False))

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator import rayapi
 from orchestrator.backends.local import nodehost, processes
-from orchestrator.backends.local.config import OBJECT_STORE_BYTES, ClusterAddress, differences, render_config
+from orchestrator.backends.local.config import OBJECT_STORE_BYTES, ClusterAddress, render_config
 from orchestrator.backends.local.files import ClusterFiles, write_atomically
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
 from orchestrator.model.settings import Settings
@@ -206,7 +206,7 @@ class LocalCluster:
         while True:
             self.check_alive()
             in_force = self.in_force() or {}
-            wrong = differences(in_force, settings, shape)
+            wrong = rayapi.differences(in_force, settings, shape)
             if not wrong:
                 return in_force
             if time.monotonic() > deadline:

@@ -89,28 +89,3 @@ def render_config(raw: dict[str, Any], shape: ClusterShape, settings: Settings, 
         "object_store_memory": OBJECT_STORE_BYTES,
     }
     return yaml.safe_dump(config, sort_keys=False)
-
-
-def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShape) -> list[str]:
-    """What the autoscaler has in force that the trial doesn't want, as readable phrases; empty when all is right."""
-    wanted: dict[str, Any] = {
-        "autoscaler": settings.autoscaler,
-        "max_concurrent_launches": settings.max_concurrent_launches,
-        "max_launch_batch": settings.max_launch_batch,
-        "update_interval_s": settings.update_interval_s,
-        "idle_timeout_minutes": settings.idle_timeout_minutes,
-        "node_types": {worker.name: [worker.min_workers, worker.max_workers] for worker in shape.workers},
-        "max_workers": shape.max_workers,
-        "upscaling_speed": settings.effective_upscaling_speed,
-    }
-    return [
-        f"{key} is {in_force.get(key)}, not {value}"
-        for key, value in wanted.items()
-        if value is not None and not _same(in_force.get(key), value)
-    ]
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float | int) and isinstance(other, float | int):
-        return abs(one - other) <= 1e-5 * max(1.0, abs(other))
-    return bool(one == other)

@@ -31,7 +31,7 @@ from ray.autoscaler.tags import (
 from orchestrator import rayapi
 from orchestrator.backends.local import nodehost
 from orchestrator.backends.local.files import ClusterFiles
-from orchestrator.model.delay import LaunchModel
+from orchestrator.model.delay import LaunchModel, NodeLatencies
 
 NODE_ID_BYTES = 28
 _KILL_AFTER_S = nodehost.GRACE_S + 3.0
@@ -127,12 +127,12 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
         nodes = [_LocalNode(secrets.token_hex(NODE_ID_BYTES), node_type, dict(tags)) for _ in range(count)]
         for node in nodes:
             self._journal("requested", node)
-        time.sleep(max(request for request, _ in latencies))
+        time.sleep(max(latency.request for latency in latencies))
         with self._lock:
             self._nodes.update({node.node_id: node for node in nodes})
-        for node, (_, boot_s) in zip(nodes, latencies, strict=True):
+        for node, latency in zip(nodes, latencies, strict=True):
             self._journal("allocated", node)
-            threading.Thread(target=self._live, args=(node, boot_s, resources, labels), daemon=True).start()
+            threading.Thread(target=self._live, args=(node, latency.boot, resources, labels), daemon=True).start()
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
         """Ray calls this only for providers without resources and labels."""
@@ -235,7 +235,7 @@ class LocalNodeProvider(NodeProvider):  # type: ignore[misc]
 
     # What is written down
 
-    def _next_latencies(self, trial: str, seed: int, node_type: str) -> tuple[float, float]:
+    def _next_latencies(self, trial: str, seed: int, node_type: str) -> NodeLatencies:
         """The n-th launch of a type in a trial takes equally long in every trial with the same seed."""
         with self._lock:
             index = self._launched[trial, node_type]

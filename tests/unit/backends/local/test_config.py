@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator import rayapi
 from orchestrator.backends.clusterfile import read_cluster_file
-from orchestrator.backends.local.config import OBJECT_STORE_BYTES, ClusterAddress, differences, render_config
+from orchestrator.backends.local.config import OBJECT_STORE_BYTES, ClusterAddress, render_config
 from orchestrator.backends.local.fit import fit_shape
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
@@ -166,7 +166,7 @@ def test_rendering_is_deterministic(drawn: Settings) -> None:
 
 @given(settings())
 def test_there_is_no_difference_where_everything_is_in_force(drawn: Settings) -> None:
-    assert [] == differences(_in_force(drawn), drawn, FILE.shape)
+    assert [] == rayapi.differences(_in_force(drawn), drawn, FILE.shape)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_each_difference_is_named_with_what_is_and_what_should_be(key: str, valu
     wanted = Settings(upscaling_speed=5, idle_timeout_minutes=0.25)
     right = _in_force(wanted)
 
-    assert [f"{key} is {value}, not {right[key]}"] == differences({**right, key: value}, wanted, FILE.shape)
+    assert [f"{key} is {value}, not {right[key]}"] == rayapi.differences({**right, key: value}, wanted, FILE.shape)
 
 
 @given(st.sets(st.sampled_from(["autoscaler", "max_launch_batch", "update_interval_s", "node_types"])))
@@ -194,29 +194,29 @@ def test_all_differences_are_named_together(missing: set[str]) -> None:
     wanted = Settings()
     in_force = {key: value for key, value in _in_force(wanted).items() if key not in missing}
 
-    assert missing == {phrase.split()[0] for phrase in differences(in_force, wanted, FILE.shape)}
+    assert missing == {phrase.split()[0] for phrase in rayapi.differences(in_force, wanted, FILE.shape)}
 
 
 def test_settings_left_to_the_file_are_not_compared() -> None:
     in_force = {**_in_force(Settings()), "upscaling_speed": 0.0, "idle_timeout_minutes": 5.0}
 
-    assert [] == differences(in_force, Settings(), FILE.shape)
+    assert [] == rayapi.differences(in_force, Settings(), FILE.shape)
 
 
 def test_a_speed_that_differs_by_rays_rounding_only_is_the_same() -> None:
     wanted = Settings(autoscaler="v1", target_utilization_fraction=0.3)
 
-    assert [] == differences({**_in_force(wanted), "upscaling_speed": 1 / 0.3 - 1}, wanted, FILE.shape)
+    assert [] == rayapi.differences({**_in_force(wanted), "upscaling_speed": 1 / 0.3 - 1}, wanted, FILE.shape)
 
 
 def test_whole_numbers_are_the_same_with_and_without_a_point() -> None:
     wanted = Settings(upscaling_speed=5)
 
-    assert [] == differences({**_in_force(wanted), "upscaling_speed": 5}, wanted, FILE.shape)
+    assert [] == rayapi.differences({**_in_force(wanted), "upscaling_speed": 5}, wanted, FILE.shape)
 
 
 def test_worker_limits_that_are_not_yet_in_force_are_a_difference() -> None:
     wanted = FILE.shape.with_settings(Settings(max_workers=3))
-    phrases = differences(_in_force(Settings()), Settings(), wanted)
+    phrases = rayapi.differences(_in_force(Settings()), Settings(), wanted)
 
     assert ["node_types", "max_workers"] == [phrase.split()[0] for phrase in phrases]

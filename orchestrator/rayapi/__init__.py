@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrator.errors import MissingPrerequisite
+from orchestrator.model.settings import Settings
+from orchestrator.model.shape import ClusterShape
 from orchestrator.model.snapshot import DeathReason, Demand, NodeRow, NodeStatus, PendingNode, Snapshot
 
 LOOPBACK = "127.0.0.1"
@@ -279,4 +281,41 @@ def _in_force(autoscaler: str, config: Mapping[str, Any], upscaling_speed: float
         "max_concurrent_launches": constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES,
         "max_launch_batch": constants.AUTOSCALER_MAX_LAUNCH_BATCH,
         "update_interval_s": constants.AUTOSCALER_UPDATE_INTERVAL_S,
+    }
+
+
+def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShape) -> list[str]:
+    """What the autoscaler has in force that the trial doesn't want, as readable phrases; empty when all is right."""
+    wanted: dict[str, Any] = {
+        "autoscaler": settings.autoscaler,
+        "max_concurrent_launches": settings.max_concurrent_launches,
+        "max_launch_batch": settings.max_launch_batch,
+        "update_interval_s": settings.update_interval_s,
+        "idle_timeout_minutes": settings.idle_timeout_minutes,
+        "node_types": {worker.name: [worker.min_workers, worker.max_workers] for worker in shape.workers},
+        "max_workers": shape.max_workers,
+        "upscaling_speed": settings.effective_upscaling_speed,
+    }
+    return [
+        f"{key} is {in_force.get(key)}, not {value}"
+        for key, value in wanted.items()
+        if value is not None and not _same(in_force.get(key), value)
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return abs(one - other) <= 1e-5 * max(1.0, abs(other))
+    return bool(one == other)
+
+
+def head_tags(node_type: str) -> dict[str, str]:
+    """The tags by which an autoscaler knows the head among a provider's machines."""
+    from ray.autoscaler import tags
+
+    return {
+        tags.TAG_RAY_NODE_KIND: tags.NODE_KIND_HEAD,
+        tags.TAG_RAY_USER_NODE_TYPE: node_type,
+        tags.TAG_RAY_NODE_NAME: f"ray-{node_type}",
+        tags.TAG_RAY_NODE_STATUS: tags.STATUS_UP_TO_DATE,
     }

@@ -1,0 +1,199 @@
+"""A simulated cloud: machines that are requested, allocated, boot, and end, or are refused, or taken back."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.model.delay import LaunchModel, NodeLatencies
+from orchestrator.model.events import NodeState
+from orchestrator.model.shape import ClusterShape, NodeType
+from orchestrator.rayapi.world import LaunchRefused
+from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.recorder import Recorder
+
+NO_CAPACITY = "InsufficientInstanceCapacity"
+API_ERROR = "RequestFailed"
+_FOR_EVER_S = 10 * 365 * 86_400.0
+
+
+@dataclass(slots=True, eq=False)
+class SimulatedMachine:
+    """A machine, from the request for it until its end. `since` (virtual seconds) is when it entered `state`.
+
+    `cause` is why it is to end.
+    """
+
+    machine_id: str
+    kind: NodeType
+    is_head: bool
+    ip: str
+    latencies: NodeLatencies
+    lifetime_s: float
+    tags: dict[str, str] = field(default_factory=dict)
+    state: NodeState = "requested"
+    since: float | None = None
+    booted: bool = False
+    boots_at: float = 0.0
+    installing: bool = False
+    ray_node_id: str = ""
+    cause: str = ""
+
+    @property
+    def node_type(self) -> str:
+        """The name of its node type."""
+        return self.kind.name
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request that the cloud answers after `seconds`."""
+
+    seconds: float
+    machines: list[SimulatedMachine]
+    fails: bool
+
+
+class Cloud:
+    """Gives and takes machines as a `LaunchModel` says.
+
+    `booted(machine)` is called when Ray could be started on one, `gone(machine)` when one is no more.
+    """
+
+    def __init__(
+        self,
+        shape: ClusterShape,
+        seed: int,
+        loop: EventLoop,
+        recorder: Recorder,
+        booted: Callable[[SimulatedMachine], None],
+        gone: Callable[[SimulatedMachine], None],
+        latencies: Callable[[str, int], NodeLatencies] | None = None,
+    ) -> None:
+        self._shape = shape
+        self._launch: LaunchModel = shape.launch
+        self._seed = seed
+        self._loop = loop
+        self._recorder = recorder
+        self._booted = booted
+        self._gone = gone
+        self._latencies = latencies or (lambda node_type, index: self._launch.latencies(seed, node_type, index))
+        self._requested: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
+        self._created = 0
+        self._existing: Counter[str] = Counter()
+        self.machines: dict[str, SimulatedMachine] = {}
+        self.changes = 0
+        self.ending = 0
+        self.warming_up = True
+
+    def start_head(self, tags: Mapping[str, str]) -> SimulatedMachine:
+        """The head runs before anything else."""
+        head = self._new(self._shape.head, NodeLatencies(), float("inf"), is_head=True)
+        head.tags.update(tags)
+        head.booted = True
+        self.machines[head.machine_id] = head
+        return head
+
+    def _new(
+        self, kind: NodeType, latencies: NodeLatencies, lifetime_s: float, *, is_head: bool = False
+    ) -> SimulatedMachine:
+        self._created += 1
+        number = self._created
+        return SimulatedMachine(
+            machine_id=f"i-{number:06d}",
+            kind=kind,
+            is_head=is_head,
+            ip=f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+            latencies=latencies,
+            lifetime_s=lifetime_s,
+        )
+
+    def begin_launch(self, node_type: str, count: int) -> Call:
+        """Send a request; its machines count as requested from now on."""
+        kind = self._shape.node_type(node_type)
+        assert kind is not None
+        if self.warming_up:
+            # The cluster that a trial starts from is not part of it: its nodes take no time, and no luck, from it.
+            machines = [self._new(kind, NodeLatencies(), float("inf")) for _ in range(count)]
+            return Call(0.0, machines, False)
+        first = self._requested[node_type]
+        self._requested[node_type] += count
+        self._calls[node_type] += 1
+        machines = [
+            self._new(kind, self._latencies(node_type, index), self._launch.lifetime_s(self._seed, node_type, index))
+            for index in range(first, first + count)
+        ]
+        for machine in machines:
+            self._recorder.node(machine, "requested")
+        fails = self._launch.call_fails(self._seed, node_type, self._calls[node_type])
+        return Call(max(machine.latencies.request for machine in machines), machines, fails)
+
+    def finish_launch(self, call: Call, tags: Mapping[str, str]) -> None:
+        """Answer a request. As EC2 with a minimum of one: what there is of the type, or a refusal if there is none."""
+        self.changes += 1
+        kind = call.machines[0].kind
+        if call.fails:
+            self._refuse(call.machines, API_ERROR, "the cloud refused the request (failure_rate)")
+        limit = self._launch.capacity.get(kind.name)
+        granted = len(call.machines) if limit is None else max(0, min(len(call.machines), limit - self._existing[kind.name]))
+        if granted == 0:
+            self._refuse(call.machines, NO_CAPACITY, f"no capacity for {kind.name}")
+        for machine in call.machines[granted:]:
+            self._recorder.node(machine, "failed", "launch", f"no capacity for {kind.name}")
+        for machine in call.machines[:granted]:
+            machine.tags.update(tags)
+            self.machines[machine.machine_id] = machine
+            self._existing[kind.name] += 1
+            self._recorder.node(machine, "allocated")
+            machine.boots_at = self._loop.now + machine.latencies.boot
+            self._loop.call_later(machine.latencies.boot, lambda machine=machine: self._boot(machine))
+            self._limit_life(machine)
+
+    def end_warm_up(self) -> None:
+        """From now on nodes take their time, and the cloud may take them back; those that exist too."""
+        self.warming_up = False
+        for number, machine in enumerate(self.machines.values(), start=1):
+            if not machine.is_head:
+                machine.lifetime_s = self._launch.lifetime_s(self._seed, machine.node_type, -number)
+                self._limit_life(machine)
+
+    def _limit_life(self, machine: SimulatedMachine) -> None:
+        if machine.lifetime_s < _FOR_EVER_S:
+            self._loop.call_later(machine.lifetime_s, lambda: self._take_back(machine))
+
+    def _refuse(self, machines: Iterable[SimulatedMachine], category: str, why: str) -> None:
+        for machine in machines:
+            self._recorder.node(machine, "failed", "launch", why)
+        raise LaunchRefused(category, why)
+
+    def _boot(self, machine: SimulatedMachine) -> None:
+        if machine.machine_id in self.machines:
+            machine.booted = True
+            self.changes += 1
+            self._booted(machine)
+
+    def _take_back(self, machine: SimulatedMachine) -> None:
+        if machine.machine_id in self.machines:
+            self._remove(machine)
+            self._recorder.node(machine, "failed", "spot_interruption", "the cloud took the machine back")
+            self._gone(machine)
+
+    def terminate(self, machine_ids: Iterable[str]) -> None:
+        """End machines: they leave the list at once, and are gone when their `terminate` latency is over."""
+        for machine in [self.machines[machine_id] for machine_id in machine_ids if machine_id in self.machines]:
+            machine.cause = machine.cause or "scale_down"
+            self._remove(machine)
+            self._gone(machine)
+            if machine.state != "draining":
+                self._recorder.node(machine, "draining", machine.cause)
+            self.ending += 1
+            self._loop.call_later(machine.latencies.terminate, lambda machine=machine: self._end(machine))
+
+    def _end(self, machine: SimulatedMachine) -> None:
+        self.ending -= 1
+        self._recorder.node(machine, "terminated", machine.cause)
+
+    def _remove(self, machine: SimulatedMachine) -> None:
+        del self.machines[machine.machine_id]
+        self._existing[machine.node_type] -= 1
+        self.changes += 1

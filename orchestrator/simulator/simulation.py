@@ -1,0 +1,298 @@
+"""One trial in virtual time: the world, Ray's autoscaler in it, and the updates that are due."""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator import rayapi
+from orchestrator.errors import BaselineNotReached, TrialTimedOut
+from orchestrator.model.delay import NodeLatencies
+from orchestrator.model.events import Emit
+from orchestrator.model.trial import Trial
+from orchestrator.rayapi.v1 import AutoscalerV1
+from orchestrator.rayapi.v2 import AutoscalerV2
+from orchestrator.rayapi.virtual import Session, simulation
+from orchestrator.rayapi.world import RayNodeView
+from orchestrator.simulator.cloud import Call, Cloud, SimulatedMachine
+from orchestrator.simulator.cluster import Cluster
+from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.recorder import SUBMISSION, Recorder
+from orchestrator.workload.stress import arrival_offsets
+
+# What Ray sees as UNIX time at virtual second 0.
+EPOCH = SUBMISSION - 86_400.0
+_WARM_UP_S = 3600.0
+_SETTLE_S = 7 * 86_400.0
+_SAME_MOMENT_S = 0.002
+
+Latencies = Callable[[str, int], NodeLatencies]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a simulation took: updates that ran, updates that were known to change nothing, virtual seconds."""
+
+    updates: int
+    skipped: int
+    virtual_s: float
+
+
+def simulate(
+    trial: Trial,
+    emit: Emit,
+    *,
+    timeout_s: float,
+    latencies: Latencies | None = None,
+    plain: bool = False,
+) -> Effort:
+    """Run a trial in virtual time and hand its events to `emit`, in the order of their times.
+
+    `timeout_s` is the most virtual seconds that the tasks may take. `latencies(node_type, index)` replaces those of
+    the shape's launch model. `plain` runs every update, and all of Ray's code as it is. The same trial gives the same
+    events, whatever the process. Raises TrialFailed as a real backend does; AutoscalerRaised if Ray's code fails.
+    """
+    world = Simulation(trial, emit, latencies)
+    with simulation(world) as session:
+        return world.run(session, timeout_s, plain=plain)
+
+
+class Simulation:
+    """The world of one trial, as `orchestrator.rayapi.world.World` describes it."""
+
+    def __init__(self, trial: Trial, emit: Emit, latencies: Latencies | None = None) -> None:
+        self.shape = trial.shape
+        self.settings = trial.settings
+        self._trial = trial
+        self._random = random.Random(f"simulation:{trial.seed}")
+        self._loop = EventLoop()
+        self._recorder = Recorder(emit, lambda: self._loop.now, self._loop.call_at)
+        self._cloud = Cloud(
+            trial.shape, trial.seed, self._loop, self._recorder, self._booted, self._machine_gone, latencies
+        )
+        self._cluster = Cluster(
+            trial.workload, trial.shape.simulation, trial.seed, self._loop, self._recorder, EPOCH, self._all_done
+        )
+        self._done_at: float | None = None
+        self._autoscaler: AutoscalerV1 | AutoscalerV2
+        self._seen: object = None
+        self._stable = False
+        self._updated_at = self._decided_at = 0.0
+        self._updates = 0
+        self._skipped = 0
+
+    # The trial
+
+    def run(self, session: Session, timeout_s: float, *, plain: bool) -> Effort:
+        """See `simulate`."""
+        self._cluster.join(self._cloud.start_head(rayapi.head_tags(self.shape.head.name)))
+        build = AutoscalerV1 if self.settings.autoscaler == "v1" else AutoscalerV2
+        autoscaler = self._autoscaler = build(session, plain=plain)
+        try:
+            self._plain = plain
+            self._warm_up()
+            submission = self._begin()
+            self._go_on(
+                lambda: self._done_at is not None,
+                submission + timeout_s,
+                lambda: TrialTimedOut(
+                    f"the tasks took longer than {timeout_s:g} virtual s; "
+                    f"{self._cluster.pending} of {self._trial.workload.tasks} still wait for a node",
+                    "allow more with --timeout, or ask for less",
+                ),
+            )
+            assert self._done_at is not None
+            self._recorder.phase("scaling_down", self._done_at)
+            self._go_on(self._at_baseline, self._loop.now + _SETTLE_S, self._not_at_baseline)
+            self._recorder.phase("done")
+        except Exception as error:
+            self._recorder.phase("failed", detail=str(error))
+            raise
+        finally:
+            autoscaler.close()
+        return Effort(self._updates, self._skipped, self._loop.now - submission)
+
+    def _warm_up(self) -> None:
+        """Let the autoscaler bring the cluster to its baseline, in which a trial begins."""
+        self._go_on(lambda: self._at_baseline() and self._stable, _WARM_UP_S, self._not_at_baseline)
+        self._cloud.end_warm_up()
+
+    def _begin(self) -> float:
+        """Record from here on and submit the tasks as they arrive; returns when the first do."""
+        workload, seed, interval = self._trial.workload, self._trial.seed, self.settings.update_interval_s
+        phase = self.shape.simulation.submit_phase
+        share = random.Random(f"phase:{seed}").random() if phase is None else phase
+        submission = self._loop.now + share * interval
+        self._recorder.begin(submission, list(self._cloud.machines.values()), self._load)
+        self._recorder.phase("preparing")
+        live, caps = self._autoscaler.settings_in_force()
+        in_force = {**rayapi.settings_in_force(live), "update_interval_s": interval, **caps}
+        wrong = rayapi.differences(in_force, self.settings, self.shape)
+        self._recorder.settings(in_force, as_wanted=not wrong)
+        self._recorder.phase("submitting")
+        offsets = arrival_offsets(workload.tasks, workload.arrival, workload.arrival_s, workload.waves, seed)
+        for offset, count in Counter(offsets).items():
+            self._loop.call_at(submission + offset, lambda count=count: self._cluster.submit(count))
+        self._loop.call_at(
+            submission, lambda: self._recorder.phase("running", detail=f"{workload.tasks} tasks submitted")
+        )
+        return submission
+
+    def _load(self) -> tuple[int, Mapping[str, float], Mapping[str, tuple[float, float]]]:
+        return self._cluster.visible, self._cluster.task_resources, self._cluster.usage()
+
+    def _all_done(self) -> None:
+        self._done_at = self._loop.now
+
+    def _at_baseline(self) -> bool:
+        """Exactly `min_workers` nodes of each type, alive and idle, and nothing pending."""
+        wanted = {name: count for name, count in self.shape.baseline.items() if count}
+        existing = Counter(machine.node_type for machine in self._cloud.machines.values() if not machine.is_head)
+        settled = existing == wanted == self._cluster.alive() and not self._cloud.ending
+        return settled and not self._cluster.busy() and not self._cluster.visible
+
+    def _not_at_baseline(self) -> BaselineNotReached:
+        existing = Counter(machine.node_type for machine in self._cloud.machines.values() if not machine.is_head)
+        return BaselineNotReached(
+            f"the cluster didn't go back to its minimum size: nodes are {dict(existing) or 'none'}"
+        )
+
+    # Updates
+
+    def _go_on(self, reached: Callable[[], bool], limit: float, give_up: Callable[[], Exception]) -> None:
+        """Update after update until `reached`, or until `limit` (virtual seconds)."""
+        interval = self.settings.update_interval_s
+        while not reached():
+            if self._loop.now > limit:
+                raise give_up()
+            due = self._updated_at + interval if self._updates else 0.0
+            if not self._plain and (target := self._nothing_before()) > due:
+                # The updates until then would find what the last one found, and decide the same: nothing.
+                spared = math.ceil((min(target, limit + interval) - due) / interval - 1e-9)
+                self._skipped += spared
+                due += spared * interval
+            self._loop.run_until(due)
+            self._updated_at = due
+            self._update()
+
+    def _nothing_before(self) -> float:
+        """Until when no update can decide anything, as far as that is known now; virtual seconds."""
+        if not self._stable or self._inputs() != self._seen:
+            return 0.0
+        deadline = self._autoscaler.next_deadline(EPOCH + self._decided_at) - EPOCH
+        upcoming = self._loop.next_event()
+        return min(deadline, math.inf if upcoming is None else upcoming)
+
+    def _update(self) -> None:
+        """Let the autoscaler look and act, unless it would see what it saw last time."""
+        inputs = self._inputs()
+        if not self._plain and self._stable and inputs == self._seen:
+            deadline = self._autoscaler.next_deadline(EPOCH + self._decided_at)
+            if deadline > self.now() + _SAME_MOMENT_S:
+                self._skipped += 1
+                return
+        before = self._autoscaler.version()
+        self._autoscaler.update()
+        self._updates += 1
+        self._decided_at = self._loop.now
+        self._stable = self._autoscaler.version() == before
+        self._seen = inputs
+
+    def _inputs(self) -> object:
+        """Equal while the autoscaler would be told the same, but for the time."""
+        return self._cloud.changes, self._cluster.changes, min(self._cluster.visible, self._autoscaler.most_tasks)
+
+    # As World: time and chance
+
+    def now(self) -> float:
+        """Virtual time, as UNIX seconds."""
+        return EPOCH + self._loop.now
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Run `call` when that much virtual time has passed."""
+        self._loop.call_later(seconds, call)
+
+    def random_bits(self) -> int:
+        """128 random bits from the trial's seed."""
+        return self._random.getrandbits(128)
+
+    # As World: the cloud
+
+    @property
+    def machines(self) -> Mapping[str, SimulatedMachine]:
+        """The machines that exist."""
+        return self._cloud.machines
+
+    def begin_launch(self, node_type: str, count: int) -> Call:
+        """Send a request for machines."""
+        return self._cloud.begin_launch(node_type, count)
+
+    def finish_launch(self, call: Call, tags: Mapping[str, str]) -> None:
+        """The answer to a request. Raises LaunchRefused."""
+        self._cloud.finish_launch(call, tags)
+
+    def terminate(self, machine_ids: Iterable[str]) -> None:
+        """End machines."""
+        self._cloud.terminate(machine_ids)
+
+    def _booted(self, machine: SimulatedMachine) -> None:
+        """Ray can be started: the machine does so itself, or the autoscaler's updater does."""
+        if not self.shape.simulation.node_updaters:
+            self._recorder.node(machine, "installing")
+            self._loop.call_later(machine.latencies.install, lambda: self.finish_install(machine.machine_id))
+        elif machine.installing:
+            self._recorder.node(machine, "installing")
+
+    def begin_install(self, machine_id: str) -> float:
+        """An updater turns to a machine; returns how many seconds from now Ray will run on it."""
+        machine = self._cloud.machines.get(machine_id)
+        if machine is None:
+            return 0.0
+        machine.installing = True
+        if machine.booted:
+            self._recorder.node(machine, "installing")
+        return max(0.0, machine.boots_at - self._loop.now) + machine.latencies.install
+
+    def finish_install(self, machine_id: str) -> bool:
+        """Ray has started on a machine, if that still exists."""
+        machine = self._cloud.machines.get(machine_id)
+        if machine is None:
+            return False
+        self._cluster.join(machine)
+        return True
+
+    def _machine_gone(self, machine: SimulatedMachine) -> None:
+        self._cluster.lose(machine)
+
+    # As World: the GCS
+
+    def ray_nodes(self) -> Iterable[RayNodeView]:
+        """What the GCS knows of nodes."""
+        return self._cluster.views()
+
+    def idle_since(self) -> Iterable[float]:
+        """Since when each idle worker has been idle."""
+        return self._cluster.idle_since()
+
+    def pending_tasks(self) -> int:
+        """What the GCS knows of the demand."""
+        return self._cluster.visible
+
+    @property
+    def task_resources(self) -> Mapping[str, float]:
+        """What each task needs."""
+        return self._cluster.task_resources
+
+    @property
+    def task_labels(self) -> Mapping[str, str]:
+        """The labels that a node must have for a task."""
+        return self._trial.workload.labels
+
+    def drain_if_idle(self, node_id: bytes) -> bool:
+        """Ask a node to drain."""
+        return self._cluster.drain_if_idle(node_id)
+
+    def stop_ray(self, node_ids: Iterable[bytes]) -> list[bytes]:
+        """End Ray on nodes."""
+        return self._cluster.stop(node_ids)
