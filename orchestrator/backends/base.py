@@ -11,6 +11,8 @@ class Backend(Protocol):
     """Runs trials one after another. `close` leaves nothing behind, whatever happened; it may be called twice."""
 
     name: str
+    # Whether the same trial always gives the same trace, so that nothing of the run itself may stand in it.
+    reproducible: bool
 
     def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         """Run one trial: what happens goes into `trace`, the workload's own output to `log_path`.

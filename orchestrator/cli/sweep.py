@@ -11,10 +11,12 @@ from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, par
 from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
+    from orchestrator.backends.base import Backend
     from orchestrator.backends.clusterfile import ClusterFile
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweep.ledger import Ledger, SweepRecord
     from orchestrator.sweep.plan import Plan
+    from orchestrator.sweep.runner import SweepFolder
 
 EXAMPLES = """Examples:
 
@@ -42,9 +44,11 @@ def sweep(
         list[str] | None,
         typer.Option("--set", metavar="KEY=A,B", help="Values to try for any other setting; may be repeated."),
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="Where the trials run: local.  [default: local]")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Where the trials run: local, or simulated in virtual time.  [default: local]")
+    ] = None,
     cluster: Annotated[
-        Path | None, typer.Option(help="Cluster config in Ray's format.  [default: the built-in cluster/local.yaml]")
+        Path | None, typer.Option(help="Cluster config in Ray's format.  [default: the built-in cluster/BACKEND.yaml]")
     ] = None,
     fit: Annotated[
         str | None, typer.Option(help="machine: a shape that this machine can hold; none: the file's own.")
@@ -137,11 +141,14 @@ def _plan(spec_file: Path | None, flags: dict[str, Any]) -> "tuple[Plan, Cluster
     from orchestrator.backends.clusterfile import read_cluster_file
     from orchestrator.backends.local.fit import this_machine
     from orchestrator.bundle import bundled
+    from orchestrator.rayapi.virtual import require_supported_ray
     from orchestrator.sweep.plan import make_plan
     from orchestrator.sweep.specfile import read_spec
 
     spec = read_spec(spec_file, flags)
-    cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled("cluster/local.yaml"))
+    if spec.backend == "simulated":
+        require_supported_ray()
+    cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled(f"cluster/{spec.backend}.yaml"))
     return make_plan(spec, cluster, this_machine()), cluster
 
 
@@ -161,26 +168,19 @@ def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[st
 
 
 def _run(common: Context, ledger: "Ledger", sweep_id: str, spec: "SweepSpec", json_file: str | None) -> int:
-    from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.backends.local.backend import LocalBackend
+    from orchestrator.report.counting import CountingView
     from orchestrator.report.document import sweep_document
     from orchestrator.report.live import LiveView
     from orchestrator.report.tables import sweep_table
     from orchestrator.sweep.runner import Runner, SweepFolder
 
     folder = SweepFolder.of(common.home, sweep_id)
-    backend = LocalBackend(
-        common.home,
-        read_cluster_file(folder.cluster).raw,
-        isolation=spec.isolation,
-        timeout_s=spec.timeout_s,
-        logs_dir=folder.ray_logs,
-    )
+    backend = _backend(common, folder, spec)
     trials = [record.trial for record in ledger.sweep(sweep_id).trials]
     progress = console(stderr=True)
     progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
     try:
-        with LiveView(progress, trials) as view:
+        with (CountingView if spec.backend == "simulated" else LiveView)(progress, trials) as view:
             record = Runner(ledger, backend, folder, view).run(sweep_id)
     except KeyboardInterrupt:
         progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
@@ -189,6 +189,23 @@ def _run(common: Context, ledger: "Ledger", sweep_id: str, spec: "SweepSpec", js
     if json_file is not None:
         write_json(json_file, sweep_document(record).model_dump(mode="json"))
     return _exit_code(record)
+
+
+def _backend(common: Context, folder: "SweepFolder", spec: "SweepSpec") -> "Backend":
+    if spec.backend == "simulated":
+        from orchestrator.backends.simulated import SimulatedBackend
+
+        return SimulatedBackend(timeout_s=spec.timeout_s)
+    from orchestrator.backends.clusterfile import read_cluster_file
+    from orchestrator.backends.local.backend import LocalBackend
+
+    return LocalBackend(
+        common.home,
+        read_cluster_file(folder.cluster).raw,
+        isolation=spec.isolation,
+        timeout_s=spec.timeout_s,
+        logs_dir=folder.ray_logs,
+    )
 
 
 def _exit_code(record: "SweepRecord") -> int:

@@ -16,7 +16,9 @@ class Noun(BaseModel):
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML's `on`, `yes` and `true` would count as 1."""
-        if info.field_name and cls.model_fields[info.field_name].annotation is not bool:
+        wanted = cls.model_fields[info.field_name].annotation if info.field_name else bool
+        checks_itself = isinstance(wanted, type) and issubclass(wanted, BaseModel)
+        if wanted is not bool and not checks_itself:
             inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
             if any(isinstance(each, bool) for each in inner):
                 raise ValueError("a number or a word is needed, not yes or no")

@@ -16,7 +16,7 @@ from orchestrator.model.settings import (
 )
 from orchestrator.model.workload import Arrival, ArrivalS, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
-BackendName = Literal["local"]
+BackendName = Literal["local", "simulated"]
 MAX_TRIALS = 10_000
 
 

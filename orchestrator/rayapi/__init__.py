@@ -1,4 +1,6 @@
-"""The only module that imports private names of Ray; `tests/integration/test_rayapi.py` holds each of them.
+"""The only package that imports private names of Ray; `tests/integration/test_rayapi.py` holds each of them.
+
+Here is what a real cluster needs; `virtual`, `v1`, `v2` and what they use put Ray's autoscalers into a simulation.
 
 Ray is imported inside the functions: the import costs a second, and the token and address of the cluster must stand in
 the environment before it (`authenticate`).

@@ -41,7 +41,9 @@ def simulated_config(shape: ClusterShape, settings: Settings, key: str) -> dict[
 
 def _node_type(node_type: NodeType) -> dict[str, Any]:
     return {
-        "resources": {name: int(value) if value == int(value) else value for name, value in node_type.resources.items()},
+        "resources": {
+            name: int(value) if value == int(value) else value for name, value in node_type.resources.items()
+        },
         "labels": dict(node_type.labels),
         "node_config": {},
         "min_workers": node_type.min_workers,

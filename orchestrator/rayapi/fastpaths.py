@@ -40,7 +40,7 @@ def enabled(session: Session, wanted: bool) -> Iterator[None]:
 
 
 def _fast(stand_in: Any) -> Any:
-    """A replacement that calls `stand_in(real, *args)` where the shortcuts are enabled, and the real thing elsewhere."""
+    """A replacement that calls `stand_in(real, *args)` where the shortcuts are enabled, elsewhere the real thing."""
 
     def replace(real: Any) -> Any:
         def dispatch(*args: Any, **more: Any) -> Any:

@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -29,7 +30,7 @@ _ENTRY_POINTS = (
 
 
 class AutoscalerRaised(OrchestrateError):
-    """Ray's autoscaler raised an exception that it would only have logged; in a simulation nothing may pass silently."""
+    """Ray's autoscaler raised an exception that it would only have logged; a simulation lets nothing pass silently."""
 
 
 def require_supported_ray() -> None:
@@ -85,14 +86,14 @@ class _Time:
 
     def time(self) -> float:
         session = _current.session
-        return self._real.time() if session is None else session.world.now()  # type: ignore[no-any-return]
+        return self._real.time() if session is None else session.world.now()
 
     monotonic = perf_counter = time
 
     def time_ns(self) -> int:
         session = _current.session
         # As float arithmetic would lose the last digits: microseconds are exact in a double until 2255.
-        return self._real.time_ns() if session is None else round(session.world.now() * 1e6) * 1000  # type: ignore[no-any-return]
+        return self._real.time_ns() if session is None else round(session.world.now() * 1e6) * 1000
 
     def sleep(self, seconds: float) -> None:
         if _current.session is None:
@@ -167,10 +168,10 @@ class _InlineThread:
     """A thread that runs when it is started, and is over then."""
 
     def __init__(self, target: Callable[..., None], args: tuple[Any, ...] = (), **_: Any) -> None:
-        self._run = lambda: target(*args)
+        self._target, self._args = target, args
 
     def start(self) -> None:
-        self._run()
+        self._target(*self._args)
 
     def join(self) -> None:
         pass
@@ -213,7 +214,7 @@ class VirtualExecutor:
             function, args, future = self._waiting.popleft()
             seconds, job = self._service(function, args)
             if seconds > 0:
-                self._world.call_later(seconds, lambda job=job, args=args, future=future: self._end(job, args, future))
+                self._world.call_later(seconds, partial(self._end, job, args, future))
             else:
                 self._end(job, args, future)
 

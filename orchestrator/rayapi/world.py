@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
@@ -18,20 +18,31 @@ class LaunchRefused(Exception):
 
 
 class Machine(Protocol):
-    """A machine that the cloud bills; `tags` are Ray's, and Ray changes them."""
+    """A machine that exists. `tags` are Ray's, and Ray changes them."""
 
-    machine_id: str
-    node_type: str
-    is_head: bool
-    ip: str
-    booted: bool
-    tags: dict[str, str]
+    @property
+    def ip(self) -> str:
+        """Its address."""
+        ...
+
+    @property
+    def booted(self) -> bool:
+        """Whether Ray could be started on it."""
+        ...
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What Ray has written on it."""
+        ...
 
 
 class LaunchCall(Protocol):
-    """A request to the cloud that is under way; it is answered after `seconds`."""
+    """A request to the cloud that is under way."""
 
-    seconds: float
+    @property
+    def seconds(self) -> float:
+        """After how long it is answered."""
+        ...
 
 
 @dataclass(slots=True)
@@ -83,8 +94,8 @@ class World(Protocol):
         """Send a request for `count` machines."""
         ...
 
-    def finish_launch(self, call: LaunchCall, tags: Mapping[str, str]) -> None:
-        """The answer to a request: the machines exist from now on. Raises LaunchRefused."""
+    def finish_launch(self, call: Any, tags: Mapping[str, str]) -> None:
+        """The answer to what `begin_launch` returned: the machines exist from now on. Raises LaunchRefused."""
         ...
 
     def terminate(self, machine_ids: Iterable[str]) -> None:

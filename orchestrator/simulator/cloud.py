@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from orchestrator.model.delay import LaunchModel, NodeLatencies
 from orchestrator.model.events import NodeState
@@ -135,7 +136,9 @@ class Cloud:
         if call.fails:
             self._refuse(call.machines, API_ERROR, "the cloud refused the request (failure_rate)")
         limit = self._launch.capacity.get(kind.name)
-        granted = len(call.machines) if limit is None else max(0, min(len(call.machines), limit - self._existing[kind.name]))
+        granted = (
+            len(call.machines) if limit is None else max(0, min(len(call.machines), limit - self._existing[kind.name]))
+        )
         if granted == 0:
             self._refuse(call.machines, NO_CAPACITY, f"no capacity for {kind.name}")
         for machine in call.machines[granted:]:
@@ -146,7 +149,7 @@ class Cloud:
             self._existing[kind.name] += 1
             self._recorder.node(machine, "allocated")
             machine.boots_at = self._loop.now + machine.latencies.boot
-            self._loop.call_later(machine.latencies.boot, lambda machine=machine: self._boot(machine))
+            self._loop.call_later(machine.latencies.boot, partial(self._boot, machine))
             self._limit_life(machine)
 
     def end_warm_up(self) -> None:
@@ -159,7 +162,7 @@ class Cloud:
 
     def _limit_life(self, machine: SimulatedMachine) -> None:
         if machine.lifetime_s < _FOR_EVER_S:
-            self._loop.call_later(machine.lifetime_s, lambda: self._take_back(machine))
+            self._loop.call_later(machine.lifetime_s, partial(self._take_back, machine))
 
     def _refuse(self, machines: Iterable[SimulatedMachine], category: str, why: str) -> None:
         for machine in machines:
@@ -187,7 +190,7 @@ class Cloud:
             if machine.state != "draining":
                 self._recorder.node(machine, "draining", machine.cause)
             self.ending += 1
-            self._loop.call_later(machine.latencies.terminate, lambda machine=machine: self._end(machine))
+            self._loop.call_later(machine.latencies.terminate, partial(self._end, machine))
 
     def _end(self, machine: SimulatedMachine) -> None:
         self.ending -= 1

@@ -227,6 +227,8 @@ class Cluster:
 
     def _assign(self) -> None:
         """Start as many pending tasks as fit."""
+        if self.pending and self._free:
+            self._demand_changed()
         while self.pending and self._free:
             node_id, node = next(iter(self._free.items()))
             self._start(node, min(node.free, self.pending))

@@ -53,13 +53,17 @@ class Recorder:
         self._offset = submission
         self._read_load = read_load
         for machine in baseline:
-            self._node(machine, machine.state, self._now(), None, "baseline", since=self.trace_time(machine.since or 0.0))
+            self._node(
+                machine, machine.state, self._now(), None, "baseline", since=self.trace_time(machine.since or 0.0)
+            )
 
     # Events
 
     def phase(self, phase: Phase, virtual: float | None = None, detail: str = "") -> None:
         """The trial enters a phase, now or at a virtual time."""
-        self._emit(PhaseEvent(t=self.trace_time(self._now() if virtual is None else virtual), phase=phase, detail=detail))
+        self._emit(
+            PhaseEvent(t=self.trace_time(self._now() if virtual is None else virtual), phase=phase, detail=detail)
+        )
 
     def settings(self, in_force: dict[str, Any], *, as_wanted: bool) -> None:
         """What Ray's autoscaler acts on."""

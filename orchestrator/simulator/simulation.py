@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from orchestrator import rayapi
 from orchestrator.errors import BaselineNotReached, TrialTimedOut
@@ -24,7 +25,7 @@ from orchestrator.workload.stress import arrival_offsets
 # What Ray sees as UNIX time at virtual second 0.
 EPOCH = SUBMISSION - 86_400.0
 _WARM_UP_S = 3600.0
-_SETTLE_S = 7 * 86_400.0
+_SETTLE_S = 6 * 3600.0
 _SAME_MOMENT_S = 0.002
 
 Latencies = Callable[[str, int], NodeLatencies]
@@ -133,7 +134,7 @@ class Simulation:
         self._recorder.phase("submitting")
         offsets = arrival_offsets(workload.tasks, workload.arrival, workload.arrival_s, workload.waves, seed)
         for offset, count in Counter(offsets).items():
-            self._loop.call_at(submission + offset, lambda count=count: self._cluster.submit(count))
+            self._loop.call_at(submission + offset, partial(self._cluster.submit, count))
         self._loop.call_at(
             submission, lambda: self._recorder.phase("running", detail=f"{workload.tasks} tasks submitted")
         )
@@ -164,14 +165,15 @@ class Simulation:
         """Update after update until `reached`, or until `limit` (virtual seconds)."""
         interval = self.settings.update_interval_s
         while not reached():
-            if self._loop.now > limit:
-                raise give_up()
             due = self._updated_at + interval if self._updates else 0.0
             if not self._plain and (target := self._nothing_before()) > due:
                 # The updates until then would find what the last one found, and decide the same: nothing.
                 spared = math.ceil((min(target, limit + interval) - due) / interval - 1e-9)
                 self._skipped += spared
                 due += spared * interval
+            if due > limit:
+                self._loop.run_until(limit)
+                raise give_up()
             self._loop.run_until(due)
             self._updated_at = due
             self._update()
@@ -240,9 +242,12 @@ class Simulation:
         """Ray can be started: the machine does so itself, or the autoscaler's updater does."""
         if not self.shape.simulation.node_updaters:
             self._recorder.node(machine, "installing")
-            self._loop.call_later(machine.latencies.install, lambda: self.finish_install(machine.machine_id))
+            self._loop.call_later(machine.latencies.install, partial(self._join_by_itself, machine))
         elif machine.installing:
             self._recorder.node(machine, "installing")
+
+    def _join_by_itself(self, machine: SimulatedMachine) -> None:
+        self.finish_install(machine.machine_id)
 
     def begin_install(self, machine_id: str) -> float:
         """An updater turns to a machine; returns how many seconds from now Ray will run on it."""

@@ -154,7 +154,9 @@ class Runner:
         path = self.folder.trace(trial)
         _keep_earlier(path)
         self.ledger.start_trial(sweep_id, trial.trial_id, str(path))
-        context = {"sweep_id": sweep_id, "environment": environment()}
+        context: dict[str, Any] = {"sweep_id": sweep_id, "environment": environment()}
+        if self.backend.reproducible:
+            context = {"environment": {name: context["environment"][name] for name in ("orchestrate", "ray")}}
         reason = ""
         try:
             sinks = [self.progress.event, *self.sinks]

@@ -42,6 +42,7 @@ class LocalBackend:
     """The `local` backend. Clusters live under `home`; monitor logs are kept in `logs_dir` when a cluster ends."""
 
     name = "local"
+    reproducible = False
 
     def __init__(
         self,
