@@ -13,6 +13,8 @@ EXAMPLES = """Examples:
 
   orchestrate simulate --cluster my-cluster.yaml --tasks 10000 --task-seconds 30
 
+  orchestrate simulate --boot-from @last --upscaling-speed 1,10
+
   orchestrate simulate --target-utilization-fraction 0.1,0.8 --autoscaler v1
 """
 

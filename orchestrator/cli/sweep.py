@@ -1,6 +1,7 @@
 """`orchestrate sweep`: plan and run a sweep."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +50,13 @@ def sweep(
     ] = None,
     cluster: Annotated[
         Path | None, typer.Option(help="Cluster config in Ray's format.  [default: the built-in cluster/BACKEND.yaml]")
+    ] = None,
+    boot_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID|FILE",
+            help="For the simulator: take latencies as measured in a sweep, a trial or a trace; may be repeated.",
+        ),
     ] = None,
     fit: Annotated[
         str | None, typer.Option(help="machine: a shape that this machine can hold; none: the file's own.")
@@ -118,8 +126,8 @@ def sweep(
     if resume is not None:
         if dry_run:
             raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
-        return _resume(common, resume, spec, flags, json_file)
-    plan, cluster_file = _plan(spec, flags)
+        return _resume(common, resume, spec, {**flags, "boot_from": boot_from}, json_file)
+    plan, cluster_file = _plan(common, spec, flags, boot_from or [])
     from orchestrator.report.tables import plan_tables
 
     out = console(stderr=json_file == "-")
@@ -137,7 +145,9 @@ def sweep(
     return _run(common, ledger, sweep_id, plan.spec, json_file)
 
 
-def _plan(spec_file: Path | None, flags: dict[str, Any]) -> "tuple[Plan, ClusterFile]":
+def _plan(
+    common: Context, spec_file: Path | None, flags: dict[str, Any], boot_from: list[str]
+) -> "tuple[Plan, ClusterFile]":
     from orchestrator.backends.clusterfile import read_cluster_file
     from orchestrator.backends.local.fit import this_machine
     from orchestrator.bundle import bundled
@@ -149,7 +159,34 @@ def _plan(spec_file: Path | None, flags: dict[str, Any]) -> "tuple[Plan, Cluster
     if spec.backend == "simulated":
         require_supported_ray()
     cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled(f"cluster/{spec.backend}.yaml"))
+    if boot_from and spec.backend != "simulated":
+        raise InputError("--boot-from is for the simulator", "nodes of a real backend take the time that they take")
+    if boot_from:
+        cluster = _with_measured_latencies(common, cluster, boot_from)
     return make_plan(spec, cluster, this_machine()), cluster
+
+
+def _with_measured_latencies(common: Context, cluster: "ClusterFile", sources: list[str]) -> "ClusterFile":
+    from orchestrator.analysis.latencies import fitted
+    from orchestrator.model.shape import ClusterShape
+    from orchestrator.observer.trace import read_trace
+
+    traces = [read_trace(path).events for source in sources for path in _trace_files(common, source)]
+    shape = cluster.shape
+    try:
+        launch = fitted(shape.launch, [worker.name for worker in shape.workers if worker.max_workers], traces)
+    except ValueError as error:
+        raise InputError(f"--boot-from: {error}", "name a sweep of a cluster with the same node types") from None
+    return replace(cluster, shape=ClusterShape(**{**dict(shape), "launch": launch}))
+
+
+def _trace_files(common: Context, source: str) -> list[Path]:
+    """The traces that an id of the ledger, or a path, means."""
+    if Path(source).is_file():
+        return [Path(source)]
+    sweep, trial = common.ledger().find(source)
+    records = sweep.trials if trial is None else (trial,)
+    return [Path(record.trace) for record in records if record.trace]
 
 
 def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[str, Any], json_file: str | None) -> int:

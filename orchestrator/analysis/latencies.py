@@ -1,0 +1,49 @@
+"""Fits a cloud's latencies to what recorded traces show, by node type."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from orchestrator.analysis.lifecycle import node_lives
+from orchestrator.model.delay import MAX_SAMPLES, Delay, LaunchModel, StageOverrides
+from orchestrator.model.events import Event
+
+_STAGES = ("request", "boot", "install")
+
+
+def stage_samples(traces: Iterable[Sequence[Event]]) -> dict[str, dict[str, list[float]]]:
+    """Measured seconds as `{node_type: {stage: [...]}}`, from the nodes that were launched in the traces and ran.
+
+    A trace that doesn't show when a machine had booted has one stage from its allocation to Ray: it counts as `boot`.
+    """
+    samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for events in traces:
+        for life in node_lives(events):
+            seconds = life.stage_seconds()
+            if "launch" not in seconds:
+                continue
+            if "boot" not in seconds or "install" not in seconds:
+                seconds["boot"] = seconds["launch"] - seconds.get("request", 0.0)
+                seconds["install"] = 0.0
+            for stage in _STAGES:
+                samples[life.node_type][stage].append(max(0.0, round(seconds.get(stage, 0.0), 6)))
+    return {node_type: dict(stages) for node_type, stages in samples.items()}
+
+
+def fitted(launch: LaunchModel, node_types: Iterable[str], traces: Iterable[Sequence[Event]]) -> LaunchModel:
+    """The launch model with the measured latencies of each node type in place of its own.
+
+    Raises ValueError if the traces show no launch of one of `node_types`.
+    """
+    samples = stage_samples(traces)
+    overrides = {}
+    for node_type in node_types:
+        if node_type not in samples:
+            measured = ", ".join(sorted(samples)) or "none"
+            raise ValueError(f"no launch of a {node_type} was recorded there; launched were: {measured}")
+        stages = {
+            stage: Delay(distribution="empirical", samples=tuple(values[:MAX_SAMPLES]))
+            for stage, values in samples[node_type].items()
+        }
+        terminate = launch.stages(node_type)[3]
+        overrides[node_type] = StageOverrides(**stages, terminate=terminate)
+    return LaunchModel(**{**dict(launch), "node_types": overrides})
