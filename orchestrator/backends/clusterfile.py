@@ -43,7 +43,7 @@ def read_cluster_file(path: Path) -> ClusterFile:
         idle_timeout_minutes=raw.get("idle_timeout_minutes"),
     )
     provider = raw["provider"]
-    sections = {name: provider.get(name) or {} for name in ("launch", "simulation")}
+    sections = {name: provider.get(name, {}) for name in ("launch", "simulation")}
     for name, section in sections.items():
         if not isinstance(section, dict):
             raise SpecError(f"{path}: provider.{name}", "expected keys and values")

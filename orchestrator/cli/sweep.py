@@ -12,6 +12,8 @@ from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, par
 from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from orchestrator.backends.base import Backend
     from orchestrator.backends.clusterfile import ClusterFile
     from orchestrator.model.spec import SweepSpec
@@ -133,6 +135,7 @@ def sweep(
     out = console(stderr=json_file == "-")
     out.print(plan_tables(plan))
     if dry_run:
+        _foresee(plan, out)
         return 0
     from orchestrator.sweep.runner import SweepFolder, begin_sweep, new_sweep_id
 
@@ -164,6 +167,24 @@ def _plan(
     if boot_from:
         cluster = _with_measured_latencies(common, cluster, boot_from)
     return make_plan(spec, cluster, this_machine()), cluster
+
+
+def _foresee(plan: "Plan", out: "Console") -> None:
+    """Print what the simulator expects; a plan is a plan without it."""
+    from orchestrator.errors import MissingPrerequisite
+    from orchestrator.report.tables import foresight_table
+    from orchestrator.sweep.foresight import MAX_SETTINGS, foresee
+
+    out.print()
+    if (left_out := len(plan.settings) - MAX_SETTINGS) > 0:
+        out.print(f"note: predicted are the first {MAX_SETTINGS} settings, not the {left_out} others")
+    try:
+        with console(stderr=True).status("simulating the plan…"):
+            foresight = foresee(plan)
+    except MissingPrerequisite as error:
+        out.print(f"note: no prediction: {error.message}")
+        return
+    out.print(foresight_table(foresight))
 
 
 def _with_measured_latencies(common: Context, cluster: "ClusterFile", sources: list[str]) -> "ClusterFile":

@@ -24,6 +24,7 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         session = active_session()
         if session is None:
             raise RuntimeError("a simulated provider belongs into a simulation")
+        self._session = session
         self._world: World = session.world
         self.call: LaunchCall | None = None
 
@@ -76,9 +77,13 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         call, self.call = self.call, None
         if call is None:
             raise RuntimeError("Ray asked for nodes in a way that the simulator doesn't know")
-        try:
-            self._world.finish_launch(call, tags)
-        except LaunchRefused as refused:
+        refused: LaunchRefused | None = None
+        with self._session.watched():
+            try:
+                self._world.finish_launch(call, tags)
+            except LaunchRefused as answer:
+                refused = answer
+        if refused is not None:
             raise NodeLaunchException(refused.category, refused.description, None) from refused
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
@@ -91,7 +96,8 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
 
     def terminate_nodes(self, node_ids: Iterable[str]) -> None:
         """End machines."""
-        self._world.terminate(list(node_ids))
+        with self._session.watched():
+            self._world.terminate(list(node_ids))
 
     def prepare_for_head_node(self, cluster_config: dict[str, Any]) -> dict[str, Any]:
         """Nothing to add."""

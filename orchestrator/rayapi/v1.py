@@ -104,7 +104,7 @@ class AutoscalerV1:
             prom_metrics=autoscaler.prom_metrics,
         )
         threads = math.ceil(settings.max_concurrent_launches / settings.max_launch_batch)
-        self._launchers = VirtualExecutor(world, threads, self._service)
+        self._launchers = VirtualExecutor(session, threads, self._service)
         # Only its reading of the GCS is wanted; building a monitor would connect to one.
         monitor = self._monitor = object.__new__(Monitor)
         monitor.gcs_client = gcs

@@ -95,7 +95,7 @@ class AutoscalerV2:
         settings = self._world.settings
         if "NodeLauncherPool" in prefix:
             max_workers = math.ceil(settings.max_concurrent_launches / settings.max_launch_batch)
-        return VirtualExecutor(self._world, max_workers, self._service)
+        return VirtualExecutor(self._session, max_workers, self._service)
 
     def _service(self, function: Any, args: tuple[Any, ...]) -> tuple[float, Callable[..., Any]]:
         """How long a job of one of v2's thread pools takes, by the method that is the job."""

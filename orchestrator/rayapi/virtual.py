@@ -57,6 +57,15 @@ class Session:
         self.executors: Callable[..., Any] | None = None
         self.fast = False
 
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Keep what goes wrong within this context: Ray takes any exception there for a refusal by the cloud."""
+        try:
+            yield
+        except Exception as error:
+            self.errors.append(error)
+            raise
+
     def raise_errors(self) -> None:
         """Raise what Ray has caught and logged since the last call."""
         if self.errors:
@@ -194,9 +203,12 @@ class VirtualExecutor:
     """
 
     def __init__(
-        self, world: World, workers: int, service: Callable[[Any, tuple[Any, ...]], tuple[float, Callable[..., Any]]]
+        self,
+        session: Session,
+        workers: int,
+        service: Callable[[Any, tuple[Any, ...]], tuple[float, Callable[..., Any]]],
     ) -> None:
-        self._world = world
+        self._session = session
         self._idle = workers
         self._service = service
         self._waiting: deque[tuple[Any, tuple[Any, ...], _Future]] = deque()
@@ -214,14 +226,15 @@ class VirtualExecutor:
             function, args, future = self._waiting.popleft()
             seconds, job = self._service(function, args)
             if seconds > 0:
-                self._world.call_later(seconds, partial(self._end, job, args, future))
+                self._session.world.call_later(seconds, partial(self._end, job, args, future))
             else:
                 self._end(job, args, future)
 
     def _end(self, job: Callable[..., Any], args: tuple[Any, ...], future: "_Future") -> None:
         try:
             job(*args)
-        except Exception as error:  # as in a thread pool: whoever asks the future for its result gets it
+        except Exception as error:  # Ray never asks some of its futures how they ended
+            self._session.errors.append(error)
             future.error = error
         self._idle += 1
         future.finish()

@@ -12,6 +12,7 @@ from orchestrator.analysis.summary import SettingSummary, Spread, summarise
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.lifecycle import Describe
+from orchestrator.sweep.foresight import SEEDS, Foresight
 from orchestrator.sweep.ledger import SweepRecord, TrialRecord
 from orchestrator.sweep.plan import Plan
 
@@ -69,6 +70,33 @@ def plan_tables(plan: Plan) -> RenderableType:
     more = len(plan.trials) - MAX_ROWS_OF_A_PLAN
     rest = [Text(f"… and {more} more")] if more > 0 else []
     return Group(facts, *(Text(f"note: {note}", style="yellow") for note in plan.notes), Text(), table, *rest)
+
+
+def foresight_table(foresight: Foresight) -> RenderableType:
+    """What the simulator expects of each setting, and which it can't tell apart."""
+    table = _table(
+        "predicted for",
+        "makespan s",
+        "peak s",
+        "node-hours",
+        "launches",
+        title=f"prediction of the simulator, {SEEDS} seeds: median (lowest-highest)",
+    )
+    for row in foresight.rows:
+        hours = row.node_seconds and Spread(
+            **{name: getattr(row.node_seconds, name) / 3600 for name in ("median", "low", "high")}, n=row.node_seconds.n
+        )
+        table.add_row(
+            row.label, _spread(row.makespan_s), _spread(row.time_to_peak_s), _spread(hours, 3), _spread(row.launches, 0)
+        )
+    alike = [
+        Text(f"predicted to be indistinguishable: {', '.join(settings.label() for settings in group)}", style="yellow")
+        for group in foresight.alike
+    ]
+    never = [
+        Text(f"predicted never to finish: {row.label}", style="red") for row in foresight.rows if row.makespan_s is None
+    ]
+    return Group(table, *alike, *never)
 
 
 def sweep_table(record: SweepRecord) -> RenderableType:

@@ -178,6 +178,7 @@ class Cloud:
     def _take_back(self, machine: SimulatedMachine) -> None:
         if machine.machine_id in self.machines:
             self._remove(machine)
+            self._existing[machine.node_type] -= 1
             self._recorder.node(machine, "failed", "spot_interruption", "the cloud took the machine back")
             self._gone(machine)
 
@@ -194,9 +195,9 @@ class Cloud:
 
     def _end(self, machine: SimulatedMachine) -> None:
         self.ending -= 1
+        self._existing[machine.node_type] -= 1
         self._recorder.node(machine, "terminated", machine.cause)
 
     def _remove(self, machine: SimulatedMachine) -> None:
         del self.machines[machine.machine_id]
-        self._existing[machine.node_type] -= 1
         self.changes += 1

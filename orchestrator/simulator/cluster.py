@@ -227,14 +227,15 @@ class Cluster:
 
     def _assign(self) -> None:
         """Start as many pending tasks as fit."""
-        if self.pending and self._free:
-            self._demand_changed()
+        before = self.pending
         while self.pending and self._free:
             node_id, node = next(iter(self._free.items()))
             self._start(node, min(node.free, self.pending))
             self._changed(node)
             if not node.free:
                 del self._free[node_id]
+        if self.pending != before:
+            self._demand_changed()
 
     def _start(self, node: SimulatedNode, count: int) -> None:
         """Start tasks on a node: on workers that it has, then on new ones."""

@@ -1,5 +1,6 @@
 """Turns what happens in a simulated world into the events of a trace."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,7 @@ class Recorder:
         if self._load_due or self._offset is None:
             return
         self._load_due = True
-        looks = int((self._now() - self._offset) / LOAD_INTERVAL_S) + 1
+        looks = math.floor((self._now() - self._offset) / LOAD_INTERVAL_S) + 1
         self._call_at(self._offset + looks * LOAD_INTERVAL_S, self._look)
 
     def _look(self) -> None:

@@ -46,6 +46,9 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         notes.append(
             f"the shape is fitted to this machine ({machine.describe()}); --fit none takes {cluster.path} as is"
         )
+    launch = shape.launch
+    if spec.backend != "simulated" and (launch.failure_rate or launch.capacity or launch.spot_interruptions_per_hour):
+        notes.append("failure_rate, capacity and spot_interruptions_per_hour are acted upon by the simulator only")
     workload = _workload(spec, shape, fitted=fit)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes

@@ -29,7 +29,9 @@ def parameters(function: Any) -> set[str]:
     ],
 )
 def test_ray_still_has_the_class(module: str, name: str) -> None:
-    assert hasattr(import_module(module), name), f"Ray {rayapi.ray_version()} has no {module}.{name}; see orchestrator/rayapi"
+    assert hasattr(import_module(module), name), (
+        f"Ray {rayapi.ray_version()} has no {module}.{name}; see orchestrator/rayapi"
+    )
 
 
 def test_a_node_can_still_be_started_by_parameters() -> None:

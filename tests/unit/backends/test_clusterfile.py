@@ -253,7 +253,7 @@ def test_a_cluster_without_a_total_may_hold_all_its_types_together(file: Path) -
 def test_a_provider_without_launch_answers_at_once(file: Path) -> None:
     _write(file, (LAUNCH, MISSING))
 
-    assert (0.0, 0.0) == read_cluster_file(file).shape.launch.latencies(0, "x86_worker_node", 0)
+    assert (0.0, 0.0, 0.0, 0.0) == read_cluster_file(file).shape.launch.latencies(0, "x86_worker_node", 0)
 
 
 # What is refused
@@ -302,7 +302,10 @@ REFUSED: list[tuple[str, Edit, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("edit", "problem"), [pytest.param(edit, said, id=name) for name, edit, said in REFUSED])
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [pytest.param(edit, said, id=name) for name, edit, said in REFUSED],
+)
 def test_a_wrong_value_is_refused_by_its_key(file: Path, edit: Edit, problem: str) -> None:
     assert problem in _problem_of(file, edit)
 

@@ -12,6 +12,7 @@ import typer.main
 
 from orchestrator.cli import main
 from orchestrator.cli.app import app
+from orchestrator.sweep.foresight import Foresight
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -31,6 +32,8 @@ def _keep_signal_handlers() -> Iterator[None]:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Run":
     """Calls `orchestrate` in this process, in a folder and with a home of its own."""
     monkeypatch.chdir(tmp_path)
+    # The prediction of a dry run needs Ray: tests/integration/test_simulate.py has it.
+    monkeypatch.setattr("orchestrator.sweep.foresight.foresee", lambda plan: Foresight((), ()))
     return Run(monkeypatch, capsys)
 
 

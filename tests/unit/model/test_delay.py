@@ -45,6 +45,27 @@ def test_a_launch_model_refuses_wrong_types_and_unknown_keys(wrong: dict[str, An
         LaunchModel.model_validate(wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"distribution": "empirical"},
+        {"distribution": "empirical", "samples": [1], "mean_s": 1},
+        {"samples": [1]},
+        *({"distribution": "empirical", "samples": [value]} for value in (*NOT_FINITE, -1, 86_401, "fast")),
+    ],
+)
+def test_samples_are_sensible_seconds_and_belong_to_empirical_alone(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Delay.model_validate(wrong)
+
+
+def test_an_empirical_delay_expects_the_mean_of_its_samples_and_draws_only_them() -> None:
+    delay, rng = Delay(distribution="empirical", samples=(1, 2, 6)), random.Random(0)
+
+    assert 3.0 == delay.expected_s
+    assert {1.0, 2.0, 6.0} == {delay.sample(rng) for _ in range(100)}
+
+
 @given(delays(), st.integers())
 def test_a_sample_is_never_negative(delay: Delay, seed: int) -> None:
     assert delay.sample(random.Random(seed)) >= 0
@@ -122,7 +143,7 @@ def test_latencies_differ_by_the_launch_models_own_seed() -> None:
 
 def test_request_and_boot_of_one_node_are_independent_samples() -> None:
     same = Delay(distribution="exponential", mean_s=10)
-    request, boot = LaunchModel(request=same, boot=same).latencies(0, "arm", 0)
+    request, boot, *_ = LaunchModel(request=same, boot=same).latencies(0, "arm", 0)
 
     assert request != boot
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.model.delay import Delay, LaunchModel, StageOverrides
+from orchestrator.model.raymodel import RayModel
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
@@ -47,6 +48,7 @@ CHANGES: dict[type[BaseModel], dict[str, Any]] = {
         "workers": (X86, X86.model_copy(update={"name": "arm"})),
         "max_workers": 7,
         "launch": LaunchModel(seed=1),
+        "simulation": RayModel(submit_phase=0.5),
     },
     NodeType: {
         "name": "arm",
@@ -57,8 +59,26 @@ CHANGES: dict[type[BaseModel], dict[str, Any]] = {
         "min_workers": 2,
         "max_workers": 7,
     },
-    LaunchModel: {"request": Delay(mean_s=1.0), "boot": Delay(mean_s=1.0), "seed": 1},
-    Delay: {"distribution": "normal", "mean_s": 1.0, "sigma": 1.0},
+    LaunchModel: {
+        "request": Delay(mean_s=1.0),
+        "boot": Delay(mean_s=1.0),
+        "install": Delay(mean_s=1.0),
+        "terminate": Delay(mean_s=1.0),
+        "node_types": {"x86": StageOverrides(boot=Delay(mean_s=1.0))},
+        "failure_rate": 0.5,
+        "capacity": {"x86": 1},
+        "spot_interruptions_per_hour": 1.0,
+        "seed": 1,
+    },
+    RayModel: {
+        "demand_lag": Delay(mean_s=7.0),
+        "worker_start": Delay(mean_s=7.0),
+        "task_overhead": Delay(mean_s=7.0),
+        "drain": Delay(mean_s=7.0),
+        "submit_phase": 0.5,
+        "node_updaters": True,
+    },
+    Delay: {"distribution": "normal", "mean_s": 7.0, "sigma": 1.0, "samples": (1.0,)},
     Workload: {
         "tasks": 511,
         "seconds": 119.0,

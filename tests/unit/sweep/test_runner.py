@@ -30,6 +30,7 @@ class PreparedBackend:
     """A backend whose trials all go the same prepared way, but that `behaviour` may raise halfway through."""
 
     name = "prepared"
+    reproducible = False
 
     def __init__(self, behaviour: Behaviour = lambda trial: None, events: list[Event] = SOUND) -> None:
         self.behaviour, self.events = behaviour, events

@@ -131,7 +131,7 @@ def test_the_provider_is_told_where_the_cluster_is() -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
     }
 
-    assert expected == {key: value for key, value in provider.items() if key != "launch"}
+    assert expected == {key: value for key, value in provider.items() if key not in ("launch", "simulation")}
 
 
 def test_the_provider_gets_the_launch_model_with_all_defaults_filled_in() -> None:

@@ -1,0 +1,17 @@
+"""What the README shows of the simulator is what its command prints: a simulated sweep is the same everywhere."""
+
+import shlex
+from pathlib import Path
+
+from tests.integration.conftest import Orchestrate
+
+README = Path(__file__).parents[2] / "README.md"
+PROMPT = "$ orchestrate simulate "
+
+
+def test_the_simulated_table_of_the_readme_is_what_its_command_prints(orchestrate: Orchestrate) -> None:
+    block = next(part for part in README.read_text().split("```") if part.strip().startswith(PROMPT))
+    command, *table = block.strip().splitlines()
+    printed = orchestrate("simulate", *shlex.split(command.removeprefix(PROMPT))).stdout
+
+    assert [line for line in table if line not in {each.rstrip() for each in printed.splitlines()}] == []
