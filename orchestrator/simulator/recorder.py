@@ -39,6 +39,11 @@ class Recorder:
         self._read_load: Callable[[], tuple[int, Mapping[str, float], Mapping[str, tuple[float, float]]]] | None = None
         self._last_load: tuple[object, object] = (None, None)
 
+    @property
+    def recording(self) -> bool:
+        """Whether events are written down by now."""
+        return self._offset is not None
+
     def trace_time(self, virtual: float) -> float:
         """A virtual time as the trace's UNIX seconds."""
         assert self._offset is not None

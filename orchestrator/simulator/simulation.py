@@ -108,6 +108,8 @@ class Simulation:
             self._go_on(self._at_baseline, self._loop.now + _SETTLE_S, self._not_at_baseline)
             self._recorder.phase("done")
         except Exception as error:
+            if not self._recorder.recording:  # the warm-up failed: say at least what there was by then
+                self._recorder.begin(self._loop.now, list(self._cloud.machines.values()), self._load)
             self._recorder.phase("failed", detail=str(error))
             raise
         finally:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.analysis.score import score
-from orchestrator.errors import MissingPrerequisite, TrialFailed, TrialTimedOut
+from orchestrator.errors import BaselineNotReached, MissingPrerequisite, TrialFailed, TrialTimedOut
 from orchestrator.model.delay import Delay, LaunchModel, NodeLatencies
 from orchestrator.model.events import Event, NodeEvent, PhaseEvent
 from orchestrator.model.raymodel import RayModel
@@ -449,3 +449,14 @@ def test_demand_that_a_joining_node_takes_is_seen_to_be_gone(version: Autoscaler
         events = run(trial(cluster, version, Workload(tasks=1, seconds=3)))
 
         assert last_phase(events) == "done"
+
+
+@both_versions
+def test_a_baseline_that_the_cloud_cannot_give_fails_the_trial_and_says_so(version: AutoscalerVersion) -> None:
+    events: list[Event] = []
+    cluster = shape(LaunchModel(capacity={"arm": 0}))
+    with pytest.raises(BaselineNotReached, match=r"nodes are \{'x86': 1\}"):
+        simulate(trial(cluster, version, SMALL), events.append, timeout_s=1000)
+
+    assert last_phase(events) == "failed"
+    assert [node.node_type for node in nodes(events, "idle")] == ["head", "x86"]
