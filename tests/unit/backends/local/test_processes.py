@@ -259,6 +259,8 @@ def test_a_stranger_is_not_found_because_a_marked_process_lives_in_its_session(s
     marker = " ".join(f"{name}={value}" for name, value in marker_environment("c1", tmp_path).items())
     stranger = spawn({}, "sh", "-c", f"env {marker} sh -c 'echo $$; exec sleep 60' & wait")
     marked = _first_pid(stranger)
+    while psutil.Process(marked).name() != "sleep":
+        pass  # a process in the midst of `exec` shows no environment
 
     assert [marked] == _pids(find_marked(tmp_path))
 
