@@ -99,10 +99,6 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         with self._session.watched():
             self._world.terminate(list(node_ids))
 
-    def prepare_for_head_node(self, cluster_config: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to add."""
-        return cluster_config
-
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
         """Nothing to add."""
@@ -194,9 +190,6 @@ class SimulatedGcs:
     def drain_nodes(self, node_ids: Iterable[bytes], *_args: Any, **_more: Any) -> list[bytes]:
         """Called by v1 with a set, by v2 for nodes that needn't be idle."""
         return self._world.stop_ray(sorted(node_ids))
-
-    def internal_kv_get(self, *_args: Any, **_more: Any) -> None:
-        """Nothing is stored."""
 
 
 _STATUS_NAMES = {"running": "RUNNING", "idle": "IDLE", "draining": "DRAINING", "dead": "DEAD"}

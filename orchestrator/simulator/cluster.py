@@ -271,9 +271,7 @@ class Cluster:
         group = node.running.pop(number, None)
         if group is None:
             return  # the node died under it, and the tasks were queued again
-        self._recorder.tasks(
-            node.machine, node.machine.kind, self._workload.cpus, group.submitted, group.started, group.count
-        )
+        self._recorder.tasks(node.machine, self._workload.cpus, group.submitted, group.started, group.count)
         before = node.view.used_slots
         self._use(node, -group.count)
         self._left -= group.count

@@ -15,7 +15,6 @@ from orchestrator.model.events import (
     TaskEvent,
     UsageEvent,
 )
-from orchestrator.model.shape import NodeType
 from orchestrator.model.snapshot import Demand
 
 if TYPE_CHECKING:
@@ -111,11 +110,9 @@ class Recorder:
             )
         )
 
-    def tasks(
-        self, machine: "SimulatedMachine", kind: NodeType, cpus: float, submitted: float, started: float, count: int
-    ) -> None:
+    def tasks(self, machine: "SimulatedMachine", cpus: float, submitted: float, started: float, count: int) -> None:
         """Tasks alike end now."""
-        end = self.trace_time(self._now())
+        kind, end = machine.kind, self.trace_time(self._now())
         self._emit(
             TaskEvent(
                 t=end,
