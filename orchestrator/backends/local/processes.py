@@ -75,15 +75,17 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
     sessions: dict[int, list[psutil.Process]] = {}
     marked: list[psutil.Process] = []
     marked_sessions: set[int] = set()
+    environments: list[tuple[psutil.Process, int, dict[str, str]]] = []
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error, OSError):
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             session = os.getsid(process.pid)
             sessions.setdefault(session, []).append(process)
-            environment = process.environ()
-        except (psutil.Error, OSError):
-            continue
+            environments.append((process, session, process.environ()))
+    for process, session, seen in environments:
+        # In the midst of `exec` a process shows no environment: a moment later it does.
+        environment = seen or _environment(process)
         if environment.get(HOME_MARKER) == owner and cluster_id in (None, environment.get(MARKER)):
             marked.append(process)
             marked_sessions.add(session)
@@ -94,6 +96,14 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
     led_by_us = {session for session in marked_sessions - strangers if session in pids or not _lives(session)}
     members = [process for session in led_by_us for process in sessions[session]]
     return sorted({*marked, *members}, key=lambda process: process.pid)
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """A process's environment; empty for one that is gone, isn't ours to read, or has none, as the kernel's own."""
+    try:
+        return dict(process.environ())
+    except (psutil.Error, OSError):
+        return {}
 
 
 def _lives(pid: int) -> bool:

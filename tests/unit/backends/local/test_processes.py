@@ -259,10 +259,26 @@ def test_a_stranger_is_not_found_because_a_marked_process_lives_in_its_session(s
     marker = " ".join(f"{name}={value}" for name, value in marker_environment("c1", tmp_path).items())
     stranger = spawn({}, "sh", "-c", f"env {marker} sh -c 'echo $$; exec sleep 60' & wait")
     marked = _first_pid(stranger)
-    while psutil.Process(marked).name() != "sleep":
+    while psutil.Process(marked).name() != "sleep" or not psutil.Process(marked).environ():
         pass  # a process in the midst of `exec` shows no environment
 
     assert [marked] == _pids(find_marked(tmp_path))
+
+
+def test_a_process_in_the_midst_of_exec_is_found(spawn: Spawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the old program and the new one the kernel shows an empty environment."""
+    marked = spawn(marker_environment("c1", tmp_path))
+    real, asked = psutil.Process.environ, set()
+
+    def first_time_empty(process: psutil.Process) -> dict[str, str]:
+        if process.pid == marked.pid and process.pid not in asked:
+            asked.add(process.pid)
+            return {}
+        return dict(real(process))
+
+    monkeypatch.setattr(psutil.Process, "environ", first_time_empty)
+
+    assert [marked.pid] == _pids(find_marked(tmp_path))
 
 
 def test_equal_relative_homes_of_two_folders_are_different_homes(
