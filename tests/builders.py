@@ -26,8 +26,17 @@ T0 = 1_000_000.0
 """The moment when the tasks of a built trace are submitted, in UNIX seconds."""
 
 HEAD = NodeType(name="head", arch="x86_64", resources={"CPU": 0})
-X86 = NodeType(name="x86", arch="x86_64", resources={"CPU": 2, "Intel": 1}, min_workers=1, max_workers=3)
-ARM = NodeType(name="arm", arch="arm64", resources={"CPU": 4, "Graviton": 1}, min_workers=0, max_workers=3)
+X86 = NodeType(
+    name="x86", arch="x86_64", instance_type="m7i.large", resources={"CPU": 2, "Intel": 1}, min_workers=1, max_workers=3
+)
+ARM = NodeType(
+    name="arm",
+    arch="arm64",
+    instance_type="m8g.xlarge",
+    resources={"CPU": 4, "Graviton": 1},
+    min_workers=0,
+    max_workers=3,
+)
 SHAPE = ClusterShape(head=HEAD, workers=(X86, ARM), max_workers=6)
 
 ARCHES: dict[str, Arch] = {"x86": "x86_64", "arm": "arm64", "head": "x86_64"}
@@ -123,6 +132,7 @@ def scorecard(makespan_s: float | None = 10.0, **more: Any) -> Scorecard:
     values: dict[str, Any] = {
         "makespan_s": makespan_s,
         "node_seconds": ByPart(total=20.0, by_type={"x86": 20.0}, by_arch={"x86_64": 20.0}),
+        "cost_usd": ByPart(total=0.125, by_type={"x86": 0.125}, by_arch={"x86_64": 0.125}),
         "task_wait_s": {"all": Quantiles(p50=1.0, p95=1.0, max=1.0, n=1)},
         "tasks": 1,
         "valid": True,

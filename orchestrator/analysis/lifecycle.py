@@ -1,10 +1,13 @@
 """The life of each node, put together from the scaling events of a trace."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from orchestrator.analysis.steps import covered
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, STATE_RANK, Event, NodeEvent, NodeState
+from orchestrator.model.scorecard import ByPart
 
 Interval = tuple[float, float]
 
@@ -27,6 +30,7 @@ class NodeLife:
     cpus: float
     is_head: bool
     baseline: bool
+    instance_type: str = ""
     ray_node_id: str = ""
     states: list[tuple[float, NodeState]] = field(default_factory=list)
 
@@ -84,8 +88,26 @@ def node_lives(events: Iterable[Event]) -> list[NodeLife]:
             life = NodeLife(event.node, event.node_type, event.arch, event.cpus, event.is_head, baseline)
             lives[event.node] = life
         life.cpus = event.cpus or life.cpus
+        life.instance_type = event.instance_type or life.instance_type
         life.ray_node_id = event.ray_node_id or life.ray_node_id
         life.states.append((event.t if event.since is None else event.since, event.state))
     for life in lives.values():
         life.states.sort(key=lambda entry: (entry[0], STATE_RANK[entry[1]]))
     return list(lives.values())
+
+
+def seconds_within(intervals: Iterable[Interval], start: float, end: float) -> float:
+    """How long the union of intervals lasts within [start, end]."""
+    return covered(
+        (max(begin, start), min(until, end)) for begin, until in intervals if min(until, end) > max(begin, start)
+    )
+
+
+def by_part(amounts: Iterable[tuple[NodeLife, float]]) -> ByPart:
+    """The sum of all nodes' amounts, and its parts by node type and arch."""
+    by_type: dict[str, float] = defaultdict(float)
+    by_arch: dict[str, float] = defaultdict(float)
+    for life, amount in amounts:
+        by_type[life.node_type] += amount
+        by_arch[life.arch] += amount
+    return ByPart(total=sum(by_type.values()), by_type=dict(by_type), by_arch=dict(by_arch))

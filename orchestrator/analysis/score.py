@@ -4,16 +4,22 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from orchestrator.analysis.lifecycle import Interval, NodeLife, node_lives
-from orchestrator.analysis.steps import Steps, covered
+from orchestrator.analysis.cost import bills, cost_usd
+from orchestrator.analysis.elasticity import elasticity
+from orchestrator.analysis.lifecycle import Interval, NodeLife, by_part, node_lives, seconds_within
+from orchestrator.analysis.steps import Steps
 from orchestrator.analysis.validity import judge
 from orchestrator.model.events import Event, HostEvent, TaskEvent
+from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.trial import Trial
 
 
-def score(trial: Trial, events: Sequence[Event]) -> Scorecard:
-    """The scorecard of a trial from its events, in the order of `t`. A trace without a task is scored as invalid."""
+def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -> Scorecard:
+    """The scorecard of a trial from its events, in the order of `t`; without prices it has no cost.
+
+    A trace without a task is scored as invalid.
+    """
     tasks = [event for event in events if isinstance(event, TaskEvent)]
     speed = trial.settings.effective_upscaling_speed
     if not tasks:
@@ -26,6 +32,10 @@ def score(trial: Trial, events: Sequence[Event]) -> Scorecard:
     launched = [life for life in lives if not life.baseline and life.states[0][0] >= start]
     nodes = _stacked((life.alive(last), 1.0) for life in lives)
     supply = _stacked((life.alive(last), life.cpus) for life in lives)
+    demand = Steps.from_changes(
+        change for task in tasks for change in _rise_and_fall(task.submitted, task.ended, task.count * task.cpus)
+    )
+    servable = trial.shape.max_cpus_for(trial.workload.task_resources, trial.workload.labels)
     # The trace may end with the very event that brings the cluster back, while nodes that live on end with the trace.
     existing = _stacked((life.billed(last + 1), 1.0) for life in lives)
     settled = existing.settles_at_most(sum(trial.shape.baseline.values()), end, last + 1)
@@ -47,8 +57,11 @@ def score(trial: Trial, events: Sequence[Event]) -> Scorecard:
         node_failures=sum(1 for life in lives if life.crashed),
         excess_nodes=sum(1 for life in launched if life.first("running") and life.ray_node_id not in used_nodes),
         peak_nodes=int(nodes.maximum(start, last)[0]),
-        node_seconds=_by_part((life, _clipped(life.billed(last), start, accounted)) for life in lives),
+        node_seconds=by_part((life, seconds_within(life.billed(last), start, accounted)) for life in lives),
         idle_node_seconds=_idle_seconds(lives, tasks, start, accounted, last),
+        cost_usd=None if prices is None else cost_usd(bills(lives, prices, start, accounted, last)),
+        **dict(elasticity(demand, supply, start, end, servable)),
+        uncapped=elasticity(demand, supply, start, end),
         cpu_utilisation=used / supplied if supplied > 0 else None,
         task_wait_s=_waits(tasks, {life.ray_node_id: life.arch for life in lives}),
         launch_s=_launch_seconds(launched),
@@ -76,31 +89,21 @@ def quantiles(values: Sequence[float]) -> Quantiles:
 
 def _stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> Steps:
     """The sum of all nodes' heights over time; each node counts its height while in one of its intervals."""
-    changes = []
-    for intervals, height in heights:
-        for begin, end in intervals:
-            changes += [(begin, height), (end, -height)]
-    return Steps.from_changes(changes)
+    return Steps.from_changes(
+        change
+        for intervals, height in heights
+        for begin, end in intervals
+        for change in _rise_and_fall(begin, end, height)
+    )
+
+
+def _rise_and_fall(begin: float, end: float, height: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (begin, height), (end, -height)
 
 
 def _last_time(life: NodeLife, last: float) -> float:
     final = life.first("terminated") or life.first("failed")
     return final if final is not None else last
-
-
-def _clipped(intervals: Iterable[Interval], start: float, end: float) -> float:
-    return covered(
-        (max(begin, start), min(until, end)) for begin, until in intervals if min(until, end) > max(begin, start)
-    )
-
-
-def _by_part(seconds: Iterable[tuple[NodeLife, float]]) -> ByPart:
-    by_type: dict[str, float] = defaultdict(float)
-    by_arch: dict[str, float] = defaultdict(float)
-    for life, amount in seconds:
-        by_type[life.node_type] += amount
-        by_arch[life.arch] += amount
-    return ByPart(total=sum(by_type.values()), by_type=dict(by_type), by_arch=dict(by_arch))
 
 
 def _idle_seconds(
@@ -110,8 +113,9 @@ def _idle_seconds(
     busy: dict[str, list[Interval]] = defaultdict(list)
     for task in tasks:
         busy[task.node].append((task.started, task.ended))
-    return _by_part(
-        (life, _clipped(life.alive(last), start, end) - _clipped(busy[life.ray_node_id], start, end)) for life in lives
+    return by_part(
+        (life, seconds_within(life.alive(last), start, end) - seconds_within(busy[life.ray_node_id], start, end))
+        for life in lives
     )
 
 

@@ -1,8 +1,11 @@
 """Step functions of time, exact: no sampling."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
+
+# Sums of fractions of CPUs: 0.1 + 0.2 - 0.3 is a level of 0.
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,23 @@ class Steps:
         """From (time, change) pairs in any order, starting at 0; changes at one time are one step."""
         times, values, level = [], [], 0.0
         for t, group in groupby(sorted(changes), key=lambda change: change[0]):
-            level += sum(change for _, change in group)
+            level = round(level + sum(change for _, change in group), _DIGITS)
             times.append(t)
             values.append(level)
         return cls(tuple(times), tuple(values))
+
+    def walk(self) -> Callable[[float], float]:
+        """A function that gives the value at a time, to be called with times that never decrease."""
+        position, level = 0, self.before
+
+        def value(t: float) -> float:
+            nonlocal position, level
+            while position < len(self.times) and self.times[position] <= t:
+                level = self.values[position]
+                position += 1
+            return level
+
+        return value
 
     def integral(self, start: float, end: float) -> float:
         """∫ from `start` to `end`; 0 if `end` isn't later."""

@@ -34,6 +34,9 @@ class SettingSummary(Noun):
     launches: Spread | None = None
     peak_nodes: Spread | None = None
     node_seconds: Spread | None = None
+    cost_usd: Spread | None = None
+    theta_u: Spread | None = None
+    theta_o: Spread | None = None
     cpu_utilisation: Spread | None = None
     task_wait_p95_s: Spread | None = None
 
@@ -76,6 +79,9 @@ def _summary(settings: Settings, cards: Sequence[Scorecard | None]) -> SettingSu
         launches=spread(card.launches for card in valid),
         peak_nodes=spread(card.peak_nodes for card in valid),
         node_seconds=spread(card.node_seconds.total for card in valid),
+        cost_usd=spread(card.cost_usd.total for card in valid if card.cost_usd is not None),
+        theta_u=spread(card.theta_u for card in valid),
+        theta_o=spread(card.theta_o for card in valid),
         cpu_utilisation=spread(card.cpu_utilisation for card in valid),
         task_wait_p95_s=spread(card.task_wait_s["all"].p95 for card in valid if "all" in card.task_wait_s),
     )

@@ -1,5 +1,6 @@
 """What every backend is: something that turns a trial into a trace. The rest of the program can't tell them apart."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,10 @@ class Backend(Protocol):
     name: str
     # Whether the same trial always gives the same trace, so that nothing of the run itself may stand in it.
     reproducible: bool
+
+    def expect(self, trials: Sequence[Trial]) -> None:
+        """What `run` will be asked for, in this order: a backend that can may begin with it."""
+        ...
 
     def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         """Run one trial: what happens goes into `trace`, the workload's own output to `log_path`.

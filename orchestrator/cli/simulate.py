@@ -15,6 +15,8 @@ EXAMPLES = """Examples:
 
   orchestrate simulate --boot-from @last --upscaling-speed 1,10
 
+  orchestrate simulate --upscaling-speed 1,2,5,10,20 --repeat 50 --parallel ray --address 127.0.0.1:6379
+
   orchestrate simulate --target-utilization-fraction 0.1,0.8 --autoscaler v1
 """
 

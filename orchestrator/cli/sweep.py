@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.context import Context, check_json_target, console, write_json
+from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
 from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
 from orchestrator.errors import InputError
 
@@ -80,11 +81,29 @@ def sweep(
     isolation: Annotated[
         str | None, typer.Option(help="reuse one cluster where possible, or a fresh one for each trial.")
     ] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGION|FILE",
+            help="What nodes cost: an AWS region, REGION:spot, or a YAML file.  [default: us-east-1]",
+        ),
+    ] = None,
     timeout: Annotated[str | None, typer.Option(help="Longest time for one trial, such as 15m.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for the sweep.")] = None,
     spec: Annotated[Path | None, typer.Option(help="Sweep spec in YAML; flags stand above it.")] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="SWEEP", help="Go on with an unfinished sweep; @last is the newest.")
+    ] = None,
+    parallel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto|ray",
+            help="For the simulator: processes to use (auto: as many as there are cores, where that is worth it), or"
+            " ray for a Ray cluster.  [default: auto]",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster of --parallel ray; as orchestrate status.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
     json_file: Annotated[
@@ -120,16 +139,19 @@ def sweep(
         "order": order,
         "seed": seed,
         "isolation": isolation,
+        "prices": prices,
         "timeout_s": parse_duration("--timeout", timeout),
     }
     common: Context = context.obj
     if json_file is not None:
         check_json_target(json_file)
+    engine = parse_parallel(parallel, address)
     if resume is not None:
         if dry_run:
             raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
-        return _resume(common, resume, spec, {**flags, "boot_from": boot_from}, json_file)
+        return _resume(common, resume, spec, {**flags, "boot_from": boot_from}, engine, json_file)
     plan, cluster_file = _plan(common, spec, flags, boot_from or [])
+    engine = _ready_engine(common, engine, plan.spec)
     from orchestrator.report.tables import plan_tables
 
     out = console(stderr=json_file == "-")
@@ -145,7 +167,7 @@ def sweep(
     folder.root.mkdir(parents=True)
     shutil.copy(cluster_file.path, folder.cluster)
     begin_sweep(ledger, plan, sweep_id)
-    return _run(common, ledger, sweep_id, plan.spec, json_file)
+    return _run(common, ledger, sweep_id, plan.spec, engine, json_file)
 
 
 def _plan(
@@ -210,10 +232,18 @@ def _trace_files(common: Context, source: str) -> list[Path]:
     return [Path(record.trace) for record in records if record.trace]
 
 
-def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[str, Any], json_file: str | None) -> int:
+def _resume(
+    common: Context,
+    wanted: str,
+    spec_file: Path | None,
+    flags: dict[str, Any],
+    engine: Parallel | None,
+    json_file: str | None,
+) -> int:
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweep.runner import take_over
 
+    backend = flags.pop("backend")
     values = [each for flag in flags.values() for each in (flag.values() if isinstance(flag, dict) else [flag])]
     if spec_file is not None or any(value is not None for value in values):
         raise InputError("--resume goes on with a sweep as it was planned", "leave the other options out")
@@ -221,11 +251,25 @@ def _resume(common: Context, wanted: str, spec_file: Path | None, flags: dict[st
     record, trial = ledger.find(wanted)
     if trial is not None:
         raise InputError(f"--resume: {wanted!r} is a trial", f"its sweep is {record.sweep_id}")
+    if backend not in (None, record.backend):
+        raise InputError(
+            f"--resume: sweep {record.sweep_id} is one of the {record.backend} backend",
+            f"orchestrate sweep --resume {record.sweep_id}",
+        )
+    planned = SweepSpec.model_validate(record.spec)
+    engine = _ready_engine(common, engine, planned)
     take_over(ledger, record)
-    return _run(common, ledger, record.sweep_id, SweepSpec.model_validate(record.spec), json_file)
+    return _run(common, ledger, record.sweep_id, planned, engine, json_file)
 
 
-def _run(common: Context, ledger: "Ledger", sweep_id: str, spec: "SweepSpec", json_file: str | None) -> int:
+def _run(
+    common: Context,
+    ledger: "Ledger",
+    sweep_id: str,
+    spec: "SweepSpec",
+    engine: Parallel,
+    json_file: str | None,
+) -> int:
     from orchestrator.report.counting import CountingView
     from orchestrator.report.document import sweep_document
     from orchestrator.report.live import LiveView
@@ -233,7 +277,7 @@ def _run(common: Context, ledger: "Ledger", sweep_id: str, spec: "SweepSpec", js
     from orchestrator.sweep.runner import Runner, SweepFolder
 
     folder = SweepFolder.of(common.home, sweep_id)
-    backend = _backend(common, folder, spec)
+    backend = _backend(common, folder, spec, engine)
     trials = [record.trial for record in ledger.sweep(sweep_id).trials]
     progress = console(stderr=True)
     progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
@@ -249,11 +293,17 @@ def _run(common: Context, ledger: "Ledger", sweep_id: str, spec: "SweepSpec", js
     return _exit_code(record)
 
 
-def _backend(common: Context, folder: "SweepFolder", spec: "SweepSpec") -> "Backend":
+def _ready_engine(common: Context, engine: Parallel | None, spec: "SweepSpec") -> Parallel:
+    if engine is not None and spec.backend != "simulated":
+        raise InputError("--parallel is for the simulator", "a real cluster runs one trial at a time")
+    return (engine or automatic()).ready(common)
+
+
+def _backend(common: Context, folder: "SweepFolder", spec: "SweepSpec", engine: Parallel) -> "Backend":
     if spec.backend == "simulated":
         from orchestrator.backends.simulated import SimulatedBackend
 
-        return SimulatedBackend(timeout_s=spec.timeout_s)
+        return SimulatedBackend(timeout_s=spec.timeout_s, start_engine=engine.starter(), hesitate=engine.hesitate)
     from orchestrator.backends.clusterfile import read_cluster_file
     from orchestrator.backends.local.backend import LocalBackend
 

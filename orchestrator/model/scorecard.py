@@ -22,11 +22,29 @@ class ByPart(Noun):
     by_arch: dict[str, float] = Field(default_factory=dict)
 
 
+class Elasticity(Noun):
+    """How well the supply s(t) followed the demand d(t), in CPUs, over the measured window of length T.
+
+    Accuracy `theta_u` = (1/T)∫max(0, d − s) dt and `theta_o` = (1/T)∫max(0, s − d) dt, in CPUs; the relative ones
+    divide by d where d > 0. Timeshare `tau_u`, `tau_o`: the share of T with d > s, with s > d. `jitter_per_min`:
+    changes of s minus changes of d, each minute. Lower is better, but for jitter, which is best at 0.
+    """
+
+    theta_u: float | None = None
+    theta_o: float | None = None
+    theta_u_relative: float | None = None
+    theta_o_relative: float | None = None
+    tau_u: float | None = None
+    tau_o: float | None = None
+    jitter_per_min: float | None = None
+
+
 class Scorecard(Noun):
     """What one trial showed. A value is None where the trace doesn't show it, never a guess.
 
-    T is the measured window, from t = 0 to the last task's end; node-seconds count beyond it, until the cluster is
-    back at `min_workers`, from `allocated` to `terminated`, as EC2 bills.
+    T is the measured window, from t = 0 to the last task's end; node-seconds and cost count beyond it, until the
+    cluster is back at `min_workers`, from `allocated` to `terminated`, as EC2 bills. Elasticity takes the demand only
+    as far as the shape's limits allow to serve it; `uncapped` takes all of it.
     """
 
     makespan_s: float | None = None
@@ -41,6 +59,15 @@ class Scorecard(Noun):
     peak_nodes: int = 0
     node_seconds: ByPart = ByPart()
     idle_node_seconds: ByPart = ByPart()
+    cost_usd: ByPart | None = None
+    theta_u: float | None = None
+    theta_o: float | None = None
+    theta_u_relative: float | None = None
+    theta_o_relative: float | None = None
+    tau_u: float | None = None
+    tau_o: float | None = None
+    jitter_per_min: float | None = None
+    uncapped: Elasticity = Elasticity()
     cpu_utilisation: float | None = None
     task_wait_s: dict[str, Quantiles] = Field(default_factory=dict)
     launch_s: dict[str, dict[str, Quantiles]] = Field(default_factory=dict)

@@ -74,8 +74,13 @@ class ClusterShape(Noun):
     @property
     def max_cpus(self) -> float:
         """CPUs of the largest cluster that the limits allow (the types with most CPUs first)."""
+        return self.max_cpus_for({}, {})
+
+    def max_cpus_for(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> float:
+        """The same, counting only nodes that could run a task that needs `resources` and `labels`."""
         left, cpus = self.max_workers, 0.0
-        for node_type in sorted(self.workers, key=lambda node_type: -node_type.cpus):
+        able = (node_type for node_type in self.workers if node_type.fits(resources, labels))
+        for node_type in sorted(able, key=lambda node_type: -node_type.cpus):
             nodes = min(left, node_type.max_workers)
             cpus, left = cpus + nodes * node_type.cpus, left - nodes
         return cpus

@@ -75,4 +75,5 @@ class SweepSpec(Noun):
     order: Literal["grid", "random"] = "grid"
     seed: int = 0
     isolation: Literal["reuse", "fresh"] = "reuse"
+    prices: Annotated[str, Field(min_length=1, max_length=4096)] = "us-east-1"
     timeout_s: Annotated[Positive, Field(le=7 * 86_400)] | None = None

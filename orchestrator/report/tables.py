@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.analysis.summary import SettingSummary, Spread, summarise
-from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
+from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecard
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.lifecycle import Describe
 from orchestrator.sweep.foresight import SEEDS, Foresight
@@ -79,6 +79,7 @@ def foresight_table(foresight: Foresight) -> RenderableType:
         "makespan s",
         "peak s",
         "node-hours",
+        "cost $",
         "launches",
         title=f"prediction of the simulator, {SEEDS} seeds: median (lowest-highest)",
     )
@@ -87,7 +88,12 @@ def foresight_table(foresight: Foresight) -> RenderableType:
             **{name: getattr(row.node_seconds, name) / 3600 for name in ("median", "low", "high")}, n=row.node_seconds.n
         )
         table.add_row(
-            row.label, _spread(row.makespan_s), _spread(row.time_to_peak_s), _spread(hours, 3), _spread(row.launches, 0)
+            row.label,
+            _spread(row.makespan_s),
+            _spread(row.time_to_peak_s),
+            _spread(hours, 3),
+            _spread(row.cost_usd, 3),
+            _spread(row.launches, 0),
         )
     alike = [
         Text(f"predicted to be indistinguishable: {', '.join(settings.label() for settings in group)}", style="yellow")
@@ -112,7 +118,7 @@ def sweep_table(record: SweepRecord) -> RenderableType:
         "launches",
         "peak nodes",
         "scale-down s",
-        "node-s",
+        "cost $",
         "CPU use",
         "wait p95 s",
         "valid",
@@ -141,7 +147,7 @@ def _setting_cells(row: SettingSummary) -> list[str | Text]:
         _spread(row.launches, 0),
         _spread(row.peak_nodes, 0),
         _spread(row.scale_down_s),
-        _spread(row.node_seconds, 0),
+        _spread(row.cost_usd, 3),
         "-" if use is None else f"{use.median:.0%}",
         _spread(row.task_wait_p95_s),
         verdict if row.ended else "-",
@@ -184,9 +190,13 @@ def _scorecard_rows(card: Scorecard) -> Iterable[tuple[str, str]]:
     for name in type(card).model_fields:
         value = getattr(card, name)
         if isinstance(value, ByPart):
+            digits = 4 if name == "cost_usd" else 1
             parts = {**value.by_type, **value.by_arch}
-            details = ", ".join(f"{part} {amount:.1f}" for part, amount in parts.items())
-            yield name, f"{value.total:.1f}" + (f" ({details})" if details else "")
+            details = ", ".join(f"{part} {amount:.{digits}f}" for part, amount in parts.items())
+            yield name, f"{value.total:.{digits}f}" + (f" ({details})" if details else "")
+        elif isinstance(value, Elasticity):
+            found = ((key, each) for key, each in value if each is not None)
+            yield name, ", ".join(f"{key} {each:.3g}" for key, each in found) or "-"
         elif name == "task_wait_s":
             yield from ((f"{name} {arch}", _quantiles(found)) for arch, found in value.items())
         elif name == "launch_s":
@@ -195,7 +205,7 @@ def _scorecard_rows(card: Scorecard) -> Iterable[tuple[str, str]]:
         elif isinstance(value, tuple):
             yield name, "; ".join(value) or "-"
         elif isinstance(value, float):
-            yield name, f"{value:.3g}" if name == "cpu_utilisation" else f"{value:.1f}"
+            yield name, f"{value:.1f}" if name.endswith(("_s", "_percent")) else f"{value:.3g}"
         else:
             yield name, "-" if value is None else str(value)
 

@@ -42,7 +42,7 @@ def foresee(plan: Plan) -> Foresight:
             with suppress(TrialFailed):  # the scorecard says that it is invalid, and why
                 simulate(trial, events.append, timeout_s=plan.spec.timeout_s or default_timeout_s(trial))
             events.sort(key=lambda event: event.t)
-            cards.setdefault(settings, []).append(score(trial, events))
+            cards.setdefault(settings, []).append(score(trial, events, plan.prices))
     rows = summarise((settings, card) for settings, own in cards.items() for card in own)
     return Foresight(tuple(rows), _alike(cards))
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from orchestrator.aws.prices import read_prices
 from orchestrator.backends.clusterfile import ClusterFile
 from orchestrator.backends.local.fit import Machine, fit_shape, fitted_workload
 from orchestrator.errors import InputError
+from orchestrator.model.prices import Prices
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
@@ -29,6 +31,7 @@ class Plan:
     shape: ClusterShape
     workload: Workload
     trials: tuple[Trial, ...]
+    prices: Prices
     notes: tuple[str, ...] = ()
 
     @property
@@ -49,6 +52,10 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     launch = shape.launch
     if spec.backend != "simulated" and (launch.failure_rate or launch.capacity or launch.spot_interruptions_per_hour):
         notes.append("failure_rate, capacity and spot_interruptions_per_hour are acted upon by the simulator only")
+    prices = read_prices(spec.prices)
+    unknown = {worker.instance_type or worker.name for worker in shape.workers if not prices.of(worker.instance_type)}
+    if unknown:
+        notes.append(f"cost is left out: {spec.prices} has no price for {', '.join(sorted(unknown))}")
     workload = _workload(spec, shape, fitted=fit)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes
@@ -69,7 +76,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         ]
         if len(trials) > MAX_TRIALS:
             raise InputError(f"more than {MAX_TRIALS} trials; sweep fewer values or repeats")
-    return Plan(spec, shape, workload, tuple(_ordered(trials, spec)), tuple(notes))
+    return Plan(spec, shape, workload, tuple(_ordered(trials, spec)), prices, tuple(notes))
 
 
 def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:

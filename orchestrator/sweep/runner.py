@@ -15,6 +15,7 @@ from orchestrator.backends.base import Backend
 from orchestrator.backends.local.processes import process_alive
 from orchestrator.errors import InputError, TrialFailed
 from orchestrator.model.events import Emit, Event
+from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 from orchestrator.observer.trace import TraceWriter, read_trace
@@ -135,12 +136,14 @@ class Runner:
     def run(self, sweep_id: str) -> SweepRecord:
         """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep."""
         self.ledger.set_sweep_status(sweep_id, "running")
-        trials = self.ledger.sweep(sweep_id).trials
+        sweep = self.ledger.sweep(sweep_id)
+        trials, prices = sweep.trials, prices_of(sweep)
         try:
+            self.backend.expect([record.trial for record in trials if record.status != "done"])
             for number, record in enumerate(trials, start=1):
                 if record.status != "done":
                     self.progress.trial_started(number, len(trials), record.trial)
-                    self._run_trial(sweep_id, record.trial)
+                    self._run_trial(sweep_id, record.trial, prices)
         except BaseException:
             self.ledger.interrupt(sweep_id, "interrupted")
             raise
@@ -150,7 +153,7 @@ class Runner:
         self.ledger.set_sweep_status(sweep_id, "failed" if failed else "done")
         return self.ledger.sweep(sweep_id)
 
-    def _run_trial(self, sweep_id: str, trial: Trial) -> None:
+    def _run_trial(self, sweep_id: str, trial: Trial, prices: Prices | None) -> None:
         path = self.folder.trace(trial)
         _keep_earlier(path)
         self.ledger.start_trial(sweep_id, trial.trial_id, str(path))
@@ -164,7 +167,7 @@ class Runner:
                 self.backend.run(trial, trace, self.folder.log(trial))
         except TrialFailed as error:
             reason = error.message
-        scorecard = score(trial, read_trace(path).events)
+        scorecard = score(trial, read_trace(path).events, prices)
         self.ledger.end_trial(sweep_id, trial.trial_id, "failed" if reason else "done", reason, scorecard)
         self.progress.trial_ended(trial, scorecard, reason)
 
@@ -176,12 +179,18 @@ def _keep_earlier(path: Path) -> None:
         path.rename(path.with_name(f"{path.stem}.attempt{attempt}{path.suffix}"))
 
 
+def prices_of(record: SweepRecord) -> Prices | None:
+    """The prices that a sweep was planned with; None for one of a version that knew none."""
+    prices = record.environment.get("prices")
+    return None if prices is None else Prices.model_validate(prices)
+
+
 def take_over(ledger: Ledger, record: SweepRecord) -> None:
     """Make this process the one that runs an unfinished sweep. Raises InputError while another still does."""
     process = record.environment.get("process") or {}
     if record.status == "running" and still_runs(process):
         raise InputError(f"sweep {record.sweep_id} still runs, as process {process['pid']} on {process['host']}")
-    ledger.take_over(record.sweep_id, {**environment(), "process": _this_process()})
+    ledger.take_over(record.sweep_id, {**record.environment, **environment(), "process": _this_process()})
 
 
 def begin_sweep(ledger: Ledger, plan: Plan, sweep_id: str | None = None) -> str:
@@ -193,6 +202,6 @@ def begin_sweep(ledger: Ledger, plan: Plan, sweep_id: str | None = None) -> str:
         name=plan.spec.name,
         backend=plan.spec.backend,
         spec=json.loads(plan.spec.model_dump_json()),
-        environment={**environment(), "process": _this_process()},
+        environment={**environment(), "prices": plan.prices.model_dump(mode="json"), "process": _this_process()},
     )
     return sweep_id

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,19 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 @dataclass
 class Orchestrate:
-    """The `orchestrate` command with a home of its own."""
+    """The `orchestrate` command with a home of its own, and what its environment has beside the usual."""
 
     home: Path
+    environment: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         return subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, timeout=timeout, env=clean_environment()
+            self._command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=clean_environment(**self.environment),
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -50,7 +55,7 @@ class Orchestrate:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
-                env=clean_environment(),
+                env=clean_environment(**self.environment),
                 start_new_session=True,
             )
 

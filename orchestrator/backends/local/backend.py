@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,9 @@ class LocalBackend:
         self._cluster: LocalCluster | None = None
         self._settings: Settings | None = None
         self.observer: Observer | None = None
+
+    def expect(self, trials: Sequence[Trial]) -> None:
+        """See `Backend.expect`: one cluster runs one trial at a time."""
 
     def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         """See `Backend.run`."""

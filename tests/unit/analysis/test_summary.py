@@ -47,6 +47,9 @@ def test_every_number_is_summed_up() -> None:
         launches=5,
         peak_nodes=6,
         node_seconds=ByPart(total=7.0),
+        cost_usd=ByPart(total=0.5),
+        theta_u=1.5,
+        theta_o=2.5,
         cpu_utilisation=0.8,
         task_wait_s={"all": Quantiles(p50=1.0, p95=9.0, max=10.0, n=3)},
     )
@@ -61,6 +64,9 @@ def test_every_number_is_summed_up() -> None:
         "launches": 5.0,
         "peak_nodes": 6.0,
         "node_seconds": 7.0,
+        "cost_usd": 0.5,
+        "theta_u": 1.5,
+        "theta_o": 2.5,
         "cpu_utilisation": 0.8,
         "task_wait_p95_s": 9.0,
     }

@@ -51,7 +51,8 @@ def test_a_plan_shows_what_would_run(show: Show) -> None:
     text = show(plan_tables(plan))
 
     assert "local, isolation reuse" in text
-    assert "x86 1-3 x 2 CPU (x86_64) + arm 0-3 x 4 CPU (arm64); 6 workers at most" in text
+    assert "x86 1-3 x 2 CPU (x86_64, m7i.large) + arm 0-3 x 4 CPU (arm64, m8g.xlarge)" in text
+    assert "; 6 workers at most" in text
     assert "48 tasks x 5 s x 1 CPU (sleep), burst" in text
     assert "2 settings x 2, grid order, seed 7" in text
     assert all(each.trial_id in text for each in plan.trials)
@@ -80,7 +81,19 @@ def test_a_sweep_has_a_row_for_each_setting_and_marks_the_fastest(show: Show) ->
 
     assert text.splitlines()[0].strip() == "sweep c0ffee00 (night run): done"
     assert row_of(text, "v2 speed=10 ")[2:6] == ["<", "fastest", "1", "10.0"]
-    assert row_of(text, "v2 speed=1 ")[2:] == ["1", "30.0", "9.0", "-", "3", "4", "21.0", "20", "50%", "1.0", "valid"]
+    assert row_of(text, "v2 speed=1 ")[2:] == [
+        "1",
+        "30.0",
+        "9.0",
+        "-",
+        "3",
+        "4",
+        "21.0",
+        "0.125",
+        "50%",
+        "1.0",
+        "valid",
+    ]
 
 
 def test_repeats_are_shown_with_their_spread(show: Show) -> None:

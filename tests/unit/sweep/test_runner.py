@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ from orchestrator.model.trial import Trial
 from orchestrator.observer.trace import TraceWriter, read_trace
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan, make_plan
-from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep, new_sweep_id, still_runs, take_over
+from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep, new_sweep_id, prices_of, still_runs, take_over
 from tests.builders import SHAPE, T0, baseline, phase, settings_in_force, sound, task
 
 Behaviour = Callable[[Trial], None]
@@ -37,6 +37,10 @@ class PreparedBackend:
         self.ran: list[Trial] = []
         self.logs: list[Path] = []
         self.closed = 0
+        self.expected: list[Trial] = []
+
+    def expect(self, trials: Sequence[Trial]) -> None:
+        self.expected = list(trials)
 
     def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         self.ran.append(trial)
@@ -342,6 +346,35 @@ def test_an_interrupted_sweep_is_taken_over_even_by_the_same_process(ledger: Led
     take_over(ledger, ledger.sweep(sweep_id))
 
     assert ledger.sweep(sweep_id).environment["process"]["pid"] == os.getpid()
+
+
+def test_a_sweep_keeps_the_prices_that_it_was_planned_with(ledger: Ledger, sweep_id: str) -> None:
+    ledger.set_sweep_status(sweep_id, "interrupted")
+    before = prices_of(ledger.sweep(sweep_id))
+    take_over(ledger, ledger.sweep(sweep_id))
+
+    assert before is not None
+    assert before.region == "us-east-1"
+    assert prices_of(ledger.sweep(sweep_id)) == before
+
+
+def test_a_sweep_of_a_version_without_prices_is_scored_without_cost(
+    ledger: Ledger, sweep_id: str, folder: SweepFolder
+) -> None:
+    ledger.take_over(sweep_id, {"process": {}})
+    record = Runner(ledger, PreparedBackend(), folder).run(sweep_id)
+
+    assert [trial.scorecard is not None and trial.scorecard.cost_usd for trial in record.trials] == [None] * 3
+
+
+def test_a_backend_is_told_what_will_be_asked_of_it(ledger: Ledger, sweep_id: str, folder: SweepFolder) -> None:
+    first = ledger.sweep(sweep_id).trials[0].trial
+    ledger.end_trial(sweep_id, first.trial_id, "done")
+    backend = PreparedBackend()
+    Runner(ledger, backend, folder).run(sweep_id)
+
+    assert backend.expected == backend.ran
+    assert len(backend.ran) == 2
 
 
 def test_a_trace_without_settings_in_force_is_no_sound_trace() -> None:
