@@ -1,14 +1,16 @@
-"""Shortcuts for Ray's v2 code in a simulation: the same decisions at the same virtual times, in less real time.
+"""Shortcuts for Ray's code in a simulation: the same decisions at the same virtual times, in less real time.
 
-None of them decides anything. They leave out copies that nobody changes, parse nothing twice, and show Ray's scheduler
-one node of each kind and as many tasks as a node can hold, where Ray would go through all of them. `plain=True` runs
-without them, and tests hold the two against each other.
+None of them decides anything. They leave out copies that nobody changes, parse nothing twice, show Ray's v2 scheduler
+one node of each kind and as many tasks as a node can hold, where Ray would go through all of them, and in v1 ask a node
+that couldn't hold a task no more for the next, which is alike. `plain=True` runs without them, and tests hold the two
+against each other.
 """
 
 import copy
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -56,6 +58,8 @@ def _fast(stand_in: Any) -> Any:
 
 def replacements() -> Iterator[Replacement]:
     """Where the shortcuts take hold; what a version of Ray doesn't have is passed over."""
+    import ray.autoscaler._private.autoscaler as v1
+    import ray.autoscaler._private.resource_demand_scheduler as v1_scheduler
     import ray.autoscaler.v2.autoscaler as autoscaler
     import ray.autoscaler.v2.scheduler as scheduler
     from ray.autoscaler.v2.utils import ResourceRequestUtil
@@ -68,6 +72,8 @@ def replacements() -> Iterator[Replacement]:
         yield scheduler, "_collect_unique_resource_shapes", _fast(_unique_shapes)
     yield ResourceRequestUtil, "ungroup_by_count", _fast(_ungroup)
     yield autoscaler, "get_cluster_resource_state", _fast(_unserialised_state)
+    for module in (v1, v1_scheduler):
+        yield module, "get_bin_pack_residual", _fast(pack)
 
 
 # The GCS's state and the instance manager's: parsed once
@@ -181,6 +187,15 @@ def _copy_node(node: Any, node_class: Any) -> Any:
     return twin
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which kind Ray chose, how many requests it put on the node, and what was left of the resources asked for."""
+
+    kind: Any
+    scheduled: int
+    free: dict[str, float]
+
+
 class _Kinds:
     """A list of nodes in Ray's order that knows which are of one kind: equal in all that Ray compares."""
 
@@ -189,7 +204,7 @@ class _Kinds:
         self._next = 0
         self._members: dict[Any, deque[tuple[int, Any]]] = {}
         # What Ray chose, by what it was shown: the first nodes' kinds in their order, and the number of requests.
-        self.choices: dict[tuple[Any, ...], Any] = {}
+        self.choices: dict[tuple[Any, ...], _Choice] = {}
         for node in nodes:
             self.append(node)
 
@@ -222,6 +237,7 @@ class _Kinds:
         return tuple(kind for _, kind in sorted(heads, key=itemgetter(0)))
 
     def first(self, kind: Any) -> Any:
+        """The first node of a kind."""
         return self._members[kind][0][1]
 
     def pop_first(self, kind: Any) -> Any:
@@ -243,9 +259,11 @@ def _best_node(real: Any, requests: Any, nodes: Any, source: Any, *more: Any) ->
     needs = {name: need for name, need in requests.request.resources_bundle.items() if need > 0}
     most = max((_fitting(nodes.first(kind), needs, source) for kind in kinds), default=0)
     shown = min(len(requests), most + 2)
-    if (kind := nodes.choices.get((*kinds, shown))) is not None:
-        node = copy.deepcopy(nodes.pop_first(kind))
-        remaining, _ = node.try_schedule(requests.first(shown), source)
+    if (choice := nodes.choices.get((*kinds, shown))) is not None:
+        # Nodes of one kind differ in nothing that Ray computes with here: it would compute again what it found.
+        node = copy.deepcopy(nodes.pop_first(choice.kind))
+        node.get_available_resources(source).update(choice.free)
+        node.get_sched_requests(source).extend(requests.first(choice.scheduled))
     else:
         firsts = [nodes.first(kind) for kind in kinds]
         node, remaining, left = real(requests.first(shown), [*firsts], source, *more)
@@ -254,11 +272,39 @@ def _best_node(real: Any, requests: Any, nodes: Any, source: Any, *more: Any) ->
         # Ray has taken its choice, of which `node` is a copy, out of the list.
         kind = next(kind for kind, first in zip(kinds, firsts, strict=True) if not any(first is each for each in left))
         nodes.pop_first(kind)
-        nodes.choices[(*kinds, shown)] = kind
-    return node, _Repeated(requests.request, len(requests) - (shown - len(remaining))), nodes
+        free = node.get_available_resources(source)
+        choice = _Choice(kind, shown - len(remaining), {name: free[name] for name in needs})
+        nodes.choices[(*kinds, shown)] = choice
+    return node, _Repeated(requests.request, len(requests) - choice.scheduled), nodes
 
 
 def _fitting(node: Any, needs: dict[str, float], source: Any) -> int:
     """An upper bound of the requests that fit a node."""
     free = node.get_available_resources(source)
     return min(int(free.get(name, 0.0) / need + 1e-6) for name, need in needs.items())
+
+
+# v1: demands alike are packed in one walk over the nodes
+
+
+def pack(real: Any, nodes: Any, demands: Any, strict_spread: bool = False) -> tuple[list[Any], list[Any]]:
+    """Ray's `get_bin_pack_residual`: each demand on the first node that fits; what fits none, and the nodes after it.
+
+    A node that doesn't fit a demand won't fit the next one that is alike, as nodes only get fuller.
+    """
+    first = demands[0] if demands else {}
+    alike = all(demand is first or demand == first for demand in demands)
+    # Ray wouldn't place anything on a node without resources, and wouldn't go on to the next.
+    if strict_spread or not alike or not all(nodes):
+        return real(nodes, demands, strict_spread)  # type: ignore[no-any-return]
+    import ray.autoscaler._private.resource_demand_scheduler as scheduler
+
+    # As Ray's deep copy: a node that is listed twice stays one.
+    copies = {id(node): copy.copy(node) for node in nodes}
+    nodes = [copies[id(node)] for node in nodes]
+    placed = 0
+    for node in nodes:
+        while placed < len(demands) and scheduler._fits(node, first):
+            scheduler._inplace_subtract(node, first)
+            placed += 1
+    return demands[placed:], nodes

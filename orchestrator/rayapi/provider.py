@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.node_provider import NodeProvider
-from ray.core.generated import autoscaler_pb2, gcs_pb2, gcs_service_pb2
+from ray.core.generated import autoscaler_pb2, common_pb2, gcs_pb2, gcs_service_pb2
 
 from orchestrator.rayapi.virtual import active_session
 from orchestrator.rayapi.world import LaunchCall, LaunchRefused, Machine, RayNodeView, World
@@ -148,7 +148,7 @@ class SimulatedGcs:
             for key, value in labels.items():
                 selector.label_constraints.add(
                     label_key=key,
-                    operator=autoscaler_pb2.LabelSelectorOperator.LABEL_OPERATOR_IN,
+                    operator=common_pb2.LabelSelectorOperator.LABEL_OPERATOR_IN,
                     label_values=[value],
                 )
         return request

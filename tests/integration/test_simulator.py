@@ -1,5 +1,6 @@
 """Ray's own autoscaler in virtual time: real Ray code, no cluster."""
 
+import copy
 import importlib
 import math
 import os
@@ -20,13 +21,14 @@ from pydantic import ValidationError
 from orchestrator.analysis.score import score
 from orchestrator.errors import BaselineNotReached, MissingPrerequisite, TrialFailed, TrialTimedOut
 from orchestrator.model.delay import Delay, LaunchModel, NodeLatencies
-from orchestrator.model.events import Event, NodeEvent, PhaseEvent
+from orchestrator.model.events import Event, NodeEvent, PhaseEvent, TaskEvent
 from orchestrator.model.raymodel import RayModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import AutoscalerVersion, Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
+from orchestrator.rayapi import fastpaths
 from orchestrator.rayapi.virtual import AutoscalerRaised, replaced_names
 from orchestrator.simulator.recorder import SUBMISSION
 from orchestrator.simulator.simulation import Latencies, simulate
@@ -216,6 +218,17 @@ def test_a_partial_grant_ends_too(version: AutoscalerVersion) -> None:
     assert card(one, events).peak_nodes == 9
 
 
+def test_tasks_that_need_a_label_bring_nodes_that_have_it() -> None:
+    cluster = shape(most=4)
+    x86, arm = cluster.workers
+    labelled = cluster.model_copy(update={"workers": (x86, arm.model_copy(update={"labels": {"zone": "a"}}))})
+
+    events = run(trial(labelled, "v2", Workload(tasks=100, seconds=60, labels={"zone": "a"})))
+
+    assert {event.node_type for event in nodes(events, "requested")} == {"arm"}
+    assert {event.node_type for event in events if isinstance(event, TaskEvent)} == {"arm"}
+
+
 # The shortcuts
 
 
@@ -247,6 +260,7 @@ def trials(draw: st.DrawFn) -> Trial:
             name=name,
             arch=arch,
             resources={"CPU": pick(1, 4, 8), custom: 1},
+            labels=pick({}, {}, {"zone": "a"}),
             min_workers=pick(0, 1),
             max_workers=pick(1, 4, 6),
         )
@@ -258,6 +272,7 @@ def trials(draw: st.DrawFn) -> Trial:
         seconds=pick(3, 20, 50),
         cpus=pick(0.5, 1),
         resources=pick({}, {}, {"Graviton": 0.3}),
+        labels=pick({}, {}, {}, {"zone": "a"}),
         arrival=pick("burst", "poisson", "waves"),
         arrival_s=200,
     )
@@ -293,6 +308,29 @@ def test_the_shortcuts_change_no_event(one: Trial) -> None:
         return lines(events), "done"
 
     assert outcome(plain=False) == outcome(plain=True)
+
+
+v1_resources = st.fixed_dictionaries(
+    {"CPU": st.sampled_from([0, 1, 4, 7.9])}, optional={"Graviton": st.sampled_from([0.3, 1.0])}
+)
+v1_demand = st.fixed_dictionaries({"CPU": st.sampled_from([0, 0.5, 1])}, optional={"Graviton": st.just(0.3)})
+
+
+@given(
+    st.lists(v1_resources | st.just({}), max_size=5),
+    st.lists(v1_demand, max_size=3) | st.builds(lambda demand, count: [demand] * count, v1_demand, st.integers(0, 30)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_demands_are_packed_as_ray_packs_them(
+    nodes: list[dict[str, float]], demands: list[dict[str, float]], strict_spread: bool, twice: bool
+) -> None:
+    real = importlib.import_module("ray.autoscaler._private.resource_demand_scheduler").get_bin_pack_residual
+    listed = nodes * 2 if twice else nodes
+    before = copy.deepcopy(listed)
+
+    assert fastpaths.pack(real, listed, demands, strict_spread) == real(listed, demands, strict_spread)
+    assert listed == before
 
 
 # Determinism and isolation
