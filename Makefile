@@ -21,7 +21,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-unit test-integration lint format schema bench clean
+.PHONY: help setup sweep test test-unit test-integration test-oldest-ray lint format schema bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,14 @@ test-unit: $(DEV) ## run the tests that need no Ray and no network
 
 test-integration: $(DEV) ## run the tests with real parts; what is missing here is skipped, and named
 	.venv/bin/pytest tests/integration $(ARGS)
+
+# The newest is the one of uv.lock, which all other tests run on.
+OLDEST_RAY := 2.50.0
+
+test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that it supports
+	UV_PYTHON_DOWNLOADS=never $(UV) run --isolated --no-project --python .venv/bin/python --with-editable . \
+	  --with 'ray[default]==$(OLDEST_RAY)' --with hypothesis --with pytest \
+	  pytest tests/integration/test_simulator.py $(ARGS)
 
 lint: $(DEV) ## check style, types and the directions of imports
 	.venv/bin/ruff check .

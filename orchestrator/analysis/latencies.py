@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from orchestrator.analysis.lifecycle import node_lives
+from orchestrator.analysis.lifecycle import NodeLife, node_lives
 from orchestrator.model.delay import MAX_SAMPLES, Delay, LaunchModel, StageOverrides
 from orchestrator.model.events import Event
 
@@ -11,22 +11,27 @@ _STAGES = ("request", "boot", "install")
 
 
 def stage_samples(traces: Iterable[Sequence[Event]]) -> dict[str, dict[str, list[float]]]:
-    """Measured seconds as `{node_type: {stage: [...]}}`, from the nodes that were launched in the traces and ran.
-
-    A trace that doesn't show when a machine had booted has one stage from its allocation to Ray: it counts as `boot`.
-    """
+    """Measured seconds as `{node_type: {stage: [...]}}`, from the nodes that were launched in the traces and ran."""
     samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for events in traces:
         for life in node_lives(events):
-            seconds = life.stage_seconds()
-            if "launch" not in seconds:
-                continue
-            if "boot" not in seconds or "install" not in seconds:
-                seconds["boot"] = seconds["launch"] - seconds.get("request", 0.0)
-                seconds["install"] = 0.0
-            for stage in _STAGES:
-                samples[life.node_type][stage].append(max(0.0, round(seconds.get(stage, 0.0), 6)))
+            for stage, seconds in (launch_stages(life) or {}).items():
+                samples[life.node_type][stage].append(seconds)
     return {node_type: dict(stages) for node_type, stages in samples.items()}
+
+
+def launch_stages(life: NodeLife) -> dict[str, float] | None:
+    """How long one node's request, boot and install took (s, ≥ 0); None for one that wasn't seen to be launched.
+
+    If the trace doesn't show when the machine had booted, all from its allocation to Ray counts as `boot`.
+    """
+    seconds = life.stage_seconds()
+    if "launch" not in seconds:
+        return None
+    if "boot" not in seconds or "install" not in seconds:
+        seconds["boot"] = seconds["launch"] - seconds.get("request", 0.0)
+        seconds["install"] = 0.0
+    return {stage: max(0.0, round(seconds.get(stage, 0.0), 6)) for stage in _STAGES}
 
 
 def fitted(launch: LaunchModel, node_types: Iterable[str], traces: Iterable[Sequence[Event]]) -> LaunchModel:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import clean, ledger, observe, simulate, status, sweep
+from orchestrator.cli import clean, ledger, observe, simulate, status, sweep, validate
 from orchestrator.cli.context import Context
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ def _common(
 
 app.command(epilog=sweep.EXAMPLES)(sweep.sweep)
 app.command(epilog=simulate.EXAMPLES)(simulate.simulate)
+app.command(epilog=validate.EXAMPLES)(validate.validate)
 app.command(name="list", epilog=ledger.LIST_EXAMPLES)(ledger.list_sweeps)
 app.command(epilog=ledger.SHOW_EXAMPLES)(ledger.show)
 app.command(epilog=status.EXAMPLES)(status.status)

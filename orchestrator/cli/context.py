@@ -31,6 +31,14 @@ class Context:
         self.make_home()
         return Ledger(self.ledger_url or f"sqlite:///{self.home / 'ledger.db'}")
 
+    def trace_files(self, source: str) -> list[Path]:
+        """The traces that an id of the ledger, or a path, means: those of trials that have begun. Raises UnknownId."""
+        if Path(source).is_file():
+            return [Path(source)]
+        sweep, trial = self.ledger().find(source)
+        records = sweep.trials if trial is None else (trial,)
+        return [Path(record.trace) for record in records if record.trace]
+
     def make_home(self) -> None:
         """Make the home folder, readable by this user only. Raises InputError."""
         try:

@@ -1,6 +1,7 @@
 """`orchestrate sweep`: plan and run a sweep."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,37 +112,7 @@ def sweep(
     ] = None,
 ) -> int:
     """Run the stress job once for each setting on a Ray cluster, and say which setting does better."""
-    flags = {
-        "name": name,
-        "backend": backend,
-        "cluster": str(cluster) if cluster is not None else None,
-        "fit": fit,
-        "settings": {
-            "upscaling_speed": parse_list("--upscaling-speed", upscaling_speed, float),
-            "idle_timeout_minutes": parse_list("--idle-timeout-minutes", idle_timeout_minutes, float),
-            "target_utilization_fraction": parse_list(
-                "--target-utilization-fraction", target_utilization_fraction, float
-            ),
-            "autoscaler": parse_list("--autoscaler", autoscaler),
-            **parse_set(set_ or ()),
-        },
-        "workload": {
-            "tasks": tasks,
-            "seconds": task_seconds,
-            "cpus": task_cpus,
-            "resources": parse_pairs("--task-resources", task_resources or (), float) or None,
-            "kind": task_kind,
-            "arrival": arrival,
-            "arrival_s": arrival_s,
-            "waves": waves,
-        },
-        "repeat": repeat,
-        "order": order,
-        "seed": seed,
-        "isolation": isolation,
-        "prices": prices,
-        "timeout_s": parse_duration("--timeout", timeout),
-    }
+    flags = spec_flags(locals())
     common: Context = context.obj
     if json_file is not None:
         check_json_target(json_file)
@@ -150,7 +121,7 @@ def sweep(
         if dry_run:
             raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
         return _resume(common, resume, spec, {**flags, "boot_from": boot_from}, engine, json_file)
-    plan, cluster_file = _plan(common, spec, flags, boot_from or [])
+    plan, cluster_file = plan_sweep(common, spec, flags, boot_from or [])
     engine = _ready_engine(common, engine, plan.spec)
     from orchestrator.report.tables import plan_tables
 
@@ -170,9 +141,45 @@ def sweep(
     return _run(common, ledger, sweep_id, plan.spec, engine, json_file)
 
 
-def _plan(
+def spec_flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of `sweep`, by their names there, say of a spec; nested like its file. Raises InputError."""
+    return {
+        "name": given["name"],
+        "backend": given["backend"],
+        "cluster": None if given["cluster"] is None else str(given["cluster"]),
+        "fit": given["fit"],
+        "settings": {
+            "upscaling_speed": parse_list("--upscaling-speed", given["upscaling_speed"], float),
+            "idle_timeout_minutes": parse_list("--idle-timeout-minutes", given["idle_timeout_minutes"], float),
+            "target_utilization_fraction": parse_list(
+                "--target-utilization-fraction", given["target_utilization_fraction"], float
+            ),
+            "autoscaler": parse_list("--autoscaler", given["autoscaler"]),
+            **parse_set(given["set_"] or ()),
+        },
+        "workload": {
+            "tasks": given["tasks"],
+            "seconds": given["task_seconds"],
+            "cpus": given["task_cpus"],
+            "resources": parse_pairs("--task-resources", given["task_resources"] or (), float) or None,
+            "kind": given["task_kind"],
+            "arrival": given["arrival"],
+            "arrival_s": given["arrival_s"],
+            "waves": given["waves"],
+        },
+        "repeat": given["repeat"],
+        "order": given["order"],
+        "seed": given["seed"],
+        "isolation": given["isolation"],
+        "prices": given["prices"],
+        "timeout_s": parse_duration("--timeout", given["timeout"]),
+    }
+
+
+def plan_sweep(
     common: Context, spec_file: Path | None, flags: dict[str, Any], boot_from: list[str]
 ) -> "tuple[Plan, ClusterFile]":
+    """The trials of a spec file with flags above it, and the cluster file that they are for. Raises InputError."""
     from orchestrator.backends.clusterfile import read_cluster_file
     from orchestrator.backends.local.fit import this_machine
     from orchestrator.bundle import bundled
@@ -214,22 +221,13 @@ def _with_measured_latencies(common: Context, cluster: "ClusterFile", sources: l
     from orchestrator.model.shape import ClusterShape
     from orchestrator.observer.trace import read_trace
 
-    traces = [read_trace(path).events for source in sources for path in _trace_files(common, source)]
+    traces = [read_trace(path).events for source in sources for path in common.trace_files(source)]
     shape = cluster.shape
     try:
         launch = fitted(shape.launch, [worker.name for worker in shape.workers if worker.max_workers], traces)
     except ValueError as error:
         raise InputError(f"--boot-from: {error}", "name a sweep of a cluster with the same node types") from None
     return replace(cluster, shape=ClusterShape(**{**dict(shape), "launch": launch}))
-
-
-def _trace_files(common: Context, source: str) -> list[Path]:
-    """The traces that an id of the ledger, or a path, means."""
-    if Path(source).is_file():
-        return [Path(source)]
-    sweep, trial = common.ledger().find(source)
-    records = sweep.trials if trial is None else (trial,)
-    return [Path(record.trace) for record in records if record.trace]
 
 
 def _resume(

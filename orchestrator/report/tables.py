@@ -33,7 +33,7 @@ def _facts() -> Table:
     return _PlainTable(box=None, show_header=False, pad_edge=False)
 
 
-def _table(*columns: str, title: str = "") -> Table:
+def new_table(*columns: str, title: str = "") -> Table:
     """A table whose columns are right-aligned but for the first."""
     heading = Text(title) if title else None
     table = _PlainTable(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
@@ -63,7 +63,7 @@ def plan_tables(plan: Plan) -> RenderableType:
     facts.add_row("shape", f"{plan.shape.describe()}; {plan.shape.max_workers} workers at most")
     facts.add_row("workload", plan.workload.describe())
     facts.add_row("trials", f"{len(plan.settings)} settings x {spec.repeat}, {spec.order} order, seed {spec.seed}")
-    table = _table("#", "trial", "setting", "repeat")
+    table = new_table("#", "trial", "setting", "repeat")
     table.columns[1].justify = table.columns[2].justify = "left"
     for number, trial in enumerate(plan.trials[:MAX_ROWS_OF_A_PLAN], start=1):
         table.add_row(str(number), trial.trial_id, trial.settings.label(), str(trial.repeat))
@@ -74,7 +74,7 @@ def plan_tables(plan: Plan) -> RenderableType:
 
 def foresight_table(foresight: Foresight) -> RenderableType:
     """What the simulator expects of each setting, and which it can't tell apart."""
-    table = _table(
+    table = new_table(
         "predicted for",
         "makespan s",
         "peak s",
@@ -109,7 +109,7 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     """The result: one row for each setting, the fastest marked, and below it what weakens the numbers."""
     rows = summarise((trial.trial.settings, trial.scorecard) for trial in record.trials)
     title = f"sweep {record.sweep_id}{f' ({record.name})' if record.name else ''}: {record.status}"
-    table = _table(
+    table = new_table(
         "setting",
         "n",
         "makespan s",
@@ -216,7 +216,7 @@ def _quantiles(found: Quantiles) -> str:
 
 def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
     """All sweeps, the newest first."""
-    table = _table("sweep", "name", "backend", "begun", "status", "trials", "valid")
+    table = new_table("sweep", "name", "backend", "begun", "status", "trials", "valid")
     table.columns[1].justify = table.columns[2].justify = "left"
     for record in records:
         done = sum(1 for trial in record.trials if trial.status == "done")
@@ -252,7 +252,7 @@ def status_table(address: str, snapshot: Snapshot, describe: Describe) -> Render
             cells = group(pending.node_type, describe(pending.node_type, {}, {}).arch)
             cells["pending"] = cells.get("pending", 0) + pending.count
     when = datetime.fromtimestamp(snapshot.t).strftime("%H:%M:%S")
-    table = _table(
+    table = new_table(
         "node type", "arch", "active", "idle", "draining", "pending", "gone", "CPU used", title=f"{address} at {when}"
     )
     for (node_type, arch), cells in sorted(groups.items()):

@@ -12,19 +12,20 @@ import pytest
 
 from orchestrator.analysis.score import score
 from orchestrator.model.events import NodeEvent, TaskEvent
+from orchestrator.model.prices import Prices
 from orchestrator.observer.trace import read_trace
 from tests.integration.conftest import Bystander, Orchestrate
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "sweep.schema.json"
-SPEEDS = (1.0, 5.0)
+SPEEDS = (1.0, 5.0, 10.0)
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander) -> tuple[Orchestrate, str]:
-    """A home in which speeds 1 and 5 were swept, and what the command said."""
+    """A home in which three speeds were swept, and what the command said."""
     command = Orchestrate(tmp_path_factory.mktemp("swept") / "home")
-    sweep = ["sweep", "--upscaling-speed", "1,5", "--idle-timeout-minutes", "0.15", "--tasks", "24"]
-    result = command(*sweep, "--task-seconds", "7", "--name", "both speeds")
+    sweep = ["sweep", "--upscaling-speed", "1,5,10", "--idle-timeout-minutes", "0.15", "--tasks", "24"]
+    result = command(*sweep, "--task-seconds", "7", "--name", "three speeds")
     assert result.returncode == 0, result.stdout + result.stderr
     return command, result.stdout
 
@@ -46,16 +47,17 @@ def test_show_writes_json_that_matches_the_documented_schema(document: Any) -> N
 
     assert [trial["settings"]["upscaling_speed"] for trial in document["trials"]] == list(SPEEDS)
     assert all(trial["status"] == "done" and trial["scorecard"]["valid"] for trial in document["trials"])
-    assert document["name"] == "both speeds"
+    assert document["name"] == "three speeds"
 
 
 def test_a_trace_gives_the_same_scorecard_again(document: Any) -> None:
+    prices = Prices.model_validate(document["environment"]["prices"])
     for trial in document["trials"]:
         trace = read_trace(Path(trial["trace"]))
 
         assert trace.trial is not None
         assert trial["trial_id"] == trace.trial.trial_id
-        assert trial["scorecard"] == score(trace.trial, trace.events).model_dump(mode="json")
+        assert trial["scorecard"] == score(trace.trial, trace.events, prices).model_dump(mode="json")
 
 
 def test_every_task_is_recorded_with_its_node_and_architecture(document: Any) -> None:
@@ -97,7 +99,7 @@ def test_the_first_update_launches_as_many_nodes_as_rays_rule_says(
     [log] = swept[0].home.glob("sweeps/*/ray/*/monitor.log")
     updates = launches_by_update(log.read_text())
 
-    for trial, expected in zip(document["trials"], (1, 2), strict=True):
+    for trial, expected in zip(document["trials"], (1, 2, 2), strict=True):
         events = read_trace(Path(trial["trace"])).events
         submitted = min(event.submitted for event in events if isinstance(event, TaskEvent))
         first = next(launched for t, launched in updates if t > submitted)
@@ -120,6 +122,14 @@ def test_the_stages_of_a_launch_are_seen_in_order(document: Any) -> None:
         assert set(stages) == {"request", "boot", "install", "launch"}
         assert 0.4 < stages["request"]["p50"] < 2
         assert 1 < stages["boot"]["p50"] < 15
+
+
+def test_the_simulator_foretells_each_trial(swept: tuple[Orchestrate, str]) -> None:
+    """The same number of launches, and makespan and time to peak within 15 %."""
+    result = swept[0]("validate", "@last", "--within", "15")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("and its replay") == len(SPEEDS)
 
 
 def test_nothing_is_left_and_the_bystander_was_not_touched(
