@@ -47,7 +47,7 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _spread(spread: Spread | None, digits: int = 1) -> str:
+def spread_cell(spread: Spread | None, digits: int = 1) -> str:
     """`12.3`, or with repeats `12.3 (11.0-14.2)`."""
     if spread is None:
         return "-"
@@ -89,11 +89,11 @@ def foresight_table(foresight: Foresight) -> RenderableType:
         )
         table.add_row(
             row.label,
-            _spread(row.makespan_s),
-            _spread(row.time_to_peak_s),
-            _spread(hours, 3),
-            _spread(row.cost_usd, 3),
-            _spread(row.launches, 0),
+            spread_cell(row.makespan_s),
+            spread_cell(row.time_to_peak_s),
+            spread_cell(hours, 3),
+            spread_cell(row.cost_usd, 3),
+            spread_cell(row.launches, 0),
         )
     alike = [
         Text(f"predicted to be indistinguishable: {', '.join(settings.label() for settings in group)}", style="yellow")
@@ -141,15 +141,15 @@ def _setting_cells(row: SettingSummary) -> list[str | Text]:
     return [
         label,
         str(row.valid),
-        _spread(row.makespan_s),
-        _spread(row.time_to_first_node_s),
-        _spread(row.time_to_peak_s),
-        _spread(row.launches, 0),
-        _spread(row.peak_nodes, 0),
-        _spread(row.scale_down_s),
-        _spread(row.cost_usd, 3),
+        spread_cell(row.makespan_s),
+        spread_cell(row.time_to_first_node_s),
+        spread_cell(row.time_to_peak_s),
+        spread_cell(row.launches, 0),
+        spread_cell(row.peak_nodes, 0),
+        spread_cell(row.scale_down_s),
+        spread_cell(row.cost_usd, 3),
         "-" if use is None else f"{use.median:.0%}",
-        _spread(row.task_wait_p95_s),
+        spread_cell(row.task_wait_p95_s),
         verdict if row.ended else "-",
     ]
 
