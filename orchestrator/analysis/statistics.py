@@ -40,6 +40,8 @@ class Difference(Noun):
     then there are too few repeats to tell, and a high `p_value` says nothing.
     """
 
+    median_a: Finite
+    median_b: Finite
     difference: Finite
     relative: Finite | None
     low: Finite | None
@@ -95,6 +97,8 @@ def compare(a: Iterable[float], b: Iterable[float], *, paired: bool = False, con
         difference, p_value = statistics.median(b) - base, _permutation_p(a, b)
         low, high = _bounds([b, a], confidence)
     return Difference(
+        median_a=base,
+        median_b=statistics.median(b),
         difference=difference,
         relative=difference / abs(base) if base else None,
         low=low,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import clean, ledger, observe, simulate, status, sweep, validate
+from orchestrator.cli import clean, compare, ledger, observe, recommend, simulate, status, sweep, validate
 from orchestrator.cli.context import Context
 
 app = typer.Typer(
@@ -50,6 +50,8 @@ def _common(
 app.command(epilog=sweep.EXAMPLES)(sweep.sweep)
 app.command(epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command(epilog=validate.EXAMPLES)(validate.validate)
+app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(name="list", epilog=ledger.LIST_EXAMPLES)(ledger.list_sweeps)
 app.command(epilog=ledger.SHOW_EXAMPLES)(ledger.show)
 app.command(epilog=status.EXAMPLES)(status.status)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.analysis.objective import Objective
     from orchestrator.backends.clusterfile import ClusterFile
     from orchestrator.model.settings import Settings
-    from orchestrator.sweep.optimise import Space
     from orchestrator.sweep.plan import Plan
+    from orchestrator.sweep.space import Space
 
 DEFAULT_CANDIDATES = 64
 DEFAULT_REPEAT = 3
@@ -42,7 +42,8 @@ def optimise_settings(expression: str, candidates: int | None, given: Mapping[st
     flags = spec_flags(given)
     from orchestrator.report.optimum import SearchView, optimum_document, optimum_table
     from orchestrator.sweep.candidates import Candidates
-    from orchestrator.sweep.optimise import Space, optimise
+    from orchestrator.sweep.optimise import optimise
+    from orchestrator.sweep.space import Space
     from orchestrator.sweep.specfile import read_spec
 
     space = Space.of(read_spec(given["spec"], flags).settings)

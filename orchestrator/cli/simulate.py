@@ -36,7 +36,7 @@ def simulate(
         typer.Option(
             metavar="EXPRESSION",
             help="Search the settings for the lowest cost, makespan, or arithmetic over a summary's numbers, and print"
-            " the best; several values of a setting are bounds then.",
+            " the best. Several values of a setting are bounds then, and --repeat is 3.",
         ),
     ] = None,
     candidates: Annotated[

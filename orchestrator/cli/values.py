@@ -38,17 +38,17 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def parse_set(assignments: Iterable[str]) -> dict[str, list[Any]]:
-    """`--set key=a,b` for any knob of the settings. Raises InputError that names the knobs there are."""
+def parse_set(assignments: Iterable[str], option: str = "--set") -> dict[str, list[Any]]:
+    """`key=a,b` for any knob of the settings. Raises InputError that names the knobs there are."""
     axes: dict[str, list[Any]] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip().replace("-", "_")
         if not equals:
-            raise InputError(f"--set: {assignment!r} isn't of the form key=value")
+            raise InputError(f"{option}: {assignment!r} isn't of the form key=value")
         if key not in _CONVERTERS:
-            raise InputError(f"--set: unknown setting {key!r}", f"there are {', '.join(Axes.model_fields)}")
-        axes.setdefault(key, []).extend(parse_list(f"--set {key}", text, _CONVERTERS[key]) or [])
+            raise InputError(f"{option}: unknown setting {key!r}", f"there are {', '.join(Axes.model_fields)}")
+        axes.setdefault(key, []).extend(parse_list(f"{option} {key}", text, _CONVERTERS[key]) or [])
     return axes
 
 

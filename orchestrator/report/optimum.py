@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from orchestrator.analysis.summary import SettingSummary
-from orchestrator.model.settings import Settings
+from orchestrator.report.clusterlines import cluster_lines
 from orchestrator.report.tables import new_table, spread_cell
 from orchestrator.sweep.optimise import TOLERANCE, Optimum
 
@@ -71,7 +71,8 @@ def optimum_table(optimum: Optimum, seeds: Sequence[int], more_notes: Sequence[s
         "", "setting", "makespan s", "peak s", "peak nodes", _HEADINGS[optimum.against], "objective", "change"
     )
     table.columns[1].justify = "left"
-    table.columns[1].no_wrap = True
+    for number in (0, 1, -2, -1):
+        table.columns[number].no_wrap = True
     table.add_row("reference", *_cells(optimum, optimum.reference))
     table.add_row("best", *_cells(optimum, optimum.best), style="bold", end_section=True)
     for number, row in enumerate(optimum.front[:MAX_ROWS_OF_A_FRONT]):
@@ -79,7 +80,7 @@ def optimum_table(optimum: Optimum, seeds: Sequence[int], more_notes: Sequence[s
     more = len(optimum.front) - MAX_ROWS_OF_A_FRONT
     rest = [Text(f"… and {more} more; --json has all")] if more > 0 else []
     notes = (Text(f"note: {note}") for note in [*more_notes, *_notes(optimum, seeds)])
-    return Group(table, *rest, *notes, Text(), Text(cluster_lines(optimum.best.settings)))
+    return Group(table, *rest, *notes, Text(), Text(cluster_lines(optimum.best.settings).rstrip()))
 
 
 _HEADINGS = {"cost_usd": "cost $", "node_seconds": "node-s"}
@@ -87,7 +88,9 @@ _HEADINGS = {"cost_usd": "cost $", "node_seconds": "node-s"}
 
 def _cells(optimum: Optimum, row: SettingSummary) -> list[str]:
     value, reference = optimum.value(row), optimum.value(optimum.reference)
-    change = "-" if row == optimum.reference or not value or not reference else f"{value / reference - 1:+.1%}"
+    change = "-"
+    if value is not None and reference and row != optimum.reference:
+        change = f"{(value - reference) / abs(reference):+.1%}"
     against = row.cost_usd if optimum.against == "cost_usd" else row.node_seconds
     return [
         row.label,
@@ -110,30 +113,13 @@ def _notes(optimum: Optimum, seeds: Sequence[int]) -> Iterable[str]:
     yield f"objective: {optimum.objective.text}; the lowest is best"
     yield f"searched: {', '.join(searched)}; held fixed: {', '.join([*fixed, 'shape and workload'])}"
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-    unjudged = f", {optimum.infeasible} of them without a valid result" if optimum.infeasible else ""
-    yield f"{optimum.evaluated} settings{unjudged}, each under {which}: median (lowest-highest)"
+    unjudged = f", {optimum.infeasible} without a valid result" if optimum.infeasible else ""
+    yield f"settings tried: {optimum.evaluated}{unjudged}, each under {which}: median (lowest-highest)"
     yield f"best is the one nearest to the reference among those within {TOLERANCE:.1%} of the lowest objective"
     if not space.allows(optimum.reference.settings):
         yield "the reference is outside of what was searched, so that it can't be best"
     elif optimum.best == optimum.reference:
         yield f"nothing that was tried is better than the reference by more than {TOLERANCE:.1%}"
-
-
-def cluster_lines(settings: Settings) -> str:
-    """Settings as lines for a cluster config; as comments what a cluster config has no key for, or not one."""
-    import yaml
-
-    chosen = {name: getattr(settings, name) for name in ("upscaling_speed", "idle_timeout_minutes")}
-    keys = yaml.safe_dump({name: value for name, value in chosen.items() if value is not None}, sort_keys=False)
-    limits = (
-        f"# {name}: {value}, of each node type under available_node_types\n"
-        for name in ("min_workers", "max_workers")
-        if (value := getattr(settings, name)) is not None
-    )
-    # The version is always told: Ray's default isn't the same in each release.
-    defaults = {**Settings().monitor_environment(), "RAY_enable_autoscaler_v2": ""}
-    told = (f"{name}={value}" for name, value in settings.monitor_environment().items() if value != defaults[name])
-    return f"{keys}{''.join(limits)}# environment of the head: {' '.join(told)}"
 
 
 class SearchView:

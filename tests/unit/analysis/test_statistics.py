@@ -177,6 +177,8 @@ def test_the_other_way_round_a_difference_has_the_other_sign_and_the_same_p_valu
 @pytest.mark.parametrize("paired", [False, True])
 def test_two_deterministic_settings_alike_do_not_differ(paired: bool) -> None:
     assert compare([120.1] * 5, [120.1] * 5, paired=paired) == Difference(
+        median_a=120.1,
+        median_b=120.1,
         difference=0.0,
         relative=0.0,
         low=0.0,

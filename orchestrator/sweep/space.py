@@ -1,0 +1,126 @@
+"""The settings that a search may choose: which knobs vary, between which bounds, and what is held fixed."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import InputError
+from orchestrator.model.settings import AutoscalerVersion, Settings
+from orchestrator.model.spec import Axes
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+# Searched on a logarithmic scale, between these bounds if the user gives none. The other knobs are whole numbers.
+DEFAULT_BOUNDS = {"upscaling_speed": (0.1, 100.0), "idle_timeout_minutes": (0.1, 30.0)}
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A knob that is searched from `low` to `high`: in whole numbers, or else on a logarithmic scale."""
+
+    name: str
+    low: float
+    high: float
+    whole: bool
+
+    def snapped(self, value: float) -> float:
+        """The value with three significant digits, so that it can be typed, and within the bounds."""
+        return value if self.whole else min(max(float(f"{value:.3g}"), self.low), self.high)
+
+    def position(self, value: float) -> float:
+        """Where between the bounds a value is: 0 for `low`, 1 for `high`; outside of that beyond them."""
+        if self.whole:
+            return (value - self.low) / (self.high - self.low)
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
+    def distribution(self) -> "BaseDistribution":
+        """The same for optuna."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.whole:
+            return IntDistribution(int(self.low), int(self.high))
+        return FloatDistribution(self.low, self.high, log=True)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The settings to search: `knobs` and autoscaler versions vary, `fixed` is the same for all."""
+
+    autoscalers: tuple[AutoscalerVersion, ...]
+    knobs: tuple[Knob, ...]
+    fixed: Mapping[str, float]
+
+    @classmethod
+    def of(cls, axes: Axes) -> "Space":
+        """What a sweep's axes mean here: several values are bounds, a single one is fixed. Raises InputError."""
+        if axes.target_utilization_fraction is not None:
+            raise InputError(
+                "--optimise searches upscaling_speed, of which v1 takes a target_utilization_fraction f as 1/f - 1",
+                "give bounds such as --upscaling-speed 0.25,4 instead",
+            )
+        given = {name: getattr(axes, name) or DEFAULT_BOUNDS.get(name) for name in Axes.model_fields}
+        values = {name: each for name, each in given.items() if each is not None and name != "autoscaler"}
+        knobs = tuple(
+            Knob(name, min(each), max(each), whole=name not in DEFAULT_BOUNDS)
+            for name, each in values.items()
+            if len(each) > 1
+        )
+        if not knobs and len(axes.autoscaler) == 1:
+            raise InputError(
+                "--optimise has nothing to search: each setting has a single value",
+                "give two bounds such as --upscaling-speed 0.1,100, or leave the option out",
+            )
+        return cls(axes.autoscaler, knobs, {name: each[0] for name, each in values.items() if len(each) == 1})
+
+    def settings(self, parameters: Mapping[str, Any]) -> Settings:
+        """The settings that optuna's parameters mean."""
+        searched = {knob.name: knob.snapped(parameters[knob.name]) for knob in self.knobs}
+        version = parameters.get("autoscaler", self.autoscalers[0])
+        return Settings.model_validate({"autoscaler": version, **self.fixed, **searched})
+
+    def allows(self, settings: Settings) -> bool:
+        """Whether settings are among those searched; a searched knob may be left as the cluster file has it."""
+        values = {knob: getattr(settings, knob.name) for knob in self.knobs}
+        return (
+            settings.autoscaler in self.autoscalers
+            and all(getattr(settings, name) == value for name, value in self.fixed.items())
+            and all(value is None or knob.low <= value <= knob.high for knob, value in values.items())
+        )
+
+    def parameters(self, settings: Settings) -> dict[str, Any] | None:
+        """The inverse of `settings`; None if these aren't among those searched, or leave a knob open."""
+        found = {name: getattr(settings, name) for name in self.distributions()}
+        return found if self.allows(settings) and None not in found.values() else None
+
+    @property
+    def names(self) -> list[str]:
+        """The settings that vary."""
+        return [*(["autoscaler"] if len(self.autoscalers) > 1 else []), *(knob.name for knob in self.knobs)]
+
+    def put_back(self, settings: Settings, name: str, reference: Settings) -> Settings | None:
+        """Settings with one value of the reference's; None if the space doesn't allow that, or nothing would change."""
+        value = getattr(reference, name)
+        if value is None and name in ("min_workers", "max_workers"):
+            return None  # the cluster file's own limits may not go together with those searched
+        changed = Settings.model_validate({**settings.model_dump(), name: value})
+        return changed if changed != settings and self.allows(changed) else None
+
+    def distributions(self) -> "dict[str, BaseDistribution]":
+        """What varies, for optuna."""
+        from optuna.distributions import CategoricalDistribution
+
+        versions = {"autoscaler": CategoricalDistribution(self.autoscalers)} if len(self.autoscalers) > 1 else {}
+        return {**versions, **{knob.name: knob.distribution() for knob in self.knobs}}
+
+    def distance(self, some: Settings, others: Settings) -> float:
+        """How different settings are: the sum over the knobs, 1 for a knob that goes from one bound to the other."""
+        total = float(some.autoscaler != others.autoscaler)
+        for knob in self.knobs:
+            one, other = getattr(some, knob.name), getattr(others, knob.name)
+            if one is None or other is None:
+                total += one is not other
+            else:
+                total += abs(knob.position(one) - knob.position(other))
+        return total
