@@ -14,8 +14,10 @@ from orchestrator.backends.local.cluster import LocalCluster, ensure_token
 from orchestrator.backends.local.fit import fit_shape, this_machine
 from orchestrator.bundle import bundled
 from orchestrator.model.events import Event, NodeEvent
+from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.spec import Axes, SweepSpec
+from orchestrator.model.trial import Trial
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import make_plan
 from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep
@@ -63,22 +65,32 @@ class Watched:
     running_lags_s: list[float] = field(default_factory=list)
 
 
+class Lags:
+    """A watcher: when the first trial found its cluster up, and how late it was told that nodes run."""
+
+    def __init__(self) -> None:
+        self.up: list[float] = []
+        self.running_s: list[float] = []
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None: ...
+
+    def event(self, event: Event) -> None:
+        now = time.time()
+        if event.type == "settings" and not self.up:
+            self.up.append(now)
+        if isinstance(event, NodeEvent) and event.state == "running" and event.previous == "installing":
+            self.running_s.append(now - event.t)
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None: ...
+
+
 @pytest.fixture(scope="session")
 def watched_sweep(home: Path, cluster_file: ClusterFile) -> Watched:
     """Speeds 1 and 5 on one reused cluster. The wall clock starts when the first trial finds its cluster up."""
-    lags: list[float] = []
-    up: list[float] = []
-
-    def sink(event: Event) -> None:
-        now = time.time()
-        if event.type == "settings" and not up:
-            up.append(now)
-        if isinstance(event, NodeEvent) and event.state == "running" and event.previous == "installing":
-            lags.append(now - event.t)
-
+    lags = Lags()
     spec = SweepSpec(settings=Axes(upscaling_speed=(1.0, 5.0)))
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     plan = make_plan(spec, cluster_file, this_machine())
-    runner = Runner(ledger, LocalBackend(home, cluster_file.raw), SweepFolder(home / "sweep"), sinks=[sink])
+    runner = Runner(ledger, LocalBackend(home, cluster_file.raw), SweepFolder(home / "sweep"), watchers=[lags])
     record = runner.run(begin_sweep(ledger, plan))
-    return Watched(record, time.time() - up[0], lags)
+    return Watched(record, time.time() - lags.up[0], lags.running_s)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from orchestrator.analysis.steps import covered
+from orchestrator.analysis.steps import Steps, covered
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, STATE_RANK, Event, NodeEvent, NodeState
 from orchestrator.model.scorecard import ByPart
@@ -100,6 +100,16 @@ def seconds_within(intervals: Iterable[Interval], start: float, end: float) -> f
     """How long the union of intervals lasts within [start, end]."""
     return covered(
         (max(begin, start), min(until, end)) for begin, until in intervals if min(until, end) > max(begin, start)
+    )
+
+
+def stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> Steps:
+    """The sum of all heights over time; each counts while in one of its intervals."""
+    return Steps.from_changes(
+        change
+        for intervals, height in heights
+        for begin, end in intervals
+        for change in ((begin, height), (end, -height))
     )
 
 

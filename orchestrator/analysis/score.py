@@ -2,13 +2,13 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.analysis.cost import bills, cost_usd
 from orchestrator.analysis.elasticity import elasticity
-from orchestrator.analysis.lifecycle import Interval, NodeLife, by_part, node_lives, seconds_within
-from orchestrator.analysis.steps import Steps
+from orchestrator.analysis.lifecycle import Interval, NodeLife, by_part, seconds_within, stacked
 from orchestrator.analysis.validity import judge
+from orchestrator.analysis.window import measured
 from orchestrator.model.events import Event, HostEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
@@ -22,24 +22,15 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
     """
     tasks = [event for event in events if isinstance(event, TaskEvent)]
     speed = trial.settings.effective_upscaling_speed
-    if not tasks:
+    window = measured(trial, events)
+    if window is None:
         reasons, warnings = judge(trial, events, [], None)
         return Scorecard(effective_upscaling_speed=speed, invalid_because=reasons, warnings=warnings)
-    start = min(task.submitted for task in tasks)
-    end = max(task.ended for task in tasks)
-    last = max(max(event.t for event in events), end)
-    lives = [life for life in node_lives(events) if _last_time(life, last) > start]
-    launched = [life for life in lives if not life.baseline and life.states[0][0] >= start]
-    nodes = _stacked((life.alive(last), 1.0) for life in lives)
-    supply = _stacked((life.alive(last), life.cpus) for life in lives)
-    demand = Steps.from_changes(
-        change for task in tasks for change in _rise_and_fall(task.submitted, task.ended, task.count * task.cpus)
-    )
+    start, end, last, lives, launched = window.start, window.end, window.last, window.lives, window.launched
+    nodes = stacked((life.alive(last), 1.0) for life in lives)
+    supply = stacked((life.alive(last), life.cpus) for life in lives)
+    demand = stacked(([(task.submitted, task.ended)], task.count * task.cpus) for task in tasks)
     servable = trial.shape.max_cpus_for(trial.workload.task_resources, trial.workload.labels)
-    # The trace may end with the very event that brings the cluster back, while nodes that live on end with the trace.
-    existing = _stacked((life.billed(last + 1), 1.0) for life in lives)
-    settled = existing.settles_at_most(sum(trial.shape.baseline.values()), end, last + 1)
-    accounted = settled if settled is not None else last
     joined = [t for life in launched if (t := life.first("running")) is not None]
     used_nodes = {task.node for task in tasks}
     supplied = supply.integral(start, end)
@@ -50,16 +41,16 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
         makespan_s=end - start,
         time_to_first_node_s=min(joined) - start if joined else None,
         time_to_peak_s=supply.maximum(start, end)[1] - start,
-        scale_down_s=None if settled is None else settled - end,
+        scale_down_s=None if window.settled is None else window.settled - end,
         launches=len(launched),
         terminations=sum(1 for life in lives if (t := life.first("terminated")) is not None and t >= start),
         failed_launches=sum(1 for life in launched if life.never_ran),
         node_failures=sum(1 for life in lives if life.crashed),
         excess_nodes=sum(1 for life in launched if life.first("running") and life.ray_node_id not in used_nodes),
         peak_nodes=int(nodes.maximum(start, last)[0]),
-        node_seconds=by_part((life, seconds_within(life.billed(last), start, accounted)) for life in lives),
-        idle_node_seconds=_idle_seconds(lives, tasks, start, accounted, last),
-        cost_usd=None if prices is None else cost_usd(bills(lives, prices, start, accounted, last)),
+        node_seconds=by_part((life, seconds_within(life.billed(last), start, window.accounted)) for life in lives),
+        idle_node_seconds=_idle_seconds(lives, tasks, start, window.accounted, last),
+        cost_usd=None if prices is None else cost_usd(bills(lives, prices, start, window.accounted, last)),
         **dict(elasticity(demand, supply, start, end, servable)),
         uncapped=elasticity(demand, supply, start, end),
         cpu_utilisation=used / supplied if supplied > 0 else None,
@@ -85,25 +76,6 @@ def quantiles(values: Sequence[float]) -> Quantiles:
         return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
     return Quantiles(p50=at(0.5), p95=at(0.95), max=ordered[-1], n=len(ordered))
-
-
-def _stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> Steps:
-    """The sum of all nodes' heights over time; each node counts its height while in one of its intervals."""
-    return Steps.from_changes(
-        change
-        for intervals, height in heights
-        for begin, end in intervals
-        for change in _rise_and_fall(begin, end, height)
-    )
-
-
-def _rise_and_fall(begin: float, end: float, height: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    return (begin, height), (end, -height)
-
-
-def _last_time(life: NodeLife, last: float) -> float:
-    final = life.first("terminated") or life.first("failed")
-    return final if final is not None else last
 
 
 def _idle_seconds(

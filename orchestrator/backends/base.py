@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.model.trial import Trial
+from orchestrator.observer.discovery import Target
+from orchestrator.observer.observer import Observer
 from orchestrator.observer.trace import TraceWriter
 
 
@@ -12,6 +14,8 @@ class Backend(Protocol):
     """Runs trials one after another. `close` leaves nothing behind, whatever happened; it may be called twice."""
 
     name: str
+    # Who watches the cluster now; None where there is none, or nothing to watch.
+    observer: Observer | None
     # Whether the same trial always gives the same trace, so that nothing of the run itself may stand in it.
     reproducible: bool
 
@@ -24,6 +28,10 @@ class Backend(Protocol):
 
         Raises TrialFailed when the trial can't be finished; the next `run` starts from a sound state all the same.
         """
+        ...
+
+    def targets(self) -> list[Target]:
+        """Where Prometheus finds what the cluster itself exports, now; it may be asked by any thread."""
         ...
 
     def close(self) -> None:

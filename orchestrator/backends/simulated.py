@@ -9,6 +9,8 @@ from pathlib import Path
 from orchestrator.backends.engines import Engine, Recording
 from orchestrator.model.events import parse_event
 from orchestrator.model.trial import Trial
+from orchestrator.observer.discovery import Target
+from orchestrator.observer.observer import Observer
 from orchestrator.observer.trace import TraceWriter
 
 # In virtual time patience costs little; a workload that can never end must end all the same.
@@ -34,6 +36,7 @@ class SimulatedBackend:
 
     name = "simulated"
     reproducible = True
+    observer: Observer | None = None
 
     def __init__(
         self,
@@ -81,6 +84,10 @@ class SimulatedBackend:
         while self._expected and len(self._ahead) < 2 * engine.width:
             trial = self._expected.popleft()
             self._ahead[trial.trial_id] = engine.submit(trial, self._timeout(trial))
+
+    def targets(self) -> list[Target]:
+        """See `Backend.targets`: nothing runs that could be scraped."""
+        return []
 
     def close(self) -> None:
         """End the engine."""

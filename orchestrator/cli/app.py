@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import clean, compare, ledger, observe, recommend, simulate, status, sweep, validate
+from orchestrator.cli import (
+    clean,
+    compare,
+    export,
+    ledger,
+    observe,
+    recommend,
+    report,
+    simulate,
+    status,
+    sweep,
+    validate,
+)
 from orchestrator.cli.context import Context
 
 app = typer.Typer(
@@ -54,6 +66,8 @@ app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(name="list", epilog=ledger.LIST_EXAMPLES)(ledger.list_sweeps)
 app.command(epilog=ledger.SHOW_EXAMPLES)(ledger.show)
+app.command(epilog=report.EXAMPLES)(report.report)
+app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=status.EXAMPLES)(status.status)
 app.command(epilog=observe.EXAMPLES)(observe.observe)
 app.command(epilog=clean.EXAMPLES)(clean.clean)

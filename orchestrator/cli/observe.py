@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import metrics
 from orchestrator.cli.context import Context, console
 from orchestrator.cli.targets import describe_by_file, find_address, open_view
 from orchestrator.cli.values import parse_duration
@@ -37,15 +38,21 @@ def observe(
     monitor_log: Annotated[
         Path | None, typer.Option(help="Ray's monitor.log, if it is on this machine: adds the stages of a launch.")
     ] = None,
+    prices: Annotated[str, typer.Option(metavar="REGION|FILE", help="What nodes cost, as for sweep.")] = "us-east-1",
     interval: Annotated[float, typer.Option(min=0.05, max=60, help="Seconds between two looks.")] = 0.5,
+    metrics_port: Annotated[int | None, typer.Option(metavar="PORT", help=metrics.HELP)] = None,
     for_: Annotated[str | None, typer.Option("--for", help="How long, such as 30m.  [default: until Ctrl-C]")] = None,
 ) -> None:
     """Watch a Ray cluster without taking part in it: scaling events, demand and usage go into a trace."""
+    from orchestrator.aws.prices import read_prices
     from orchestrator.model.events import Event, NodeEvent, NoteEvent
+    from orchestrator.observer.discovery import targets_of
+    from orchestrator.observer.metrics import Exporter
     from orchestrator.observer.observer import Observer
     from orchestrator.observer.trace import TraceWriter
 
     seconds = parse_duration("--for", for_)
+    metrics.check_port(metrics_port)
     if monitor_log is not None and not monitor_log.is_file():
         raise InputError(f"--monitor-log: {monitor_log} is no file")
     common: Context = context.obj
@@ -63,12 +70,14 @@ def observe(
             out.print(f"{when} {event.text}")
 
     observer = Observer(view, describe_by_file(cluster), monitor_log=monitor_log, interval_s=interval)
+    exporter = Exporter("observed", prices=read_prices(prices), observer=lambda: observer)
+    exporter.watch(path.stem)
     console(stderr=True).print(f"observing {found}, trace in {path}; Ctrl-C ends it")
     try:
-        writer = TraceWriter(path, context={"observed": found}, sinks=[show])
+        writer = TraceWriter(path, context={"observed": found}, sinks=[show, exporter.event])
     except OSError as error:
         raise InputError(f"--trace: {path} can't be written: {error.strerror}") from None
-    with writer:
+    with writer, metrics.serving(exporter, lambda: targets_of(observer), metrics_port, console(stderr=True)):
         observer.attach(writer.emit)
         observer.start()
         try:

@@ -27,7 +27,7 @@ EXAMPLES = """Examples:
 """
 
 # What a simulation has no use for.
-_LEFT_OUT = ("backend", "fit", "isolation")
+_LEFT_OUT = ("backend", "fit", "isolation", "metrics_port")
 
 
 def simulate(

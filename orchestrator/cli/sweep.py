@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli import metrics
 from orchestrator.cli.context import Context, check_json_target, console, write_json
 from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
 from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
@@ -35,6 +36,23 @@ EXAMPLES = """Examples:
 
   orchestrate sweep --resume @last
 """
+
+
+@dataclass(frozen=True)
+class _Execution:
+    """How a sweep is run, which makes no difference to what it shows."""
+
+    engine: Parallel | None
+    metrics_port: int | None
+    json_file: str | None
+
+    def ready(self, common: Context, spec: "SweepSpec") -> "_Execution":
+        """The same once it is clear that it can be done so for this spec."""
+        if self.engine is None:
+            return self
+        if spec.backend != "simulated":
+            raise InputError("--parallel is for the simulator", "a real cluster runs one trial at a time")
+        return replace(self, engine=self.engine.ready(common))
 
 
 def sweep(
@@ -106,6 +124,7 @@ def sweep(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster of --parallel ray; as orchestrate status.")
     ] = None,
+    metrics_port: Annotated[int | None, typer.Option(metavar="PORT", help=metrics.HELP)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")
@@ -116,13 +135,14 @@ def sweep(
     common: Context = context.obj
     if json_file is not None:
         check_json_target(json_file)
-    engine = parse_parallel(parallel, address)
+    metrics.check_port(metrics_port)
+    how = _Execution(parse_parallel(parallel, address), metrics_port, json_file)
     if resume is not None:
         if dry_run:
             raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
-        return _resume(common, resume, spec, {**flags, "boot_from": boot_from}, engine, json_file)
+        return _resume(common, resume, spec, {**flags, "boot_from": boot_from}, how)
     plan, cluster_file = plan_sweep(common, spec, flags, boot_from or [])
-    engine = _ready_engine(common, engine, plan.spec)
+    how = how.ready(common, plan.spec)
     from orchestrator.report.tables import plan_tables
 
     out = console(stderr=json_file == "-")
@@ -138,7 +158,7 @@ def sweep(
     folder.root.mkdir(parents=True)
     shutil.copy(cluster_file.path, folder.cluster)
     begin_sweep(ledger, plan, sweep_id)
-    return _run(common, ledger, sweep_id, plan.spec, engine, json_file)
+    return _run(common, ledger, sweep_id, plan.spec, how)
 
 
 def spec_flags(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,8 +255,7 @@ def _resume(
     wanted: str,
     spec_file: Path | None,
     flags: dict[str, Any],
-    engine: Parallel | None,
-    json_file: str | None,
+    how: "_Execution",
 ) -> int:
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweep.runner import take_over
@@ -255,9 +274,9 @@ def _resume(
             f"orchestrate sweep --resume {record.sweep_id}",
         )
     planned = SweepSpec.model_validate(record.spec)
-    engine = _ready_engine(common, engine, planned)
+    how = how.ready(common, planned)
     take_over(ledger, record)
-    return _run(common, ledger, record.sweep_id, planned, engine, json_file)
+    return _run(common, ledger, record.sweep_id, planned, how)
 
 
 def _run(
@@ -265,40 +284,41 @@ def _run(
     ledger: "Ledger",
     sweep_id: str,
     spec: "SweepSpec",
-    engine: Parallel,
-    json_file: str | None,
+    how: "_Execution",
 ) -> int:
+    from orchestrator.observer.metrics import Exporter
     from orchestrator.report.counting import CountingView
     from orchestrator.report.document import sweep_document
     from orchestrator.report.live import LiveView
     from orchestrator.report.tables import sweep_table
-    from orchestrator.sweep.runner import Runner, SweepFolder
+    from orchestrator.sweep.runner import Runner, SweepFolder, prices_of
 
     folder = SweepFolder.of(common.home, sweep_id)
-    backend = _backend(common, folder, spec, engine)
-    trials = [record.trial for record in ledger.sweep(sweep_id).trials]
+    backend = _backend(common, folder, spec, how.engine)
+    planned = ledger.sweep(sweep_id)
+    trials = [record.trial for record in planned.trials]
     progress = console(stderr=True)
     progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
+    exporter = Exporter(sweep_id, prices=prices_of(planned), observer=lambda: backend.observer)
+    port = 0 if spec.backend == "simulated" else how.metrics_port
     try:
-        with (CountingView if spec.backend == "simulated" else LiveView)(progress, trials) as view:
-            record = Runner(ledger, backend, folder, view).run(sweep_id)
+        with (
+            metrics.serving(exporter, backend.targets, port, progress),
+            (CountingView if spec.backend == "simulated" else LiveView)(progress, trials) as view,
+        ):
+            record = Runner(ledger, backend, folder, [view, exporter]).run(sweep_id)
     except KeyboardInterrupt:
         progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
         raise
-    console(stderr=json_file == "-").print(sweep_table(record))
-    if json_file is not None:
-        write_json(json_file, sweep_document(record).model_dump(mode="json"))
+    console(stderr=how.json_file == "-").print(sweep_table(record))
+    if how.json_file is not None:
+        write_json(how.json_file, sweep_document(record).model_dump(mode="json"))
     return _exit_code(record)
 
 
-def _ready_engine(common: Context, engine: Parallel | None, spec: "SweepSpec") -> Parallel:
-    if engine is not None and spec.backend != "simulated":
-        raise InputError("--parallel is for the simulator", "a real cluster runs one trial at a time")
-    return (engine or automatic()).ready(common)
-
-
-def _backend(common: Context, folder: "SweepFolder", spec: "SweepSpec", engine: Parallel) -> "Backend":
+def _backend(common: Context, folder: "SweepFolder", spec: "SweepSpec", engine: Parallel | None) -> "Backend":
     if spec.backend == "simulated":
+        engine = engine or automatic()
         from orchestrator.backends.simulated import SimulatedBackend
 
         return SimulatedBackend(timeout_s=spec.timeout_s, start_engine=engine.starter(), hesitate=engine.hesitate)

@@ -4,15 +4,18 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.model.events import DemandEvent, Emit, Event, HostEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.lifecycle import Describe, NodeTracker, TrackedNode
 from orchestrator.observer.monitorlog import parse_line
 from orchestrator.observer.tail import Tail
+
+if TYPE_CHECKING:
+    from prometheus_client import Histogram
 
 DEFAULT_INTERVAL_S = 0.5
 HOST_INTERVAL_S = 1.0
@@ -38,6 +41,16 @@ def sample_host() -> tuple[float, float, int]:
     return psutil.cpu_percent(), psutil.getloadavg()[0], psutil.virtual_memory().available
 
 
+POLL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+def _poll_histogram() -> "Histogram":
+    from prometheus_client import Histogram
+
+    help_text = "How long a look at the cluster took."
+    return Histogram("orchestrator_observer_poll_seconds", help_text, buckets=POLL_BUCKETS, registry=None)
+
+
 @dataclass
 class ObserverStatistics:
     """How well the observer itself keeps up; times in seconds."""
@@ -47,6 +60,7 @@ class ObserverStatistics:
     poll_seconds: float = 0.0
     slowest_poll_s: float = 0.0
     cpu_seconds: float = 0.0
+    poll_histogram: "Histogram" = field(default_factory=_poll_histogram)
 
 
 class Observer:
@@ -74,6 +88,7 @@ class Observer:
         self.statistics = ObserverStatistics()
         self.latest: Snapshot | None = None
         self.failure: Exception | None = None
+        self.describe = describe
         self._view = view
         self._clock = clock
         self._host = host
@@ -142,6 +157,7 @@ class Observer:
 
     def _count(self, cpu_s: float, wall_s: float) -> None:
         self.statistics.polls += 1
+        self.statistics.poll_histogram.observe(wall_s)
         self.statistics.cpu_seconds += cpu_s
         self.statistics.poll_seconds += wall_s
         self.statistics.slowest_poll_s = max(self.statistics.slowest_poll_s, wall_s)

@@ -47,7 +47,7 @@ def duration(seconds: float) -> str:
 
 
 class LiveView:
-    """A `Progress` for people. On a terminal it redraws itself; elsewhere it prints a line for each step."""
+    """A `Watcher` for people. On a terminal it redraws itself; elsewhere it prints a line for each step."""
 
     def __init__(self, console: Console, trials: list[Trial], *, clock: Callable[[], float] = time.time) -> None:
         self._console = console
@@ -82,7 +82,7 @@ class LiveView:
         if self._live is not None:
             self._live.stop()
 
-    # Progress
+    # Watcher
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
         """A trial begins."""

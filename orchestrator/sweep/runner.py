@@ -5,7 +5,7 @@ import os
 import platform
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from orchestrator.analysis.score import score
 from orchestrator.backends.base import Backend
 from orchestrator.backends.local.processes import process_alive
 from orchestrator.errors import InputError, TrialFailed
-from orchestrator.model.events import Emit, Event
+from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
@@ -57,8 +57,8 @@ def still_runs(process: dict[str, Any]) -> bool:
     return process_alive(int(process.get("pid", -1)), float(process.get("started", 0)))
 
 
-class Progress(Protocol):
-    """Told of each step as it happens; the live view is one."""
+class Watcher(Protocol):
+    """Told of each step as it happens: the live view, the metrics. It must not raise, nor take long."""
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
         """Trial `number` of `total` begins."""
@@ -71,19 +71,6 @@ class Progress(Protocol):
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
         """The trial has ended; `reason` says why it failed, else it is empty."""
         ...
-
-
-class Silent:
-    """Progress for nobody."""
-
-    def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """See `Progress`."""
-
-    def event(self, event: Event) -> None:
-        """See `Progress`."""
-
-    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """See `Progress`."""
 
 
 @dataclass
@@ -122,16 +109,12 @@ class SweepFolder:
 
 @dataclass
 class Runner:
-    """Runs the trials of one sweep that aren't done yet, in their order.
-
-    `sinks` see each event as it happens, beside the progress: exporters, annotations.
-    """
+    """Runs the trials of one sweep that aren't done yet, in their order."""
 
     ledger: Ledger
     backend: Backend
     folder: SweepFolder
-    progress: Progress = field(default_factory=Silent)
-    sinks: Sequence[Emit] = ()
+    watchers: Sequence[Watcher] = ()
 
     def run(self, sweep_id: str) -> SweepRecord:
         """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep."""
@@ -142,7 +125,8 @@ class Runner:
             self.backend.expect([record.trial for record in trials if record.status != "done"])
             for number, record in enumerate(trials, start=1):
                 if record.status != "done":
-                    self.progress.trial_started(number, len(trials), record.trial)
+                    for watcher in self.watchers:
+                        watcher.trial_started(number, len(trials), record.trial)
                     self._run_trial(sweep_id, record.trial, prices)
         except BaseException:
             self.ledger.interrupt(sweep_id, "interrupted")
@@ -162,14 +146,15 @@ class Runner:
             context = {"environment": {name: context["environment"][name] for name in ("orchestrate", "ray")}}
         reason = ""
         try:
-            sinks = [self.progress.event, *self.sinks]
+            sinks = [watcher.event for watcher in self.watchers]
             with TraceWriter(path, trial=trial, context=context, sinks=sinks) as trace:
                 self.backend.run(trial, trace, self.folder.log(trial))
         except TrialFailed as error:
             reason = error.message
         scorecard = score(trial, read_trace(path).events, prices)
         self.ledger.end_trial(sweep_id, trial.trial_id, "failed" if reason else "done", reason, scorecard)
-        self.progress.trial_ended(trial, scorecard, reason)
+        for watcher in self.watchers:
+            watcher.trial_ended(trial, scorecard, reason)
 
 
 def _keep_earlier(path: Path) -> None:

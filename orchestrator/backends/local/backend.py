@@ -12,6 +12,7 @@ from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, 
 from orchestrator.model.events import Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
+from orchestrator.observer.discovery import Target, targets_of
 from orchestrator.observer.lifecycle import describe_by
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 from orchestrator.observer.trace import TraceWriter
@@ -85,6 +86,11 @@ class LocalBackend:
                 self.observer.detach()
         if self._isolation == "fresh":
             self.close()
+
+    def targets(self) -> list[Target]:
+        """See `Backend.targets`."""
+        observer, cluster = self.observer, self._cluster
+        return [] if observer is None or cluster is None else targets_of(observer, cluster.address.metrics_ports)
 
     def close(self) -> None:
         """End the cluster, if there is one, and keep its logs."""

@@ -84,7 +84,7 @@ class LocalCluster:
         """Start a head with Ray's autoscaler under these settings. Raises ClusterFailed with the reason."""
         for attempt in range(1, START_ATTEMPTS + 1):
             cluster_id = secrets.token_hex(4)
-            gcs_port, dashboard_port, *metrics_ports = _free_ports(4)
+            gcs_port, dashboard_port, autoscaler_metrics, dashboard_metrics = _free_ports(4)
             address = ClusterAddress(
                 cluster_id=cluster_id,
                 cluster_dir=str(home / "clusters" / cluster_id),
@@ -92,10 +92,11 @@ class LocalCluster:
                 gcs_port=gcs_port,
                 dashboard_port=dashboard_port,
                 scratch=str(scratch_folder(cluster_id)),
+                metrics_ports={"autoscaler": autoscaler_metrics, "dashboard": dashboard_metrics},
             )
             cluster = cls(home, raw, address, logs_dir)
             try:
-                cluster._start(shape, settings, metrics_ports)
+                cluster._start(shape, settings)
                 return cluster
             except ClusterFailed:
                 cluster.stop()
@@ -106,7 +107,7 @@ class LocalCluster:
                 raise
         raise AssertionError("unreachable")
 
-    def _start(self, shape: ClusterShape, settings: Settings, metrics_ports: list[int]) -> None:
+    def _start(self, shape: ClusterShape, settings: Settings) -> None:
         address, files = self.address, self.files
         files.create()
         Path(address.scratch).mkdir(mode=0o700)  # Ray lets everybody write into the folder that it makes in this one
@@ -133,8 +134,8 @@ class LocalCluster:
             **rayapi.token_environment(ensure_token(self._home)),
             **rayapi.LOOPBACK_ENVIRONMENT,
             **settings.monitor_environment(),
-            "AUTOSCALER_METRIC_PORT": str(metrics_ports[0]),
-            "DASHBOARD_METRIC_PORT": str(metrics_ports[1]),
+            "AUTOSCALER_METRIC_PORT": str(address.metrics_ports["autoscaler"]),
+            "DASHBOARD_METRIC_PORT": str(address.metrics_ports["dashboard"]),
             "RAY_CLOUD_INSTANCE_ID": address.head_node_id,
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": address.head_node_id,
             "RAY_NODE_TYPE_NAME": head.name,

@@ -1,7 +1,8 @@
 """Renders the cluster config that Ray's monitor reads: the user's file, with the trial's shape and settings in it."""
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -33,7 +34,10 @@ _NEEDED_KEYS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ClusterAddress:
-    """Where a local cluster is: its folder, its head's id and ports, its scratch folder."""
+    """Where a local cluster is: its folder, its head's id and ports, its scratch folder.
+
+    `metrics_ports` are those of the head beside its own as a node, by what serves them: autoscaler, dashboard.
+    """
 
     cluster_id: str
     cluster_dir: str
@@ -41,6 +45,7 @@ class ClusterAddress:
     gcs_port: int
     dashboard_port: int
     scratch: str
+    metrics_ports: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def temp_dir(self) -> str:

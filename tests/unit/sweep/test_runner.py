@@ -16,6 +16,8 @@ from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
+from orchestrator.observer.discovery import Target
+from orchestrator.observer.observer import Observer
 from orchestrator.observer.trace import TraceWriter, read_trace
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan, make_plan
@@ -30,6 +32,7 @@ class PreparedBackend:
     """A backend whose trials all go the same prepared way, but that `behaviour` may raise halfway through."""
 
     name = "prepared"
+    observer: Observer | None = None
     reproducible = False
 
     def __init__(self, behaviour: Behaviour = lambda trial: None, events: list[Event] = SOUND) -> None:
@@ -38,6 +41,9 @@ class PreparedBackend:
         self.logs: list[Path] = []
         self.closed = 0
         self.expected: list[Trial] = []
+
+    def targets(self) -> list[Target]:
+        return []
 
     def expect(self, trials: Sequence[Trial]) -> None:
         self.expected = list(trials)
@@ -161,22 +167,22 @@ def test_the_backend_is_closed_at_the_end(ledger: Ledger, folder: SweepFolder, s
 
 def test_the_progress_is_told_of_each_step(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
     told = Told()
-    Runner(ledger, PreparedBackend(), folder, told).run(sweep_id)
+    Runner(ledger, PreparedBackend(), folder, [told]).run(sweep_id)
 
     assert told.started == [(1, 3, 1.0), (2, 3, 5.0), (3, 3, 10.0)]
     assert told.events == SOUND * 3
     assert told.ended == [(1.0, True, ""), (5.0, True, ""), (10.0, True, "")]
 
 
-def test_sinks_see_every_event_and_may_break(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
-    seen: list[Event] = []
+def test_every_watcher_sees_every_event_and_may_break(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    class Broken(Told):
+        def event(self, event: Event) -> None:
+            raise OSError("the exporter is gone")
 
-    def broken(event: Event) -> None:
-        raise OSError("the exporter is gone")
+    told = Told()
+    record = Runner(ledger, PreparedBackend(), folder, [Broken(), told]).run(sweep_id)
 
-    record = Runner(ledger, PreparedBackend(), folder, sinks=[broken, seen.append]).run(sweep_id)
-
-    assert seen == SOUND * 3
+    assert told.events == SOUND * 3
     assert record.status == "done"
 
 
@@ -194,7 +200,7 @@ def test_a_trial_that_fails_ends_neither_the_others_nor_its_trace(
     ledger: Ledger, folder: SweepFolder, sweep_id: str
 ) -> None:
     backend, told = PreparedBackend(at_speed(5, ClusterFailed("the head died"))), Told()
-    record = Runner(ledger, backend, folder, told).run(sweep_id)
+    record = Runner(ledger, backend, folder, [told]).run(sweep_id)
     failed = record.trials[1]
 
     assert (record.status, statuses(record)) == ("failed", ["done", "failed", "done"])
@@ -241,7 +247,7 @@ def test_the_backend_is_closed_even_if_the_progress_breaks(ledger: Ledger, folde
 
     backend = PreparedBackend()
     with pytest.raises(RuntimeError):
-        Runner(ledger, backend, folder, Broken()).run(sweep_id)
+        Runner(ledger, backend, folder, [Broken()]).run(sweep_id)
 
     assert backend.closed == 1
     assert ledger.sweep(sweep_id).status == "interrupted"
@@ -255,7 +261,7 @@ def test_only_what_is_not_done_is_run_again(ledger: Ledger, folder: SweepFolder,
         Runner(ledger, PreparedBackend(at_speed(5, KeyboardInterrupt())), folder).run(sweep_id)
     before = ledger.sweep(sweep_id).trials[0]
     backend, told = PreparedBackend(), Told()
-    record = Runner(ledger, backend, folder, told).run(sweep_id)
+    record = Runner(ledger, backend, folder, [told]).run(sweep_id)
 
     assert [trial.settings.upscaling_speed for trial in backend.ran] == [5.0, 10.0]
     assert told.started == [(2, 3, 5.0), (3, 3, 10.0)]

@@ -1,0 +1,44 @@
+"""`--metrics-port`: serves the metrics of what runs, while it runs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.observer.discovery import Target
+    from orchestrator.observer.metrics import Exporter
+
+HELP = "Serve /metrics, /sd and /healthz on this port of 127.0.0.1; 0: don't.  [default: 9477]"
+
+
+@contextmanager
+def serving(
+    exporter: "Exporter", targets: "Callable[[], Iterable[Target]]", port: int | None, out: "Console"
+) -> Iterator[None]:
+    """Serve an exporter as `--metrics-port` says. A default port that is taken is no reason not to run a sweep."""
+    from orchestrator.observer.server import DEFAULT_PORT, MetricsServer
+
+    if port == 0:
+        yield
+        return
+    try:
+        server = MetricsServer(exporter, targets, port=DEFAULT_PORT if port is None else port)
+    except OSError as error:
+        if port is not None:
+            raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
+        out.print(f"note: no metrics are served, port {DEFAULT_PORT}: {error.strerror}; another: --metrics-port PORT")
+        yield
+        return
+    with server:
+        out.print(f"metrics: {server.url}/metrics")
+        yield
+
+
+def check_port(port: int | None) -> None:
+    """Raises InputError for what is no port."""
+    if port is not None and not 0 <= port < 65_536:
+        raise InputError(f"--metrics-port: {port} is no port", "one from 1 to 65535, or 0 for none")

@@ -1,0 +1,49 @@
+"""Where Prometheus finds what Ray itself exports, with labels that Ray's metrics lack: node type and architecture."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from orchestrator.observer.observer import Observer
+
+
+class Target(NamedTuple):
+    """An address to scrape, `host:port`, and the labels of all that comes from it."""
+
+    address: str
+    labels: Mapping[str, str]
+
+
+def targets_of(observer: Observer, head_ports: Mapping[str, int] | None = None) -> list[Target]:
+    """The metrics ports of the nodes that live now; `head_ports` are more ports of the head, by what serves them."""
+    snapshot = observer.latest
+    if snapshot is None:
+        return []
+    targets = []
+    for row in snapshot.nodes:
+        if row.status == "dead" or not row.ip:
+            continue
+        traits = observer.describe(row.node_type, row.labels, row.total)
+        labels = {
+            "node_type": row.node_type,
+            "arch": traits.arch,
+            "instance_type": traits.instance_type,
+            "ray_node_id": row.ray_node_id,
+        }
+        ports = {"node": row.metrics_port, **(head_ports or {} if row.is_head else {})}
+        targets += [
+            Target(f"{_host(row.ip)}:{port}", {**labels, "ray_port": name}) for name, port in ports.items() if port
+        ]
+    return targets
+
+
+def as_service_discovery(targets: Iterable[Target], ids: Mapping[str, str]) -> list[dict[str, object]]:
+    """What Prometheus' HTTP service discovery wants; `ids` are labels of all targets. Empty labels are left out."""
+    groups = ((target.address, {**ids, **target.labels}) for target in targets)
+    return [
+        {"targets": [address], "labels": {name: value for name, value in labels.items() if value}}
+        for address, labels in groups
+    ]
+
+
+def _host(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip

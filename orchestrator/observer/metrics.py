@@ -1,0 +1,367 @@
+"""The trial that runs now, as Prometheus metrics: a function of its events, like everything else.
+
+`docs/metrics.md` describes them; `Exporter` is a watcher of a sweep and a collector of prometheus-client.
+"""
+
+import threading
+import time
+from collections import Counter as Count
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from orchestrator.analysis.lifecycle import STAGES
+from orchestrator.model.arch import Arch
+from orchestrator.model.events import (
+    BILLED_STATES,
+    FINAL_STATES,
+    DemandEvent,
+    Event,
+    NodeEvent,
+    NodeState,
+    Phase,
+    PhaseEvent,
+    TaskEvent,
+    UsageEvent,
+)
+from orchestrator.model.prices import Prices
+from orchestrator.model.scorecard import ByPart, Scorecard
+from orchestrator.model.shape import ClusterShape
+from orchestrator.model.trial import Trial
+from orchestrator.observer.observer import Observer
+
+PREFIX = "orchestrator_"
+IDS = ("sweep_id", "trial_id")
+# A scrape must stay cheap with ten thousand nodes: beyond so many, single nodes have no series.
+MAX_NODE_SERIES = 1000
+STATES: tuple[NodeState, ...] = (
+    "requested", "allocated", "installing", "running", "idle", "draining", "terminated", "failed",
+)  # fmt: skip
+PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
+STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
+WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
+MINIMUM_BILLED_S = 60.0
+
+HELP = {
+    "trial_info": "1; the labels are the trial's settings.",
+    "trial_phase": "1 for the phase that the trial is in.",
+    "trial_start_timestamp_seconds": "When the workload was submitted, in UNIX seconds.",
+    "pending_tasks": "Tasks that wait for a node, by what each needs.",
+    "pending_cpu_cores": "CPUs that the pending tasks need together.",
+    "nodes": "Worker nodes in each state.",
+    "node_state": "A node's state: " + ", ".join(f"{number} {state}" for number, state in enumerate(STATES, 1)) + ".",
+    "min_workers": "Nodes that are never removed.",
+    "max_workers": "Most nodes that may run.",
+    "cpu_capacity_cores": "Logical CPUs of the worker nodes that live.",
+    "cpu_used_cores": "Logical CPUs that tasks hold.",
+    "scaling_events": "Transitions of worker nodes into a state.",
+    "node_stage_seconds": "How long the stages of a launch took.",
+    "task_wait_seconds": "From a task's submission to its start.",
+    "cost_dollars": "What the worker nodes cost so far.",
+    "scorecard": "Numbers of the trials of this sweep that have ended.",
+    "observer_lag_seconds": "How old the newest look at the cluster is.",
+    "observer_errors": "Looks at the cluster that failed.",
+}
+
+
+_Values = dict[tuple[str, ...], float]
+
+
+@dataclass
+class _Node:
+    node_type: str
+    arch: Arch
+    state: NodeState
+    entered: dict[NodeState, float]
+    usd_per_hour: float | None
+    baseline: bool
+    billed_from: float | None = None
+    billed_until: float | None = None
+
+    def usd(self, now: float) -> float:
+        if self.usd_per_hour is None or self.billed_from is None:
+            return 0.0
+        seconds = max(0.0, (self.billed_until or now) - self.billed_from)
+        return self.usd_per_hour / 3600 * (seconds if self.baseline else max(MINIMUM_BILLED_S, seconds))
+
+
+class TrialMetrics:
+    """The state of one trial, fed with its events. Not safe for threads: `Exporter` locks."""
+
+    def __init__(
+        self,
+        sweep_id: str,
+        trial_id: str,
+        *,
+        info: Mapping[str, str] | None = None,
+        shape: ClusterShape | None = None,
+        prices: Prices | None = None,
+    ) -> None:
+        self.ids = {"sweep_id": sweep_id, "trial_id": trial_id}
+        self.latest = 0.0
+        self._info = dict(info or {})
+        self._shape = shape
+        self._prices = prices
+        self._phase: Phase | None = None
+        self._submitted: float | None = None
+        self._pending: dict[str, int] = {}
+        self._pending_cpus = 0.0
+        self._usage: dict[str, tuple[float, float]] = {}
+        self._nodes: dict[str, _Node] = {}
+        self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
+        self._gone: Count[tuple[str, Arch, NodeState]] = Count()
+        self._spent: dict[tuple[str, Arch], float] = {}
+        self._unpriced: set[tuple[str, Arch]] = set()
+        self._scaling = _counter("scaling_events", "node_type", "arch", "event", "cause")
+        self._stages = _histogram("node_stage_seconds", STAGE_BUCKETS, "node_type", "arch", "stage")
+        self._waits = _histogram("task_wait_seconds", WAIT_BUCKETS, "arch")
+
+    def event(self, event: Event) -> None:
+        """Take an event in."""
+        self.latest = max(self.latest, event.t)
+        match event:
+            case NodeEvent() if not event.is_head:
+                self._node(event)
+            case DemandEvent():
+                self._pending, self._pending_cpus = dict(event.pending), event.pending_cpus
+            case UsageEvent():
+                self._usage = dict(event.cpus)
+            case TaskEvent():
+                waits = self._waits.labels(*self.ids.values(), event.arch)
+                for _ in range(event.count):
+                    waits.observe(max(0.0, event.started - event.submitted))
+            case PhaseEvent():
+                self._phase = event.phase
+                if event.phase == "running" and self._submitted is None:
+                    self._submitted = event.t
+
+    def _node(self, event: NodeEvent) -> None:
+        since = event.t if event.since is None else event.since
+        node = self._nodes.get(event.node)
+        if node is None:
+            price = self._prices.of(event.instance_type) if self._prices is not None else None
+            node = _Node(event.node_type, event.arch, event.state, {}, price, event.cause == "baseline")
+            self._nodes[event.node] = node
+            self._arch[event.node_type] = event.arch
+        first_time = event.state not in node.entered
+        node.state = event.state
+        node.entered.setdefault(event.state, since)
+        if event.cause != "baseline":
+            self._scaling.labels(*self.ids.values(), event.node_type, event.arch, event.state, event.cause).inc()
+        if event.state == "running" and first_time and not node.baseline:
+            for stage, begin, end in STAGES:
+                if begin in node.entered and end in node.entered:
+                    seconds = max(0.0, node.entered[end] - node.entered[begin])
+                    self._stages.labels(*self.ids.values(), event.node_type, event.arch, stage).observe(seconds)
+        self._bill(node, event)
+
+    def _bill(self, node: _Node, event: NodeEvent) -> None:
+        key = node.node_type, node.arch
+        if node.billed_from is None and event.state in BILLED_STATES:
+            node.billed_from = event.t  # for a baseline node the beginning of the trial
+            if node.usd_per_hour is None:
+                self._unpriced.add(key)
+        if event.state in FINAL_STATES:
+            node.billed_until = event.t
+            self._spent[key] = self._spent.get(key, 0.0) + node.usd(event.t)
+            self._gone[node.node_type, node.arch, event.state] += 1
+            del self._nodes[event.node]
+
+    # Metrics
+
+    def collect(self, now: float) -> Iterator[Metric]:
+        """The metrics at `now`, UNIX seconds."""
+        if self._info:
+            yield _gauge("trial_info", {(): 1.0}, self.ids | self._info)
+        yield _gauge("trial_phase", {(phase,): float(phase == self._phase) for phase in PHASES}, self.ids, "phase")
+        if self._submitted is not None:
+            yield _gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
+        yield _gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
+        yield _gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
+        yield from self._node_metrics()
+        yield from self._cpu_metrics()
+        yield from self._scaling.collect()
+        yield from self._stages.collect()
+        yield from self._waits.collect()
+        yield self._cost(now)
+
+    def _node_metrics(self) -> Iterator[Metric]:
+        counts: _Values = {(name, arch, state): 0.0 for name, arch in self._arch.items() for state in STATES}
+        for node in self._nodes.values():
+            counts[node.node_type, node.arch, node.state] = counts.get((node.node_type, node.arch, node.state), 0.0) + 1
+        for key, gone in self._gone.items():
+            counts[key] = counts.get(key, 0.0) + gone
+        yield _gauge("nodes", counts, self.ids, "node_type", "arch", "state")
+        if len(self._nodes) <= MAX_NODE_SERIES:
+            states: _Values = {
+                (name, node.node_type, node.arch): STATES.index(node.state) + 1.0 for name, node in self._nodes.items()
+            }
+            yield _gauge("node_state", states, self.ids, "node", "node_type", "arch")
+        for limit in ("min_workers", "max_workers") if self._shape is not None else ():
+            assert self._shape is not None
+            limits: _Values = {(each.name, each.arch): float(getattr(each, limit)) for each in self._shape.workers}
+            yield _gauge(limit, limits, self.ids, "node_type", "arch")
+
+    def _cpu_metrics(self) -> Iterator[Metric]:
+        for name, part in (("cpu_used_cores", 0), ("cpu_capacity_cores", 1)):
+            known: _Values = {
+                (node_type, arch): self._usage.get(node_type, (0.0, 0.0))[part]
+                for node_type, arch in self._arch.items()
+            }
+            yield _gauge(name, known, self.ids, "node_type", "arch")
+
+    def _cost(self, now: float) -> Metric:
+        usd = dict(self._spent)
+        for node in self._nodes.values():
+            if node.billed_from is not None:
+                key = node.node_type, node.arch
+                usd[key] = usd.get(key, 0.0) + node.usd(now)
+        family = CounterMetricFamily(PREFIX + "cost_dollars", HELP["cost_dollars"], labels=[*IDS, "node_type", "arch"])
+        for key, amount in usd.items():
+            if self._prices is not None and key not in self._unpriced:
+                family.add_metric([*self.ids.values(), *key], amount)
+        return family
+
+
+@dataclass
+class Ended:
+    """A trial that has ended, and the numbers of its scorecard."""
+
+    ids: dict[str, str]
+    setting: str
+    repeat: int
+    scorecard: Scorecard
+
+
+class Exporter(Collector):
+    """Serves the metrics of the trial that runs; a watcher of a sweep, see `sweep.runner.Watcher`.
+
+    `observer` gives the observer that watches the cluster now, if any. Safe to be scraped while events come in.
+    """
+
+    def __init__(
+        self,
+        sweep_id: str,
+        *,
+        prices: Prices | None = None,
+        observer: Callable[[], Observer | None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.sweep_id = sweep_id
+        self._prices = prices
+        self._observer = observer
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._current: TrialMetrics | None = None
+        self._ended: list[Ended] = []
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The labels that lead back to what runs now."""
+        with self._lock:
+            return dict(self._current.ids) if self._current is not None else {"sweep_id": self.sweep_id}
+
+    def lag_s(self) -> float | None:
+        """How old the newest look at the cluster is; None if nobody looks."""
+        observer = self._observer()
+        return None if observer is None or observer.latest is None else self._clock() - observer.latest.t
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        """From now on the metrics are this trial's."""
+        self._begin(
+            TrialMetrics(self.sweep_id, trial.trial_id, info=_info(trial), shape=trial.shape, prices=self._prices)
+        )
+
+    def watch(self, name: str) -> None:
+        """From now on the metrics are those of a cluster that is only observed; `name` stands for the trial."""
+        self._begin(TrialMetrics(self.sweep_id, name, prices=self._prices))
+
+    def _begin(self, metrics: TrialMetrics) -> None:
+        with self._lock:
+            self._current = metrics
+
+    def event(self, event: Event) -> None:
+        """Take an event in."""
+        with self._lock:
+            if self._current is not None:
+                self._current.event(event)
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        """The trial's series end; its scorecard stays until the sweep ends."""
+        with self._lock:
+            self._current = None
+            if scorecard is not None:
+                ids = {"sweep_id": self.sweep_id, "trial_id": trial.trial_id}
+                self._ended.append(Ended(ids, trial.settings.label(), trial.repeat, scorecard))
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics now."""
+        with self._lock:
+            families = [] if self._current is None else list(self._current.collect(self._clock()))
+            ended = list(self._ended)
+        yield from families
+        if ended:
+            yield _scorecards(ended)
+        if (observer := self._observer()) is not None:
+            yield from _observer_metrics(observer, self.lag_s())
+
+
+def _scorecards(ended: Sequence[Ended]) -> Metric:
+    labels = [*IDS, "setting", "repeat", "valid", "quantity"]
+    family = GaugeMetricFamily(PREFIX + "scorecard", HELP["scorecard"], labels=labels)
+    for each in ended:
+        valid = "true" if each.scorecard.valid else "false"
+        for quantity, value in numbers(each.scorecard):
+            family.add_metric([*each.ids.values(), each.setting, str(each.repeat), valid, quantity], value)
+    return family
+
+
+def numbers(scorecard: Scorecard) -> Iterator[tuple[str, float]]:
+    """The plain numbers of a scorecard, sums as their total; what the trace didn't show is left out."""
+    for name, value in scorecard:
+        number = value.total if isinstance(value, ByPart) else value
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            yield name, float(number)
+
+
+def _observer_metrics(observer: Observer, lag_s: float | None) -> Iterable[Metric]:
+    statistics = observer.statistics
+    yield from statistics.poll_histogram.collect()
+    errors = CounterMetricFamily(PREFIX + "observer_errors", HELP["observer_errors"], labels=["kind"])
+    errors.add_metric(["gcs_unreachable"], statistics.errors)
+    yield errors
+    if lag_s is not None:
+        yield _gauge("observer_lag_seconds", {(): max(0.0, lag_s)}, {})
+
+
+def _info(trial: Trial) -> dict[str, str]:
+    settings = trial.settings
+    knobs = ("autoscaler", "upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
+    known = {name: value for name in knobs if (value := getattr(settings, name)) is not None}
+    return {
+        "backend": trial.backend,
+        **{name: value if isinstance(value, str) else f"{value:g}" for name, value in known.items()},
+        "workload": trial.workload.describe(),
+        "repeat": str(trial.repeat),
+        "setting": settings.label(),
+    }
+
+
+def _gauge(
+    name: str, values: Mapping[tuple[str, ...], float], common: Mapping[str, str], *labels: str
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(PREFIX + name, HELP[name], labels=[*common, *labels])
+    for key, value in values.items():
+        family.add_metric([*common.values(), *key], value)
+    return family
+
+
+def _counter(name: str, *labels: str) -> Counter:
+    return Counter(PREFIX + name, HELP[name], [*IDS, *labels], registry=None)
+
+
+def _histogram(name: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(PREFIX + name, HELP[name], [*IDS, *labels], buckets=buckets, registry=None)
