@@ -8,6 +8,7 @@ from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.analysis.evidence import recommend, weigh
 from orchestrator.analysis.summary import SettingSummary, Spread, summarise
 from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecard
 from orchestrator.model.snapshot import Snapshot
@@ -15,6 +16,7 @@ from orchestrator.observer.lifecycle import Describe
 from orchestrator.sweep.foresight import SEEDS, Foresight
 from orchestrator.sweep.ledger import SweepRecord, TrialRecord
 from orchestrator.sweep.plan import Plan
+from orchestrator.sweep.results import results_of
 
 MAX_ROWS_OF_A_PLAN = 40
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
@@ -52,7 +54,9 @@ def spread_cell(spread: Spread | None, digits: int = 1) -> str:
     if spread is None:
         return "-"
     middle = f"{spread.median:.{digits}f}"
-    return middle if spread.n == 1 else f"{middle} ({spread.low:.{digits}f}-{spread.high:.{digits}f})"
+    if spread.low == spread.high:
+        return middle
+    return f"{middle} ({spread.low:.{digits}f}-{spread.high:.{digits}f})"
 
 
 def plan_tables(plan: Plan) -> RenderableType:
@@ -126,7 +130,18 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     )
     for row in rows:
         table.add_row(*_setting_cells(row), style="bold" if row.best else None)
-    return Group(table, *(Text(line) for line in _weaknesses(record, rows)))
+    return Group(table, *map(Text, _verdicts(record, rows)), *map(Text, _weaknesses(record, rows)))
+
+
+def _verdicts(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
+    """Which differences are real; nothing where no setting has repeats."""
+    if len(rows) < 2 or not any(row.valid > 1 for row in rows):
+        return []
+    evidence = weigh(results_of(record.trials))
+    if (advice := recommend(evidence)) is None:
+        return []
+    said = [*advice.reasons, *(doubt for doubt in advice.doubts if doubt not in evidence.warnings)]
+    return [f"fastest: {advice.label}", *(f"  {line}" for line in said)]
 
 
 def _setting_cells(row: SettingSummary) -> list[str | Text]:
