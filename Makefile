@@ -21,7 +21,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-unit test-integration test-oldest-ray lint format schema bench clean
+.PHONY: help setup sweep test test-unit test-integration test-oldest-ray lint format schema dashboards bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ format: $(DEV) ## format the code and mend what can be mended by itself
 
 schema: $(DEV) ## write docs/schema/ from the code
 	.venv/bin/python -m orchestrator.report.document > docs/schema/sweep.schema.json
+
+dashboards: $(DEV) ## write grafana/dashboards/ from the code
+	.venv/bin/orchestrate dashboards build --to grafana/dashboards
 
 bench: $(DEV) ## run the benchmarks
 	.venv/bin/pytest benchmarks -q -s $(ARGS)

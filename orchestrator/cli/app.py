@@ -9,12 +9,15 @@ from orchestrator import __version__
 from orchestrator.cli import (
     clean,
     compare,
+    dashboards,
     export,
     ledger,
     observe,
+    push,
     recommend,
     report,
     simulate,
+    stack,
     status,
     sweep,
     validate,
@@ -68,6 +71,9 @@ app.command(name="list", epilog=ledger.LIST_EXAMPLES)(ledger.list_sweeps)
 app.command(epilog=ledger.SHOW_EXAMPLES)(ledger.show)
 app.command(epilog=report.EXAMPLES)(report.report)
 app.command(epilog=export.EXAMPLES)(export.export)
+app.command(epilog=push.EXAMPLES)(push.push)
+app.add_typer(dashboards.dashboards, name="dashboards")
 app.command(epilog=status.EXAMPLES)(status.status)
 app.command(epilog=observe.EXAMPLES)(observe.observe)
+app.add_typer(stack.app, name="stack")
 app.command(epilog=clean.EXAMPLES)(clean.clean)

@@ -23,6 +23,19 @@ BIN = Path(sys.executable).parent
 PHASE_TIMEOUT_S = 180.0
 
 
+def require(name: str, found: bool, how: str) -> None:
+    """Skip the test where `name` is missing, and say `how` to get it; fail if it has to be here.
+
+    ORCHESTRATE_TEST_REQUIRE lists what has to be, separated by commas: in CI nothing may be skipped unseen.
+    """
+    if not found:
+        required = os.environ.get("ORCHESTRATE_TEST_REQUIRE", "").split(",")
+        message = f"{name} is missing: {how}"
+        if name in (each.strip() for each in required):
+            pytest.fail(message + " (ORCHESTRATE_TEST_REQUIRE names it)")
+        pytest.skip(message)
+
+
 def clean_environment(**more: str) -> dict[str, str]:
     """This environment without anything that points at a Ray cluster or at an `orchestrate` home."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "ORCHESTRATE_"))}

@@ -1,0 +1,1 @@
+"""Dashboards as code: each board a module, built into `grafana/dashboards/` by `orchestrate dashboards build`."""

@@ -1,0 +1,341 @@
+"""Trial boundaries and scaling events as Grafana annotations, written while a trial runs, beside it.
+
+The trial only ever appends to a bounded queue. A thread of its own takes from it, joins what happened at once into one
+annotation, and sends. What Grafana doesn't take in time is dropped and counted, never waited for.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from orchestrator.errors import OrchestrateError
+from orchestrator.grafana.access import Grafana, RequestRefused, WrongToken
+from orchestrator.model.events import Event, NodeEvent
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.trial import Trial
+
+CAPACITY = 2000
+# Events that are gathered before they are sent, in seconds; after a failure, how long Grafana is left alone.
+GATHER_S = 1.0
+PAUSE_S = 10.0
+CLOSE_S = 2.0
+REQUEST_TIMEOUT_S = 5.0
+# Events of one kind that are no further apart become one annotation.
+TOGETHER_S = 2.0
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What Grafana shows: a moment, or from `t` to `until` a region; UNIX seconds. `events` stand behind it."""
+
+    t: float
+    text: str
+    tags: tuple[str, ...]
+    until: float | None = None
+    events: int = 1
+
+    def body(self) -> dict[str, Any]:
+        """As the API wants it: milliseconds."""
+        moments = {"time": round(self.t * 1000)}
+        if self.until is not None:
+            moments["timeEnd"] = max(round(self.until * 1000), moments["time"])
+        text = self.text if self.events == 1 else f"{self.events} × {self.text}"
+        return {**moments, "tags": list(self.tags), "text": text}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of the events: how many stand in Grafana, how many don't, and why."""
+
+    written: int
+    dropped: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """For the end of a sweep."""
+        text = f"{self.written} events as annotations in Grafana"
+        return text + (f", {self.dropped} not: {self.reason or 'it was too slow'}" if self.dropped else "")
+
+
+class Sink:
+    """Where annotations go: `add` returns an id with which `change` finds it again."""
+
+    def __init__(self, grafana: Grafana) -> None:
+        self._grafana = grafana
+
+    def add(self, annotation: Annotation) -> int | None:
+        """Write a new one. Raises OrchestrateError."""
+        answer = self._grafana.send(lambda api: api.client.POST("/annotations", json=annotation.body()))
+        return answer.get("id") if isinstance(answer, dict) else None
+
+    def change(self, number: int, annotation: Annotation) -> None:
+        """Write it again in another form. Raises OrchestrateError."""
+        self._grafana.send(lambda api: api.client.PUT(f"/annotations/{number}", json=annotation.body()))
+
+
+@dataclass
+class _Boundary:
+    """The running trial: from its first event to its last."""
+
+    trial: Trial
+    label: str
+    first: float | None = None
+    last: float = 0.0
+
+    def at(self, t: float) -> None:
+        self.first = t if self.first is None else min(self.first, t)
+        self.last = max(self.last, t)
+
+
+@dataclass(frozen=True)
+class _Begins:
+    trial_id: str
+    annotation: Annotation
+
+
+@dataclass(frozen=True)
+class _Ends:
+    trial_id: str
+    annotation: Annotation
+
+
+_Item = Annotation | _Begins | _Ends
+
+
+class Annotator:
+    """A watcher of a sweep, see `sweep.runner.Watcher`; `close` at its end says what was written.
+
+    with Annotator(sweep_id, Sink(grafana)) as annotator:
+        Runner(ledger, backend, folder, [annotator]).run(sweep_id)
+    print(annotator.result)
+    """
+
+    def __init__(
+        self,
+        sweep_id: str,
+        sink: Sink,
+        *,
+        capacity: int = CAPACITY,
+        gather_s: float = GATHER_S,
+        pause_s: float = PAUSE_S,
+        close_s: float = CLOSE_S,
+    ) -> None:
+        self._sweep_tag = f"sweep:{sweep_id}"
+        self._sink = sink
+        self._capacity = capacity
+        self._gather_s = gather_s
+        self._pause_s = pause_s
+        self._close_s = close_s
+        self._waiting: deque[_Item] = deque()
+        self._trial: _Boundary | None = None
+        self._tally = _Tally()
+        self._regions: dict[str, int] = {}
+        self._refused = False
+        self._abandoned = False
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="grafana-annotations", daemon=True)
+        self._thread.start()
+
+    # Told by the sweep: nothing here waits.
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        """Its beginning is marked with its first event, whose time it takes."""
+        self._trial = _Boundary(trial, f"Trial {number} of {total}: {trial.label()}")
+
+    def event(self, event: Event) -> None:
+        """Scaling events become annotations; a node that turns idle or busy again isn't one."""
+        running = self._trial
+        if running is None:
+            return
+        is_first = running.first is None
+        running.at(event.t)
+        if is_first:
+            self._put(_Begins(running.trial.trial_id, self._boundary(running, running.label)), always=True)
+        if isinstance(event, NodeEvent) and _is_scaling(event):
+            self._put(
+                Annotation(
+                    event.t, _describe(event), self._tags(running.trial, event.state, event.arch, event.node_type)
+                )
+            )
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        """Its mark becomes a region, with the result as text."""
+        self._end(_result(scorecard, reason))
+
+    def _end(self, result: str) -> None:
+        running, self._trial = self._trial, None
+        if running is not None and running.first is not None:
+            region = self._boundary(running, f"{running.label}\n{result}", until=running.last)
+            self._put(_Ends(running.trial.trial_id, region), always=True)
+
+    def _boundary(self, running: _Boundary, text: str, until: float | None = None) -> Annotation:
+        assert running.first is not None
+        return Annotation(running.first, text, self._tags(running.trial, "trial"), until)
+
+    def _tags(self, trial: Trial, event: str, arch: str = "", node_type: str = "") -> tuple[str, ...]:
+        more = (f"arch:{arch}", f"node_type:{node_type}") if arch else ()
+        return ("orchestrate", self._sweep_tag, f"trial:{trial.trial_id}", f"event:{event}", *more)
+
+    def _put(self, item: _Item, *, always: bool = False) -> None:
+        if self._refused or (len(self._waiting) >= self._capacity and not always):
+            self._tally.dropped += 1
+            return
+        self._waiting.append(item)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    # The end
+
+    @property
+    def result(self) -> Written:
+        """What was written so far; what still waits counts as not."""
+        return self._tally.result(waiting=sum(_events(item) for item in list(self._waiting)))
+
+    def close(self) -> Written:
+        """Send what waits, for at most `close_s`; the rest is dropped. A trial that still runs was interrupted."""
+        self._end("interrupted")
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(self._close_s)
+        self._abandoned = True
+        return self.result
+
+    def __enter__(self) -> "Annotator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # The thread
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if not self._closing.is_set():
+                self._closing.wait(self._gather_s)
+            closing = self._closing.is_set()
+            well = self._send_waiting()
+            if closing:
+                return
+            if not well:
+                self._closing.wait(self._pause_s)
+            if self._waiting or self._closing.is_set():
+                self._wake.set()
+
+    def _send_waiting(self) -> bool:
+        """Send what is in the queue now; False if Grafana failed: then what is left waits, or goes if it never will."""
+        items = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        todo: deque[_Item] = deque(joined(items))
+        self._tally.sending = sum(map(_events, todo))
+        while todo and not self._abandoned:
+            item = todo.popleft()
+            try:
+                self._send(item)
+                self._tally.done(_events(item))
+            except Exception as error:  # whatever it is: nothing that only watches may fail a trial
+                self._tally.failed(_events(item), _said(error))
+                if isinstance(error, WrongToken) or (isinstance(error, RequestRefused) and error.status == 403):
+                    self._give_up(todo)
+                    return False
+                if not isinstance(error, RequestRefused) or error.status >= 500:
+                    self._waiting.extendleft(reversed(todo))
+                    self._tally.sending = 0
+                    return False
+        return True
+
+    def _send(self, item: _Item) -> None:
+        match item:
+            case _Begins(trial_id, annotation):
+                number = self._sink.add(annotation)
+                if number is not None:
+                    self._regions[trial_id] = number
+            case _Ends(trial_id, annotation):
+                number = self._regions.pop(trial_id, None)
+                if number is None:
+                    self._sink.add(annotation)
+                else:
+                    self._sink.change(number, annotation)
+            case Annotation():
+                self._sink.add(item)
+
+    def _give_up(self, left: Iterable[_Item]) -> None:
+        """The token will never do: nothing more is gathered."""
+        self._refused = True
+        for item in (*left, *self._waiting):
+            self._tally.failed(_events(item))
+        self._waiting.clear()
+
+
+@dataclass
+class _Tally:
+    written: int = 0
+    dropped: int = 0
+    sending: int = 0
+    reason: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def done(self, events: int) -> None:
+        with self._lock:
+            self.written += events
+            self.sending -= events
+
+    def failed(self, events: int, reason: str = "") -> None:
+        with self._lock:
+            self.dropped += events
+            self.sending = max(0, self.sending - events)
+            self.reason = reason or self.reason
+
+    def result(self, waiting: int) -> Written:
+        with self._lock:
+            return Written(self.written, self.dropped + self.sending + waiting, self.reason)
+
+
+def joined(items: Sequence[_Item]) -> list[_Item]:
+    """Events alike that happened together, as one annotation each; trials' boundaries stay as they are."""
+    found: list[_Item] = []
+    newest: dict[tuple[tuple[str, ...], str], int] = {}
+    for item in items:
+        if isinstance(item, Annotation):
+            alike = item.tags, item.text
+            place = newest.get(alike)
+            before = None if place is None else found[place]
+            if place is not None and isinstance(before, Annotation) and abs(item.t - before.t) <= TOGETHER_S:
+                found[place] = replace(before, t=min(before.t, item.t), events=before.events + item.events)
+                continue
+            newest[alike] = len(found)
+        found.append(item)
+    return found
+
+
+def _events(item: _Item) -> int:
+    return item.events if isinstance(item, Annotation) else 1
+
+
+def _said(error: Exception) -> str:
+    return error.message if isinstance(error, OrchestrateError) else type(error).__name__
+
+
+def _is_scaling(event: NodeEvent) -> bool:
+    if event.is_head or event.cause == "baseline" or event.state == "idle":
+        return False
+    return not (event.state == "running" and event.previous == "idle")
+
+
+def _describe(event: NodeEvent) -> str:
+    return f"{event.node_type} ({event.arch}) {event.state}" + (f": {event.cause}" if event.cause else "")
+
+
+def _result(scorecard: Scorecard | None, reason: str) -> str:
+    if reason:
+        return f"failed: {reason}"
+    numbers: Mapping[str, Any] = {} if scorecard is None else dict(scorecard)
+    parts = []
+    if (makespan := numbers.get("makespan_s")) is not None:
+        parts.append(f"makespan {makespan:.0f} s")
+    if (cost := numbers.get("cost_usd")) is not None:
+        parts.append(f"cost ${getattr(cost, 'total', cost):.2f}")
+    return ", ".join(parts) or "done"

@@ -1,0 +1,270 @@
+"""Brings dashboards, and what they need, into a Grafana that exists already; what is there isn't written again.
+
+Each step reads first and stands alone: where one fails the others are still done, and a second push mends the rest.
+"""
+
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from orchestrator.grafana.access import Grafana, RequestRefused, Unreachable
+from orchestrator.grafana.alerts import AlertGroup, milliseconds
+
+FOLDER_UID = "orchestrate"
+DATASOURCE_UID = "orchestrate-prometheus"
+DATASOURCE_NAME = "Prometheus (orchestrate)"
+MESSAGE = "orchestrate dashboards push"
+
+Board = Mapping[str, Any]
+Outcome = Literal["created", "updated", "unchanged", "left alone", "failed"]
+
+# What Grafana itself sets in a dashboard that it stores.
+_GRAFANAS_OWN = ("id", "version", "iteration")
+# How Grafana says that something is there already, or in another version.
+_TAKEN = (400, 409, 412)
+# What people set on a rule in Grafana, and a push leaves as it is.
+_PEOPLES_OWN = ("isPaused", "notification_settings")
+_DURATIONS = ("for", "keep_firing_for")
+# Fields in which nothing is Grafana's own: what is there beside ours goes.
+_ALL_OURS = ("labels", "annotations")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one thing; in a dry run, what would."""
+
+    kind: str
+    name: str
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class _Step:
+    kind: str
+    name: str
+    run: Callable[[], tuple[Outcome, str]]
+
+
+def push(
+    grafana: Grafana,
+    boards: Sequence[Board],
+    *,
+    folder: str = "Orchestrate",
+    datasource_url: str | None = "http://localhost:9090",
+    alerts: Sequence[AlertGroup] = (),
+    dry_run: bool = False,
+) -> Iterator[Change]:
+    """Do what is to be done, and say so step by step. Without a `datasource_url` the data source isn't looked at.
+
+    Raises Unreachable if there is no Grafana at all, and WrongToken; every other fault is a change that failed.
+    """
+    grafana.check()
+    todo = _steps(_Push(grafana, dry_run), boards, folder, datasource_url, alerts)
+    for number, step in enumerate(todo, start=1):
+        try:
+            outcome, detail = step.run()
+            yield Change(step.kind, step.name, outcome, detail)
+        except RequestRefused as refused:
+            yield Change(step.kind, step.name, "failed", refused.message)
+        except Unreachable as gone:
+            yield Change(step.kind, step.name, "failed", gone.message)
+            for left in todo[number:]:
+                yield Change(left.kind, left.name, "failed", "not tried, since Grafana doesn't answer")
+            return
+
+
+def _steps(
+    to: "_Push", boards: Sequence[Board], folder: str, datasource_url: str | None, alerts: Sequence[AlertGroup]
+) -> list[_Step]:
+    steps = [_Step("folder", folder, partial(to.folder, folder))]
+    if datasource_url is not None:
+        steps.append(_Step("data source", DATASOURCE_NAME, partial(to.datasource, datasource_url)))
+    steps += [_Step("dashboard", board["title"], partial(to.board, board)) for board in boards]
+    for group in alerts:
+        steps += [_Step("alert rule", rule["title"], partial(to.rule, rule)) for rule in group.rules]
+        if group.interval_s is not None:
+            steps.append(_Step("alert group", group.name, partial(to.interval, group)))
+    return steps
+
+
+class _Push:
+    def __init__(self, grafana: Grafana, dry_run: bool) -> None:
+        self._grafana = grafana
+        self._dry_run = dry_run
+
+    def folder(self, title: str) -> tuple[Outcome, str]:
+        def look() -> Any:
+            return self._grafana.find(lambda api: api.folder.get_folder(FOLDER_UID))
+
+        found = look()
+        if found is None:
+            self._write(lambda api: api.folder.create_folder(title, uid=FOLDER_UID), lambda: look() is not None)
+            return "created", ""
+        return "unchanged", "" if found.get("title") == title else f"its title there is {found.get('title')!r}"
+
+    def datasource(self, url: str) -> tuple[Outcome, str]:
+        def look() -> Any:
+            return self._grafana.find(lambda api: api.datasource.get_datasource_by_uid(DATASOURCE_UID))
+
+        found = look()
+        if found is None:
+            body = {
+                "uid": DATASOURCE_UID,
+                "name": DATASOURCE_NAME,
+                "type": "prometheus",
+                "access": "proxy",
+                "url": url,
+                "isDefault": False,
+                # The scrape interval of prometheus/prometheus.yml: $__rate_interval is four times this.
+                "jsonData": {"httpMethod": "POST", "prometheusType": "Prometheus", "timeInterval": "5s"},
+            }
+            self._write(lambda api: api.datasource.create_datasource(body), lambda: look() is not None)
+            return "created", f"reads {url}"
+        if found.get("type") != "prometheus":
+            return "left alone", f"{DATASOURCE_UID} there is of type {found.get('type')}: the dashboards can't use it"
+        if str(found.get("url", "")).rstrip("/") != url.rstrip("/"):
+            return "left alone", f"it reads {found.get('url')}, not {url}; change it in Grafana if that is wrong"
+        return "unchanged", ""
+
+    def board(self, board: Board) -> tuple[Outcome, str]:
+        uid = board["uid"]
+
+        def look() -> Any:
+            return self._grafana.find(lambda api: api.dashboard.get_dashboard(uid))
+
+        found = look()
+        meta = {} if found is None else found.get("meta", {})
+        if meta.get("provisioned"):
+            raise RequestRefused(
+                400,
+                f"this Grafana reads {uid} from a file ({meta.get('provisionedExternalId') or 'provisioning'});"
+                " update that file, or remove it there first",
+            )
+        if found is not None and _content(found["dashboard"]) == _content(board):
+            return "unchanged", ""
+        body = {
+            # With the version that was read: if somebody saves meanwhile, Grafana refuses instead of losing theirs.
+            "dashboard": {**_content(board), "id": None, "version": found["dashboard"].get("version") if found else 0},
+            # Where somebody moved it, it stays.
+            "folderUid": FOLDER_UID if found is None else meta.get("folderUid", FOLDER_UID),
+            "overwrite": False,
+            "message": MESSAGE,
+        }
+        edited = self._edited(uid, found["dashboard"].get("version")) if found else ""
+
+        def arrived() -> bool:
+            return (now := look()) is not None and _content(now["dashboard"]) == _content(board)
+
+        self._write(lambda api: api.dashboard.update_dashboard(body), arrived)
+        return ("created", self.link(uid)) if found is None else ("updated", edited or self.link(uid))
+
+    def link(self, uid: str) -> str:
+        """Where a board is seen."""
+        return f"{self._grafana.url}/d/{uid}"
+
+    def _edited(self, uid: str, version: Any) -> str:
+        """Who changed the board in Grafana since the last push; empty if nobody did, or Grafana doesn't say."""
+        path = f"/dashboards/uid/{urllib.parse.quote(uid, safe='')}/versions?limit=1"
+        try:
+            answer = self._grafana.send(lambda api: api.client.GET(path))
+        except RequestRefused:
+            return ""
+        versions = answer.get("versions", []) if isinstance(answer, dict) else answer
+        newest = versions[0] if versions else {}
+        if not newest or newest.get("message") == MESSAGE:
+            return ""
+        who = newest.get("createdBy") or "somebody"
+        return f"{who} had changed it in Grafana: that is version {version} in its history"
+
+    def rule(self, rule: Mapping[str, Any]) -> tuple[Outcome, str]:
+        uid = rule["uid"]
+        wanted = {**rule, "folderUID": FOLDER_UID}
+
+        def look() -> Any:
+            return self._grafana.find(lambda api: api.alertingprovisioning.get_alertrule(uid))
+
+        def arrived() -> bool:
+            return (now := look()) is not None and _holds(now, wanted)
+
+        found = look()
+        if found is None:
+            self._write(lambda api: api.alertingprovisioning.create_alertrule(wanted), arrived)
+            return "created", ""
+        if found.get("provenance") == "file":
+            raise RequestRefused(400, f"this Grafana reads {uid} from a file; remove it there first")
+        if _holds(found, wanted):
+            return "unchanged", ""
+        body = {**{key: found[key] for key in _PEOPLES_OWN if key in found}, **wanted}
+        self._write(lambda api: api.alertingprovisioning.update_alertrule(uid, body), arrived)
+        return "updated", ""
+
+    def interval(self, group: AlertGroup) -> tuple[Outcome, str]:
+        name = urllib.parse.quote(group.name, safe="")
+        seconds = f"every {group.interval_s} s"
+
+        def look() -> Any:
+            return self._grafana.find(lambda api: api.alertingprovisioning.get_rule_group(FOLDER_UID, name))
+
+        found = look()
+        if found is None:
+            if self._dry_run:
+                return "created", seconds
+            raise RequestRefused(404, "none of its rules is there")
+        if found.get("interval") == group.interval_s:
+            return "unchanged", ""
+        body = {**found, "interval": group.interval_s}
+        self._write(
+            lambda api: api.alertingprovisioning.update_rule_group(FOLDER_UID, name, body),
+            lambda: (look() or {}).get("interval") == group.interval_s,
+        )
+        return "updated", seconds
+
+    def _write(self, request: Callable[[Any], Any], arrived: Callable[[], bool]) -> None:
+        """Send it. What is refused as taken may be so by our own first attempt, whose answer was lost."""
+        if self._dry_run:
+            return
+        try:
+            self._grafana.send(request)
+        except RequestRefused as refused:
+            if refused.status not in _TAKEN or not arrived():
+                raise
+
+
+def _content(value: Board) -> dict[str, Any]:
+    """A dashboard without what Grafana sets in it; what is null is as good as absent."""
+    return {key: _without_null(inner) for key, inner in value.items() if key not in _GRAFANAS_OWN and inner is not None}
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
+    return [_without_null(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _holds(found: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there; Grafana adds fields of its own, and writes durations its own way."""
+    if isinstance(wanted, Mapping):
+        if not isinstance(found, Mapping):
+            return False
+        return all(_holds_at(key, found.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list | tuple):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(_holds, found, wanted))
+    return bool(found == wanted)
+
+
+def _holds_at(key: str, found: Any, wanted: Any) -> bool:
+    if key in _DURATIONS:
+        return _as_long(found, wanted)
+    if key in _ALL_OURS or not wanted:  # Grafana leaves out what is empty
+        return bool((found or type(wanted)()) == wanted)
+    return _holds(found, wanted)
+
+
+def _as_long(found: Any, wanted: str) -> bool:
+    try:
+        return milliseconds(found or "0") == milliseconds(wanted)
+    except ValueError:
+        return False

@@ -1,0 +1,138 @@
+"""Runs the `docker` command, and turns what it says into errors that name exactly what is missing on this machine."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.errors import MissingPrerequisite
+
+VARIABLES = "ORCHESTRATE_STACK_"
+"""What the names of docker-compose.yml's variables begin with."""
+
+Line = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended. When its lines were followed, `err` holds all that it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_line(self) -> str:
+        """What it said last, which is where docker puts the reason."""
+        return next(
+            (line.strip() for line in reversed(self.err.splitlines()) if line.strip()), f"exit code {self.code}"
+        )
+
+
+class Docker(Protocol):
+    """Runs `docker` with these arguments to its end; `follow` is called with each line as it is written."""
+
+    def __call__(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
+        """Raises MissingPrerequisite if there is no such command."""
+        ...
+
+
+def run_docker(*arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
+    """The real one. The user's environment goes along, but for our variables, which belong in the env file."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(VARIABLES)}
+    command = ["docker", *arguments]
+    try:
+        if follow is None:
+            done = subprocess.run(command, capture_output=True, text=True, input=stdin or "", env=environment)
+            return Result(done.returncode, done.stdout, done.stderr)
+        return _followed(command, environment, follow)
+    except FileNotFoundError:
+        raise MissingPrerequisite(
+            "Docker isn't installed: there is no docker command on PATH",
+            "install Docker Engine with its compose plugin: https://docs.docker.com/engine/install/",
+        ) from None
+    except PermissionError as error:
+        raise MissingPrerequisite(f"docker can't be run: {error.strerror}") from None
+
+
+def _followed(command: Sequence[str], environment: dict[str, str], follow: Line) -> Result:
+    lines = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                follow(line.strip())
+        except BaseException:
+            # A signal to us alone would leave compose at work behind our back.
+            process.terminate()
+            raise
+    return Result(process.returncode, "", "".join(lines))
+
+
+def check_engine(docker: Docker) -> None:
+    """Raises MissingPrerequisite unless the compose plugin and an engine that shares this host's network are here."""
+    compose = docker("compose", "version", "--short")
+    if compose.code != 0:
+        raise MissingPrerequisite(
+            "Docker has no compose plugin: `docker compose version` fails",
+            "install it: https://docs.docker.com/compose/install/linux/",
+        )
+    if compose.out.strip().lstrip("v").startswith("1."):
+        raise MissingPrerequisite(
+            f"docker compose {compose.out.strip()} is too old; 2 or newer is needed",
+            "install the plugin: https://docs.docker.com/compose/install/linux/",
+        )
+    asked = docker("info", "--format", "{{json .}}")
+    engine = _parsed(asked.out)
+    # Newer clients fail when the daemon doesn't answer; older ones put it into the document and exit with 0.
+    problems = [str(problem) for problem in engine.get("ServerErrors") or ()]
+    if asked.code != 0 or problems:
+        raise _unusable(problems[-1] if problems else asked.last_line)
+    if any("rootless" in str(option) for option in engine.get("SecurityOptions") or ()):
+        raise MissingPrerequisite(
+            "this Docker is rootless: its containers can't reach 127.0.0.1 of this machine",
+            "use the system's engine: DOCKER_HOST=unix:///var/run/docker.sock orchestrate stack up",
+        )
+
+
+def is_desktop(docker: Docker) -> bool:
+    """Whether the engine is Docker Desktop's, where host networking is a setting that is off at first."""
+    return "Docker Desktop" in docker("info", "--format", "{{.OperatingSystem}}").out
+
+
+def missing_images(docker: Docker, images: Sequence[str]) -> list[str]:
+    """Those that the engine hasn't got."""
+    return [image for image in images if docker("image", "inspect", "--format", "{{.Id}}", image).code != 0]
+
+
+def _unusable(problem: str) -> MissingPrerequisite:
+    said = problem.lower()
+    if "permission denied" in said:
+        return MissingPrerequisite(
+            f"this user may not use the Docker daemon: {problem}",
+            "join its group, then log in again: sudo usermod -aG docker $USER",
+        )
+    if any(sign in said for sign in ("cannot connect", "connection refused", "daemon running", "no such file")):
+        return MissingPrerequisite(
+            f"the Docker daemon doesn't run: {problem}",
+            "start it: sudo systemctl start docker, or open Docker Desktop",
+        )
+    return MissingPrerequisite(f"the Docker daemon can't be used: {problem}", "see: docker info")
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

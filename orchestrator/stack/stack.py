@@ -1,0 +1,274 @@
+"""The stack as one thing: `up` returns when the dashboards can be opened, `down` leaves what it was told to leave."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.bundle import bundled
+from orchestrator.errors import MissingPrerequisite, OrchestrateError
+from orchestrator.stack.docker import Docker, Line, Result, check_engine, is_desktop, missing_images, run_docker
+from orchestrator.stack.files import Files, Ports, digest
+from orchestrator.stack.probes import (
+    Fetch,
+    WrongPassword,
+    answers,
+    dashboard_uids,
+    fetch,
+    is_taken,
+    missing_dashboards,
+)
+
+PROJECT = "orchestrate"
+SERVICES = ("prometheus", "grafana")
+
+# The label of docker-compose.yml that says where a service listens, whichever home it was started from.
+_URL = "dev.orchestrate.url"
+
+_POLL_S = 0.5
+_LOG_LINES = "20"
+_LINE_LENGTH = 300
+
+Progress = Callable[[str, str], None]
+"""Told what is being done, and the newest detail of it."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: `state` and `health` are Docker's words; without a container the state is `missing`."""
+
+    name: str
+    image: str
+    state: str
+    health: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The services, and where Grafana's password is."""
+
+    services: tuple[Service, ...]
+    password_file: Path
+
+    @property
+    def running(self) -> bool:
+        """Whether any container runs."""
+        return any(service.state == "running" for service in self.services)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every service is."""
+        return all(service.health == "healthy" for service in self.services)
+
+
+class Stack:
+    """The stack of one home. Docker, HTTP, ports and the clock are passed in; the defaults are the real ones."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        docker: Docker = run_docker,
+        ask: Fetch = fetch,
+        taken: Callable[[int], bool] = is_taken,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        compose_file: Path | None = None,
+    ) -> None:
+        self._files = Files(home / "stack")
+        self._docker = docker
+        self._ask = ask
+        self._taken = taken
+        self._clock = clock
+        self._sleep = sleep
+        self._compose_file = compose_file or bundled("docker-compose.yml")
+
+    def up(
+        self,
+        ports: Ports,
+        *,
+        anonymous: bool = False,
+        timeout_s: float = 180.0,
+        progress: Progress = lambda step, detail: None,
+    ) -> Status:
+        """Start what doesn't run, take over what changed, and wait until all is healthy and the dashboards are there.
+
+        `timeout_s` is for the waiting, not for pulling images. A stack that didn't run before and doesn't come up is
+        taken down again; its volumes stay. Raises MissingPrerequisite, InputError and OrchestrateError.
+        """
+        progress("looking for Docker", "")
+        check_engine(self._docker)
+        ran_before = self._status()
+        self._check_ports(ports, ran_before)
+        root = self._compose_file.parent
+        configs = {
+            "prometheus": digest(root / "prometheus"),
+            # Grafana looks for changed dashboards by itself.
+            "grafana": digest(root / "grafana" / "provisioning", watched=[root / "grafana" / "dashboards"]),
+        }
+        self._files.write(ports, anonymous=anonymous, configs=configs)
+        try:
+            progress("starting Prometheus and Grafana", "")
+            started = self._compose(
+                "up", "--detach", follow=lambda line: progress("starting Prometheus and Grafana", line)
+            )
+            if started.code != 0:
+                raise self._not_started(started)
+            return self._wait(ports, timeout_s, progress)
+        except BaseException:
+            if not ran_before.running:
+                self._compose("down")
+            raise
+
+    def down(self, *, volumes: bool = False) -> bool:
+        """Remove the containers, and with `volumes` all that they stored; returns whether there were containers.
+
+        Raises MissingPrerequisite, and OrchestrateError if something stays.
+        """
+        check_engine(self._docker)
+        found = any(service.state != "missing" for service in self._status().services)
+        done = self._compose("down", *(["--volumes"] if volumes else []))
+        if done.code != 0:
+            raise OrchestrateError(f"docker compose down failed: {done.last_line}")
+        if volumes:
+            self._files.remove()
+        return found
+
+    def status(self) -> Status:
+        """How the services are now. Raises MissingPrerequisite."""
+        check_engine(self._docker)
+        return self._status()
+
+    def _compose(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
+        where = ["--project-name", PROJECT, "--file", str(self._compose_file)]
+        if self._files.env.is_file():
+            where += ["--env-file", str(self._files.env)]
+        return self._docker("compose", *where, *arguments, stdin=stdin, follow=follow)
+
+    def _status(self) -> Status:
+        listed = self._compose("ps", "--all", "--format", "json")
+        if listed.code != 0:
+            raise OrchestrateError(f"docker compose ps failed: {listed.last_line}")
+        rows = {str(row.get("Service")): row for row in _rows(listed.out)}
+        return Status(tuple(_service(name, rows.get(name)) for name in SERVICES), self._files.password)
+
+    def _check_ports(self, ports: Ports, before: Status) -> None:
+        own = {service.url for service in before.services if service.state == "running"}
+        for name, url in _urls(ports).items():
+            port = getattr(ports, name)
+            if url not in own and self._taken(port):
+                raise MissingPrerequisite(
+                    f"port {port} of 127.0.0.1 is taken, and {name.capitalize()} needs it",
+                    f"end what listens there (ss -ltnp 'sport = :{port}'), or choose another with --{name}-port",
+                )
+
+    def _not_started(self, result: Result) -> OrchestrateError:
+        import yaml
+
+        services = yaml.safe_load(self._compose_file.read_text())["services"]
+        if missing := missing_images(self._docker, [services[name]["image"] for name in SERVICES]):
+            return MissingPrerequisite(
+                f"the image {' and '.join(missing)} isn't here and can't be pulled: {result.last_line}",
+                f"once this machine reaches the registry: docker pull {missing[0]}",
+            )
+        return OrchestrateError(f"docker compose up failed: {result.last_line}")
+
+    def _wait(self, ports: Ports, timeout_s: float, progress: Progress) -> Status:
+        password = self._files.read_password()
+        wanted = dashboard_uids(self._compose_file.parent / "grafana" / "dashboards")
+        urls = _urls(ports)
+        deadline = self._clock() + timeout_s
+        password_set = False
+        while True:
+            status = self._status()
+            for service in status.services:
+                if service.state in ("exited", "dead"):
+                    raise OrchestrateError(f"{service.name} ended at once: {self._last_words(service.name)}")
+            try:
+                if (waiting := self._waiting_for(status, urls, password, wanted)) is None:
+                    return status
+            except WrongPassword:
+                if password_set:
+                    raise OrchestrateError(
+                        "Grafana refuses the password that it was given",
+                        "forget its database and all of Prometheus: orchestrate stack down --volumes",
+                    ) from None
+                waiting, password_set = ("grafana", "Grafana to take the password over"), True
+                self._set_password(password)
+            progress("waiting until all is ready", waiting[1])
+            if self._clock() >= deadline:
+                raise self._timed_out(*waiting, timeout_s)
+            self._sleep(_POLL_S)
+
+    def _waiting_for(
+        self, status: Status, urls: dict[str, str], password: str, wanted: set[str]
+    ) -> tuple[str, str] | None:
+        """The service that isn't ready yet, and what of it, in words; None if all is. Raises WrongPassword."""
+        if not answers(self._ask, f"{urls['prometheus']}/-/ready"):
+            return "prometheus", "Prometheus"
+        if not answers(self._ask, f"{urls['grafana']}/api/health"):
+            return "grafana", "Grafana"
+        # Asked even where no dashboard is wanted: it shows that the password is right.
+        if missing := missing_dashboards(self._ask, urls["grafana"], password, wanted):
+            return "grafana", f"{len(missing)} of {len(wanted)} dashboards"
+        for service in status.services:
+            if service.health != "healthy":
+                return service.name, f"the health check of {service.name}"
+        return None
+
+    def _set_password(self, password: str) -> None:
+        """Grafana takes its password from the file only when it makes its database: tell it again.
+
+        On stdin, so that no process list shows it.
+        """
+        told = self._compose(
+            *("exec", "--no-TTY", "grafana", "grafana", "cli", "admin", "reset-admin-password"),
+            "--password-from-stdin",
+            stdin=password,
+        )
+        if told.code != 0:
+            raise OrchestrateError(
+                f"Grafana's database has another password than {self._files.password}, and can't be told: "
+                f"{told.last_line}",
+                "forget it, and all of Prometheus: orchestrate stack down --volumes",
+            )
+
+    def _timed_out(self, service: str, waiting: str, timeout_s: float) -> OrchestrateError:
+        message = f"the stack wasn't ready after {timeout_s:g} s: still waiting for {waiting}"
+        if is_desktop(self._docker):
+            return MissingPrerequisite(
+                message,
+                "Docker Desktop: turn on Settings > Resources > Network > Enable host networking (4.34 or newer)",
+            )
+        said = self._last_words(service)
+        return OrchestrateError(f"{message}; {service} said: {said}", "give it longer with --timeout")
+
+    def _last_words(self, service: str) -> str:
+        logs = self._compose("logs", "--no-color", "--no-log-prefix", "--tail", _LOG_LINES, service)
+        lines = [line.strip() for line in (logs.out + logs.err).splitlines() if line.strip()]
+        telling = [line for line in lines if "err" in line.lower()] or lines or ["nothing"]
+        return telling[-1][:_LINE_LENGTH]
+
+
+def _urls(ports: Ports) -> dict[str, str]:
+    return {name: f"http://127.0.0.1:{getattr(ports, name)}" for name in SERVICES}
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    """One JSON document on each line; before compose 2.21, all in one list."""
+    rows: list[dict[str, Any]] = []
+    for line in text.splitlines():
+        if line.strip():
+            document = json.loads(line)
+            rows += document if isinstance(document, list) else [document]
+    return rows
+
+
+def _service(name: str, row: dict[str, Any] | None) -> Service:
+    if row is None:
+        return Service(name, "", "missing", "", "")
+    labels = dict(label.partition("=")[::2] for label in str(row.get("Labels", "")).split(","))
+    return Service(name, str(row.get("Image", "")), str(row["State"]), str(row.get("Health", "")), labels.get(_URL, ""))

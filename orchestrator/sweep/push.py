@@ -1,0 +1,142 @@
+"""Shows recorded or simulated trials in Prometheus as if they had been scraped while they ran."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis.score import score
+from orchestrator.errors import InputError, MissingPrerequisite
+from orchestrator.model.events import Event, NodeEvent, TaskEvent
+from orchestrator.model.prices import Prices
+from orchestrator.observer.metrics import Exporter
+from orchestrator.observer.remotewrite import STALE, Labels, labels_of, send
+from orchestrator.observer.trace import Trace
+
+# As often as the stack's Prometheus scrapes.
+STEP_S = 5.0
+# Between two simulated trials, and after the last, so that scorecards can be seen.
+PAUSE_S = 60.0
+_POINTS_OF_A_QUERY = 10_000
+_TIMEOUT_S = 60.0
+
+Samples = dict[Labels, list[tuple[float, float]]]
+
+
+def laid_out(traces: Sequence[Trace], *, shift: bool, now: float) -> list[Trace]:
+    """The traces at the times at which they are shown: their own, or one after another so that the last ends now."""
+    if not shift:
+        return list(traces)
+    lengths = [_span(trace)[1] - _span(trace)[0] + PAUSE_S for trace in traces]
+    begin = now - sum(lengths)
+    moved = []
+    for trace, length in zip(traces, lengths, strict=True):
+        first = _span(trace)[0]
+        moved.append(Trace(trace.trial, trace.context, tuple(_moved(event, begin - first) for event in trace.events)))
+        begin += length
+    return moved
+
+
+def samples_of(sweep_id: str, traces: Iterable[Trace], prices: Prices | None) -> Samples:
+    """What a Prometheus that scrapes every `STEP_S` would have seen of the trials; each series ends with its trial."""
+    moment = [0.0]
+    exporter = Exporter(sweep_id, prices=prices, clock=lambda: moment[0])
+    samples: Samples = {}
+    for number, trace in enumerate(traces, start=1):
+        if trace.trial is None or not trace.events:
+            continue
+        begin, end = _span(trace)
+        exporter.trial_started(number, number, trace.trial)
+        events = iter(trace.events)
+        upcoming = next(events, None)
+        for t in _grid(begin, end):
+            while upcoming is not None and upcoming.t <= t:
+                exporter.event(upcoming)
+                upcoming = next(events, None)
+            moment[0] = t
+            _scrape(exporter, t, samples)
+        running = {labels for labels, found in samples.items() if found[-1][0] >= begin}
+        exporter.trial_ended(trace.trial, score(trace.trial, trace.events, prices), "")
+        for t in _grid(end + STEP_S, end + PAUSE_S - STEP_S):
+            _scrape(exporter, t, samples)
+        for labels in running:
+            if samples[labels][-1][0] <= end:
+                samples[labels].append((end + STEP_S, STALE))
+    return samples
+
+
+def push(prometheus: str, samples: Samples, rules: Path, told: Callable[[str], None]) -> int:
+    """Write samples, then what the recording rules make of them, as they would have; returns how many samples."""
+    written = send(prometheus, samples)
+    times = [t for found in samples.values() for t, _ in found]
+    for name, expression in _recording_rules(rules):
+        told(name)
+        written += send(prometheus, _recorded(prometheus, name, expression, min(times), max(times)))
+    return written
+
+
+def _scrape(exporter: Exporter, t: float, samples: Samples) -> None:
+    for family in exporter.collect():
+        for sample in family.samples:
+            labels = labels_of(sample.name, {**sample.labels, "job": "orchestrator", "instance": "push"})
+            samples.setdefault(labels, []).append((t, sample.value))
+
+
+def _grid(begin: float, end: float) -> Iterator[float]:
+    t = begin
+    while t < end:
+        yield t
+        t += STEP_S
+    yield end
+
+
+def _span(trace: Trace) -> tuple[float, float]:
+    return (trace.events[0].t, trace.events[-1].t) if trace.events else (0.0, 0.0)
+
+
+def _moved(event: Event, by: float) -> Event:
+    times = ["t"]
+    if isinstance(event, TaskEvent):
+        times += ["submitted", "started", "ended"]
+    if isinstance(event, NodeEvent) and event.since is not None:
+        times.append("since")
+    return event.model_copy(update={name: getattr(event, name) + by for name in times})
+
+
+def _recording_rules(rules: Path) -> Iterator[tuple[str, str]]:
+    """Name and expression of each, in the order of the file, in which later ones use earlier ones."""
+    import yaml
+
+    for group in yaml.safe_load(rules.read_text())["groups"]:
+        for rule in group["rules"]:
+            if "record" in rule:
+                yield rule["record"], rule["expr"]
+
+
+def _recorded(prometheus: str, name: str, expression: str, begin: float, end: float) -> Mapping[Labels, Any]:
+    """What a recording rule would have recorded."""
+    found: Samples = {}
+    length = _POINTS_OF_A_QUERY * STEP_S
+    start = begin
+    while start <= end:
+        for series in _query_range(prometheus, expression, start, min(end, start + length)):
+            labels = labels_of(name, {key: value for key, value in series["metric"].items() if key != "__name__"})
+            found.setdefault(labels, []).extend((float(t), float(value)) for t, value in series["values"])
+        start += length + STEP_S
+    for samples in found.values():
+        if samples[-1][0] < end:
+            samples.append((samples[-1][0] + STEP_S, STALE))
+    return found
+
+
+def _query_range(prometheus: str, expression: str, start: float, end: float) -> list[dict[str, Any]]:
+    import requests
+
+    query = {"query": expression, "start": str(start), "end": str(end), "step": str(STEP_S)}
+    try:
+        answer = requests.post(f"{prometheus.rstrip('/')}/api/v1/query_range", query, timeout=_TIMEOUT_S)
+        body = answer.json()
+    except (requests.RequestException, ValueError) as error:
+        raise MissingPrerequisite(f"the Prometheus at {prometheus} doesn't answer queries: {error}"[:300]) from None
+    if body.get("status") != "success":
+        raise InputError(f"the Prometheus at {prometheus} can't evaluate a rule: {str(body.get('error'))[:300]}")
+    return body["data"]["result"]  # type: ignore[no-any-return]

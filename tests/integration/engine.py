@@ -1,0 +1,249 @@
+"""A Docker engine of the tests' own: Debian's packages, extracted and never installed, all its state in one folder.
+
+It has no bridge, touches no firewall rule and can pull nothing: images that stand in for the real ones are made here.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+STAND_INS = Path(__file__).parent / "standins"
+START_TIMEOUT_S = 60.0
+
+# Bookworm has no compose plugin for its engine; trixie's is a static program.
+TRIXIE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main\n"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running engine; `environment` is what makes `docker` talk to it, `programs` holds what was extracted."""
+
+    environment: Mapping[str, str]
+    programs: Path
+
+    def docker(self, *arguments: str, stdin: bytes = b"") -> str:
+        """What `docker` writes to stdout."""
+        done = subprocess.run(
+            ["docker", *arguments], capture_output=True, input=stdin, env={**os.environ, **self.environment}
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def listed(self, kind: str) -> set[str]:
+        """Names of all containers, networks or volumes."""
+        everything = ["--all"] if kind == "container" else []
+        column = "{{.Names}}" if kind == "container" else "{{.Name}}"
+        return set(self.docker(kind, "ls", *everything, "--format", column).split())
+
+    def make_image(self, tag: str, root: "Root", **config: str) -> None:
+        """An image of one layer; `config` are instructions of a Dockerfile."""
+        changes = [part for key, value in config.items() for part in ("--change", f"{key.upper()} {value}")]
+        self.docker("import", *changes, "-", tag, stdin=root.tar())
+
+
+class Root:
+    """The files of an image, with busybox for a shell and wget."""
+
+    def __init__(self, busybox: Path) -> None:
+        self._buffer = io.BytesIO()
+        self._tar = tarfile.open(fileobj=self._buffer, mode="w")  # noqa: SIM115 - closed by `tar`
+        for folder in ("bin", "etc", "lib", "run", "var", "var/lib"):
+            self.folder(folder)
+        self.folder("tmp", mode=0o1777)
+        self.file("bin/busybox", busybox.read_bytes())
+        for applet in ("cat", "grep", "head", "httpd", "kill", "mkdir", "paste", "sed", "sh", "wget"):
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            self._tar.addfile(link)
+
+    def folder(self, name: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
+        """Add a folder."""
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, uid, gid
+        self._tar.addfile(entry)
+
+    def file(self, name: str, content: bytes) -> None:
+        """Add a file that anybody may run."""
+        entry = tarfile.TarInfo(name)
+        entry.mode, entry.size = 0o755, len(content)
+        self._tar.addfile(entry, io.BytesIO(content))
+
+    def program(self, path: Path) -> None:
+        """Add a program under bin/, and the libraries that it is linked with."""
+        self.file(f"bin/{path.name}", path.read_bytes())
+        linked = subprocess.run(["ldd", str(path)], capture_output=True, text=True).stdout
+        for library in sorted({word for word in linked.split() if word.startswith("/")}):
+            self.file(library.lstrip("/"), Path(library).read_bytes())
+
+    def tar(self) -> bytes:
+        """The archive; nothing can be added any more."""
+        self._tar.close()
+        return self._buffer.getvalue()
+
+
+class CannotRun(Exception):
+    """Why no engine can run on this machine."""
+
+
+@contextlib.contextmanager
+def running_engine(folder: Path) -> Iterator[Engine]:
+    """An engine that ends, with its containers and files, when the block does. Raises CannotRun."""
+    if os.getuid() != 0:
+        raise CannotRun("only root may run a Docker engine")
+    if shutil.which("apt-get") is None:
+        raise CannotRun("its packages are Debian's, and there is no apt-get")
+    programs = folder / "programs"
+    plugins = folder / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    try:
+        extract(["docker.io"], programs, folder / "apt", dependencies=True)
+        extract(["prometheus", "busybox-static"], programs, folder / "apt")
+        extract(["docker-compose"], programs, folder / "apt-trixie", sources=TRIXIE)
+    except subprocess.CalledProcessError as error:
+        raise CannotRun(f"{' '.join(error.cmd[:2])} failed: {error.stderr.strip()[-300:]}") from None
+    shutil.copy2(programs / "usr/libexec/docker/cli-plugins/docker-compose", plugins)
+    socket = f"unix://{folder}/docker.sock"
+    environment = {
+        "PATH": os.pathsep.join([str(programs / "usr/sbin"), str(programs / "usr/bin"), os.environ["PATH"]]),
+        "DOCKER_HOST": socket,
+        "DOCKER_CONFIG": str(folder / "config"),
+    }
+    (folder / "daemon.json").write_text("{}")
+    command = ["dockerd", "--host", socket, "--config-file", str(folder / "daemon.json")]
+    command += ["--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")]
+    command += ["--pidfile", str(folder / "pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false"]
+    # Should it find a containerd of the machine, it keeps to names of its own.
+    command += ["--containerd-namespace", "orchestrate-test", "--containerd-plugins-namespace", "orchestrate-test-p"]
+    with (folder / "log").open("w") as log:
+        daemon = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
+        )
+    engine = Engine(environment, programs)
+    try:
+        _wait_for(engine, daemon, folder / "log")
+        yield engine
+    finally:
+        if daemon.poll() is None:
+            for container in engine.docker("container", "ls", "--all", "--quiet").split():
+                engine.docker("container", "rm", "--force", container)
+        daemon.terminate()
+        daemon.wait(60)
+        _unmount(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unmount(folder: Path) -> None:
+    """The engine leaves the network namespace of the host mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        target = line.split()[1]
+        if target.startswith(f"{folder}/"):
+            subprocess.run(["umount", target], check=True)
+
+
+def _wait_for(engine: Engine, daemon: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        asked = subprocess.run(
+            ["docker", "version", "--format", "{{json .Server.Version}}"],
+            capture_output=True,
+            env={**os.environ, **engine.environment},
+        )
+        if asked.returncode == 0:
+            assert json.loads(asked.stdout)
+            return
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            raise CannotRun(f"dockerd doesn't start: {log.read_text()[-500:]}")
+        time.sleep(0.25)
+
+
+def extract(
+    packages: Sequence[str], into: Path, state: Path, *, dependencies: bool = False, sources: str | None = None
+) -> None:
+    """Unpack Debian packages, with those they need and this machine hasn't; apt's own state stays as it is."""
+    archives = state / "archives"
+    (archives / "partial").mkdir(parents=True, exist_ok=True)
+    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    options = [
+        "-o",
+        f"Dir::State::lists={state / 'lists'}",
+        "-o",
+        f"Dir::Cache={state}",
+        "-o",
+        "APT::Sandbox::User=root",
+    ]
+    if sources is not None:
+        (state / "sources.list").write_text(sources)
+        options += ["-o", f"Dir::Etc::sourcelist={state / 'sources.list'}", "-o", "Dir::Etc::sourceparts=/dev/null"]
+    if not any((state / "lists").glob("*Packages*")):
+        _run(["apt-get", "update", *options], state)
+    before = set(archives.glob("*.deb"))
+    if dependencies:
+        install = ["apt-get", "install", "--download-only", "--yes", "--no-install-recommends"]
+        _run([*install, *options, *packages], state)
+    else:
+        _run(["apt-get", "download", *options, *packages], archives)
+    for package in sorted(set(archives.glob("*.deb")) - before):
+        _run(["dpkg", "--extract", str(package), str(into)], state)
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+
+
+def prometheus_image(engine: Engine) -> Root:
+    """Debian's Prometheus in the place of the official image: the same paths, user and owner of the data folder."""
+    root = Root(engine.programs / "bin/busybox")
+    root.folder("prometheus", mode=0o775, uid=65534, gid=65534)
+    root.folder("etc/prometheus")
+    root.program(engine.programs / "usr/bin/prometheus")
+    return root
+
+
+def grafana_image(engine: Engine) -> Root:
+    """A shell script in the place of Grafana, that reads what Grafana would: see tests/integration/standins."""
+    root = Root(engine.programs / "bin/busybox")
+    for folder in ("datasources", "dashboards"):
+        root.folder(f"etc/grafana/provisioning/{folder}", mode=0o777)
+    root.folder("var/lib/grafana", mode=0o777, uid=472)
+    root.file("run.sh", (STAND_INS / "grafana-run.sh").read_bytes())
+    root.file("bin/grafana", (STAND_INS / "grafana-cli.sh").read_bytes())
+    return root
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that has the images of docker-compose.yml; skips where none can run."""
+    from tests.integration.conftest import require
+
+    with contextlib.ExitStack() as stack:
+        try:
+            started = stack.enter_context(running_engine(tmp_path_factory.mktemp("engine")))
+        except CannotRun as reason:
+            require("docker", False, str(reason))
+            raise
+        images = {"prometheus": prometheus_image, "grafana": grafana_image}
+        config = {
+            "prometheus": {"entrypoint": '["/bin/prometheus"]', "user": "nobody", "volume": '["/prometheus"]'},
+            "grafana": {"entrypoint": '["/run.sh"]', "user": "472"},
+        }
+        for service, tag in image_names().items():
+            started.make_image(tag, images[service](started), **config[service])
+        yield started
+
+
+def image_names() -> dict[str, str]:
+    """The images of docker-compose.yml by service."""
+    import yaml
+
+    document = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text())
+    return {name: service["image"] for name, service in document["services"].items()}

@@ -1,0 +1,189 @@
+"""Every query of every panel and annotation, asked of a real Prometheus: after a real sweep, and after a push."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.analysis.lifecycle import node_lives, stacked
+from orchestrator.analysis.steps import Steps
+from orchestrator.grafana.build import BOARDS, board_json, build_all
+from orchestrator.grafana.compare import ComparedTrial, compare_board
+from orchestrator.grafana.interpolation import queries_of
+from orchestrator.model.events import ALIVE_STATES, DemandEvent, NodeState, TaskEvent, UsageEvent
+from orchestrator.observer.trace import Trace, read_trace
+from orchestrator.sweep.push import laid_out
+from tests.integration.conftest import Orchestrate, free_port
+from tests.integration.prometheus_server import Prometheus, running
+
+SCRAPE_S = 5.0
+# The observer looks twice a second, and a busy machine is late now and then.
+LATE_S = 2.0
+SWEEP = (
+    "--autoscaler",
+    "v1,v2",
+    "--upscaling-speed",
+    "5",
+    "--idle-timeout-minutes",
+    "0.2",
+    "--tasks",
+    "24",
+    "--task-seconds",
+    "7",
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sweep that a Prometheus has seen, its traces, and the time that the boards look at, in UNIX seconds."""
+
+    prometheus: Prometheus
+    sweep_id: str
+    traces: list[Trace]
+    begin: float
+    end: float
+
+
+def _shown(command: Orchestrate, prometheus: Prometheus, begin: float, end: float) -> Shown:
+    document = command.json("show", "@last")
+    traces = [read_trace(Path(trial["trace"])) for trial in document["trials"]]
+    return Shown(prometheus, document["sweep_id"], traces, begin, end)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """A trial of each autoscaler on real local clusters, scraped while they run."""
+    port, began = free_port(), time.time()
+    command = Orchestrate(tmp_path_factory.mktemp("real"))
+    with running(tmp_path_factory.mktemp("prometheus"), port) as prometheus:
+        result = command("sweep", *SWEEP, "--metrics-port", str(port))
+        assert result.returncode == 0, result.stdout + result.stderr
+        yield _shown(command, prometheus, began, time.time())
+    command("clean", "--force")
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """Two simulated trials, written by remote write."""
+    command = Orchestrate(tmp_path_factory.mktemp("simulated"))
+    with running(tmp_path_factory.mktemp("prometheus"), free_port()) as prometheus:
+        assert command("simulate", "--upscaling-speed", "1,10").returncode == 0
+        result = command("push", "--to", prometheus.url)
+        assert result.returncode == 0, result.stderr
+        end = time.time()
+        shown = _shown(command, prometheus, end - 2 * 3600, end)
+        yield replace(shown, traces=laid_out(shown.traces, shift=True, now=end))
+
+
+# What may be empty, and why. Everything else has to have an answer for one of the trials.
+NEVER_FAILS = {"Why nodes failed": "no node fails here", "annotation: Nodes failed": "no node fails here"}
+NOT_PUSHED = re.compile("ray_|autoscaler_|orchestrator_observer_")
+"""What Ray and the observer export isn't in a trace."""
+
+
+def _unanswered(shown: Shown) -> list[tuple[str, str, str]]:
+    """File, panel and query of each one that has no answer, whichever trial is chosen."""
+    compared = [_compared(shown.sweep_id, trace) for trace in shown.traces]
+    boards = {**build_all(), "compare.json": board_json(compare_board(compared))}
+    assert boards.keys() == BOARDS.keys()
+    answered: dict[tuple[str, int], tuple[str, str, bool]] = {}
+    for trace in shown.traces:
+        assert trace.trial is not None
+        values = {
+            "sweep_id": shown.sweep_id,
+            "trial_id": trace.trial.trial_id,
+            "arch": "x86_64|arm64",
+            "stage": "launch",
+            "__range": f"{shown.end - shown.begin:.0f}s",
+        }
+        for name, board in boards.items():
+            begin, end = _window(board, shown)
+            queries = zip(queries_of(board, values), _instant(board), strict=True)
+            for number, ((_, title, expr), instant) in enumerate(queries):
+                ask = shown.prometheus
+                found = ask.at(expr, end) if instant else ask.over(expr, begin, end)
+                before = answered.get((name, number), (title, expr, False))
+                answered[name, number] = (title, expr, before[2] or bool(found))
+    return [(name, title, expr) for (name, _), (title, expr, found) in answered.items() if not found]
+
+
+def _compared(sweep_id: str, trace: Trace) -> ComparedTrial:
+    assert trace.trial is not None
+    begin, end = trace.events[0].t, trace.events[-1].t
+    return ComparedTrial(sweep_id, trace.trial.trial_id, trace.trial.label(), begin, end - begin)
+
+
+def _window(board: str, shown: Shown) -> tuple[float, float]:
+    """What the board looks at, in UNIX seconds: the sweep, unless its range is fixed."""
+    document = json.loads(board)
+    if document["time"]["from"].startswith("now"):
+        return shown.begin, shown.end
+    begin, end = (datetime.fromisoformat(document["time"][side]).timestamp() for side in ("from", "to"))
+    return begin, end
+
+
+def _instant(board: str) -> list[bool]:
+    """For each query, in the order of `queries_of`, whether it is asked for one instant only."""
+    document = json.loads(board)
+    panels = [bool(target.get("instant")) for panel in document["panels"] for target in panel.get("targets", [])]
+    return panels + [False for each in document["annotations"]["list"] if "target" in each]
+
+
+def test_every_query_of_every_board_has_an_answer_after_a_real_sweep(real: Shown) -> None:
+    assert [each for each in _unanswered(real) if each[1] not in NEVER_FAILS] == []
+
+
+def test_every_query_has_an_answer_after_a_simulated_sweep_was_pushed(pushed: Shown) -> None:
+    empty = [each for each in _unanswered(pushed) if each[1] not in NEVER_FAILS]
+
+    assert [each for each in empty if not NOT_PUSHED.search(each[2])] == []
+
+
+# Numbers agree
+
+
+def _node_counts(trace: Trace, arch: str) -> Steps:
+    last = trace.events[-1].t + 1
+    states: frozenset[NodeState] = ALIVE_STATES | {"draining"}
+    return stacked((life.intervals(states, last), 1.0) for life in node_lives(trace.events) if life.arch == arch)
+
+
+def _steps(points: list[tuple[float, float]]) -> Steps:
+    return Steps(tuple(t for t, _ in points), tuple(value for _, value in points))
+
+
+def _between(steps: Steps, begin: float, end: float) -> set[float]:
+    """Every value in a window."""
+    value = steps.walk()
+    return {value(begin), *(value(t) for t in steps.times if begin < t <= end)}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_numbers_agree_with_the_trace_within_a_scrape(real: Shown, number: int) -> None:
+    """At ten instants: what Prometheus has is what the trace had at some moment since the scrape before."""
+    trace = real.traces[number]
+    assert trace.trial is not None
+    tasks = [event for event in trace.events if isinstance(event, TaskEvent)]
+    begin, end = min(task.submitted for task in tasks), trace.events[-1].t
+    arches = {worker.name: worker.arch for worker in trace.trial.shape.workers}
+    labels = f'trial_id="{trace.trial.trial_id}"'
+    demand = [(e.t, float(sum(e.pending.values()))) for e in trace.events if isinstance(e, DemandEvent)]
+    usage = [e for e in trace.events if isinstance(e, UsageEvent)]
+    expected: dict[str, Steps] = {f"sum(orchestrator_pending_tasks{{{labels}}}) or vector(0)": _steps(demand)}
+    for name, arch in arches.items():
+        of = f'{{{labels}, arch="{arch}"'
+        alive = 'state=~"running|idle|draining"'
+        expected[f"sum(orchestrator_nodes{of}, {alive}}})"] = _node_counts(trace, arch)
+        used = [(e.t, e.cpus.get(name, (0.0, 0.0))[0]) for e in usage]
+        expected[f"sum(orchestrator_cpu_used_cores{of}}})"] = _steps(used)
+    for n in range(1, 11):
+        t = begin + n * (end - begin) / 11
+        for query, steps in expected.items():
+            (found,) = real.prometheus.at(query, t)
+
+            assert float(found["value"][1]) in _between(steps, t - SCRAPE_S - LATE_S, t), (query, t - begin)

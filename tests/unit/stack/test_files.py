@@ -1,0 +1,111 @@
+"""The stack's files: a generated password that stays, readable by its owner only, and variables without a secret."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.stack.files import Files, Ports, digest
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path / "stack")
+
+
+def written(files: Files, *, anonymous: bool = False) -> str:
+    files.write(Ports(9091, 3001), anonymous=anonymous, configs={"grafana": "abc"})
+    return files.env.read_text()
+
+
+def test_the_password_is_generated_once_and_only_its_owner_can_read_it(files: Files) -> None:
+    previous = os.umask(0)
+    try:
+        written(files)
+        password = files.read_password()
+        files.password.chmod(0o644)
+        written(files)
+    finally:
+        os.umask(previous)
+
+    assert len(password) >= 32
+    assert files.read_password() == password
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (files.password, files.env)] == [0o600, 0o600]
+    assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
+
+
+def test_two_homes_have_two_passwords(tmp_path: Path) -> None:
+    one, two = Files(tmp_path / "one"), Files(tmp_path / "two")
+    written(one)
+    written(two)
+
+    assert one.read_password() != two.read_password()
+
+
+def test_an_empty_password_is_replaced(files: Files) -> None:
+    files.folder.mkdir()
+    files.password.touch()
+    written(files)
+
+    assert files.read_password()
+
+
+def test_the_variables_hold_the_choices_and_no_secret(files: Files) -> None:
+    text = written(files, anonymous=True)
+
+    assert files.read_password() not in text
+    for line in ("PROMETHEUS_PORT='9091'", "GRAFANA_PORT='3001'", "ANONYMOUS='true'", "GRAFANA_CONFIG='abc'"):
+        assert f"ORCHESTRATE_STACK_{line}\n" in text
+    assert "ORCHESTRATE_STACK_UID='0'" not in text
+
+
+def test_a_quote_in_the_path_of_the_home_stays_one_value(tmp_path: Path) -> None:
+    text = written(Files(tmp_path / "it's $HOME"))
+
+    assert "it\\'s $HOME/grafana-admin-password'\n" in text
+
+
+def test_a_home_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(InputError, match="can't be written: File exists"):
+        written(Files(tmp_path / "file" / "stack"))
+
+
+def test_removing_forgets_both_files_and_can_be_repeated(files: Files) -> None:
+    written(files)
+    files.remove()
+    files.remove()
+
+    assert not files.folder.exists()
+
+
+def test_the_digest_changes_with_content_names_and_a_replaced_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    seen = [digest(folder)]
+    (folder / "a.yml").write_text("1")
+    seen.append(digest(folder))
+    (folder / "a.yml").write_text("2")
+    seen.append(digest(folder))
+    (folder / "a.yml").rename(folder / "b.yml")
+    seen.append(digest(folder))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.yml").write_text("2")
+    seen.append(digest(tmp_path / "other"))
+
+    assert len(set(seen)) == len(seen)
+    assert digest(folder) == seen[3]
+
+
+def test_a_changed_dashboard_needs_no_new_container_but_a_replaced_folder_does(tmp_path: Path) -> None:
+    once, boards, replaced = tmp_path / "once", tmp_path / "boards", tmp_path / "replaced"
+    for folder in (once, boards, replaced):
+        folder.mkdir()
+    before = digest(once, watched=[boards])
+    (boards / "trial.json").write_text("{}")
+
+    assert digest(once, watched=[boards]) == before
+    assert digest(once, watched=[replaced]) != before
