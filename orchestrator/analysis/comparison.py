@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from orchestrator.analysis.evidence import Contrast, Result, by_setting, contrast, values_by_seed
+from orchestrator.analysis.evidence import Contrast, Result, Sample, by_setting, contrasts, values_by_seed
 from orchestrator.analysis.objective import NAMES, SHORT, Objective
 from orchestrator.model.settings import Settings
 
@@ -101,7 +101,7 @@ class Comparison:
 def compare_sides(a: Side, b: Side, quantities: Sequence[str]) -> Comparison:
     """Settings that agree, but for the knobs by which the sides were chosen; the only ones if each side has just one.
 
-    Raises ValueError if nothing can be compared. With several pairs, p-values are adjusted (Bonferroni).
+    Raises ValueError if nothing can be compared. With several pairs, p-values are adjusted (Holm).
     """
     left, right = by_setting(a.results), by_setting(b.results)
     ignored = a.chosen_by | b.chosen_by
@@ -118,10 +118,18 @@ def compare_sides(a: Side, b: Side, quantities: Sequence[str]) -> Comparison:
     if not matched:
         sides = (f"{side.name} has {_labels(group)}" for side, group in ((a, left), (b, right)))
         raise ValueError(f"nothing to compare: no setting is on both sides; {'; '.join(sides)}")
-    pairs = tuple(
-        Pair(one, other, tuple(_contrasts(one, left[one], other, right[other], quantities, len(matched))))
-        for one, other in matched
-    )
+    found: dict[tuple[Settings, Settings], list[Contrast]] = {pair: [] for pair in matched}
+    for quantity in quantities:
+        objective = Objective.parse(quantity)
+        shown = {
+            (one, other): samples
+            for one, other in matched
+            for samples in [(_sample(one, left[one], objective), _sample(other, right[other], objective))]
+            if samples[0].values and samples[1].values
+        }
+        for pair, contrast in zip(shown, contrasts(quantity, list(shown.values())), strict=True):
+            found[pair].append(contrast)
+    pairs = tuple(Pair(one, other, tuple(each)) for (one, other), each in found.items())
     known = {each for pair in matched for each in pair}
     unmatched = (
         f"only in {side.name}: {settings.label()}"
@@ -132,19 +140,8 @@ def compare_sides(a: Side, b: Side, quantities: Sequence[str]) -> Comparison:
     return Comparison(a.name, b.name, pairs, tuple(unmatched))
 
 
-def _contrasts(
-    one: Settings,
-    own: Sequence[Result],
-    other: Settings,
-    others: Sequence[Result],
-    quantities: Sequence[str],
-    comparisons: int,
-) -> Iterable[Contrast]:
-    for quantity in quantities:
-        objective = Objective.parse(quantity)
-        a, b = values_by_seed(own, objective), values_by_seed(others, objective)
-        if a and b:
-            yield contrast(quantity, (one.label(), a), (other.label(), b), comparisons=comparisons)
+def _sample(settings: Settings, results: Sequence[Result], objective: Objective) -> Sample:
+    return Sample(settings.label(), values_by_seed(results, objective))
 
 
 def _without(settings: Settings, knobs: Iterable[str]) -> tuple[tuple[str, Any], ...]:

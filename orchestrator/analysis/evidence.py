@@ -1,6 +1,5 @@
 """What the trials of a sweep prove: how sure each number is, which differences are real, and which setting to take."""
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from orchestrator.analysis.statistics import (
     Difference,
     Drift,
     Interval,
+    any_difference,
     compare,
     drift,
+    holm,
     median_interval,
     outliers,
     repeats_needed,
@@ -64,6 +65,19 @@ class Result:
         return self.scorecard is not None and self.scorecard.valid
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The values of one side, by seed."""
+
+    label: str
+    values: Mapping[int, float]
+
+    @property
+    def ordered(self) -> list[float]:
+        """The values, by ascending seed."""
+        return [self.values[seed] for seed in sorted(self.values)]
+
+
 class SettingEvidence(Noun):
     """One setting: trials planned, ended and valid, and for each quantity that the valid ones show its interval."""
 
@@ -110,8 +124,9 @@ class Evidence(Noun):
 def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evidence:
     """The evidence of a sweep, for an objective that is to be low (default: makespan).
 
-    The best setting is chosen by the very data that then has to prove it, so each of the k(k − 1)/2 pairs of settings
-    counts as a comparison (Bonferroni). Invalid trials enter no number and are always mentioned.
+    The best setting is chosen by the very data that then has to prove it. So it is asked first whether there is any
+    difference between the settings at all; then each is held against the best, as one of so many comparisons (Holm).
+    Invalid trials enter no number and are always mentioned.
     """
     objective = objective or Objective.parse("makespan_s")
     groups = by_setting(results)
@@ -119,23 +134,21 @@ def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evid
     values = {choice: values_by_seed(own, objective) for choice, own in groups.items()}
     judged = {choice: each for choice, each in values.items() if each}
     best = min(judged, key=lambda choice: statistics.median(judged[choice].values()), default=None)
-    pairs = math.comb(len(judged), 2)
-    contrasts = []
+    found = []
     if best is not None:
-        contrasts = [
-            contrast(objective.text, (best.label(), judged[best]), (choice.label(), each), comparisons=pairs)
-            for choice, each in judged.items()
-            if choice != best
-        ]
+        samples = {choice: Sample(choice.label(), each) for choice, each in judged.items()}
+        others = [sample for choice, sample in samples.items() if choice != best]
+        at_all = any_difference_between(list(samples.values())) if len(others) > 1 else 0.0
+        found = contrasts(objective.text, [(samples[best], each) for each in others], least_p=at_all)
     unlike = ("lower", "higher")
     return Evidence(
         objective=objective.text,
         settings=settings,
         best=None if best is None else best.label(),
         value=None if best is None else median_interval(judged[best].values(), CONFIDENCE),
-        alike=tuple(each.b for each in contrasts if each.verdict not in unlike),
+        alike=tuple(each.b for each in found if each.verdict not in unlike),
         front=tuple(pareto_front(_speed_and_cost(settings))),
-        contrasts=tuple(contrasts),
+        contrasts=tuple(found),
         warnings=tuple(_warnings(results, groups)),
     )
 
@@ -186,39 +199,47 @@ def _percent(difference: Difference) -> str:
     return "" if difference.relative is None else f", {difference.relative:+.1%}"
 
 
-def contrast(
-    quantity: str,
-    a: tuple[str, Mapping[int, float]],
-    b: tuple[str, Mapping[int, float]],
-    *,
-    comparisons: int = 1,
-    alpha: float = ALPHA,
-) -> Contrast:
-    """What b shows more than a, each a label and the values by seed, as one of so many comparisons.
+def contrasts(
+    quantity: str, pairs: Sequence[tuple[Sample, Sample]], *, least_p: float = 0.0, alpha: float = ALPHA
+) -> list[Contrast]:
+    """What the second of each pair shows more than the first; p-values are adjusted for the number of pairs (Holm).
 
-    Where both have the same six seeds or more, the pairs of one seed are tested.
+    Where both have the same six seeds or more, the values of one seed are compared. No p-value is below `least_p`.
     """
-    (label_a, values_a), (label_b, values_b) = a, b
-    paired = values_a.keys() == values_b.keys() and len(values_a) >= _FEWEST_PAIRS
-    one, other = ([values[seed] for seed in sorted(values)] for values in (values_a, values_b))
-    difference = compare(one, other, paired=paired, confidence=CONFIDENCE)
-    p_adjusted = min(1.0, difference.p_value * max(1, comparisons))
-    needed = None
-    if p_adjusted < alpha:
-        verdict: Verdict = "lower" if difference.difference < 0 else "higher"
-    else:
-        few = difference.smallest_p * max(1, comparisons) >= alpha and (len(one) < 2 or one != other)
-        verdict = "too few repeats" if few else "indistinguishable"
-        needed = repeats_needed(one, other, paired=paired, alpha=alpha / max(1, comparisons))
-    return Contrast(
-        quantity=quantity,
-        a=label_a,
-        b=label_b,
-        difference=difference,
-        p_adjusted=p_adjusted,
-        verdict=verdict,
-        repeats_needed=needed,
-    )
+    paired = [a.values.keys() == b.values.keys() and len(a.values) >= _FEWEST_PAIRS for a, b in pairs]
+    tested = [
+        compare(a.ordered, b.ordered, paired=by_seed, confidence=CONFIDENCE)
+        for (a, b), by_seed in zip(pairs, paired, strict=True)
+    ]
+    adjusted = holm([difference.p_value for difference in tested])
+    found = []
+    for (a, b), by_seed, difference, p in zip(pairs, paired, tested, adjusted, strict=True):
+        p_adjusted, needed = max(p, least_p), None
+        if p_adjusted < alpha:
+            verdict: Verdict = "lower" if difference.difference < 0 else "higher"
+        else:
+            differ = len(a.values) < 2 or a.ordered != b.ordered
+            few = difference.smallest_p * len(pairs) >= alpha and differ
+            verdict = "too few repeats" if few else "indistinguishable"
+            needed = repeats_needed(a.ordered, b.ordered, paired=by_seed, alpha=alpha / len(pairs))
+        found.append(
+            Contrast(
+                quantity=quantity,
+                a=a.label,
+                b=b.label,
+                difference=difference,
+                p_adjusted=p_adjusted,
+                verdict=verdict,
+                repeats_needed=needed,
+            )
+        )
+    return found
+
+
+def any_difference_between(samples: Sequence[Sample]) -> float:
+    """The p-value of the question whether any of the samples differs at all."""
+    blocked = all(sample.values.keys() == samples[0].values.keys() for sample in samples)
+    return any_difference([sample.ordered for sample in samples], blocked=blocked)
 
 
 def values_by_seed(results: Iterable[Result], objective: Objective) -> dict[int, float]:

@@ -127,6 +127,48 @@ def holm(p_values: Iterable[float]) -> list[float]:
     return adjusted
 
 
+def any_difference(groups: Sequence[Sequence[float]], *, blocked: bool = False) -> float:
+    """The p-value of the question whether any of the groups differs from the others at all; 1 below two of two values.
+
+    A permutation test of the F statistic (Fisher 1935; Anderson 2001): of all values among the groups or, where the
+    groups are `blocked` (the i-th values of all have their random numbers in common), within each block.
+    """
+    known = [_finite(group) for group in groups]
+    values = [value for group in known for value in group]
+    if len(known) < 2 or min(len(group) for group in known) < 2 or _alike(values):
+        return 1.0
+    import numpy as np
+
+    rng = np.random.default_rng(_SEED)
+    sizes = np.array([len(group) for group in known])
+    flat = np.array(values) - np.mean(values)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    if blocked:  # what all groups share in a block says nothing
+        flat = (np.array(known) - np.mean(known, axis=0)).ravel()
+
+    def between(rows: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """The sum of squares between groups orders permutations as F does: the total stays the same."""
+        return np.asarray((np.add.reduceat(rows, starts, axis=1) ** 2 / sizes).sum(axis=1))
+
+    seen, at_least = between(flat[None])[0] * (1 - 1e-9), 0
+    for draws in _portions(_RESAMPLES, len(flat)):
+        rows = np.tile(flat, (draws, 1))
+        if blocked:
+            shuffled = rng.permuted(rows.reshape(draws, len(known), -1), axis=1).reshape(draws, -1)
+        else:
+            shuffled = rng.permuted(rows, axis=1)
+        at_least += int(np.count_nonzero(between(shuffled) >= seen))
+    return (at_least + 1) / (_RESAMPLES + 1)
+
+
+def _portions(draws: int, size: int, most: int = 2_000_000) -> Iterable[int]:
+    """So many draws of so many values, in portions that fit into memory."""
+    portion = max(1, most // size)
+    while draws > 0:
+        yield min(portion, draws)
+        draws -= portion
+
+
 def outliers(values: Iterable[float]) -> list[int]:
     """The indexes of values whose modified z-score is beyond 3.5 (Iglewicz & Hoaglin 1993); none below four values.
 

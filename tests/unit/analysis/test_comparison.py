@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.analysis.comparison import Condition, Side, compare_sides
-from orchestrator.analysis.evidence import Contrast, Result, contrast
+from orchestrator.analysis.evidence import Contrast, Result, Sample, contrasts
 from orchestrator.model.scorecard import ByPart
 from orchestrator.model.settings import Settings
 from tests.builders import scorecard
@@ -90,7 +90,7 @@ def test_a_quantity_that_one_side_does_not_show_is_left_out() -> None:
 
 
 def shown(a: list[float], b: list[float]) -> Contrast:
-    return contrast("makespan_s", ("a", dict(enumerate(a))), ("b", dict(enumerate(b, start=100))))
+    return contrasts("makespan_s", [(Sample("a", dict(enumerate(a))), Sample("b", dict(enumerate(b, start=100))))])[0]
 
 
 A = [100.0, 101, 99, 100]
