@@ -27,7 +27,7 @@ EXAMPLES = """Examples:
 """
 
 # What a simulation has no use for.
-_LEFT_OUT = ("backend", "fit", "isolation", "metrics_port")
+_LEFT_OUT = ("backend", "fit", "isolation", "metrics_port", "annotate_url")
 
 
 def simulate(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli import metrics
+from orchestrator.cli import annotate, metrics
 from orchestrator.cli.context import Context, check_json_target, console, write_json
 from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
 from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
@@ -45,9 +45,12 @@ class _Execution:
     engine: Parallel | None
     metrics_port: int | None
     json_file: str | None
+    annotations: annotate.Target | None = None
 
     def ready(self, common: Context, spec: "SweepSpec") -> "_Execution":
         """The same once it is clear that it can be done so for this spec."""
+        if self.annotations is not None and spec.backend == "simulated":
+            raise InputError("--annotate is for trials in real time", "a simulated one: orchestrate push")
         if self.engine is None:
             return self
         if spec.backend != "simulated":
@@ -125,6 +128,7 @@ def sweep(
         str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster of --parallel ray; as orchestrate status.")
     ] = None,
     metrics_port: Annotated[int | None, typer.Option(metavar="PORT", help=metrics.HELP)] = None,
+    annotate_url: Annotated[str | None, typer.Option("--annotate", metavar="URL", help=annotate.HELP)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")
@@ -136,7 +140,7 @@ def sweep(
     if json_file is not None:
         check_json_target(json_file)
     metrics.check_port(metrics_port)
-    how = _Execution(parse_parallel(parallel, address), metrics_port, json_file)
+    how = _Execution(parse_parallel(parallel, address), metrics_port, json_file, annotate.parse_target(annotate_url))
     if resume is not None:
         if dry_run:
             raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
@@ -304,9 +308,10 @@ def _run(
     try:
         with (
             metrics.serving(exporter, backend.targets, port, progress),
+            annotate.annotating(how.annotations, sweep_id, progress) as annotators,
             (CountingView if spec.backend == "simulated" else LiveView)(progress, trials) as view,
         ):
-            record = Runner(ledger, backend, folder, [view, exporter]).run(sweep_id)
+            record = Runner(ledger, backend, folder, [view, exporter, *annotators]).run(sweep_id)
     except KeyboardInterrupt:
         progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
         raise

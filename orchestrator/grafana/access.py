@@ -171,12 +171,12 @@ class Grafana:
         return answer
 
     def _once(self, request: "Callable[[GrafanaApi], _Answer]") -> _Answer:
-        from grafana_client.client import GrafanaException, GrafanaTimeoutError
-        from niquests.exceptions import JSONDecodeError, RequestException, SSLError, TooManyRedirects
+        from grafana_client.client import GrafanaException
+        from requests.exceptions import JSONDecodeError, RequestException, SSLError, Timeout, TooManyRedirects
 
         try:
             return request(self._connected())
-        except GrafanaTimeoutError:
+        except Timeout:
             raise _Transient(
                 Unreachable(f"{self.url} didn't answer within {self._timeout_s:g} s", "is it overloaded? try again")
             ) from None

@@ -65,10 +65,12 @@ class Sink:
     def __init__(self, grafana: Grafana) -> None:
         self._grafana = grafana
 
-    def add(self, annotation: Annotation) -> int | None:
+    def add(self, annotation: Annotation) -> int:
         """Write a new one. Raises OrchestrateError."""
         answer = self._grafana.send(lambda api: api.client.POST("/annotations", json=annotation.body()))
-        return answer.get("id") if isinstance(answer, dict) else None
+        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
+            raise RequestRefused(0, f"{self._grafana.url} answers with something that isn't Grafana's")
+        return int(answer["id"])
 
     def change(self, number: int, annotation: Annotation) -> None:
         """Write it again in another form. Raises OrchestrateError."""
@@ -77,9 +79,9 @@ class Sink:
 
 @dataclass
 class _Boundary:
-    """The running trial: from its first event to its last."""
+    """The running trial: from its first event to its last. Its id is a hash, and computed once."""
 
-    trial: Trial
+    trial_id: str
     label: str
     first: float | None = None
     last: float = 0.0
@@ -132,6 +134,7 @@ class Annotator:
         self._trial: _Boundary | None = None
         self._tally = _Tally()
         self._regions: dict[str, int] = {}
+        self._overflown = 0
         self._refused = False
         self._abandoned = False
         self._wake = threading.Event()
@@ -143,7 +146,7 @@ class Annotator:
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
         """Its beginning is marked with its first event, whose time it takes."""
-        self._trial = _Boundary(trial, f"Trial {number} of {total}: {trial.label()}")
+        self._trial = _Boundary(trial.trial_id, f"Trial {number} of {total}: {trial.label()}")
 
     def event(self, event: Event) -> None:
         """Scaling events become annotations; a node that turns idle or busy again isn't one."""
@@ -153,11 +156,11 @@ class Annotator:
         is_first = running.first is None
         running.at(event.t)
         if is_first:
-            self._put(_Begins(running.trial.trial_id, self._boundary(running, running.label)), always=True)
+            self._put(_Begins(running.trial_id, self._boundary(running, running.label)), always=True)
         if isinstance(event, NodeEvent) and _is_scaling(event):
             self._put(
                 Annotation(
-                    event.t, _describe(event), self._tags(running.trial, event.state, event.arch, event.node_type)
+                    event.t, _describe(event), self._tags(running.trial_id, event.state, event.arch, event.node_type)
                 )
             )
 
@@ -169,19 +172,19 @@ class Annotator:
         running, self._trial = self._trial, None
         if running is not None and running.first is not None:
             region = self._boundary(running, f"{running.label}\n{result}", until=running.last)
-            self._put(_Ends(running.trial.trial_id, region), always=True)
+            self._put(_Ends(running.trial_id, region), always=True)
 
     def _boundary(self, running: _Boundary, text: str, until: float | None = None) -> Annotation:
         assert running.first is not None
-        return Annotation(running.first, text, self._tags(running.trial, "trial"), until)
+        return Annotation(running.first, text, self._tags(running.trial_id, "trial"), until)
 
-    def _tags(self, trial: Trial, event: str, arch: str = "", node_type: str = "") -> tuple[str, ...]:
+    def _tags(self, trial_id: str, event: str, arch: str = "", node_type: str = "") -> tuple[str, ...]:
         more = (f"arch:{arch}", f"node_type:{node_type}") if arch else ()
-        return ("orchestrate", self._sweep_tag, f"trial:{trial.trial_id}", f"event:{event}", *more)
+        return ("orchestrate", self._sweep_tag, f"trial:{trial_id}", f"event:{event}", *more)
 
     def _put(self, item: _Item, *, always: bool = False) -> None:
         if self._refused or (len(self._waiting) >= self._capacity and not always):
-            self._tally.dropped += 1
+            self._overflown += 1
             return
         self._waiting.append(item)
         if not self._wake.is_set():
@@ -192,7 +195,7 @@ class Annotator:
     @property
     def result(self) -> Written:
         """What was written so far; what still waits counts as not."""
-        return self._tally.result(waiting=sum(_events(item) for item in list(self._waiting)))
+        return self._tally.result(left=self._overflown + sum(map(_events, list(self._waiting))))
 
     def close(self) -> Written:
         """Send what waits, for at most `close_s`; the rest is dropped. A trial that still runs was interrupted."""
@@ -250,9 +253,7 @@ class Annotator:
     def _send(self, item: _Item) -> None:
         match item:
             case _Begins(trial_id, annotation):
-                number = self._sink.add(annotation)
-                if number is not None:
-                    self._regions[trial_id] = number
+                self._regions[trial_id] = self._sink.add(annotation)
             case _Ends(trial_id, annotation):
                 number = self._regions.pop(trial_id, None)
                 if number is None:
@@ -289,9 +290,9 @@ class _Tally:
             self.sending = max(0, self.sending - events)
             self.reason = reason or self.reason
 
-    def result(self, waiting: int) -> Written:
+    def result(self, left: int) -> Written:
         with self._lock:
-            return Written(self.written, self.dropped + self.sending + waiting, self.reason)
+            return Written(self.written, self.dropped + self.sending + left, self.reason)
 
 
 def joined(items: Sequence[_Item]) -> list[_Item]:
@@ -338,4 +339,6 @@ def _result(scorecard: Scorecard | None, reason: str) -> str:
         parts.append(f"makespan {makespan:.0f} s")
     if (cost := numbers.get("cost_usd")) is not None:
         parts.append(f"cost ${getattr(cost, 'total', cost):.2f}")
+    if scorecard is not None and not scorecard.valid:
+        parts.append(f"invalid: {'; '.join(scorecard.invalid_because) or 'not to be trusted'}")
     return ", ".join(parts) or "done"

@@ -89,6 +89,11 @@ BAD = {
     "missing cluster": ["--cluster", "nowhere.yaml"],
     "json into nowhere": ["--json", "nowhere/result.json"],
     "json into a folder": ["--json", "."],
+    "metrics port -1": ["--metrics-port", "-1"],
+    "metrics port 65536": ["--metrics-port", "65536"],
+    "metrics port a word": ["--metrics-port", "http"],
+    "metrics port 1.5": ["--metrics-port", "1.5"],
+    "metrics port empty": ["--metrics-port", ""],
     "resume and dry run": ["--resume", "@last"],
     "unknown option": ["--bogus"],
     "option without value": ["--spec"],
@@ -104,6 +109,16 @@ def test_bad_input_is_one_or_two_lines_and_exit_code_2(run: Run, arguments: list
     assert err.startswith("error: ")
     assert len(err.splitlines()) <= 2
     assert not Path(".orchestrate").exists()
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http", ""])
+def test_observe_refuses_what_is_no_port(run: Run, port: str) -> None:
+    code, out, err = run("observe", "--address", "127.0.0.1:1", "--metrics-port", port)
+
+    assert code == 2, err
+    assert out == ""
+    assert "--metrics-port" in err
+    assert len(err.splitlines()) <= 2
 
 
 SPECS = {

@@ -68,8 +68,9 @@ def test_waits_labels_and_texts_are_the_same(tmp_path: Path) -> None:
 
 
 def test_the_value_of_prometheus_is_the_querys_in_grafana(tmp_path: Path) -> None:
+    number = "$values.query.Value"
     assert rule(tmp_path)["annotations"]["summary"] == (
-        "{{ $values.query.Value }} of {{ $values.query.Value | humanize }}, {{ $labels.arch }}, a $value, {{ $values.x }}"
+        f"{{{{ {number} }}}} of {{{{ {number} | humanize }}}}, {{{{ $labels.arch }}}}, a $value, {{{{ $values.x }}}}"
     )
 
 

@@ -1,0 +1,51 @@
+"""`--annotate`: writes what happens in a sweep into a Grafana, beside the sweep."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.grafana.annotations import Annotator
+
+HELP = "Write trials and scaling events into this Grafana as annotations; the token is in ORCHESTRATE_GRAFANA_TOKEN."
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Grafana to annotate."""
+
+    address: str
+    token: str = field(repr=False)
+
+
+def parse_target(url: str | None) -> Target | None:
+    """Where to, if anywhere. Raises InputError. Ray's processes don't inherit the token either way."""
+    import os
+
+    from orchestrator.grafana.access import TOKEN_VARIABLE, parse_address, take_token
+
+    if url is None:
+        os.environ.pop(TOKEN_VARIABLE, None)
+        return None
+    return Target(parse_address(url, "--annotate"), take_token())
+
+
+@contextmanager
+def annotating(target: Target | None, sweep_id: str, out: "Console") -> "Iterator[list[Annotator]]":
+    """The watchers that annotate: one or none. At the end a line says what was written, and what wasn't."""
+    if target is None:
+        yield []
+        return
+    from orchestrator.grafana.access import Grafana
+    from orchestrator.grafana.annotations import REQUEST_TIMEOUT_S, Annotator, Sink
+
+    # A second attempt might write the same annotation twice.
+    grafana = Grafana(target.address, target.token, timeout_s=REQUEST_TIMEOUT_S, attempts=1)
+    with grafana, Annotator(sweep_id, Sink(grafana)) as annotator:
+        try:
+            yield [annotator]
+        finally:
+            out.print(f"annotations: {annotator.close()}", soft_wrap=True)
