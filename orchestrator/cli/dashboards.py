@@ -1,13 +1,16 @@
 """`orchestrate dashboards`: the Grafana boards, built from code and compared with what is committed."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import dashboards_push
-from orchestrator.cli.context import console
+from orchestrator.cli.context import Context, console
 from orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.grafana.compare import ComparedTrial
 
 EXAMPLES = """Examples:
 
@@ -20,6 +23,10 @@ BUILD_EXAMPLES = """Examples:
   orchestrate dashboards build
 
   orchestrate dashboards build --to /var/lib/grafana/dashboards
+"""
+COMPARE_EXAMPLES = """Examples:
+
+  orchestrate dashboards compare 3f2a90c1/5bd0 3f2a90c1/77e1 --to compare.json
 """
 CHECK_EXAMPLES = """Examples:
 
@@ -70,6 +77,51 @@ def check(
         console().print(line, soft_wrap=True)
     if lines:
         raise typer.Exit(1)
+
+
+@dashboards.command(epilog=COMPARE_EXAMPLES)
+def compare(
+    context: typer.Context,
+    trials: Annotated[list[str], typer.Argument(metavar="TRIAL...", help="Two to four trials, as in show.")],
+    to: Annotated[Path, typer.Option(help="File for the JSON; import it in Grafana.")] = Path("compare.json"),
+) -> None:
+    """Write the board that lays two to four trials over each other on one axis of elapsed time."""
+    from orchestrator.grafana.build import board_json
+    from orchestrator.grafana.compare import compare_board
+
+    chosen = [_compared(context.obj, each) for each in trials]
+    try:
+        to.write_text(board_json(compare_board(chosen)), encoding="utf-8")
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    except OSError as error:
+        raise InputError(f"--to: {to} can't be written: {error.strerror}") from None
+    console().print(f"wrote {to}", soft_wrap=True)
+
+
+def _compared(common: Context, wanted: str) -> "ComparedTrial":
+    from orchestrator.analysis.window import submission
+    from orchestrator.grafana.compare import ComparedTrial
+    from orchestrator.observer.trace import read_trace
+    from orchestrator.sweep.push import Placement
+
+    record, trial = common.ledger().find(wanted)
+    if trial is None:
+        raise InputError(f"{wanted!r} is a sweep: name its trials", f"they are: orchestrate show {record.sweep_id}")
+    start = submission(events) if (events := trial.trace and read_trace(Path(trial.trace)).events) else None
+    if not events or start is None:
+        raise InputError(f"trial {trial.trial.trial_id} hasn't recorded anything yet")
+    by = 0.0
+    if record.backend == "simulated":
+        placement = Placement.read(common.home, record.sweep_id)
+        if trial.trial.trial_id not in placement.moved_by:
+            raise InputError(
+                f"trial {trial.trial.trial_id} is simulated, and Prometheus hasn't seen it",
+                f"first: orchestrate push {record.sweep_id}",
+            )
+        by = placement.moved_by[trial.trial.trial_id]
+    label = f"{trial.trial.label()} ({record.name})" if record.name else trial.trial.label()
+    return ComparedTrial(record.sweep_id, trial.trial.trial_id, label, start + by, events[-1].t - start)
 
 
 dashboards.command(epilog=dashboards_push.EXAMPLES)(dashboards_push.push)

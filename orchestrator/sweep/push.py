@@ -1,6 +1,8 @@
 """Shows recorded or simulated trials in Prometheus as if they had been scraped while they ran."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from orchestrator.model.prices import Prices
 from orchestrator.observer.metrics import Exporter
 from orchestrator.observer.remotewrite import STALE, Labels, labels_of, send
 from orchestrator.observer.trace import Trace
+from orchestrator.sweep.runner import SweepFolder
 
 # As often as the stack's Prometheus scrapes.
 STEP_S = 5.0
@@ -18,6 +21,30 @@ STEP_S = 5.0
 PAUSE_S = 60.0
 _POINTS_OF_A_QUERY = 10_000
 _TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """By how many seconds the trials of a simulated sweep were moved when they were pushed last."""
+
+    moved_by: Mapping[str, float]
+
+    @classmethod
+    def read(cls, home: Path, sweep_id: str) -> "Placement":
+        """What the last push wrote down; empty if there was none."""
+        try:
+            return cls(json.loads(_placement_file(home, sweep_id).read_text()))
+        except (OSError, ValueError):
+            return cls({})
+
+    def write(self, home: Path, sweep_id: str) -> None:
+        """Write it down, for boards that show these trials."""
+        _placement_file(home, sweep_id).write_text(json.dumps(dict(self.moved_by)))
+
+
+def _placement_file(home: Path, sweep_id: str) -> Path:
+    return SweepFolder.of(home, sweep_id).root / "pushed.json"
+
 
 Samples = dict[Labels, list[tuple[float, float]]]
 
