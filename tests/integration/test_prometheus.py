@@ -1,6 +1,5 @@
 """The Prometheus configuration and its rules: a real promtool tests them, a real server scrapes and records."""
 
-import http.client
 import importlib.util
 import json
 import re
@@ -8,8 +7,6 @@ import shutil
 import subprocess
 import threading
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,27 +17,22 @@ import yaml
 
 from orchestrator.bundle import bundled
 from orchestrator.model.events import NodeState
-from tests.integration.conftest import free_port, require
+from tests.integration.conftest import require
+from tests.integration.prometheus_server import HOW, running
 
 FOLDER = bundled("prometheus")
 CONTRACT = Path(__file__).parents[2] / "docs/metrics.md"
-HOW = "install Prometheus 2.42 or newer (Debian: apt install prometheus)"
 SERVER_TIMEOUT_S = 60.0
 
 Rule = dict[str, Any]
 Query = Callable[[str], list[dict[str, str]]]
 
 
-def part(name: str) -> str:
-    """The path of `prometheus` or `promtool`."""
-    found = shutil.which(name)
-    require("prometheus", found is not None, HOW)
-    return found or name
-
-
 def promtool(*arguments: str | Path) -> str:
     """What promtool prints; it has to be content."""
-    result = subprocess.run([part("promtool"), *map(str, arguments)], capture_output=True, text=True)
+    program = shutil.which("promtool")
+    require("prometheus", program is not None, HOW)
+    result = subprocess.run([str(program), *map(str, arguments)], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -202,17 +194,9 @@ def serve() -> Iterator[Callable[[dict[str, str]], int]]:
         server.server_close()
 
 
-def on_this_host(configuration: str, exporter: int, own: int) -> str:
-    """The change that prometheus.yml describes for a Prometheus on the host itself, and ports of this test."""
-    changed = configuration.replace("host.docker.internal", "127.0.0.1")
-    return changed.replace("127.0.0.1:9477", f"127.0.0.1:{exporter}").replace("localhost:9090", f"localhost:{own}")
-
-
 @pytest.fixture(scope="module")
 def query(serve: Callable[[dict[str, str]], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
     """Asks a Prometheus that scrapes stand-ins for the exporter and for two nodes of Ray; waits for an answer."""
-    program = part("prometheus")
-    folder = tmp_path_factory.mktemp("prometheus")
     ids = {"sweep_id": "s", "trial_id": "a", "ray_port": "node"}
     head = {**ids, "node_type": "head", "arch": "x86_64", "instance_type": "m7i.xlarge", "ray_node_id": "00"}
     worker = {**ids, "node_type": "m8g", "arch": "arm64", "instance_type": "m8g.2xlarge", "ray_node_id": "01"}
@@ -221,35 +205,16 @@ def query(serve: Callable[[dict[str, str]], int], tmp_path_factory: pytest.TempP
         for page, labels in ((RAYS_HEAD, head), (RAYS_NODE, worker))
     ]
     exporter = serve({"/metrics": EXPORTER, "/sd": json.dumps(discovered)})
-    port = free_port()
-    (folder / "prometheus.yml").write_text(on_this_host((FOLDER / "prometheus.yml").read_text(), exporter, port))
-    shutil.copytree(FOLDER / "rules", folder / "rules")
-    address = f"127.0.0.1:{port}"
-    command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log)
+    with running(tmp_path_factory.mktemp("prometheus"), exporter) as prometheus:
 
-    def ask(expression: str) -> list[dict[str, str]]:
-        deadline = time.monotonic() + SERVER_TIMEOUT_S
-        url = f"http://{address}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        while True:
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, f"no {expression}: " + (folder / "log").read_text()
-            try:
-                with urllib.request.urlopen(url, timeout=5) as answer:
-                    found = json.load(answer)["data"]["result"]
-            except (OSError, http.client.HTTPException):
-                found = []
-            if found:
-                return [{**each["metric"], "value": each["value"][1]} for each in found]
-            time.sleep(0.5)
+        def ask(expression: str) -> list[dict[str, str]]:
+            deadline = time.monotonic() + SERVER_TIMEOUT_S
+            while not (found := prometheus.ask("query", query=expression)):
+                assert time.monotonic() < deadline, f"no {expression}"
+                time.sleep(0.5)
+            return [{**each["metric"], "value": each["value"][1]} for each in found]
 
-    yield ask
-    server.terminate()
-    try:
-        server.wait(20)
-    except subprocess.TimeoutExpired:
-        server.kill()
+        yield ask
 
 
 def test_a_server_scrapes_the_exporter_and_records(query: Query) -> None:
