@@ -1,5 +1,6 @@
 """`--metrics-port`: serves the metrics of what runs, while it runs."""
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -36,9 +37,16 @@ def serving(
     with server:
         out.print(f"metrics: {server.url}/metrics")
         yield
+        exporter.end()
 
 
 def check_port(port: int | None) -> None:
-    """Raises InputError for what is no port."""
-    if port is not None and not 0 <= port < 65_536:
+    """Raises InputError for what is no port, or none that can be listened on, before anything is begun."""
+    if port is None or port == 0:
+        return
+    if not 0 < port < 65_536:
         raise InputError(f"--metrics-port: {port} is no port", "one from 1 to 65535, or 0 for none")
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None

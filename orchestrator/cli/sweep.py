@@ -51,6 +51,8 @@ class _Execution:
         """The same once it is clear that it can be done so for this spec."""
         if self.annotations is not None and spec.backend == "simulated":
             raise InputError("--annotate is for trials in real time", "a simulated one: orchestrate push")
+        if self.metrics_port and spec.backend == "simulated":
+            raise InputError("--metrics-port is for trials in real time", "a simulated one: orchestrate push")
         if self.engine is None:
             return self
         if spec.backend != "simulated":

@@ -5,19 +5,25 @@
 
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter as Count
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
+import prometheus_client
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from orchestrator.analysis.lifecycle import STAGES
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import (
+    ALIVE_STATES,
     BILLED_STATES,
     FINAL_STATES,
+    STATE_RANK,
     DemandEvent,
     Event,
     NodeEvent,
@@ -44,6 +50,8 @@ PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "
 STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 MINIMUM_BILLED_S = 60.0
+# A Prometheus that scrapes every five seconds, as the stack's, comes by in this time.
+LINGER_S = 6.0
 
 HELP = {
     "trial_info": "1; the labels are the trial's settings.",
@@ -66,6 +74,8 @@ HELP = {
     "observer_errors": "Looks at the cluster that failed.",
 }
 
+# Series such as `…_created` would double the counters and say nothing that the trial doesn't.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _Values = dict[tuple[str, ...], float]
 
@@ -75,6 +85,7 @@ class _Node:
     node_type: str
     arch: Arch
     state: NodeState
+    since: float
     entered: dict[NodeState, float]
     usd_per_hour: float | None
     baseline: bool
@@ -84,7 +95,7 @@ class _Node:
     def usd(self, now: float) -> float:
         if self.usd_per_hour is None or self.billed_from is None:
             return 0.0
-        seconds = max(0.0, (self.billed_until or now) - self.billed_from)
+        seconds = max(0.0, (now if self.billed_until is None else self.billed_until) - self.billed_from)
         return self.usd_per_hour / 3600 * (seconds if self.baseline else max(MINIMUM_BILLED_S, seconds))
 
 
@@ -112,12 +123,14 @@ class TrialMetrics:
         self._usage: dict[str, tuple[float, float]] = {}
         self._nodes: dict[str, _Node] = {}
         self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
+        self._crashed: dict[str, _Node] = {}
         self._gone: Count[tuple[str, Arch, NodeState]] = Count()
         self._spent: dict[tuple[str, Arch], float] = {}
+        self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
         self._scaling = _counter("scaling_events", "node_type", "arch", "event", "cause")
         self._stages = _histogram("node_stage_seconds", STAGE_BUCKETS, "node_type", "arch", "stage")
-        self._waits = _histogram("task_wait_seconds", WAIT_BUCKETS, "arch")
+        self._waits: dict[Arch, _Waits] = {}
 
     def event(self, event: Event) -> None:
         """Take an event in."""
@@ -126,13 +139,13 @@ class TrialMetrics:
             case NodeEvent() if not event.is_head:
                 self._node(event)
             case DemandEvent():
-                self._pending, self._pending_cpus = dict(event.pending), event.pending_cpus
+                # A shape that no longer waits is 0, not gone: a line that ends says nothing.
+                self._pending = dict.fromkeys(self._pending, 0) | event.pending
+                self._pending_cpus = event.pending_cpus
             case UsageEvent():
                 self._usage = dict(event.cpus)
             case TaskEvent():
-                waits = self._waits.labels(*self.ids.values(), event.arch)
-                for _ in range(event.count):
-                    waits.observe(max(0.0, event.started - event.submitted))
+                self._waits.setdefault(event.arch, _Waits()).observe(event.started - event.submitted, event.count)
             case PhaseEvent():
                 self._phase = event.phase
                 if event.phase == "running" and self._submitted is None:
@@ -140,35 +153,53 @@ class TrialMetrics:
 
     def _node(self, event: NodeEvent) -> None:
         since = event.t if event.since is None else event.since
-        node = self._nodes.get(event.node)
+        node = self._nodes.get(event.node) or self._dig_up(event.node)
         if node is None:
             price = self._prices.of(event.instance_type) if self._prices is not None else None
-            node = _Node(event.node_type, event.arch, event.state, {}, price, event.cause == "baseline")
+            node = _Node(event.node_type, event.arch, event.state, since, {}, price, event.cause == "baseline")
             self._nodes[event.node] = node
             self._arch[event.node_type] = event.arch
         first_time = event.state not in node.entered
-        node.state = event.state
+        # Some sources tell of a stage when the node is long past it; then only its duration is news.
+        late = (since, STATE_RANK[event.state]) < (node.since, STATE_RANK[node.state])
+        if event.previous is not None or not late:
+            node.state, node.since = event.state, since
         node.entered.setdefault(event.state, since)
         if event.cause != "baseline":
             self._scaling.labels(*self.ids.values(), event.node_type, event.arch, event.state, event.cause).inc()
-        if event.state == "running" and first_time and not node.baseline:
+        if first_time and not node.baseline:
             for stage, begin, end in STAGES:
-                if begin in node.entered and end in node.entered:
+                if event.state in (begin, end) and begin in node.entered and end in node.entered:
                     seconds = max(0.0, node.entered[end] - node.entered[begin])
                     self._stages.labels(*self.ids.values(), event.node_type, event.arch, stage).observe(seconds)
         self._bill(node, event)
 
+    def _dig_up(self, name: str) -> _Node | None:
+        """A node that crashed, now that its machine is ended too: until then it had to be paid."""
+        node = self._crashed.pop(name, None)
+        if node is not None:
+            self._gone[node.node_type, node.arch, "failed"] -= 1
+            self._spent[node.node_type, node.arch] -= node.usd(node.since)
+            node.billed_until = None
+            self._nodes[name] = node
+        return node
+
     def _bill(self, node: _Node, event: NodeEvent) -> None:
         key = node.node_type, node.arch
-        if node.billed_from is None and event.state in BILLED_STATES:
-            node.billed_from = event.t  # for a baseline node the beginning of the trial
-            if node.usd_per_hour is None:
-                self._unpriced.add(key)
+        if event.state in BILLED_STATES:
+            if node.billed_from is None:
+                node.billed_from = event.t  # for a baseline node the beginning of the trial
+                if node.usd_per_hour is None:
+                    self._unpriced.add(key)
+            elif not node.baseline:
+                node.billed_from = min(node.billed_from, event.t)
         if event.state in FINAL_STATES:
             node.billed_until = event.t
             self._spent[key] = self._spent.get(key, 0.0) + node.usd(event.t)
             self._gone[node.node_type, node.arch, event.state] += 1
             del self._nodes[event.node]
+            if event.state == "failed" and not ALIVE_STATES.isdisjoint(node.entered):
+                self._crashed[event.node] = node
 
     # Metrics
 
@@ -185,7 +216,7 @@ class TrialMetrics:
         yield from self._cpu_metrics()
         yield from self._scaling.collect()
         yield from self._stages.collect()
-        yield from self._waits.collect()
+        yield self._wait_metric()
         yield self._cost(now)
 
     def _node_metrics(self) -> Iterator[Metric]:
@@ -213,6 +244,13 @@ class TrialMetrics:
             }
             yield _gauge(name, known, self.ids, "node_type", "arch")
 
+    def _wait_metric(self) -> Metric:
+        name = "task_wait_seconds"
+        family = HistogramMetricFamily(PREFIX + name, HELP[name], labels=[*IDS, "arch"])
+        for arch, waits in self._waits.items():
+            family.add_metric([*self.ids.values(), arch], waits.buckets(), waits.total_s)
+        return family
+
     def _cost(self, now: float) -> Metric:
         usd = dict(self._spent)
         for node in self._nodes.values():
@@ -222,8 +260,27 @@ class TrialMetrics:
         family = CounterMetricFamily(PREFIX + "cost_dollars", HELP["cost_dollars"], labels=[*IDS, "node_type", "arch"])
         for key, amount in usd.items():
             if self._prices is not None and key not in self._unpriced:
-                family.add_metric([*self.ids.values(), *key], amount)
+                # That a node has ended is heard a moment later: the counter then waits, but never turns back.
+                self._shown[key] = max(amount, self._shown.get(key, 0.0))
+                family.add_metric([*self.ids.values(), *key], self._shown[key])
         return family
+
+
+class _Waits:
+    """A histogram that takes in a million equal waits at once, which prometheus-client's own can't."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+        self._counts = [0] * (len(WAIT_BUCKETS) + 1)
+
+    def observe(self, wait_s: float, count: int) -> None:
+        wait_s = max(0.0, wait_s)
+        self._counts[bisect_left(WAIT_BUCKETS, wait_s)] += count
+        self.total_s += wait_s * count
+
+    def buckets(self) -> list[tuple[str, float]]:
+        bounds = map(floatToGoString, (*WAIT_BUCKETS, float("inf")))
+        return list(zip(bounds, accumulate(self._counts), strict=True))
 
 
 @dataclass
@@ -257,6 +314,8 @@ class Exporter(Collector):
         self._lock = threading.Lock()
         self._current: TrialMetrics | None = None
         self._ended: list[Ended] = []
+        self._scrapes = 0
+        self._scraped = threading.Event()
 
     @property
     def ids(self) -> dict[str, str]:
@@ -307,6 +366,16 @@ class Exporter(Collector):
             yield _scorecards(ended)
         if (observer := self._observer()) is not None:
             yield from _observer_metrics(observer, self.lag_s())
+        self._scrapes += 1
+        self._scraped.set()
+
+    def end(self, within_s: float = LINGER_S) -> None:
+        """Nothing runs any more: wait until who scraped so far has seen that, and the last scorecard; or so long."""
+        with self._lock:
+            self._current = None
+        if self._scrapes:
+            self._scraped.clear()
+            self._scraped.wait(within_s)
 
 
 def _scorecards(ended: Sequence[Ended]) -> Metric:

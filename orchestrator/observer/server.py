@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-import prometheus_client
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
@@ -20,9 +19,6 @@ DEFAULT_PORT = 9477
 # An observer that looks twice a second is ill when it hasn't for so long.
 UNHEALTHY_AFTER_S = 10.0
 _REQUEST_TIMEOUT_S = 10.0
-
-# Series such as `…_created` would double the counters and say nothing that the trial doesn't.
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class MetricsServer:
@@ -61,6 +57,8 @@ class MetricsServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    # The default of 5 makes each client of a burst beyond them wait for a second.
+    request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is none of the sweep's business."""
@@ -71,6 +69,8 @@ def _handler(
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT_S
+        # Of HTTP/0.9, its own default, a request that can't be read gets an answer without a status.
+        default_request_version = "HTTP/1.0"
         server_version = "orchestrate"
         sys_version = ""
 

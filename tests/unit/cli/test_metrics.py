@@ -1,0 +1,118 @@
+"""`--metrics-port`: what is no port is refused; a taken one matters only to who asked for it."""
+
+import io
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from rich.console import Console
+
+from orchestrator.cli.metrics import check_port, serving
+from orchestrator.errors import InputError
+from orchestrator.observer.metrics import Exporter
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def free() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def out() -> Console:
+    return Console(file=io.StringIO(), width=160, markup=False, highlight=False)
+
+
+def said(out: Console) -> str:
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def default_port(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr("orchestrator.observer.server.DEFAULT_PORT", port)
+
+
+def answers(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return connection.recv(64).startswith(b"HTTP/1.0 200 ")
+    return False
+
+
+def test_a_port_that_is_free_is_accepted(free: int) -> None:
+    for port in (None, 0, free):
+        check_port(port)
+
+
+def test_an_explicit_port_that_is_taken_is_refused_before_anything_begins(taken: int) -> None:
+    with pytest.raises(InputError, match=f"--metrics-port {taken}: Address already in use"):
+        check_port(taken)
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 10**9])
+def test_what_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(InputError, match=f"--metrics-port: {port} is no port") as refused:
+        check_port(port)
+
+    assert refused.value.exit_code == 2
+
+
+def test_an_explicit_port_is_served_until_the_end(free: int, out: Console) -> None:
+    with serving(Exporter("c0ffee00"), lambda: (), free, out):
+        assert said(out) == f"metrics: http://127.0.0.1:{free}/metrics\n"
+        assert answers(free)
+
+    assert not answers(free)
+
+
+def test_the_default_port_is_served(free: int, out: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    default_port(monkeypatch, free)
+    with serving(Exporter("c0ffee00"), lambda: (), None, out):
+        assert answers(free)
+
+
+def test_port_0_serves_nothing(free: int, out: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    default_port(monkeypatch, free)
+    with serving(Exporter("c0ffee00"), lambda: (), 0, out):
+        assert said(out) == ""
+        assert not answers(free)
+
+
+def test_an_explicit_port_that_is_taken_is_bad_input(taken: int, out: Console) -> None:
+    with pytest.raises(InputError) as refused, serving(Exporter("c0ffee00"), lambda: (), taken, out):
+        pytest.fail("served on a port that is taken")
+
+    assert refused.value.exit_code == 2
+    assert refused.value.message == f"--metrics-port {taken}: Address already in use"
+
+
+def test_a_default_port_that_is_taken_is_a_note(taken: int, out: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    default_port(monkeypatch, taken)
+    ran = False
+    with serving(Exporter("c0ffee00"), lambda: (), None, out):
+        ran = True
+
+    assert ran
+    assert said(out) == (
+        f"note: no metrics are served, port {taken}: Address already in use; another: --metrics-port PORT\n"
+    )
+
+
+@pytest.mark.parametrize("port", [None, 0])
+def test_what_fails_while_it_is_served_is_not_swallowed(
+    free: int, out: Console, monkeypatch: pytest.MonkeyPatch, port: int | None
+) -> None:
+    default_port(monkeypatch, free)
+    with pytest.raises(OSError, match="the disk is full"), serving(Exporter("c0ffee00"), lambda: (), port, out):
+        raise OSError("the disk is full")
+
+    assert not answers(free)
