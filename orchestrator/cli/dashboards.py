@@ -111,17 +111,14 @@ def _compared(common: Context, wanted: str) -> "ComparedTrial":
     start = submission(events) if (events := trial.trace and read_trace(Path(trial.trace)).events) else None
     if not events or start is None:
         raise InputError(f"trial {trial.trial.trial_id} hasn't recorded anything yet")
-    by = 0.0
-    if record.backend == "simulated":
-        placement = Placement.read(common.home, record.sweep_id)
-        if trial.trial.trial_id not in placement.moved_by:
-            raise InputError(
-                f"trial {trial.trial.trial_id} is simulated, and Prometheus hasn't seen it",
-                f"first: orchestrate push {record.sweep_id}",
-            )
-        by = placement.moved_by[trial.trial.trial_id]
+    by = Placement.read(common.home, record.sweep_id).moved_by.get(trial.trial.trial_id)
+    if by is None and record.backend == "simulated":
+        raise InputError(
+            f"trial {trial.trial.trial_id} is simulated, and Prometheus hasn't seen it",
+            f"first: orchestrate push {record.sweep_id}",
+        )
     label = f"{trial.trial.label()} ({record.name})" if record.name else trial.trial.label()
-    return ComparedTrial(record.sweep_id, trial.trial.trial_id, label, start + by, events[-1].t - start)
+    return ComparedTrial(record.sweep_id, trial.trial.trial_id, label, start + (by or 0.0), events[-1].t - start)
 
 
 dashboards.command(epilog=dashboards_push.EXAMPLES)(dashboards_push.push)

@@ -25,7 +25,7 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Placement:
-    """By how many seconds the trials of a simulated sweep were moved when they were pushed last."""
+    """By how many seconds the trials of a sweep were moved when they were pushed last."""
 
     moved_by: Mapping[str, float]
 
@@ -49,10 +49,8 @@ def _placement_file(home: Path, sweep_id: str) -> Path:
 Samples = dict[Labels, list[tuple[float, float]]]
 
 
-def laid_out(traces: Sequence[Trace], *, shift: bool, now: float) -> list[Trace]:
-    """The traces at the times at which they are shown: their own, or one after another so that the last ends now."""
-    if not shift:
-        return list(traces)
+def laid_out(traces: Sequence[Trace], *, now: float) -> list[Trace]:
+    """The traces one after another, with a pause behind each, so that the last ends now."""
     lengths = [_span(trace)[1] - _span(trace)[0] + PAUSE_S for trace in traces]
     begin = now - sum(lengths)
     moved = []

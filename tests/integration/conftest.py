@@ -18,6 +18,9 @@ import pytest
 
 from orchestrator.backends.local import nodehost
 from orchestrator.backends.local.processes import find_marked
+from tests.integration.browser import browser
+
+__all__ = ["browser"]  # a fixture that several modules share
 
 BIN = Path(sys.executable).parent
 PHASE_TIMEOUT_S = 180.0

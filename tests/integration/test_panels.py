@@ -77,7 +77,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         assert result.returncode == 0, result.stderr
         end = time.time()
         shown = _shown(command, prometheus, end - 2 * 3600, end)
-        yield replace(shown, traces=laid_out(shown.traces, shift=True, now=end))
+        yield replace(shown, traces=laid_out(shown.traces, now=end))
 
 
 # What may be empty, and why. Everything else has to have an answer for one of the trials.

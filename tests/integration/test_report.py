@@ -1,33 +1,20 @@
 """`orchestrate report` in a real browser without a network, and on what can't be reported."""
 
 import functools
-import os
 import re
 import shlex
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from junitparser import JUnitXml
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.integration.conftest import Orchestrate, require
+from tests.integration.browser import Opened, opened
+from tests.integration.conftest import Orchestrate
 
 SWEEP = ("simulate", "--autoscaler", "v1,v2", "--upscaling-speed", "1,5,10", "--idle-timeout-minutes", "1,5")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 PER_TRIAL = 3
 OF_THE_SWEEP = 2
 MEGABYTE = 1_000_000
@@ -48,33 +35,7 @@ def page_file(simulated: Orchestrate) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("chromium", Path(CHROMIUM).exists(), "apt-get install chromium, or name it in CHROMIUM")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield started
-        started.close()
-
-
-Window = Callable[..., "Opened"]
-
-
-@dataclass
-class Opened:
-    """The report in a browser window: what the console said, and what was asked of the network."""
-
-    page: Page
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    def count(self, selector: str) -> int:
-        return self.page.locator(selector).count()
-
-    def draw(self) -> None:
-        """All plots, also those far below the window."""
-        self.page.wait_for_function("window.drawAll !== undefined")
-        self.page.evaluate("drawAll()")
+Window = Callable[..., Opened]
 
 
 @pytest.fixture(scope="module")
@@ -86,26 +47,6 @@ def window(page_file: Path, browser: Browser) -> Window:
         return opened(browser, page_file, width, scheme)
 
     return lambda width=1280, scheme="light": once(width, scheme)
-
-
-def opened(browser: Browser, path: Path, width: int = 1280, scheme: Any = "light") -> Opened:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    context.set_offline(True)
-    window = Opened(context.new_page())
-    window.page.on("console", lambda message: window.said.append(f"{message.type}: {message.text}"))
-    window.page.on("pageerror", lambda error: window.said.append(f"error: {error}"))
-
-    def only_files(route: Route) -> None:
-        if route.request.url.startswith("file:"):
-            route.continue_()
-        else:
-            window.asked.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", only_files)
-    window.page.goto(path.as_uri())
-    window.draw()
-    return window
 
 
 def test_every_plot_is_drawn_offline_without_an_error(window: Window) -> None:

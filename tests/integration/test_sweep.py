@@ -9,11 +9,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from playwright.sync_api import Browser
 
 from orchestrator.analysis.score import score
 from orchestrator.model.events import NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.trace import read_trace
+from tests.integration.browser import opened
 from tests.integration.conftest import Bystander, Orchestrate
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "sweep.schema.json"
@@ -130,6 +132,17 @@ def test_the_simulator_foretells_each_trial(swept: tuple[Orchestrate, str]) -> N
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("and its replay") == len(SPEEDS)
+
+
+def test_the_report_opens_in_a_browser_without_a_fault(swept: tuple[Orchestrate, str], browser: Browser) -> None:
+    """Of a real sweep: with host load, real task times, notes, whatever the cluster did."""
+    path = swept[0].home / "report.html"
+    assert swept[0]("report", "@last", "--to", str(path)).returncode == 0
+    page = opened(browser, path)
+
+    assert page.said == page.asked == []
+    assert page.count(".plot[data-drawn]") == page.count(".plot") == 3 * len(SPEEDS) + 2
+    assert "three speeds" in page.page.inner_text("h1")
 
 
 def test_nothing_is_left_and_the_bystander_was_not_touched(

@@ -59,7 +59,7 @@ def test_a_trials_series_end_with_it_and_its_scorecard_begins() -> None:
 
 
 def test_trials_do_not_mix() -> None:
-    first, second = laid_out([trace(1), trace(5)], shift=True, now=T0)
+    first, second = laid_out([trace(1), trace(5)], now=T0)
     samples = samples_of("s", [first, second], None)
     by_trial = [
         values(samples, "orchestrator_pending_cpu_cores", trial_id=each.trial.trial_id)
@@ -71,7 +71,7 @@ def test_trials_do_not_mix() -> None:
 
 
 def test_simulated_trials_stand_one_after_another_and_end_now() -> None:
-    laid = laid_out([trace(1), trace(5)], shift=True, now=T0 + 5000)
+    laid = laid_out([trace(1), trace(5)], now=T0 + 5000)
     length = trace().events[-1].t - trace().events[0].t
 
     assert laid[1].events[-1].t == pytest.approx(T0 + 5000 - PAUSE_S)
@@ -80,16 +80,12 @@ def test_simulated_trials_stand_one_after_another_and_end_now() -> None:
 
 
 def test_all_times_of_an_event_move_together() -> None:
-    (moved,) = laid_out([trace()], shift=True, now=T0 + 5000)
+    (moved,) = laid_out([trace()], now=T0 + 5000)
     by = moved.events[0].t - trace().events[0].t
     for before, after in zip(trace().events, moved.events, strict=True):
         for name in ("t", "submitted", "started", "ended"):
             if hasattr(before, name):
                 assert getattr(after, name) == pytest.approx(getattr(before, name) + by)
-
-
-def test_real_trials_stay_where_they_were() -> None:
-    assert laid_out([trace()], shift=False, now=T0 + 5000) == [trace()]
 
 
 def test_where_trials_were_put_is_remembered(tmp_path: Path) -> None:
