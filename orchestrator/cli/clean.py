@@ -20,7 +20,10 @@ def clean(
     force: Annotated[bool, typer.Option("--force", help="Also end clusters of sweeps that still run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
 ) -> None:
-    """Remove processes and files that killed runs of this home left behind, and nothing else."""
+    """Remove processes and files that killed runs of this home left behind, and nothing else.
+
+    The stack isn't such: orchestrate stack down ends it.
+    """
     from orchestrator.backends.local.leftovers import find_leftovers, remove
     from orchestrator.sweep.runner import still_runs
 

@@ -50,3 +50,11 @@ def check_port(port: int | None) -> None:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
+
+
+def check_default(port: int | None, option: str) -> None:
+    """Raises InputError for a port at which the bundled Prometheus configuration doesn't look."""
+    from orchestrator.observer.server import DEFAULT_PORT
+
+    if port not in (None, DEFAULT_PORT):
+        raise InputError(f"{option}: its Prometheus looks at port {DEFAULT_PORT} only", "leave --metrics-port out")

@@ -27,7 +27,7 @@ EXAMPLES = """Examples:
 """
 
 # What a simulation has no use for.
-_LEFT_OUT = ("backend", "fit", "isolation", "metrics_port", "annotate_url")
+_LEFT_OUT = ("backend", "fit", "isolation", "metrics_port", "annotate_url", "with_stack")
 
 
 def simulate(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli import annotate, metrics
+from orchestrator.cli import annotate, metrics, stack
 from orchestrator.cli.context import Context, check_json_target, console, write_json
 from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
 from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
@@ -46,13 +46,16 @@ class _Execution:
     metrics_port: int | None
     json_file: str | None
     annotations: annotate.Target | None = None
+    stack: bool = False
 
     def ready(self, common: Context, spec: "SweepSpec") -> "_Execution":
         """The same once it is clear that it can be done so for this spec."""
-        if self.annotations is not None and spec.backend == "simulated":
-            raise InputError("--annotate is for trials in real time", "a simulated one: orchestrate push")
-        if self.metrics_port and spec.backend == "simulated":
-            raise InputError("--metrics-port is for trials in real time", "a simulated one: orchestrate push")
+        in_real_time = {"--annotate": self.annotations, "--metrics-port": self.metrics_port, "--stack": self.stack}
+        for option, given in in_real_time.items():
+            if given and spec.backend == "simulated":
+                raise InputError(f"{option} is for trials in real time", "a simulated one: orchestrate push")
+        if self.stack:
+            metrics.check_default(self.metrics_port, "--stack")
         if self.engine is None:
             return self
         if spec.backend != "simulated":
@@ -131,6 +134,10 @@ def sweep(
     ] = None,
     metrics_port: Annotated[int | None, typer.Option(metavar="PORT", help=metrics.HELP)] = None,
     annotate_url: Annotated[str | None, typer.Option("--annotate", metavar="URL", help=annotate.HELP)] = None,
+    with_stack: Annotated[
+        bool,
+        typer.Option("--stack", help="Before, start the stack unless it runs (orchestrate stack up); it stays after."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")
@@ -142,7 +149,8 @@ def sweep(
     if json_file is not None:
         check_json_target(json_file)
     metrics.check_port(metrics_port)
-    how = _Execution(parse_parallel(parallel, address), metrics_port, json_file, annotate.parse_target(annotate_url))
+    engine, target = parse_parallel(parallel, address), annotate.parse_target(annotate_url)
+    how = _Execution(engine, metrics_port, json_file, target, with_stack)
     if resume is not None:
         if dry_run:
             raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
@@ -158,13 +166,14 @@ def sweep(
         return 0
     from orchestrator.sweep.runner import SweepFolder, begin_sweep, new_sweep_id
 
-    ledger = common.ledger()
-    sweep_id = new_sweep_id()
-    folder = SweepFolder.of(common.home, sweep_id)
-    folder.root.mkdir(parents=True)
-    shutil.copy(cluster_file.path, folder.cluster)
-    begin_sweep(ledger, plan, sweep_id)
-    return _run(common, ledger, sweep_id, plan.spec, how)
+    with stack.beside(common.home, wanted=how.stack):
+        ledger = common.ledger()
+        sweep_id = new_sweep_id()
+        folder = SweepFolder.of(common.home, sweep_id)
+        folder.root.mkdir(parents=True)
+        shutil.copy(cluster_file.path, folder.cluster)
+        begin_sweep(ledger, plan, sweep_id)
+        return _run(common, ledger, sweep_id, plan.spec, how)
 
 
 def spec_flags(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -281,8 +290,9 @@ def _resume(
         )
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
-    take_over(ledger, record)
-    return _run(common, ledger, record.sweep_id, planned, how)
+    with stack.beside(common.home, wanted=how.stack):
+        take_over(ledger, record)
+        return _run(common, ledger, record.sweep_id, planned, how)
 
 
 def _run(

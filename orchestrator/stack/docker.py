@@ -51,7 +51,8 @@ def run_docker(*arguments: str, stdin: str | None = None, follow: Line | None = 
     except FileNotFoundError:
         raise MissingPrerequisite(
             "Docker isn't installed: there is no docker command on PATH",
-            "install Docker Engine with its compose plugin: https://docs.docker.com/engine/install/",
+            "install Docker Engine with its compose plugin: https://docs.docker.com/engine/install/,"
+            " or run Prometheus alone without it: orchestrate stack up --native",
         ) from None
     except PermissionError as error:
         raise MissingPrerequisite(f"docker can't be run: {error.strerror}") from None

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 _TIMEOUT_S = 5.0
+_LINE_LENGTH = 300
 
 Fetch = Callable[[str, str | None], tuple[int, bytes]]
 """Status and body of a URL, asked with Grafana's admin password if one is given; status 0 if nobody answers."""
@@ -67,3 +68,10 @@ def is_taken(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def last_words(said: str) -> str:
+    """The line of a service's log that tells most of why it isn't ready."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if "err" in line.lower()] or lines or ["nothing"]
+    return telling[-1][:_LINE_LENGTH]

@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.bundle import bundled
-from orchestrator.errors import MissingPrerequisite, OrchestrateError
+from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
 from orchestrator.stack.docker import Docker, Line, Result, check_engine, is_desktop, missing_images, run_docker
 from orchestrator.stack.files import Files, Ports, digest
+from orchestrator.stack.native import Native
 from orchestrator.stack.probes import (
     Fetch,
     WrongPassword,
@@ -18,8 +18,10 @@ from orchestrator.stack.probes import (
     dashboard_uids,
     fetch,
     is_taken,
+    last_words,
     missing_dashboards,
 )
+from orchestrator.stack.services import Progress, Service, Status
 
 PROJECT = "orchestrate"
 SERVICES = ("prometheus", "grafana")
@@ -29,39 +31,6 @@ _URL = "dev.orchestrate.url"
 
 _POLL_S = 0.5
 _LOG_LINES = "20"
-_LINE_LENGTH = 300
-
-Progress = Callable[[str, str], None]
-"""Told what is being done, and the newest detail of it."""
-
-
-@dataclass(frozen=True)
-class Service:
-    """One service: `state` and `health` are Docker's words; without a container the state is `missing`."""
-
-    name: str
-    image: str
-    state: str
-    health: str
-    url: str
-
-
-@dataclass(frozen=True)
-class Status:
-    """The services, and where Grafana's password is."""
-
-    services: tuple[Service, ...]
-    password_file: Path
-
-    @property
-    def running(self) -> bool:
-        """Whether any container runs."""
-        return any(service.state == "running" for service in self.services)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether every service is."""
-        return all(service.health == "healthy" for service in self.services)
 
 
 class Stack:
@@ -78,6 +47,7 @@ class Stack:
         sleep: Callable[[float], None] = time.sleep,
         compose_file: Path | None = None,
     ) -> None:
+        self.native = Native(home, ask=ask, taken=taken, clock=clock, sleep=sleep)
         self._files = Files(home / "stack")
         self._docker = docker
         self._ask = ask
@@ -99,6 +69,10 @@ class Stack:
         `timeout_s` is for the waiting, not for pulling images. A stack that didn't run before and doesn't come up is
         taken down again; its volumes stay. Raises MissingPrerequisite, InputError and OrchestrateError.
         """
+        if (native := self.native.url) is not None:
+            raise InputError(
+                f"this home's Prometheus runs without Docker: {native}", "end it first: orchestrate stack down"
+            )
         progress("looking for Docker", "")
         check_engine(self._docker)
         ran_before = self._status()
@@ -123,13 +97,21 @@ class Stack:
                 self._compose("down")
             raise
 
+    def ensure(self, *, progress: Progress = lambda step, detail: None) -> Status:
+        """What runs already, in Docker or without, is enough; else as `up`."""
+        found = self.status()
+        return found if found.url("prometheus") else self.up(Ports(), progress=progress)
+
     def down(self, *, volumes: bool = False) -> bool:
-        """Remove the containers, and with `volumes` all that they stored; returns whether there were containers.
+        """Remove the containers and the native one, and with `volumes` all that they stored; returns whether any was.
 
         Raises MissingPrerequisite, and OrchestrateError if something stays.
         """
-        check_engine(self._docker)
-        found = any(service.state != "missing" for service in self._status().services)
+        in_docker = self._in_docker()
+        found = self.native.down(volumes=volumes)
+        if not in_docker:
+            return found
+        found = found or any(service.state != "missing" for service in self._status().services)
         done = self._compose("down", *(["--volumes"] if volumes else []))
         if done.code != 0:
             raise OrchestrateError(f"docker compose down failed: {done.last_line}")
@@ -139,8 +121,25 @@ class Stack:
 
     def status(self) -> Status:
         """How the services are now. Raises MissingPrerequisite."""
-        check_engine(self._docker)
-        return self._status()
+        services = self._status().services if self._in_docker() else ()
+        if self.native.known:
+            native = self.native.service()
+            present = services if any(service.state != "missing" for service in services) else ()
+            if native.state == "running":
+                services = (native, *present)
+            elif not present and (native.state == "exited" or not services):
+                services = (native,)
+        return Status(services, self._files.password)
+
+    def _in_docker(self) -> bool:
+        """Whether there may be containers. A home that has the native one does without Docker."""
+        try:
+            check_engine(self._docker)
+        except MissingPrerequisite:
+            if not self.native.known:
+                raise
+            return False
+        return True
 
     def _compose(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
         where = ["--project-name", PROJECT, "--file", str(self._compose_file)]
@@ -248,9 +247,7 @@ class Stack:
 
     def _last_words(self, service: str) -> str:
         logs = self._compose("logs", "--no-color", "--no-log-prefix", "--tail", _LOG_LINES, service)
-        lines = [line.strip() for line in (logs.out + logs.err).splitlines() if line.strip()]
-        telling = [line for line in lines if "err" in line.lower()] or lines or ["nothing"]
-        return telling[-1][:_LINE_LENGTH]
+        return last_words(logs.out + logs.err)
 
 
 def _urls(ports: Ports) -> dict[str, str]:

@@ -22,6 +22,9 @@ from tests.integration.browser import browser
 
 __all__ = ["browser"]  # a fixture that several modules share
 
+# A shell that starts something in the background lets it ignore Ctrl-C, and so everything that is started from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BIN = Path(sys.executable).parent
 PHASE_TIMEOUT_S = 180.0
 

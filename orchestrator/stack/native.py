@@ -1,0 +1,269 @@
+"""Prometheus without Docker: the one on PATH, as a process in the background of its own session."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from orchestrator.backends.local.processes import process_alive
+from orchestrator.bundle import bundled
+from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.stack.probes import Fetch, answers, fetch, is_taken, last_words
+from orchestrator.stack.services import Progress, Service
+
+_KILL_AFTER_S = 10.0
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The process that was started: where it listens, and a digest of all that it was started with."""
+
+    pid: int
+    started: float
+    port: int
+    command: tuple[str, ...]
+    settings: str
+
+    @classmethod
+    def read(cls, path: Path) -> "_Record | None":
+        """None if the file is missing or damaged."""
+        try:
+            record = cls(**json.loads(path.read_text()))
+            return cls(int(record.pid), float(record.started), int(record.port), tuple(record.command), record.settings)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        if process_alive(self.pid, self.started):
+            return True
+        # All start times move when the clock is set, but nobody else stores into this home's folder.
+        try:
+            return tuple(psutil.Process(self.pid).cmdline()) == self.command
+        except psutil.Error:
+            return False
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def end(self, kill_after_s: float) -> bool:
+        """End that process, by force if it doesn't by itself; returns whether it ran."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # psutil refuses to signal another process that got the pid since this line.
+            process = psutil.Process(self.pid)
+            if self.alive:
+                process.terminate()
+                try:
+                    process.wait(kill_after_s)
+                except psutil.TimeoutExpired:
+                    process.kill()
+                    process.wait(kill_after_s)
+                return True
+        return False
+
+
+class Native:
+    """The native Prometheus of one home. HTTP, ports and the clock are passed in; the defaults are the real ones."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        ask: Fetch = fetch,
+        taken: Callable[[int], bool] = is_taken,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        kill_after_s: float = _KILL_AFTER_S,
+    ) -> None:
+        self.folder = home / "stack" / "native"
+        self._record_file = self.folder / "process.json"
+        self._ask = ask
+        self._taken = taken
+        self._clock = clock
+        self._sleep = sleep
+        self._kill_after_s = kill_after_s
+
+    @property
+    def known(self) -> bool:
+        """Whether it runs, or ran and left its data."""
+        return self.folder.is_dir()
+
+    @property
+    def url(self) -> str | None:
+        """Where it is while it runs."""
+        record = _Record.read(self._record_file)
+        return record.url if record is not None and record.alive else None
+
+    @property
+    def log(self) -> Path:
+        """What it said since its start."""
+        return self.folder / "log"
+
+    def service(self) -> Service:
+        """How it is now."""
+        record = _Record.read(self._record_file)
+        if record is None:
+            return Service("prometheus", "", "missing", "", "", native=True)
+        state, health = "exited", ""
+        if record.alive:
+            state, health = "running", "healthy" if answers(self._ask, f"{record.url}/-/ready") else "starting"
+        return Service("prometheus", record.command[0], state, health, record.url, native=True)
+
+    def up(
+        self, port: int, *, timeout_s: float = 180.0, progress: Progress = lambda step, detail: None
+    ) -> tuple[Service, bool]:
+        """Start it, unless it runs with these settings, and wait until it is ready; returns whether it was started now.
+
+        One that runs with other settings makes way. Raises MissingPrerequisite, InputError and OrchestrateError.
+        """
+        command = [_program(), *flags(port, self.folder)]
+        files = {"prometheus.yml": configuration(port), **rules()}
+        settings = _digest(command, files)
+        record = _Record.read(self._record_file)
+        runs = record is not None and record.alive
+        fresh = not (runs and record is not None and record.settings == settings)
+        if fresh:
+            own = runs and record is not None and record.port == port
+            if not own and self._taken(port):
+                raise MissingPrerequisite(
+                    f"port {port} of 127.0.0.1 is taken, and Prometheus needs it",
+                    f"end what listens there (ss -ltnp 'sport = :{port}'; Debian's own service: systemctl stop"
+                    " prometheus; ours in Docker: orchestrate stack down), or choose another with --prometheus-port",
+                )
+            progress("starting Prometheus", "")
+            if record is not None:
+                record.end(self._kill_after_s)
+            self._write(files)
+            record = self._start(command, port, settings)
+        assert record is not None
+        try:
+            self._wait(record, timeout_s, progress)
+        except BaseException:
+            if fresh:
+                self._end(record)
+            raise
+        return self.service(), fresh
+
+    def down(self, *, volumes: bool = False) -> bool:
+        """End it, and with `volumes` remove all that it stored; returns whether it ran."""
+        record = _Record.read(self._record_file)
+        ended = record is not None and self._end(record)
+        if volumes and self.known:
+            shutil.rmtree(self.folder)
+            with contextlib.suppress(OSError):
+                self.folder.parent.rmdir()
+        return ended
+
+    def _end(self, record: _Record) -> bool:
+        ended = record.end(self._kill_after_s)
+        self._record_file.unlink(missing_ok=True)
+        return ended
+
+    def _write(self, files: Mapping[str, str]) -> None:
+        try:
+            for folder in (self.folder.parent.parent, self.folder.parent, self.folder):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.rmtree(self.folder / "rules", ignore_errors=True)
+            (self.folder / "rules").mkdir()
+            for name, text in files.items():
+                (self.folder / name).write_text(text)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder} can't be written: {error.strerror}", "choose another home with --home"
+            ) from None
+
+    def _start(self, command: Sequence[str], port: int, settings: str) -> _Record:
+        with self.log.open("w") as log:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.folder,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise MissingPrerequisite(f"{command[0]} can't be run: {error.strerror}") from None
+        try:
+            started = psutil.Process(process.pid).create_time()
+            record = _Record(process.pid, started, port, tuple(command), settings)
+            self._record_file.write_text(json.dumps(asdict(record)))
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        process.returncode = 0  # It stays when this object goes: no warning then.
+        return record
+
+    def _wait(self, record: _Record, timeout_s: float, progress: Progress) -> None:
+        deadline = self._clock() + timeout_s
+        while True:
+            if not record.alive:
+                raise OrchestrateError(
+                    f"Prometheus ended at once: {last_words(self._said())}",
+                    f"2.42 or newer is needed; all that it said is in {self.log}",
+                )
+            if answers(self._ask, f"{record.url}/-/ready"):
+                return
+            progress("waiting until all is ready", "Prometheus")
+            if self._clock() >= deadline:
+                raise OrchestrateError(
+                    f"Prometheus wasn't ready after {timeout_s:g} s; it said: {last_words(self._said())}",
+                    "give it longer with --timeout",
+                )
+            self._sleep(_POLL_S)
+
+    def _said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.is_file() else ""
+
+
+def flags(port: int, folder: Path) -> list[str]:
+    """Those of docker-compose.yml, with this port and the files of this folder."""
+    import yaml
+
+    own = {
+        "--config.file": str(folder / "prometheus.yml"),
+        "--storage.tsdb.path": str(folder / "data"),
+        "--web.listen-address": f"127.0.0.1:{port}",
+    }
+    command = yaml.safe_load(bundled("docker-compose.yml").read_text())["services"]["prometheus"]["command"]
+    parts = [flag.partition("=") for flag in command]
+    return [f"{name}{equals}{own.get(name, value)}" for name, equals, value in parts]
+
+
+def configuration(port: int) -> str:
+    """The bundled one, for a Prometheus on the host itself."""
+    text = bundled("prometheus/prometheus.yml").read_text()
+    return text.replace("host.docker.internal", "127.0.0.1").replace("localhost:9090", f"localhost:{port}")
+
+
+def rules() -> dict[str, str]:
+    """The bundled ones by the name that the configuration has for them."""
+    return {f"rules/{file.name}": file.read_text() for file in sorted(bundled("prometheus/rules").glob("*.yml"))}
+
+
+def _program() -> str:
+    program = shutil.which("prometheus")
+    if program is None:
+        raise MissingPrerequisite(
+            "there is no prometheus on PATH",
+            "install 2.42 or newer (Debian: apt install prometheus; macOS: brew install prometheus;"
+            " else https://prometheus.io/download/), or run it in Docker: orchestrate stack up",
+        )
+    return program
+
+
+def _digest(command: Sequence[str], files: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps([list(command), dict(files)]).encode()).hexdigest()[:16]
