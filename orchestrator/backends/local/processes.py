@@ -16,6 +16,8 @@ import psutil
 
 MARKER = "ORCHESTRATE_CLUSTER"
 HOME_MARKER = "ORCHESTRATE_CLUSTER_HOME"
+# In the midst of `exec` a process shows no environment. So long after it does, unless it is one of the kernel's.
+EXEC_S = 0.02
 
 
 def marker_environment(cluster_id: str, home: Path) -> dict[str, str]:
@@ -83,8 +85,9 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
             session = os.getsid(process.pid)
             sessions.setdefault(session, []).append(process)
             environments.append((process, session, process.environ()))
+    if not all(seen for _, _, seen in environments):
+        time.sleep(EXEC_S)
     for process, session, seen in environments:
-        # In the midst of `exec` a process shows no environment: a moment later it does.
         environment = seen or _environment(process)
         if environment.get(HOME_MARKER) == owner and cluster_id in (None, environment.get(MARKER)):
             marked.append(process)

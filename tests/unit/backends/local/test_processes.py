@@ -39,6 +39,8 @@ def spawn() -> Iterator[Spawn]:
             cwd=cwd,
         )
         started.append(process)
+        while process.poll() is None and not psutil.Process(process.pid).environ():
+            pass  # still in the midst of `exec`
         return process
 
     yield start
