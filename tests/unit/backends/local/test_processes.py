@@ -1,5 +1,6 @@
 """Which processes belong to a cluster, whether its owner lives, and that no other process is ever touched."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -39,8 +40,9 @@ def spawn() -> Iterator[Spawn]:
             cwd=cwd,
         )
         started.append(process)
-        while process.poll() is None and not psutil.Process(process.pid).environ():
-            pass  # still in the midst of `exec`
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended already
+            while not psutil.Process(process.pid).environ():
+                pass  # still in the midst of `exec`
         return process
 
     yield start
