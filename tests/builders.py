@@ -69,9 +69,9 @@ def node(t: float, name: str, state: NodeState, *, node_type: str = "x86", **mor
     )
 
 
-def baseline(name: str, *, node_type: str = "x86", since: float = -100.0) -> NodeEvent:
+def baseline(name: str, *, node_type: str = "x86", since: float = -100.0, **more: Any) -> NodeEvent:
     """A node that is idle when the trace begins, a second before the submission."""
-    return node(-1, name, "idle", node_type=node_type, cause="baseline", since=T0 + since)
+    return node(-1, name, "idle", node_type=node_type, cause="baseline", since=T0 + since, **more)
 
 
 def life(name: str, node_type: str = "x86", /, **states: float) -> list[Event]:

@@ -36,6 +36,8 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
     supplied = supply.integral(start, end)
     used = sum(task.count * task.cpus * (task.ended - task.started) for task in tasks)
     host = [event.cpu_percent for event in events if isinstance(event, HostEvent) and start <= event.t <= end]
+    cost = None if prices is None else cost_usd(bills(lives, prices, start, window.accounted, last))
+    arch_of = {life.ray_node_id: life.arch for life in lives}
     reasons, warnings = judge(trial, events, lives, (start, end))
     return Scorecard(
         makespan_s=end - start,
@@ -50,11 +52,12 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
         peak_nodes=int(nodes.maximum(start, last)[0]),
         node_seconds=by_part((life, seconds_within(life.billed(last), start, window.accounted)) for life in lives),
         idle_node_seconds=_idle_seconds(lives, tasks, start, window.accounted, last),
-        cost_usd=None if prices is None else cost_usd(bills(lives, prices, start, window.accounted, last)),
+        cost_usd=cost,
+        tasks_per_usd={} if cost is None else _tasks_per_usd(tasks, arch_of, cost),
         **dict(elasticity(demand, supply, start, end, servable)),
         uncapped=elasticity(demand, supply, start, end),
         cpu_utilisation=used / supplied if supplied > 0 else None,
-        task_wait_s=_waits(tasks, {life.ray_node_id: life.arch for life in lives}),
+        task_wait_s=_waits(tasks, arch_of),
         launch_s=_launch_seconds(launched),
         tasks=sum(task.count for task in tasks),
         effective_upscaling_speed=speed,
@@ -89,6 +92,17 @@ def _idle_seconds(
         (life, seconds_within(life.alive(last), start, end) - seconds_within(busy[life.ray_node_id], start, end))
         for life in lives
     )
+
+
+def _tasks_per_usd(tasks: Sequence[TaskEvent], arch_of: Mapping[str, str], cost: ByPart) -> dict[str, float]:
+    """Tasks that ran for each dollar, of all nodes and by arch."""
+    ran: dict[str, int] = defaultdict(int)
+    for task in tasks:
+        if task.ok:
+            ran["all"] += task.count
+            ran[arch_of.get(task.node, task.arch)] += task.count
+    usd = {"all": cost.total, **cost.by_arch}
+    return {name: ran[name] / amount for name, amount in usd.items() if amount > 0}
 
 
 def _waits(tasks: Sequence[TaskEvent], arch_of: Mapping[str, str]) -> dict[str, Quantiles]:

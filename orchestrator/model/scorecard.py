@@ -44,7 +44,8 @@ class Scorecard(Noun):
 
     T is the measured window, from t = 0 to the last task's end; node-seconds and cost count beyond it, until the
     cluster is back at `min_workers`, from `allocated` to `terminated`, as EC2 bills. Elasticity takes the demand only
-    as far as the shape's limits allow to serve it; `uncapped` takes all of it.
+    as far as the shape's limits allow to serve it; `uncapped` takes all of it. `tasks_per_usd`, the price-performance,
+    counts tasks for each dollar, of `all` nodes and by arch; it lacks what cost nothing, or an unknown amount.
     """
 
     makespan_s: float | None = None
@@ -60,6 +61,7 @@ class Scorecard(Noun):
     node_seconds: ByPart = ByPart()
     idle_node_seconds: ByPart = ByPart()
     cost_usd: ByPart | None = None
+    tasks_per_usd: dict[str, float] = Field(default_factory=dict)
     theta_u: float | None = None
     theta_o: float | None = None
     theta_u_relative: float | None = None

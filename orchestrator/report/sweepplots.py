@@ -1,7 +1,7 @@
 """The plots of a whole sweep: what each setting cost by arch, and makespan against cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.analysis.pareto import pareto_front
@@ -13,11 +13,15 @@ from orchestrator.report.plots import HATCHED, Figure, figure_json, plain, round
 
 @dataclass(frozen=True)
 class CostBar:
-    """What one setting's trial cost by arch, and what of it idle nodes cost: dollars, or node-seconds."""
+    """What one setting's trial cost by arch, and what of it idle nodes cost: dollars, or node-seconds.
+
+    `tasks_per_usd` is the price-performance, empty where prices aren't known.
+    """
 
     label: str
     by_arch: Mapping[str, float]
     idle_by_arch: Mapping[str, float]
+    tasks_per_usd: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def cost_bars(report: Report) -> tuple[list[CostBar], str]:
     labels = {section.number: section.heading for section, _ in chosen}
     if known and all(card.cost_usd is not None for _, _, card in known):
         return [
-            CostBar(labels[s.number], card.cost_usd.by_arch, idle_cost(trial, report.prices))
+            CostBar(labels[s.number], card.cost_usd.by_arch, idle_cost(trial, report.prices), card.tasks_per_usd)
             for s, trial, card in known
             if card.cost_usd is not None
         ], "$"
@@ -69,17 +73,24 @@ def costs_grid(report: Report) -> Grid | None:
     def amount(value: float) -> Cell:
         return Cell(f"{value:.{digits}f}", value=value)
 
+    def performance(bar: CostBar, arch: str) -> Cell:
+        found = bar.tasks_per_usd.get(arch)
+        return Cell("-" if found is None else f"{found:.1f}", value=found)
+
+    priced = arches if unit == "$" else []
     rows = tuple(
         (
             Cell(bar.label),
             amount(sum(bar.by_arch.values())),
             amount(sum(bar.idle_by_arch.values())),
             *(amount(part.get(arch, 0.0)) for arch in arches for part in (bar.by_arch, bar.idle_by_arch)),
+            *(performance(bar, arch) for arch in priced),
         )
         for bar in bars
     )
     parts = (f"{arch}{of} {unit}" for arch in arches for of in ("", ", of it idle"))
-    columns = ("setting", f"in all {unit}", f"of it idle {unit}", *parts)
+    performances = (f"tasks per $ on {arch}" for arch in priced)
+    columns = ("setting", f"in all {unit}", f"of it idle {unit}", *parts, *performances)
     return Grid(
         "Of each setting's trial with the median makespan. Idle: nodes that could run tasks and ran none.",
         columns,

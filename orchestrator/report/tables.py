@@ -212,6 +212,8 @@ def _scorecard_rows(card: Scorecard) -> Iterable[tuple[str, str]]:
         elif isinstance(value, Elasticity):
             found = ((key, each) for key, each in value if each is not None)
             yield name, ", ".join(f"{key} {each:.3g}" for key, each in found) or "-"
+        elif name == "tasks_per_usd":
+            yield name, ", ".join(f"{arch} {amount:.4g}" for arch, amount in value.items()) or "-"
         elif name == "task_wait_s":
             yield from ((f"{name} {arch}", _quantiles(found)) for arch, found in value.items())
         elif name == "launch_s":

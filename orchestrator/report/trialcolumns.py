@@ -104,6 +104,10 @@ def _columns() -> Iterator[TrialColumn]:
         for arch in ARCHES:
             value = _of_card(partial(_sum, name, arch))
             yield Column(f"{name}_{arch}", "number", unit, f"{meaning}: {arch}", value)
+    for group in ("all", *ARCHES):
+        suffix, where = ("", "") if group == "all" else (f"_{group}", f": {group}")
+        meaning = f"tasks that ran for each dollar of worker nodes{where}"
+        yield Column(f"tasks_per_usd{suffix}", "number", "1/USD", meaning, _of_card(partial(_tasks_per_usd, group)))
     for name, meaning in _DURATIONS:
         for group in ("all", *ARCHES):
             yield from _quantile_columns(name, meaning, group)
@@ -138,6 +142,10 @@ def _sum(name: str, group: str, card: Scorecard) -> float | None:
     if parts is None:
         return None
     return parts.total if group == "all" else parts.by_arch.get(group, 0.0)
+
+
+def _tasks_per_usd(group: str, card: Scorecard) -> float | None:
+    return card.tasks_per_usd.get(group)
 
 
 def _quantile(name: str, group: str, statistic: str, card: Scorecard) -> float | None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.analysis.score import quantiles, score
 from orchestrator.model.events import Event
+from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from tests.builders import SHAPE, baseline, host, life, node, phase, settings_in_force, sound, task, trial
 
@@ -399,3 +400,31 @@ def test_quantiles_never_leave_the_range_of_the_values(values: list[float]) -> N
     found = quantiles(values)
 
     assert min(values) <= found.p50 <= found.p95 <= found.max == max(values)
+
+
+# Price-performance
+
+
+def test_tasks_for_each_dollar_by_architecture() -> None:
+    """An x86 node of 0.36 $ an hour for 100 s, an arm node of 0.72 for its 60 s at least; 10 tasks and 3."""
+    prices = Prices(usd_per_hour={"m7i.large": 0.36, "m8g.xlarge": 0.72})
+    events = sound(
+        baseline("n0", instance_type="m7i.large"),
+        node(0, "n0", "running", instance_type="m7i.large"),
+        node(1, "n1", "requested", node_type="arm", instance_type="m8g.xlarge"),
+        node(50, "n1", "allocated", node_type="arm", instance_type="m8g.xlarge"),
+        node(60, "n1", "running", node_type="arm", instance_type="m8g.xlarge"),
+        task("n0", 0, 100, count=10),
+        task("n1", 60, 90, node_type="arm", count=3),
+        node(95, "n1", "terminated", node_type="arm", instance_type="m8g.xlarge"),
+        end=100,
+    )
+    card = score(trial(tasks=13), events, prices)
+
+    assert card.cost_usd is not None
+    assert card.cost_usd.by_arch == pytest.approx({"x86_64": 0.01, "arm64": 0.012})
+    assert card.tasks_per_usd == pytest.approx({"all": 13 / 0.022, "x86_64": 1000, "arm64": 250})
+
+
+def test_without_prices_there_is_no_price_performance() -> None:
+    assert score(trial(), SINGLE).tasks_per_usd == {}

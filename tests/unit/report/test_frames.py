@@ -89,6 +89,7 @@ def test_every_number_of_a_scorecard_is_in_its_row() -> None:
         "node_seconds": parts(),
         "idle_node_seconds": parts(),
         "cost_usd": parts(),
+        "tasks_per_usd": {group: next(numbers) for group in groups},
         "uncapped": Elasticity(**{name: next(numbers) for name in Elasticity.model_fields}),
         "task_wait_s": {group: quantiles() for group in groups},
         "launch_s": {
