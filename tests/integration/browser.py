@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = (
@@ -23,7 +25,9 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright
+
     from tests.integration.conftest import require
 
     require("chromium", Path(CHROMIUM).exists(), "apt-get install chromium, or name it in CHROMIUM")
@@ -37,7 +41,7 @@ def browser() -> Iterator[Browser]:
 class Opened:
     """The report in a browser window: what the console said, and what was asked of the network."""
 
-    page: Page
+    page: "Page"
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -50,14 +54,14 @@ class Opened:
         self.page.evaluate("drawAll()")
 
 
-def opened(browser: Browser, path: Path, width: int = 1280, scheme: Any = "light") -> Opened:
+def opened(browser: "Browser", path: Path, width: int = 1280, scheme: Any = "light") -> Opened:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     context.set_offline(True)
     window = Opened(context.new_page())
     window.page.on("console", lambda message: window.said.append(f"{message.type}: {message.text}"))
     window.page.on("pageerror", lambda error: window.said.append(f"error: {error}"))
 
-    def only_files(route: Route) -> None:
+    def only_files(route: "Route") -> None:
         if route.request.url.startswith("file:"):
             route.continue_()
         else:
