@@ -17,6 +17,9 @@ from orchestrator.errors import MissingPrerequisite, TrialFailed
 from orchestrator.model.events import Event
 from orchestrator.model.trial import Trial
 
+# Below so many seconds of work, processes would take longer to start than they save.
+WORTH_AN_ENGINE_S = 6.0
+
 
 @dataclass(frozen=True)
 class Recording:

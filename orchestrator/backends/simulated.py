@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from orchestrator.backends.engines import Engine, Recording
+from orchestrator.backends.engines import WORTH_AN_ENGINE_S, Engine, Recording
 from orchestrator.model.events import parse_event
 from orchestrator.model.trial import Trial
 from orchestrator.observer.discovery import Target
@@ -15,8 +15,6 @@ from orchestrator.observer.trace import TraceWriter
 
 # In virtual time patience costs little; a workload that can never end must end all the same.
 _DAY_S = 86_400.0
-# Below so many seconds of work, processes would take longer to start than they save.
-_WORTH_AN_ENGINE_S = 6.0
 
 
 def default_timeout_s(trial: Trial) -> float:
@@ -73,7 +71,7 @@ class SimulatedBackend:
         try:
             simulate(trial, trace.emit, timeout_s=self._timeout(trial))
         finally:
-            if (time.monotonic() - began) * len(self._expected) > _WORTH_AN_ENGINE_S:
+            if (time.monotonic() - began) * len(self._expected) > WORTH_AN_ENGINE_S:
                 self._hesitate = False
 
     def _timeout(self, trial: Trial) -> float:

@@ -323,7 +323,9 @@ def _run(
             annotate.annotating(how.annotations, sweep_id, progress) as annotators,
             (CountingView if spec.backend == "simulated" else LiveView)(progress, trials) as view,
         ):
-            record = Runner(ledger, backend, folder, [view, exporter, *annotators]).run(sweep_id)
+            record = Runner(ledger, backend, folder, [view, *([] if port == 0 else [exporter]), *annotators]).run(
+                sweep_id
+            )
     except KeyboardInterrupt:
         progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
         raise

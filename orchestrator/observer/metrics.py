@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from orchestrator.analysis.cost import MINIMUM_S
 from orchestrator.analysis.lifecycle import STAGES
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import (
@@ -49,7 +50,6 @@ STATES: tuple[NodeState, ...] = (
 PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
 STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
-MINIMUM_BILLED_S = 60.0
 # A Prometheus that scrapes every five seconds, as the stack's, comes by in this time.
 LINGER_S = 6.0
 
@@ -96,7 +96,7 @@ class _Node:
         if self.usd_per_hour is None or self.billed_from is None:
             return 0.0
         seconds = max(0.0, (now if self.billed_until is None else self.billed_until) - self.billed_from)
-        return self.usd_per_hour / 3600 * (seconds if self.baseline else max(MINIMUM_BILLED_S, seconds))
+        return self.usd_per_hour / 3600 * (seconds if self.baseline else max(MINIMUM_S, seconds))
 
 
 class TrialMetrics:
@@ -112,7 +112,6 @@ class TrialMetrics:
         prices: Prices | None = None,
     ) -> None:
         self.ids = {"sweep_id": sweep_id, "trial_id": trial_id}
-        self.latest = 0.0
         self._info = dict(info or {})
         self._shape = shape
         self._prices = prices
@@ -134,7 +133,6 @@ class TrialMetrics:
 
     def event(self, event: Event) -> None:
         """Take an event in."""
-        self.latest = max(self.latest, event.t)
         match event:
             case NodeEvent() if not event.is_head:
                 self._node(event)

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from orchestrator.analysis.score import score
 from orchestrator.analysis.summary import summarise
-from orchestrator.backends.engines import Engine, Recording, record
+from orchestrator.backends.engines import WORTH_AN_ENGINE_S, Engine, Recording, record
 from orchestrator.backends.simulated import default_timeout_s
 from orchestrator.model.events import parse_event
 from orchestrator.model.scorecard import Scorecard
@@ -15,9 +15,6 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.sweep.optimise import Verdict
 from orchestrator.sweep.plan import Plan
-
-# Below so many seconds of work, processes would take longer to start than they save.
-_WORTH_AN_ENGINE_S = 6.0
 
 
 class Candidates:
@@ -89,7 +86,7 @@ class Candidates:
         began = time.monotonic()
         recording = record(trial, self._timeout_s(trial))
         self._left -= 1
-        if (time.monotonic() - began) * self._left > _WORTH_AN_ENGINE_S:
+        if (time.monotonic() - began) * self._left > WORTH_AN_ENGINE_S:
             self._hesitate = False
         return recording
 
