@@ -216,7 +216,7 @@ def plan_sweep(
 ) -> "tuple[Plan, ClusterFile]":
     """The trials of a spec file with flags above it, and the cluster file that they are for. Raises InputError."""
     from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.backends.local.fit import this_machine
+    from orchestrator.backends.fit import this_machine
     from orchestrator.bundle import bundled
     from orchestrator.rayapi.virtual import require_supported_ray
     from orchestrator.sweep.plan import make_plan

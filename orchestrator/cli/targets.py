@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def find_address(common: Context, address: str | None) -> str:
     """`host:port` of a GCS. For a cluster of this home its token is put in place. Raises MissingPrerequisite."""
     from orchestrator import rayapi
-    from orchestrator.backends.local.cluster import ensure_token
-    from orchestrator.backends.local.processes import running_owners
+    from orchestrator.backends.owners import ensure_token, running_owners
 
     ours = {owner.gcs_address for owner in running_owners(common.home)}
     if address is not None:

@@ -44,6 +44,20 @@ def token_environment(token_file: Path) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
 
 
+def node_environment(instance_id: str, node_type: str) -> dict[str, str]:
+    """What tells a node's Ray which machine of the provider it runs on."""
+    return {"RAY_CLOUD_INSTANCE_ID": instance_id, "RAY_NODE_TYPE_NAME": node_type, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def head_environment(metrics_ports: Mapping[str, int]) -> dict[str, str]:
+    """What a head reads beside: the ports of `autoscaler` and `dashboard` metrics; no worker processes in advance."""
+    return {
+        "AUTOSCALER_METRIC_PORT": str(metrics_ports["autoscaler"]),
+        "DASHBOARD_METRIC_PORT": str(metrics_ports["dashboard"]),
+        "RAY_prestart_worker_first_driver": "0",
+    }
+
+
 def authenticate(token_file: Path) -> None:
     """Show the token in `token_file` to clusters from now on. Ray reads it once, so call this before anything else."""
     os.environ.pop("RAY_AUTH_TOKEN", None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.backends.local.processes import process_alive
+from orchestrator.backends.owners import process_alive
 from orchestrator.bundle import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
 from orchestrator.stack.probes import Fetch, answers, fetch, is_taken, last_words

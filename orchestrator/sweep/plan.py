@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.aws.prices import read_prices
 from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.local.fit import Machine, fit_shape, fitted_workload
+from orchestrator.backends.fit import Machine, fit_shape, fitted_workload
 from orchestrator.errors import InputError
 from orchestrator.model.prices import Prices
 from orchestrator.model.settings import Settings

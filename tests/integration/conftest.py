@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.backends.local import nodehost
+from orchestrator.backends import nodehost
 from orchestrator.backends.local.processes import find_marked
 from tests.integration.browser import browser
 

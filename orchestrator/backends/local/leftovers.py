@@ -9,9 +9,10 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.backends.files import ClusterFiles
 from orchestrator.backends.local.cluster import scratch_folder
-from orchestrator.backends.local.files import ClusterFiles
-from orchestrator.backends.local.processes import MARKER, Owner, end_marked, find_marked
+from orchestrator.backends.local.processes import MARKER, end_marked, find_marked
+from orchestrator.backends.owners import Owner
 
 _YOUNG_S = 60.0
 

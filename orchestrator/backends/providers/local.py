@@ -29,8 +29,8 @@ from ray.autoscaler.tags import (
 )
 
 from orchestrator import rayapi
-from orchestrator.backends.local import nodehost
-from orchestrator.backends.local.files import ClusterFiles
+from orchestrator.backends import nodehost
+from orchestrator.backends.files import ClusterFiles
 from orchestrator.model.delay import LaunchModel, NodeLatencies
 
 NODE_ID_BYTES = 28

@@ -1,4 +1,4 @@
-"""The process that holds one local Ray node: `python -m orchestrator.backends.local.nodehost OPTIONS.json`.
+"""The process that holds one local Ray node: `python -m orchestrator.backends.nodehost OPTIONS.json`.
 
 It starts the node's processes as its own children in its own session, says `ready`, and ends with them: when one of
 them dies the others go too, and on SIGTERM all do. So a node is one process to its parent, whatever Ray makes of it.
