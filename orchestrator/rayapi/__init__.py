@@ -49,6 +49,10 @@ def node_environment(instance_id: str, node_type: str) -> dict[str, str]:
     return {"RAY_CLOUD_INSTANCE_ID": instance_id, "RAY_NODE_TYPE_NAME": node_type, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
+# With it, whatever it says, a node reports the CPU use of its container; else that of the machine below.
+CONTAINER_ENVIRONMENT = {"KUBERNETES_SERVICE_HOST": "none"}
+
+
 def head_environment(metrics_ports: Mapping[str, int]) -> dict[str, str]:
     """What a head reads beside: the ports of `autoscaler` and `dashboard` metrics; no worker processes in advance."""
     return {
@@ -186,7 +190,10 @@ def job_client(dashboard: str, timeout_s: float = 30.0) -> Any:
 
 @dataclass(frozen=True)
 class NodeOptions:
-    """How to start the processes of one Ray node on this machine. Memory in bytes; port 0 lets Ray choose."""
+    """How to start the processes of one Ray node on this machine. Memory in bytes; port 0 lets Ray choose.
+
+    Without an `ip` the node takes the address that this machine's name stands for: a container's own.
+    """
 
     node_id: str
     temp_dir: str
@@ -194,6 +201,7 @@ class NodeOptions:
     resources: Mapping[str, float]
     labels: Mapping[str, str]
     object_store_memory: int
+    ip: str | None = LOOPBACK
     gcs_address: str | None = None
     gcs_port: int = 0
     dashboard_port: int = 0
@@ -227,11 +235,12 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
     }
     custom = {name: amount for name, amount in options.resources.items() if name not in _OWN_OPTIONS}
     memory = options.resources.get("memory")
+    ip = options.ip or socket.gethostbyname(socket.gethostname())
     params = RayParams(
-        node_ip_address=LOOPBACK,
+        node_ip_address=ip,
         min_worker_port=0,
         max_worker_port=0,
-        dashboard_host=LOOPBACK,
+        dashboard_host=ip,
         dashboard_agent_listen_port=0,
         num_cpus=options.num_cpus,
         num_gpus=int(options.resources.get("GPU", 0)),
