@@ -6,6 +6,7 @@ from orchestrator.model.arch import Arch
 from orchestrator.model.events import (
     DemandEvent,
     Event,
+    FaultEvent,
     HostEvent,
     NodeEvent,
     NodeState,
@@ -15,6 +16,7 @@ from orchestrator.model.events import (
     SettingsEvent,
     TaskEvent,
 )
+from orchestrator.model.fault import FaultKind
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
@@ -118,6 +120,14 @@ def host(t: float, cpu_percent: float) -> HostEvent:
 def note(t: float, kind: str, seconds: float = 0.0) -> NoteEvent:
     """The observer notes something."""
     return NoteEvent(t=T0 + t, kind=kind, text=kind, seconds=seconds)
+
+
+def fault(t: float, name: str, kind: FaultKind = "kill", *, node_type: str = "x86", **more: Any) -> FaultEvent:
+    """A fault hits the node at `T0 + t`; with `since` and `until` in seconds after `T0` too."""
+    times: dict[str, float] = {key: T0 + more.pop(key) for key in ("since", "until") if key in more}
+    stage = "end" if "since" in times else "begin"
+    values: dict[str, Any] = {"stage": stage, "detail": f"{kind}@{t:g}", **times, **more}
+    return FaultEvent(t=T0 + t, kind=kind, node=name, node_type=node_type, arch=ARCHES[node_type], **values)
 
 
 def sound(*events: Event | list[Event], end: float = 1000.0) -> list[Event]:

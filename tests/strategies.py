@@ -9,6 +9,7 @@ from orchestrator.model.delay import Delay, LaunchModel
 from orchestrator.model.events import (
     DemandEvent,
     Event,
+    FaultEvent,
     HostEvent,
     NodeEvent,
     NoteEvent,
@@ -17,6 +18,7 @@ from orchestrator.model.events import (
     TaskEvent,
     UsageEvent,
 )
+from orchestrator.model.fault import Fault
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
@@ -99,6 +101,22 @@ def settings(draw: st.DrawFn) -> Settings:
     )
 
 
+def faults() -> st.SearchStrategy[Fault]:
+    """Faults of every kind, with and without an end and a node type."""
+    at, lasts, node_types = st.floats(0, 86_400), st.floats(0, 86_400, exclude_min=True), st.none() | words
+    return st.one_of(
+        st.builds(Fault, kind=st.just("kill"), at_s=at, node_type=node_types),
+        st.builds(
+            Fault,
+            kind=st.sampled_from(["pause", "partition"]),
+            at_s=at,
+            for_s=st.none() | lasts,
+            node_type=node_types,
+        ),
+        st.builds(Fault, kind=st.just("spot"), per_hour=st.floats(0, 3600, exclude_min=True), node_type=node_types),
+    )
+
+
 def workloads() -> st.SearchStrategy[Workload]:
     """Stress jobs of every arrival and kind."""
     return st.builds(
@@ -112,6 +130,7 @@ def workloads() -> st.SearchStrategy[Workload]:
         resources=st.dictionaries(st.sampled_from(["Intel", "Graviton"]), st.floats(0.01, 4)),
         labels=small_labels,
         kind=st.sampled_from(["sleep", "burn"]),
+        faults=st.lists(faults(), max_size=3).map(tuple),
     )
 
 
@@ -175,4 +194,17 @@ def events() -> st.SearchStrategy[Event]:
         ),
         st.builds(HostEvent, t=finite, cpu_percent=finite, load_1m=finite, memory_available=st.integers(0)),
         st.builds(NoteEvent, t=finite, kind=texts, text=texts, seconds=finite),
+        st.builds(
+            FaultEvent,
+            t=finite,
+            kind=st.sampled_from(["kill", "pause", "partition", "spot"]),
+            stage=st.sampled_from(["begin", "end"]),
+            node=texts,
+            node_type=texts,
+            arch=arches,
+            detail=texts,
+            since=st.none() | finite,
+            until=st.none() | finite,
+            tasks=st.none() | st.integers(0),
+        ),
     )

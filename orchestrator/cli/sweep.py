@@ -11,7 +11,7 @@ import typer
 from orchestrator.cli import annotate, metrics, stack
 from orchestrator.cli.context import Context, check_json_target, console, write_json
 from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
-from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
+from orchestrator.cli.values import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
 from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ EXAMPLES = """Examples:
   orchestrate sweep --upscaling-speed 1,10 --idle-timeout-minutes 0.25,1 --repeat 5 --order random
 
   orchestrate sweep --autoscaler v1,v2 --set max_concurrent_launches=1,10 --dry-run
+
+  orchestrate sweep --backend simulated --upscaling-speed 1,10 --fault kill@60 --fault spot@2/h
 
   orchestrate sweep --spec sweep.yaml --json result.json
 
@@ -102,6 +104,14 @@ def sweep(
     arrival: Annotated[str | None, typer.Option(help="burst, waves, ramp or poisson.  [default: burst]")] = None,
     arrival_s: Annotated[float | None, typer.Option(help="Seconds over which tasks arrive, but for burst.")] = None,
     waves: Annotated[int | None, typer.Option(help="Number of waves.")] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND@SECONDS",
+            help="Let a node fail on purpose: kill@20, pause@30+15, partition@30+10, spot@12/h, each with :NODE_TYPE or"
+            " without; may be repeated.",
+        ),
+    ] = None,
     repeat: Annotated[int | None, typer.Option(help="Trials of each setting.  [default: 1]")] = None,
     order: Annotated[str | None, typer.Option(help="grid or random.  [default: grid]")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes order, arrivals and boot times.  [default: 0]")] = None,
@@ -201,6 +211,7 @@ def spec_flags(given: Mapping[str, Any]) -> dict[str, Any]:
             "arrival": given["arrival"],
             "arrival_s": given["arrival_s"],
             "waves": given["waves"],
+            "faults": parse_faults(given["fault"] or ()),
         },
         "repeat": given["repeat"],
         "order": given["order"],

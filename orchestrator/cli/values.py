@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pydantic import ValidationError
+
 from orchestrator.errors import InputError
+from orchestrator.model.fault import Fault
 from orchestrator.model.spec import Axes
 
 
@@ -64,6 +67,21 @@ def parse_pairs(option: str, assignments: Iterable[str], convert: Callable[[str]
             raise InputError(f"{option}: {assignment!r} gives several values; one is needed")
         pairs[key.strip()] = values[0]
     return pairs
+
+
+def parse_faults(texts: Iterable[str]) -> list[Fault] | None:
+    """The faults of `--fault` options, None if there is none. Raises InputError."""
+    from orchestrator.sweep.specfile import explain
+
+    faults, hint = [], "for example --fault kill@20 or --fault pause@30+15:NODE_TYPE"
+    for text in texts:
+        try:
+            faults.append(Fault.model_validate(text))
+        except ValidationError as error:
+            key, problem = explain(error)
+            where = "" if key == "spec" else f"{key}: "
+            raise InputError(f"--fault {text!r}: {where}{problem.removesuffix(f', not {text!r}')}", hint) from None
+    return faults or None
 
 
 def parse_duration(option: str, text: str | None) -> float | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
 
 from orchestrator.model.arch import Arch
+from orchestrator.model.fault import FaultKind
 
 TRACE_VERSION = 1
 
@@ -111,12 +112,31 @@ class HostEvent(Event):
 
 
 class NoteEvent(Event):
-    """Something a reader of the numbers should know: a gap of the observer, a restart of the GCS."""
+    """Something a reader of the numbers should know: a gap of the observer, a fault that didn't come off."""
 
     type: Literal["note"] = "note"
     kind: str
     text: str
     seconds: float = 0.0
+
+
+class FaultEvent(Event):
+    """A fault of the workload hits a node on purpose (`begin`), or a lasting one is over (`end`, and `since` when).
+
+    `detail` is the fault as the workload has it. `until` is when a lasting one is meant to end, `tasks` how many tasks
+    the node ran when it was hit, where these are known.
+    """
+
+    type: Literal["fault"] = "fault"
+    kind: FaultKind
+    stage: Literal["begin", "end"] = "begin"
+    node: str
+    node_type: str
+    arch: Arch = "unknown"
+    detail: str = ""
+    since: float | None = None
+    until: float | None = None
+    tasks: int | None = None
 
 
 class OtherEvent(Event):
@@ -132,6 +152,7 @@ _KINDS: dict[str, type[Event]] = {
     "task": TaskEvent,
     "host": HostEvent,
     "note": NoteEvent,
+    "fault": FaultEvent,
 }
 
 
@@ -150,6 +171,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
         | Annotated[TaskEvent, Tag("task")]
         | Annotated[HostEvent, Tag("host")]
         | Annotated[NoteEvent, Tag("note")]
+        | Annotated[FaultEvent, Tag("fault")]
         | Annotated[OtherEvent, Tag("other")],
         Discriminator(_kind),
     ]

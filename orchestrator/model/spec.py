@@ -14,7 +14,7 @@ from orchestrator.model.settings import (
     UtilizationFraction,
     Workers,
 )
-from orchestrator.model.workload import Arrival, ArrivalS, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
+from orchestrator.model.workload import Arrival, ArrivalS, Faults, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
 BackendName = Literal["local", "simulated"]
 MAX_TRIALS = 10_000
@@ -60,6 +60,7 @@ class WorkloadOverrides(Noun):
     resources: dict[str, Positive] | None = None
     labels: dict[str, str] | None = None
     kind: TaskKind | None = None
+    faults: Faults | None = None
 
 
 class SweepSpec(Noun):

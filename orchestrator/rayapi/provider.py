@@ -8,7 +8,7 @@ from ray.autoscaler.node_provider import NodeProvider
 from ray.core.generated import autoscaler_pb2, common_pb2, gcs_pb2, gcs_service_pb2
 
 from orchestrator.rayapi.virtual import active_session
-from orchestrator.rayapi.world import LaunchCall, LaunchRefused, Machine, RayNodeView, World
+from orchestrator.rayapi.world import LaunchCall, LaunchRefused, RayNodeView, World
 
 GCS_ADDRESS = "10.255.255.1:6379"
 
@@ -54,16 +54,14 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         """Add tags to a machine."""
         self.node_tags(node_id).update(tags)
 
-    def internal_ip(self, node_id: str) -> str:
-        """The machine's address."""
-        return self._machine(node_id).ip
+    def internal_ip(self, node_id: str) -> str | None:
+        """The machine's address; as EC2, none of one that is gone."""
+        machine = self._world.machines.get(node_id)
+        return None if machine is None else machine.ip
 
-    def external_ip(self, node_id: str) -> str:
+    def external_ip(self, node_id: str) -> str | None:
         """As `internal_ip`."""
         return self.internal_ip(node_id)
-
-    def _machine(self, node_id: str) -> Machine:
-        return self._world.machines[node_id]
 
     def create_node_with_resources_and_labels(
         self,

@@ -70,6 +70,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
     }
     named |= {option: _number(value) for option, (value, usual) in told.items() if value != usual}
     pairs = [word for name, value in resources.items() for word in ("--task-resources", f"{name}={_number(value)}")]
+    pairs += [word for fault in workload.faults or () for word in ("--fault", str(fault))]
     others = [
         word for name, values in axes.items() if name not in own for word in ("--set", f"{name}={_listed(values)}")
     ]

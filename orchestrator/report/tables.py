@@ -106,7 +106,11 @@ def foresight_table(foresight: Foresight) -> RenderableType:
     never = [
         Text(f"predicted never to finish: {row.label}", style="red") for row in foresight.rows if row.makespan_s is None
     ]
-    return Group(table, *alike, *never)
+    unknown = ", ".join(map(str, foresight.without))
+    left_out = (
+        [Text(f"predicted without {unknown}: the simulator has no such fault", style="yellow")] if unknown else []
+    )
+    return Group(table, *alike, *never, *left_out)
 
 
 def sweep_table(record: SweepRecord) -> RenderableType:

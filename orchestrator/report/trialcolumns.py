@@ -90,6 +90,7 @@ def _columns() -> Iterator[TrialColumn]:
         yield Column(name, kind, unit, meaning, attrgetter(f"trial.settings.{name}"))
     for name, kind, unit, meaning in _WORKLOAD:
         yield Column(f"workload_{name}", kind, unit, meaning, attrgetter(f"trial.workload.{name}"))
+    yield Column("workload_faults", "text", "", "what happens to nodes on purpose, by commas", _faults)
     yield Column("status", "text", "", "planned, running, done, failed or interrupted", attrgetter("status"))
     yield Column("reason", "text", "", "why it failed or was interrupted", lambda record: record.reason or None)
     yield Column("started", "time", "", "when it began", attrgetter("started"))
@@ -135,6 +136,10 @@ def _of_card(value: Callable[[Scorecard], Any]) -> Callable[[TrialRecord], Any]:
         return ("; ".join(found) or None) if isinstance(found, tuple) else found
 
     return of_record
+
+
+def _faults(record: TrialRecord) -> str | None:
+    return ", ".join(map(str, record.trial.workload.faults)) or None
 
 
 def _sum(name: str, group: str, card: Scorecard) -> float | None:

@@ -171,10 +171,14 @@ class Cloud:
             self._booted(machine)
 
     def _take_back(self, machine: SimulatedMachine) -> None:
+        self.take_away(machine, "spot_interruption", "the cloud took the machine back")
+
+    def take_away(self, machine: SimulatedMachine, cause: str, detail: str) -> None:
+        """A machine is gone at once, unless it is already."""
         if machine.machine_id in self.machines:
             self._remove(machine)
             self._existing[machine.node_type] -= 1
-            self._recorder.node(machine, "failed", "spot_interruption", "the cloud took the machine back")
+            self._recorder.node(machine, "failed", cause, detail)
             self._gone(machine)
 
     def terminate(self, machine_ids: Iterable[str]) -> None:

@@ -207,6 +207,10 @@ class Cluster:
         """Living workers by node type; those that drain still live."""
         return Counter(node.view.node_type for node in self._nodes.values() if not node.view.is_head)
 
+    def tasks_on(self, machine: SimulatedMachine) -> int:
+        """How many tasks run on a machine's node."""
+        return self._of_machine[machine.machine_id].view.used_slots
+
     def busy(self) -> bool:
         """Whether any task runs."""
         return any(used for used, _ in self._usage.values())
@@ -303,6 +307,7 @@ class Cluster:
             self._loop.call_later(0.0, lambda: self._send_demand(due))
 
     def _send_demand(self, due: float) -> None:
+        self._view_due = None  # a node may still be lost at this very moment
         count = self.pending
         self._loop.call_at(due, lambda: self._see(count))
 

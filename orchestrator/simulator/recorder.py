@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.model.events import (
     DemandEvent,
     Emit,
+    Event,
+    FaultEvent,
     NodeEvent,
     NodeState,
     Phase,
@@ -15,6 +17,7 @@ from orchestrator.model.events import (
     TaskEvent,
     UsageEvent,
 )
+from orchestrator.model.fault import FaultKind
 from orchestrator.model.snapshot import Demand
 
 if TYPE_CHECKING:
@@ -109,6 +112,24 @@ class Recorder:
                 since=since,
             )
         )
+
+    def fault(self, machine: "SimulatedMachine", kind: FaultKind, detail: str, tasks: int | None) -> None:
+        """A fault hits a machine now."""
+        self._emit(
+            FaultEvent(
+                t=self.trace_time(self._now()),
+                kind=kind,
+                node=machine.machine_id,
+                node_type=machine.node_type,
+                arch=machine.kind.arch,
+                detail=detail,
+                tasks=tasks,
+            )
+        )
+
+    def write(self, event: Event) -> None:
+        """An event that is complete."""
+        self._emit(event)
 
     def tasks(self, machine: "SimulatedMachine", cpus: float, submitted: float, started: float, count: int) -> None:
         """Tasks alike end now."""

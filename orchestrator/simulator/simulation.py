@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator import rayapi
-from orchestrator.errors import BaselineNotReached, TrialTimedOut
+from orchestrator.errors import BaselineNotReached, InputError, TrialTimedOut
 from orchestrator.model.delay import NodeLatencies
 from orchestrator.model.events import Emit
+from orchestrator.model.fault import impossible
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.v1 import AutoscalerV1
 from orchestrator.rayapi.v2 import AutoscalerV2
@@ -18,6 +19,7 @@ from orchestrator.rayapi.virtual import Session, simulation
 from orchestrator.rayapi.world import RayNodeView
 from orchestrator.simulator.cloud import Call, Cloud, SimulatedMachine
 from orchestrator.simulator.cluster import Cluster
+from orchestrator.simulator.faults import SimulatedFaults
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.recorder import SUBMISSION, Recorder
 from orchestrator.workload.stress import arrival_offsets
@@ -52,8 +54,11 @@ def simulate(
 
     `timeout_s` is the most virtual seconds that the tasks may take. `latencies(node_type, index)` replaces those of
     the shape's launch model. `plain` runs every update, and all of Ray's code as it is. The same trial gives the same
-    events, whatever the process. Raises TrialFailed as a real backend does; AutoscalerRaised if Ray's code fails.
+    events, whatever the process. Raises TrialFailed as a real backend does; AutoscalerRaised if Ray's code fails;
+    InputError for a fault that can't be simulated.
     """
+    if silent := impossible("simulated", trial.workload.faults):
+        raise InputError(f"{silent[0]}: the simulator has no {silent[0].kind} of a node, only kill and spot")
     world = Simulation(trial, emit, latencies)
     with simulation(world) as session:
         return world.run(session, timeout_s, plain=plain)
@@ -75,6 +80,7 @@ class Simulation:
         self._cluster = Cluster(
             trial.workload, trial.shape.simulation, trial.seed, self._loop, self._recorder, EPOCH, self._all_done
         )
+        self._faults = SimulatedFaults(trial, self._loop, self._recorder, self._cloud, self._cluster)
         self._done_at: float | None = None
         self._autoscaler: AutoscalerV1 | AutoscalerV2
         self._seen: object = None
@@ -140,6 +146,7 @@ class Simulation:
         self._loop.call_at(
             submission, lambda: self._recorder.phase("running", detail=f"{workload.tasks} tasks submitted")
         )
+        self._faults.begin(submission)
         return submission
 
     def _load(self) -> tuple[int, Mapping[str, float], Mapping[str, tuple[float, float]]]:
@@ -147,6 +154,7 @@ class Simulation:
 
     def _all_done(self) -> None:
         self._done_at = self._loop.now
+        self._faults.end()
 
     def _at_baseline(self) -> bool:
         """Exactly `min_workers` nodes of each type, alive and idle, and nothing pending."""
@@ -267,6 +275,7 @@ class Simulation:
         if machine is None:
             return False
         self._cluster.join(machine)
+        self._faults.joined()
         return True
 
     def _machine_gone(self, machine: SimulatedMachine) -> None:

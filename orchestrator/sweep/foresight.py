@@ -7,6 +7,7 @@ from orchestrator.analysis.score import score
 from orchestrator.analysis.summary import SettingSummary, summarise
 from orchestrator.errors import TrialFailed
 from orchestrator.model.events import Event
+from orchestrator.model.fault import Fault, impossible
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.sweep.plan import Plan
@@ -17,10 +18,14 @@ MAX_SETTINGS = 40
 
 @dataclass(frozen=True)
 class Foresight:
-    """A row for each setting, over `SEEDS` seeds; `alike` are the groups of settings that can't be told apart."""
+    """A row for each setting, over `SEEDS` seeds; `alike` are the groups of settings that can't be told apart.
+
+    `without` are the workload's faults that the simulator hasn't, and the prediction doesn't know.
+    """
 
     rows: tuple[SettingSummary, ...]
     alike: tuple[tuple[Settings, ...], ...]
+    without: tuple[Fault, ...] = ()
 
 
 def foresee(plan: Plan) -> Foresight:
@@ -33,18 +38,21 @@ def foresee(plan: Plan) -> Foresight:
     from orchestrator.simulator.simulation import simulate
 
     chosen = plan.settings[:MAX_SETTINGS]
+    without = tuple(impossible("simulated", plan.workload.faults))
+    faults = tuple(fault for fault in plan.workload.faults if fault not in without)
+    workload = plan.workload.model_copy(update={"faults": faults})
     cards: dict[Settings, list[Scorecard]] = {}
     for settings in chosen:
         first = next(trial for trial in plan.trials if trial.settings == settings)
         for seed in range(plan.spec.seed, plan.spec.seed + SEEDS):
-            trial = first.model_copy(update={"backend": "simulated", "seed": seed, "repeat": 1})
+            trial = first.model_copy(update={"backend": "simulated", "workload": workload, "seed": seed, "repeat": 1})
             events: list[Event] = []
             with suppress(TrialFailed):  # the scorecard says that it is invalid, and why
                 simulate(trial, events.append, timeout_s=plan.spec.timeout_s or default_timeout_s(trial))
             events.sort(key=lambda event: event.t)
             cards.setdefault(settings, []).append(score(trial, events, plan.prices))
     rows = summarise((settings, card) for settings, own in cards.items() for card in own)
-    return Foresight(tuple(rows), _alike(cards))
+    return Foresight(tuple(rows), _alike(cards), without)
 
 
 def _alike(cards: dict[Settings, list[Scorecard]]) -> tuple[tuple[Settings, ...], ...]:

@@ -12,6 +12,7 @@ from orchestrator.aws.prices import read_prices
 from orchestrator.backends.clusterfile import ClusterFile
 from orchestrator.backends.fit import Machine, fit_shape, fitted_workload
 from orchestrator.errors import InputError
+from orchestrator.model.fault import POSSIBLE, impossible
 from orchestrator.model.prices import Prices
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
@@ -57,6 +58,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     if unknown:
         notes.append(f"cost is left out: {spec.prices} has no price for {', '.join(sorted(unknown))}")
     workload = _workload(spec, shape, fitted=fit)
+    _check_faults(spec.backend, workload, shape)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes
     trials = []
@@ -94,6 +96,17 @@ def _shape_under(shape: ClusterShape, settings: Settings) -> ClusterShape:
         return shape.with_settings(settings)
     except ValidationError as error:
         raise InputError(f"settings: {explain(error)[1]}") from None
+
+
+def _check_faults(backend: str, workload: Workload, shape: ClusterShape) -> None:
+    if refused := impossible(backend, workload.faults):
+        kind = refused[0].kind
+        able = [f"--backend {other}" for other, kinds in POSSIBLE.items() if kind in kinds]
+        raise InputError(f"{refused[0]}: the {backend} backend can't cause a {kind}", f"use {' or '.join(able)}")
+    known = [worker.name for worker in shape.workers]
+    for fault in workload.faults:
+        if fault.node_type is not None and fault.node_type not in known:
+            raise InputError(f"{fault}: {fault.node_type!r} is no worker type", f"there are {', '.join(known)}")
 
 
 def _check_can_run(workload: Workload, shape: ClusterShape, *, fitted: bool) -> None:

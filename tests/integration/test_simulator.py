@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.analysis.score import score
-from orchestrator.errors import BaselineNotReached, MissingPrerequisite, TrialFailed, TrialTimedOut
+from orchestrator.errors import BaselineNotReached, InputError, MissingPrerequisite, TrialFailed, TrialTimedOut
 from orchestrator.model.delay import Delay, LaunchModel, NodeLatencies
-from orchestrator.model.events import Event, NodeEvent, PhaseEvent, TaskEvent
+from orchestrator.model.events import Event, FaultEvent, NodeEvent, NoteEvent, PhaseEvent, TaskEvent
+from orchestrator.model.fault import Fault
 from orchestrator.model.raymodel import RayModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import AutoscalerVersion, Settings
@@ -229,6 +230,108 @@ def test_tasks_that_need_a_label_bring_nodes_that_have_it() -> None:
     assert {event.node_type for event in events if isinstance(event, TaskEvent)} == {"arm"}
 
 
+# Faults on purpose
+
+
+def with_faults(*faults: str, **more: Any) -> Workload:
+    return Workload.model_validate({"faults": faults, **more})
+
+
+def hits(events: Sequence[Event]) -> list[tuple[float, str, str]]:
+    return [(event.t - SUBMISSION, event.kind, event.node) for event in events if isinstance(event, FaultEvent)]
+
+
+@both_versions
+def test_a_killed_node_fails_at_its_second_and_the_autoscaler_replaces_it(version: AutoscalerVersion) -> None:
+    one = trial(shape(), version, with_faults("kill@60:arm", "kill@300"))
+
+    events = run(one)
+
+    found = hits(events)
+    assert [(t, kind) for t, kind, _ in found] == [(60, "kill"), (300, "kill")]
+    failed = [(event.t - SUBMISSION, event.node, event.cause) for event in nodes(events, "failed")]
+    assert failed == [(t, node, "fault") for t, _, node in found]
+    assert nodes(events, "failed")[0].node_type == "arm"
+    undisturbed = card(one, run(trial(shape(), version)))
+    disturbed = card(one, events)
+    assert disturbed.valid
+    assert (disturbed.launches, disturbed.node_failures) == (undisturbed.launches + 2, 2)
+    assert disturbed.peak_nodes == 16
+    assert (disturbed.makespan_s or 0) > (undisturbed.makespan_s or 0)
+
+
+@both_versions
+def test_the_tasks_of_a_killed_node_run_again(version: AutoscalerVersion) -> None:
+    one = trial(shape(), version, with_faults("kill@60"))
+
+    events = run(one)
+
+    [(_, _, killed)] = hits(events)
+    [fault] = [event for event in events if isinstance(event, FaultEvent)]
+    ray_id = next(event.ray_node_id for event in nodes(events, "failed") if event.node == killed)
+    ended = [event for event in events if isinstance(event, TaskEvent)]
+    assert fault.tasks == 8
+    assert sum(task.count for task in ended) == 512
+    assert not [task for task in ended if task.node == ray_id]
+
+
+@both_versions
+def test_spot_interruptions_take_nodes_back_until_the_last_task_has_ended(version: AutoscalerVersion) -> None:
+    one = trial(shape(), version, with_faults("spot@12/h:x86"))
+
+    events = run(one)
+
+    found, last = hits(events), max(event.t for event in events if isinstance(event, TaskEvent)) - SUBMISSION
+    assert len(found) > 3
+    assert all(kind == "spot" and t <= last for t, kind, _ in found)
+    assert {(event.node_type, event.cause) for event in nodes(events, "failed")} == {("x86", "spot_interruption")}
+    assert last_phase(events) == "done"
+    assert card(one, events).valid
+
+
+@both_versions
+def test_a_fault_waits_for_a_node_of_its_type(version: AutoscalerVersion) -> None:
+    events = run(trial(shape(least=0), version, with_faults("kill@0:arm", tasks=100)))
+
+    [(t, _, node)] = hits(events)
+    first = next(event for event in nodes(events, "running") if event.node_type == "arm")
+    assert (t, node) == (first.t - SUBMISSION, first.node)
+
+
+@both_versions
+def test_a_node_may_be_lost_before_the_autoscaler_knows_that_it_has_joined(version: AutoscalerVersion) -> None:
+    cluster = shape(model=RayModel(node_updaters=True), least=0, most=1)
+    events = run(trial(cluster, version, with_faults("kill@0", tasks=1, seconds=3)))
+
+    [(t, _, node)] = hits(events)
+    assert t == next(event.t - SUBMISSION for event in nodes(events, "running") if event.node == node)
+    assert last_phase(events) == "done"
+
+
+@both_versions
+def test_a_fault_for_which_there_is_no_time_is_a_note(version: AutoscalerVersion) -> None:
+    events = run(trial(shape(most=2), version, with_faults("kill@80000", tasks=40, seconds=30)))
+
+    assert hits(events) == []
+    assert [event.kind for event in events if isinstance(event, NoteEvent)] == ["fault_missed"]
+    assert last_phase(events) == "done"
+
+
+@both_versions
+def test_the_same_seed_meets_the_same_faults_and_another_one_others(version: AutoscalerVersion) -> None:
+    workload = with_faults("spot@6/h", "kill@100")
+    first, again, other = (run(trial(shape(), version, workload, seed=seed)) for seed in (4, 4, 5))
+
+    assert lines(first) == lines(again)
+    assert hits(first) != hits(other)
+
+
+@pytest.mark.parametrize("fault", ["pause@3+1", "partition@3"])
+def test_what_the_simulator_does_not_know_is_refused(fault: str) -> None:
+    with pytest.raises(InputError, match="the simulator has no"):
+        run(trial(shape(), "v2", with_faults("kill@1", fault)))
+
+
 # The shortcuts
 
 
@@ -275,6 +378,9 @@ def trials(draw: st.DrawFn) -> Trial:
         labels=pick({}, {}, {}, {"zone": "a"}),
         arrival=pick("burst", "poisson", "waves"),
         arrival_s=200,
+        faults=pick(
+            (), (), (Fault(kind="kill", at_s=30),), (Fault(kind="spot", per_hour=4), Fault(kind="kill", at_s=90))
+        ),
     )
     return trial(
         cluster,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cli.values import parse_duration, parse_list, parse_pairs, parse_set
+from orchestrator.cli.values import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
 from orchestrator.errors import InputError
 from orchestrator.model.spec import Axes
 
@@ -190,3 +190,41 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
     read = read_or_refusal(lambda: parse_duration("--timeout", text))
 
     assert read.startswith("--timeout: ") if isinstance(read, str) else 0 < read < math.inf
+
+
+# Faults
+
+
+def test_faults_are_read_in_their_order() -> None:
+    found = parse_faults(["spot@12/h", "kill@20:x86"]) or []
+
+    assert [str(fault) for fault in found] == ["spot@12/h", "kill@20:x86"]
+
+
+def test_no_fault_changes_nothing() -> None:
+    assert parse_faults([]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kill", "a fault is written as kill@20"),
+        ("explode@20", "kind: input should be 'kill'"),
+        ("kill@soon", "at_s: input should be a valid number"),
+        ("kill@20+5", "a kill has no duration"),
+        ("spot@20", "spot interruptions have a rate"),
+        ("pause@20/h", "a pause has a time and no rate"),
+    ],
+)
+def test_a_fault_that_is_none_is_named_with_its_option(text: str, said: str) -> None:
+    refused = refusal(lambda: parse_faults([text]))
+
+    assert refused.message.startswith(f"--fault {text!r}: {said}")
+    assert "--fault kill@20" in (refused.hint or "")
+
+
+@given(st.text())
+def test_any_text_is_a_fault_or_refused(text: str) -> None:
+    found = read_or_refusal(lambda: parse_faults([text]))
+
+    assert isinstance(found, list | str)

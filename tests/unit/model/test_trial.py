@@ -12,6 +12,7 @@ from hypothesis import given
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.model.delay import Delay, LaunchModel, StageOverrides
+from orchestrator.model.fault import Fault
 from orchestrator.model.raymodel import RayModel
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
@@ -89,6 +90,7 @@ CHANGES: dict[type[BaseModel], dict[str, Any]] = {
         "resources": {"Graviton": 1.0},
         "labels": {"zone": "a"},
         "kind": "burn",
+        "faults": (Fault(kind="kill", at_s=20),),
     },
 }
 
@@ -129,6 +131,18 @@ def test_every_field_of_every_noun_in_a_trial_changes_its_id(path: tuple[str | i
     other = _changed(TRIAL, path, name, CHANGES[type(noun)][name])
 
     assert TRIAL.trial_id != other.trial_id
+
+
+def test_a_trial_without_faults_has_the_id_that_it_had_before_there_were_any() -> None:
+    assert "5f17db685d83" == TRIAL.trial_id
+    assert "faults" not in TRIAL.model_dump_json()
+
+
+def test_a_trial_that_was_written_down_before_there_were_faults_is_read_as_one_without() -> None:
+    document = TRIAL.model_dump(mode="json")
+
+    assert "faults" not in document["workload"]
+    assert () == Trial.model_validate(document).workload.faults
 
 
 @given(trials(), trials())

@@ -82,6 +82,17 @@ def test_an_arrival_over_time_and_custom_resources_are_described() -> None:
     assert "4 tasks x 0.5 s x 1 CPU + 1 Graviton (burn), ramp over 30 s" == workload.describe()
 
 
+def test_faults_are_part_of_the_description() -> None:
+    workload = Workload.model_validate({"tasks": 4, "seconds": 5, "faults": ["kill@20", "pause@30+15:x86"]})
+
+    assert "4 tasks x 5 s x 1 CPU (sleep), burst, with kill@20, pause@30+15:x86" == workload.describe()
+
+
+def test_more_faults_than_anybody_injects_are_refused() -> None:
+    with pytest.raises(ValidationError, match="faults"):
+        Workload.model_validate({"faults": ["kill@20"] * 101})
+
+
 @given(workloads())
 def test_a_description_is_one_line(workload: Workload) -> None:
     assert 1 == len(workload.describe().splitlines())

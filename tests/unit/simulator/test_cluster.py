@@ -153,6 +153,18 @@ def test_the_gcs_sees_pending_tasks_after_the_lag() -> None:
     assert 1 == world.cluster.visible
 
 
+def test_the_gcs_hears_of_tasks_whose_node_is_lost_at_the_moment_when_it_took_them() -> None:
+    world = World(1, demand_lag=Delay(mean_s=2))
+    world.cluster.submit(1)
+    world.loop.run_until(5)
+    machine = world.join()
+    world.loop.run_until(5)
+    world.cluster.lose(machine)
+    world.loop.run_until(10)
+
+    assert 1 == world.cluster.visible
+
+
 def test_only_the_first_task_of_a_worker_waits_for_its_start() -> None:
     world = World(4, worker_start=Delay(mean_s=2), task_overhead=Delay(mean_s=0.5))
     world.join()

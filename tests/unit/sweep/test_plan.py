@@ -335,3 +335,38 @@ def test_every_setting_is_tried_once_in_each_repeat(
     assert set(counts.values()) == {1}
     assert len(counts) == len(found.settings) * repeat
     assert [trial.repeat for trial in found.trials] == sorted(trial.repeat for trial in found.trials)
+
+
+# Faults
+
+
+@pytest.mark.parametrize("fault", ["kill@20", "pause@20+5", "partition@20+5", "spot@12/h"])
+def test_a_local_node_has_no_faults_and_who_has_is_told(fault: str) -> None:
+    refused = refusal(workload={"faults": [fault]})
+
+    assert refused.message.startswith(f"{fault}: the local backend can't")
+    assert "--backend docker" in (refused.hint or "")
+
+
+@pytest.mark.parametrize("fault", ["pause@20+5", "partition@20+5"])
+def test_a_simulated_node_is_not_paused_or_cut_off(fault: str) -> None:
+    refused = refusal(workload={"faults": ["kill@3", fault]}, spec={"backend": "simulated"})
+
+    assert refused.message.startswith(f"{fault}: the simulated backend can't")
+    assert refused.hint == "use --backend docker"
+
+
+def test_faults_are_part_of_each_trial_and_of_its_id() -> None:
+    with_faults = plan(workload={"faults": ["kill@3:arm", "spot@2/h"]}, spec={"backend": "simulated"}).trials
+    without = plan(spec={"backend": "simulated"}).trials
+
+    assert [str(fault) for fault in with_faults[0].workload.faults] == ["kill@3:arm", "spot@2/h"]
+    assert with_faults[0].trial_id != without[0].trial_id
+
+
+@pytest.mark.parametrize("node_type", ["gpu", "head"])
+def test_a_fault_of_no_worker_type_is_refused_with_those_there_are(node_type: str) -> None:
+    refused = refusal(workload={"faults": [f"kill@3:{node_type}"]}, spec={"backend": "simulated"})
+
+    assert f"'{node_type}' is no worker type" in refused.message
+    assert refused.hint == "there are x86, arm"

@@ -1,0 +1,102 @@
+"""Faults on purpose, as part of a workload: machines that vanish, freeze, lose their network, or are taken back."""
+
+import random
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Field, model_serializer, model_validator
+
+from orchestrator.model.base import NonNegative, Noun, Positive
+
+FaultKind = Literal["kill", "pause", "partition", "spot"]
+
+MAX_FAULTS = 100
+_LASTING: frozenset[FaultKind] = frozenset({"pause", "partition"})
+_TEXT = re.compile(r"([a-z]+)@([^@+/:]+)(?:\+([^@+/:]+)|(/h))?(?::(.+))?")
+
+# Which faults a backend can cause. A node of the local backend is processes on this machine, with no network of its own
+# to cut and no machine to lose. A simulated Ray has no health checks, by which the real one finds a silent node.
+POSSIBLE: Mapping[str, frozenset[FaultKind]] = {
+    "local": frozenset(),
+    "docker": frozenset(get_args(FaultKind)),
+    "simulated": frozenset({"kill", "spot"}),
+}
+
+
+class Fault(Noun):
+    """One fault. It is written as text, in a spec, on the command line and in a trace alike, or with its keys.
+
+    `kill@20`: a node's machine is gone at once, 20 s after the first task was submitted. `pause@30+15`: all processes
+    of a node stop for 15 s; `partition@30+15`: its network is cut. Without a duration they last until the last task has
+    ended. `spot@12/h`: each node is taken back at random, 12 times an hour on average (a Poisson process).
+    `:NODE_TYPE` behind any of them leaves the other node types alone.
+    """
+
+    kind: FaultKind
+    at_s: Annotated[NonNegative, Field(le=86_400)] | None = None
+    for_s: Annotated[Positive, Field(le=86_400)] | None = None
+    per_hour: Annotated[Positive, Field(le=3600)] | None = None
+    node_type: Annotated[str, Field(pattern="^.+$", max_length=200)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        found = _TEXT.fullmatch(value.strip())
+        if found is None:
+            raise ValueError("a fault is written as kill@20, pause@30+15, partition@30+10:NODE_TYPE or spot@12/h")
+        kind, number, lasts, hourly, node_type = found.groups()
+        when = {"per_hour": number} if hourly else {"at_s": number, "for_s": lasts}
+        return {"kind": kind, "node_type": node_type, **when}
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Self:
+        if self.kind == "spot":
+            if self.per_hour is None or self.at_s is not None or self.for_s is not None:
+                raise ValueError("spot interruptions have a rate and nothing else, such as spot@12/h")
+        elif self.at_s is None or self.per_hour is not None:
+            raise ValueError(f"a {self.kind} has a time and no rate, such as {self.kind}@20")
+        elif self.for_s is not None and self.kind not in _LASTING:
+            raise ValueError(f"a {self.kind} has no duration: the machine doesn't come back")
+        return self
+
+    @model_serializer
+    def _text(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        """The text from which the same fault can be read."""
+        when = f"{_short(self.per_hour)}/h" if self.per_hour is not None else _short(self.at_s or 0.0)
+        lasts = "" if self.for_s is None else f"+{_short(self.for_s)}"
+        return f"{self.kind}@{when}{lasts}" + (f":{self.node_type}" if self.node_type is not None else "")
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it has an end, at which the node is mended."""
+        return self.kind in _LASTING
+
+    def hits(self, node_type: str) -> bool:
+        """Whether nodes of this type can be hit."""
+        return self.node_type in (None, node_type)
+
+    def lifetime_s(self, seed: int, number: int, node_type: str, index: int) -> float:
+        """How long spot interruptions leave the `index`-th node of a type, from when it runs.
+
+        `number` is the fault's place in the workload. As boot times do, it depends on the trial's seed and not on the
+        settings, so that settings are compared under the same luck.
+        """
+        assert self.per_hour is not None
+        return random.Random(f"fault:{seed}:{number}:{node_type}:{index}").expovariate(self.per_hour / 3600)
+
+
+def impossible(backend: str, faults: Iterable[Fault]) -> list[Fault]:
+    """The faults that a backend can't cause."""
+    possible = POSSIBLE.get(backend, frozenset())
+    return [fault for fault in faults if fault.kind not in possible]
+
+
+def _short(value: float) -> str:
+    """As short as is exact."""
+    return str(int(value)) if value.is_integer() else repr(value)
