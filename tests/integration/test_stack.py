@@ -116,6 +116,7 @@ def test_the_stack_comes_up_healthy_and_scrapes_the_host_and_goes_down_again(
     assert stack.dashboards() == dashboard_uids(ROOT / "grafana" / "dashboards")
     assert stack.value("stack_test") == 42
     assert stack.value('up{job="orchestrator"}') == 1
+    assert stack.value('up{job="prometheus"}') == 1
     assert listening(stack.ports) == {("127.0.0.1", port) for port in stack.ports}
 
     password = stack.password_file.read_text()
