@@ -14,6 +14,7 @@ from orchestrator.backends.config import render_config
 from orchestrator.backends.files import ClusterFiles, write_atomically
 from orchestrator.backends.owners import Owner
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
+from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
 
@@ -98,6 +99,13 @@ class LiveCluster(ABC):
     def begin_trial(self, trial_id: str, seed: int) -> None:
         """From now on nodes are launched for this trial, with its luck."""
         self.files.write_trial(trial_id, seed)
+
+    def inject(self, kind: FaultKind, node: str) -> None:
+        """Strike a node, see `backends.faults.Target`; a plan never asks this of a backend that can't."""
+        raise ClusterFailed(f"the {self.backend} backend can't cause a {kind}")
+
+    def mend(self, kind: FaultKind, node: str) -> None:  # noqa: B027 - nothing was struck
+        """Let it go on."""
 
     # For those who implement it
 

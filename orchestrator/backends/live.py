@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 from orchestrator import rayapi
 from orchestrator.backends.cluster import LiveCluster
+from orchestrator.backends.faults import FaultInjector
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut
-from orchestrator.model.events import Phase, PhaseEvent, SettingsEvent, TaskEvent
+from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.observer.discovery import Target, targets_of
 from orchestrator.observer.lifecycle import describe_by
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 from orchestrator.observer.trace import TraceWriter
+from orchestrator.workload.faults import Victim
 from orchestrator.workload.job import Message, StressJob, stress_entrypoint
 
 _POLL_S = 0.2
@@ -142,6 +144,22 @@ def _enter_phase(trace: TraceWriter, phase: Phase, *, t: float | None = None, de
     trace.emit(PhaseEvent(t=time.time() if t is None else t, phase=phase, detail=detail))
 
 
+class _Strikable:
+    """The cluster as faults see it, see `faults.Target`."""
+
+    def __init__(self, cluster: LiveCluster, observer: Observer) -> None:
+        self._observer = observer
+        self.inject = cluster.inject
+        self.mend = cluster.mend
+
+    def victims(self) -> list[Victim]:
+        return [
+            Victim(node.node, node.node_type, node.traits.arch)
+            for node in self._observer.nodes()
+            if node.state in ALIVE_STATES and not node.is_head
+        ]
+
+
 class _Run:
     """One trial on a running cluster."""
 
@@ -161,6 +179,7 @@ class _Run:
         self._observer = observer
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
+        self._faults = FaultInjector(trial.workload.faults, trial.seed, _Strikable(cluster, observer), trace.emit)
         self._submitted = False
         self._all_ended = threading.Event()
         self._last_end = 0.0
@@ -178,7 +197,10 @@ class _Run:
         _enter_phase(self._trace, "submitting")
         entrypoint = stress_entrypoint(trial.workload, trial.seed, cluster.inner_gcs, cluster.python)
         job = StressJob(cluster.dashboard, entrypoint, self._log_path, self._read)
-        self._wait_for_tasks(job)
+        try:
+            self._wait_for_tasks(job)
+        finally:
+            self._faults.stop()
         _enter_phase(self._trace, "scaling_down", t=self._last_end)
         self._wait_for_baseline()
         job.check()
@@ -191,6 +213,7 @@ class _Run:
         if "submitted" in message and not self._submitted:
             self._submitted = True  # later waves don't begin the phase again
             _enter_phase(self._trace, "running", t=message["t"], detail=f"{message['submitted']} tasks submitted")
+            self._faults.start(message["t"])
         for node_id, submitted, started, ended, ok in message.get("tasks", ()):
             node = self._observer.of_ray_node(node_id)
             self._last_end = max(self._last_end, ended)

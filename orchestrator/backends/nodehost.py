@@ -1,4 +1,4 @@
-"""The process that holds one Ray node, on this machine or in a container: `python -m orchestrator.backends.nodehost OPTIONS.json`.
+"""The process that holds a Ray node, here or in a container: `python -m orchestrator.backends.nodehost OPTIONS.json`.
 
 It starts the node's processes as its own children in its own session, says `ready`, and ends with them: when one of
 them dies the others go too, and on SIGTERM all do. So a node is one process to its parent, whatever Ray makes of it.

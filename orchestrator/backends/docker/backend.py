@@ -44,7 +44,7 @@ def prepare(cluster: ClusterFile, image: str | None, *, note: Say, progress: Say
     `image` is for all node types that name none themselves. What a user should know is told to `note`, a line each.
     Raises MissingPrerequisite where something is missing, SpecError for a wrong `node_config`.
     """
-    containers = container_configs(cluster)
+    containers, port = container_configs(cluster), dashboard_port(cluster)
     client = connect()
     engine = facts(client)
     shape = cluster.shape
@@ -63,7 +63,7 @@ def prepare(cluster: ClusterFile, image: str | None, *, note: Say, progress: Say
             client, wanted, platform=platform_of(arch), user=host.user, progress=progress
         )
     same_versions(images.values())
-    return DockerHost(client, engine, images, containers)
+    return DockerHost(client, engine, images, containers, port)
 
 
 def _arch_to_run(wanted: Arch, native: Arch, *, real: bool) -> tuple[Arch, str]:

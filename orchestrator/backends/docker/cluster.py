@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool, LogConfig, Mount
 
@@ -29,6 +31,7 @@ from orchestrator.backends.docker.nodeconfig import ContainerConfig
 from orchestrator.backends.docker.remains import remove_all
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import ClusterFailed, OrchestrateError
+from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 
@@ -52,6 +55,7 @@ class DockerHost:
     facts: EngineFacts
     images: Mapping[str, RayImage]
     containers: Mapping[str, ContainerConfig]
+    dashboard_port: int | None = None
 
     @property
     def user(self) -> str:
@@ -80,6 +84,7 @@ class DockerCluster(LiveCluster):
         self._head_ip = ""
         self._head_code: int | None = None
         self._failure: Exception | None = None
+        self._addresses: dict[str, str] = {}
         self._cloud: ModelledCloud | None = None
 
     @classmethod
@@ -157,10 +162,12 @@ class DockerCluster(LiveCluster):
             autoscaling_config=f"{SHARED}/{self.files.config.name}",
         )
         environment = {**rayapi.head_environment(self.metrics_ports), **settings.monitor_environment()}
-        port = int(self._raw["provider"].get("dashboard_port", 0)) or None
         more = {
-            # On this machine's loopback: the one way in that every engine has, be it rootless or in a machine of its own.
-            "ports": {f"{_GCS_PORT}/tcp": ("127.0.0.1", None), f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", port)},
+            # On this machine's loopback: the one way in that every engine has, rootless ones and Docker Desktop too.
+            "ports": {
+                f"{_GCS_PORT}/tcp": ("127.0.0.1", None),
+                f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", self._host.dashboard_port),
+            },
             "mounts": [Mount(SHARED, str(self.files.root), type="bind")],
             "networking_config": {self._network: self._client.api.create_endpoint_config(ipv4_address=self._head_ip)},
         }
@@ -229,6 +236,41 @@ class DockerCluster(LiveCluster):
             },
         )
 
+    # Faults, see `backends.faults.Target`
+
+    def inject(self, kind: FaultKind, node: str) -> None:
+        """Strike the container of a node. Raises OrchestrateError."""
+        worker = self._node_container(node)
+        if worker is None or self._cloud is None:
+            raise ClusterFailed(f"node {node[:8]} is gone")
+        if kind in ("kill", "spot"):
+            cause = "spot_interruption" if kind == "spot" else "fault"
+            self._cloud.take_back(node, cause, "the cloud took the machine back" if kind == "spot" else "killed")
+            return
+        with explain(f"{kind} of node {node[:8]}"):
+            if kind == "pause":
+                worker.pause()
+            else:
+                self._addresses[node] = worker.attrs["NetworkSettings"]["Networks"][self._network]["IPAddress"]
+                self._client.networks.get(self._network).disconnect(worker, force=True)
+
+    def mend(self, kind: FaultKind, node: str) -> None:
+        """Let it go on. Raises OrchestrateError."""
+        worker = self._node_container(node)
+        if worker is None:
+            return
+        with explain(f"mending node {node[:8]}"), contextlib.suppress(NotFound):
+            if kind == "pause":
+                worker.unpause()
+            elif (address := self._addresses.pop(node, None)) is not None:
+                self._client.networks.get(self._network).connect(worker, ipv4_address=address)
+
+    def _node_container(self, node: str) -> Container | None:
+        with explain(f"finding the container of node {node[:8]}"):
+            marked = labels.label_filter(self._home, self.cluster_id)
+            marked["label"].append(f"{labels.NODE}={node}")
+            return next(iter(self._client.containers.list(filters=marked)), None)
+
     # As every cluster
 
     def check_alive(self) -> None:
@@ -255,7 +297,7 @@ class DockerCluster(LiveCluster):
         }
 
     def stop(self) -> None:
-        """Remove containers, network and files; safe to call twice. Raises MissingPrerequisite if the engine is gone."""
+        """Remove containers, network and files; safe to call twice. Raises MissingPrerequisite without an engine."""
         self._mailbox.stop()
         if self._head is not None:
             self._head.kill()

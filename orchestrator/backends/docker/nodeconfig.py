@@ -46,6 +46,14 @@ def container_configs(cluster: ClusterFile) -> dict[str, ContainerConfig]:
     }
 
 
+def dashboard_port(cluster: ClusterFile) -> int | None:
+    """The port of this machine that Ray's dashboard is to have; None for any. Raises SpecError."""
+    port = cluster.raw["provider"].get("dashboard_port")
+    if port is None or (type(port) is int and 0 < port < 65536):
+        return port
+    raise SpecError(f"{cluster.path}: provider.dashboard_port", "expected a port, 1 to 65535")
+
+
 def _container_config(path: Path, name: str, section: Mapping[str, Any]) -> ContainerConfig:
     try:
         return ContainerConfig(**section)
