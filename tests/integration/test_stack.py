@@ -14,9 +14,7 @@ import pytest
 
 from orchestrator.stack.probes import dashboard_uids, fetch, is_taken
 from tests.integration.conftest import Orchestrate, free_port
-from tests.integration.engine import Engine, engine, image_names
-
-__all__ = ["engine"]
+from tests.integration.engine import Engine, image_names
 
 ROOT = Path(__file__).parents[2]
 EXPORTER_PORT = 9477
