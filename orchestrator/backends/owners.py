@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+TOKEN_NAME = "ray_token"
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -64,7 +66,7 @@ def running_owners(home: Path) -> list[Owner]:
 def ensure_token(home: Path) -> Path:
     """The file with the token of this home's clusters, made at first use and readable by this user only."""
     home.mkdir(parents=True, exist_ok=True)
-    path = home / "ray_token"
+    path = home / TOKEN_NAME
     if not path.exists():
         descriptor, partial = tempfile.mkstemp(dir=home, prefix=".ray_token")  # mkstemp lets nobody else read it
         with os.fdopen(descriptor, "w") as file:
