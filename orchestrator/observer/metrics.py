@@ -27,6 +27,7 @@ from orchestrator.model.events import (
     STATE_RANK,
     DemandEvent,
     Event,
+    FaultEvent,
     NodeEvent,
     NodeState,
     Phase,
@@ -68,6 +69,7 @@ HELP = {
     "cpu_capacity_cores": "Logical CPUs of the worker nodes that live.",
     "cpu_used_cores": "Logical CPUs that tasks hold.",
     "scaling_events": "Transitions of worker nodes into a state.",
+    "faults": "Faults that were caused on purpose.",
     "node_stage_seconds": "How long the stages of a launch took.",
     "task_wait_seconds": "From a task's submission to its start.",
     "cost_dollars": "What the worker nodes cost so far.",
@@ -130,6 +132,7 @@ class TrialMetrics:
         self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
         self._scaling = _counter("scaling_events", "node_type", "arch", "event", "cause")
+        self._faults = _counter("faults", "kind", "node_type", "arch")
         self._stages = _histogram("node_stage_seconds", STAGE_BUCKETS, "node_type", "arch", "stage")
         self._waits: dict[Arch, _Waits] = {}
 
@@ -146,6 +149,8 @@ class TrialMetrics:
                 self._usage = dict(event.cpus)
             case TaskEvent():
                 self._waits.setdefault(event.arch, _Waits()).observe(event.started - event.submitted, event.count)
+            case FaultEvent(stage="begin"):
+                self._faults.labels(*self.ids.values(), event.kind, event.node_type, event.arch).inc()
             case PhaseEvent():
                 self._phase = event.phase
                 if event.phase == "running" and self._submitted is None:
@@ -215,6 +220,7 @@ class TrialMetrics:
         yield from self._node_metrics()
         yield from self._cpu_metrics()
         yield from self._scaling.collect()
+        yield from self._faults.collect()
         yield from self._stages.collect()
         yield self._wait_metric()
         yield self._cost(now)

@@ -30,6 +30,7 @@ from tests.builders import (
     T0,
     baseline,
     demand,
+    fault,
     host,
     life,
     node,
@@ -316,6 +317,22 @@ def test_every_transition_counts_also_back_and_forth() -> None:
     assert series(exporter, "scaling_events", "scaling_events_total") == {
         (*X86, "running", ""): 3.0,
         (*X86, "idle", ""): 3.0,
+    }
+
+
+def test_faults_are_counted_when_they_begin() -> None:
+    exporter = exporter_of(
+        fault(5, "n0"),
+        fault(6, "n1", "pause"),
+        fault(9, "n1", "pause", since=6),
+        fault(9, "a1", "pause", node_type="arm"),
+        fault(20, "n2"),
+    )
+
+    assert series(exporter, "faults", "faults_total") == {
+        ("kill", *X86): 2.0,
+        ("pause", *X86): 1.0,
+        ("pause", *ARM): 1.0,
     }
 
 
@@ -756,7 +773,7 @@ def full() -> Exporter:
     exporter.trial_ended(first, scorecard(), "")
     exporter.trial_started(2, 2, trial(upscaling_speed=1, idle_timeout_minutes=1))
     usage = UsageEvent(t=T0, cpus={"x86": (1, 2)})
-    feed(exporter, LIVES, life("n1", **WHOLE), demand(1), usage, task("n1", 3, 13), phase(0, "running"))
+    feed(exporter, LIVES, life("n1", **WHOLE), fault(1, "n0"), demand(1), usage, task("n1", 3, 13), phase(0, "running"))
     return exporter
 
 
