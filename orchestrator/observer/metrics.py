@@ -66,6 +66,7 @@ HELP = {
     "node_state": "A node's state: " + ", ".join(f"{number} {state}" for number, state in enumerate(STATES, 1)) + ".",
     "min_workers": "Nodes that are never removed.",
     "max_workers": "Most nodes that may run.",
+    "cluster_max_workers": "Most nodes that may run, of all types together.",
     "cpu_capacity_cores": "Logical CPUs of the worker nodes that live.",
     "cpu_used_cores": "Logical CPUs that tasks hold.",
     "scaling_events": "Transitions of worker nodes into a state.",
@@ -241,6 +242,8 @@ class TrialMetrics:
             assert self._shape is not None
             limits: _Values = {(each.name, each.arch): float(getattr(each, limit)) for each in self._shape.workers}
             yield _gauge(limit, limits, self.ids, "node_type", "arch")
+        if self._shape is not None:
+            yield _gauge("cluster_max_workers", {(): float(self._shape.max_workers)}, self.ids)
 
     def _cpu_metrics(self) -> Iterator[Metric]:
         for name, part in (("cpu_used_cores", 0), ("cpu_capacity_cores", 1)):
@@ -355,9 +358,9 @@ class Exporter(Collector):
             TrialMetrics(self.sweep_id, trial.trial_id, info=_info(trial), shape=trial.shape, prices=self._prices)
         )
 
-    def watch(self, name: str) -> None:
+    def watch(self, name: str, shape: ClusterShape | None = None) -> None:
         """From now on the metrics are those of a cluster that is only observed; `name` stands for the trial."""
-        self._begin(TrialMetrics(self.sweep_id, name, prices=self._prices))
+        self._begin(TrialMetrics(self.sweep_id, name, shape=shape, prices=self._prices))
 
     def _begin(self, metrics: TrialMetrics) -> None:
         with self._lock:

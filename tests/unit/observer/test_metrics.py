@@ -249,6 +249,7 @@ def test_the_limits_are_those_of_the_shape() -> None:
 
     assert series(exporter, "min_workers") == {X86: 1.0, ARM: 0.0}
     assert series(exporter, "max_workers") == {X86: 3.0, ARM: 3.0}
+    assert series(exporter, "cluster_max_workers") == {(): float(trial().shape.max_workers)}
 
 
 # Demand and use
@@ -719,7 +720,15 @@ def test_a_cluster_that_is_only_observed_has_metrics_without_a_trial() -> None:
     assert in_states(exporter) == {("x86", "running"): 1.0}
     assert series(exporter, "cpu_used_cores") == {X86: 1.0}
     assert costs(exporter) == pytest.approx({X86: 0.01})
-    assert not {"trial_info", "min_workers", "max_workers"} & set(families(exporter))
+    assert not {"trial_info", "min_workers", "max_workers", "cluster_max_workers"} & set(families(exporter))
+
+
+def test_of_a_cluster_whose_config_is_known_the_limits_are_too() -> None:
+    exporter = Exporter("observed", clock=Clock())
+    exporter.watch("20260101-120000", trial().shape)
+
+    assert series(exporter, "max_workers") == {X86: 3.0, ARM: 3.0}
+    assert "trial_info" not in families(exporter)
 
 
 def test_events_of_other_kinds_change_nothing() -> None:
