@@ -129,7 +129,8 @@ class DockerCluster(LiveCluster):
         try:
             started = head.start()
         except CannotStart as error:
-            raise ClusterFailed(f"the head can't be started: {error}") from None
+            # What can be mended on this machine would fail every trial alike.
+            raise error.__cause__ or ClusterFailed(f"the head can't be started: {error}") from None
         if not started:
             head.wait()
             raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}")
