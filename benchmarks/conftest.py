@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator import rayapi
 from orchestrator.backends.clusterfile import ClusterFile, read_cluster_file
+from orchestrator.backends.fit import fit_shape, this_machine
 from orchestrator.backends.local.backend import LocalBackend
-from orchestrator.backends.local.cluster import LocalCluster, ensure_token
-from orchestrator.backends.local.fit import fit_shape, this_machine
+from orchestrator.backends.local.cluster import LocalCluster
+from orchestrator.backends.owners import ensure_token
 from orchestrator.bundle import bundled
 from orchestrator.model.events import Event, NodeEvent
 from orchestrator.model.scorecard import Scorecard
@@ -45,7 +46,7 @@ def full_cluster(home: Path, cluster_file: ClusterFile) -> Iterator[LocalCluster
     shape = shape.with_settings(settings)
     cluster = LocalCluster.start(home, cluster_file.raw, shape, settings)
     try:
-        view = rayapi.GcsView(cluster.address.gcs)
+        view = rayapi.GcsView(cluster.gcs)
         deadline = time.monotonic() + 180
         while view.poll().alive_workers != shape.baseline:
             assert time.monotonic() < deadline

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.backends.local.fit import Machine
+from orchestrator.backends.fit import Machine
 from orchestrator.model.delay import Delay, LaunchModel
 from orchestrator.model.events import (
     DemandEvent,

@@ -10,6 +10,7 @@ from orchestrator.cli import (
     clean,
     compare,
     dashboards,
+    doctor,
     export,
     ledger,
     observe,
@@ -77,3 +78,4 @@ app.command(epilog=status.EXAMPLES)(status.status)
 app.command(epilog=observe.EXAMPLES)(observe.observe)
 app.add_typer(stack.app, name="stack")
 app.command(epilog=clean.EXAMPLES)(clean.clean)
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)

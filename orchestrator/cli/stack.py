@@ -64,12 +64,7 @@ app = typer.Typer(
 @app.command(epilog=UP_EXAMPLES)
 def up(
     context: typer.Context,
-    prometheus_port: Annotated[
-        int,
-        typer.Option(
-            min=1, max=65535, help="Port of Prometheus on 127.0.0.1. In Docker it watches itself on 9090 only."
-        ),
-    ] = 9090,
+    prometheus_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prometheus on 127.0.0.1.")] = 9090,
     grafana_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Grafana on 127.0.0.1.")] = 3000,
     anonymous: Annotated[
         bool, typer.Option("--anonymous", help="Let anybody on this machine view dashboards without a password.")

@@ -1,8 +1,9 @@
 """`orchestrate sweep`: plan and run a sweep."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.sweep.plan import Plan
     from orchestrator.sweep.runner import SweepFolder
 
+    Starter = Callable[[SweepFolder], Backend]
+
 EXAMPLES = """Examples:
 
   orchestrate sweep --upscaling-speed 1,5,10
@@ -33,6 +36,8 @@ EXAMPLES = """Examples:
   orchestrate sweep --autoscaler v1,v2 --set max_concurrent_launches=1,10 --dry-run
 
   orchestrate sweep --backend simulated --upscaling-speed 1,10 --fault kill@60 --fault spot@2/h
+
+  orchestrate sweep --backend docker --upscaling-speed 1,5,10 --fault kill@20
 
   orchestrate sweep --spec sweep.yaml --json result.json
 
@@ -78,10 +83,14 @@ def sweep(
         typer.Option("--set", metavar="KEY=A,B", help="Values to try for any other setting; may be repeated."),
     ] = None,
     backend: Annotated[
-        str | None, typer.Option(help="Where the trials run: local, or simulated in virtual time.  [default: local]")
+        str | None,
+        typer.Option(help="Where the trials run: local, docker, or simulated in virtual time.  [default: local]"),
     ] = None,
     cluster: Annotated[
         Path | None, typer.Option(help="Cluster config in Ray's format.  [default: the built-in cluster/BACKEND.yaml]")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(help="For docker: an image with Ray.  [default: built from cluster/Dockerfile]")
     ] = None,
     boot_from: Annotated[
         list[str] | None,
@@ -174,6 +183,7 @@ def sweep(
     if dry_run:
         _foresee(plan, out)
         return 0
+    start = _starter(common, plan.spec, cluster_file, how)
     from orchestrator.sweep.runner import SweepFolder, begin_sweep, new_sweep_id
 
     with stack.beside(common.home, wanted=how.stack):
@@ -183,7 +193,7 @@ def sweep(
         folder.root.mkdir(parents=True)
         shutil.copy(cluster_file.path, folder.cluster)
         begin_sweep(ledger, plan, sweep_id)
-        return _run(common, ledger, sweep_id, plan.spec, how)
+        return _run(common, ledger, sweep_id, plan.spec, how, start)
 
 
 def spec_flags(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +202,7 @@ def spec_flags(given: Mapping[str, Any]) -> dict[str, Any]:
         "name": given["name"],
         "backend": given["backend"],
         "cluster": None if given["cluster"] is None else str(given["cluster"]),
+        "image": given.get("image"),
         "fit": given["fit"],
         "settings": {
             "upscaling_speed": parse_list("--upscaling-speed", given["upscaling_speed"], float),
@@ -227,7 +238,7 @@ def plan_sweep(
 ) -> "tuple[Plan, ClusterFile]":
     """The trials of a spec file with flags above it, and the cluster file that they are for. Raises InputError."""
     from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.backends.local.fit import this_machine
+    from orchestrator.backends.fit import this_machine
     from orchestrator.bundle import bundled
     from orchestrator.rayapi.virtual import require_supported_ray
     from orchestrator.sweep.plan import make_plan
@@ -283,8 +294,9 @@ def _resume(
     flags: dict[str, Any],
     how: "_Execution",
 ) -> int:
+    from orchestrator.backends.clusterfile import read_cluster_file
     from orchestrator.model.spec import SweepSpec
-    from orchestrator.sweep.runner import take_over
+    from orchestrator.sweep.runner import SweepFolder, take_over
 
     backend = flags.pop("backend")
     values = [each for flag in flags.values() for each in (flag.values() if isinstance(flag, dict) else [flag])]
@@ -301,9 +313,11 @@ def _resume(
         )
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
+    cluster = read_cluster_file(SweepFolder.of(common.home, record.sweep_id).cluster)
+    start = _starter(common, planned, cluster, how)
     with stack.beside(common.home, wanted=how.stack):
         take_over(ledger, record)
-        return _run(common, ledger, record.sweep_id, planned, how)
+        return _run(common, ledger, record.sweep_id, planned, how, start)
 
 
 def _run(
@@ -312,6 +326,7 @@ def _run(
     sweep_id: str,
     spec: "SweepSpec",
     how: "_Execution",
+    start: "Starter",
 ) -> int:
     from orchestrator.observer.metrics import Exporter
     from orchestrator.report.counting import CountingView
@@ -321,7 +336,7 @@ def _run(
     from orchestrator.sweep.runner import Runner, SweepFolder, prices_of
 
     folder = SweepFolder.of(common.home, sweep_id)
-    backend = _backend(common, folder, spec, how.engine)
+    backend = start(folder)
     planned = ledger.sweep(sweep_id)
     trials = [record.trial for record in planned.trials]
     progress = console(stderr=True)
@@ -346,21 +361,33 @@ def _run(
     return _exit_code(record)
 
 
-def _backend(common: Context, folder: "SweepFolder", spec: "SweepSpec", engine: Parallel | None) -> "Backend":
+def _starter(common: Context, spec: "SweepSpec", cluster: "ClusterFile", how: _Execution) -> "Starter":
+    """Makes the backend once there is a folder. What it needs of this machine is seen to before anything is written."""
     if spec.backend == "simulated":
-        engine = engine or automatic()
         from orchestrator.backends.simulated import SimulatedBackend
 
-        return SimulatedBackend(timeout_s=spec.timeout_s, start_engine=engine.starter(), hesitate=engine.hesitate)
-    from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.backends.local.backend import LocalBackend
+        engine = how.engine or automatic()
+        return lambda folder: SimulatedBackend(
+            timeout_s=spec.timeout_s, start_engine=engine.starter(), hesitate=engine.hesitate
+        )
+    from orchestrator.backends.live import LiveBackend
 
-    return LocalBackend(
-        common.home,
-        read_cluster_file(folder.cluster).raw,
-        isolation=spec.isolation,
-        timeout_s=spec.timeout_s,
-        logs_dir=folder.ray_logs,
+    make: Callable[..., LiveBackend]
+    if spec.backend == "docker":
+        from orchestrator.backends.docker.backend import DockerBackend, prepare
+
+        progress = console(stderr=True)
+        with progress.status("looking for Docker…") as status:
+            host = prepare(
+                cluster, spec.image, note=lambda line: progress.print(f"note: {line}"), progress=status.update
+            )
+        make = partial(DockerBackend, host=host)
+    else:
+        from orchestrator.backends.local.backend import LocalBackend
+
+        make = LocalBackend
+    return lambda folder: make(
+        common.home, cluster.raw, isolation=spec.isolation, timeout_s=spec.timeout_s, logs_dir=folder.ray_logs
     )
 
 

@@ -88,8 +88,8 @@ class LaunchModel(Noun):
     `request`: until the cloud answers the call; `boot`: until Ray can be started; `install`: until the node has joined
     Ray; `terminate`: until the machine is gone. `node_types` overrides them by type. `failure_rate` is the share of
     calls that fail, `capacity` the most machines of a type that the cloud has at a time, `spot_interruptions_per_hour`
-    the rate at which it takes a worker back. Where nodes are real processes or machines, only `request` and `boot` are
-    acted upon; the rest is for the simulator.
+    the rate at which it takes a worker back. Where nodes are real processes or containers, `install`, `terminate` and
+    interruptions are not acted upon: the first two take the time that they take, and faults are a workload's.
 
     `seed` and the trial's own seed fix every sample: the n-th node of a type takes equally long under each setting,
     so that settings are compared under the same luck (common random numbers).
@@ -125,6 +125,11 @@ class LaunchModel(Noun):
         if self.failure_rate in (0, 1):
             return self.failure_rate == 1
         return random.Random(f"{self.seed}:{seed}:{node_type}:call:{call}").random() < self.failure_rate
+
+    def granted(self, node_type: str, wanted: int, existing: int) -> int:
+        """How many of `wanted` nodes of a type the cloud has, when it has given `existing` already."""
+        limit = self.capacity.get(node_type)
+        return wanted if limit is None else max(0, min(wanted, limit - existing))
 
     def lifetime_s(self, seed: int, node_type: str, index: int) -> float:
         """How long the cloud leaves the `index`-th node of a type, from its allocation; infinite without interruptions.

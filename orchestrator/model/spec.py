@@ -16,7 +16,7 @@ from orchestrator.model.settings import (
 )
 from orchestrator.model.workload import Arrival, ArrivalS, Faults, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
-BackendName = Literal["local", "simulated"]
+BackendName = Literal["local", "docker", "simulated"]
 MAX_TRIALS = 10_000
 
 
@@ -69,6 +69,7 @@ class SweepSpec(Noun):
     name: Annotated[str, Field(max_length=200)] = ""
     backend: BackendName = "local"
     cluster: str | None = None
+    image: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     fit: Literal["machine", "none"] = "machine"
     settings: Axes = Axes()
     workload: WorkloadOverrides = WorkloadOverrides()

@@ -146,7 +146,7 @@ class NodeTracker:
         if state == "requested":
             cause = "demand" if self._demand_seen else "min_workers"
         elif state == "failed":
-            cause = "crash" if crashed else "launch"
+            cause = entry.get("cause") or ("crash" if crashed else "launch")
         elif state == "terminated":
             cause = node.cause
         yield from self._enter(node, state, entry["t"], cause, entry.get("detail", ""))

@@ -53,6 +53,8 @@ STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 # A Prometheus that scrapes every five seconds, as the stack's, comes by in this time.
 LINGER_S = 6.0
+# One that comes by less often is waited for so long, unless the sweep ends before.
+LONGEST_LINGER_S = 60.0
 
 HELP = {
     "trial_info": "1; the labels are the trial's settings.",
@@ -64,6 +66,7 @@ HELP = {
     "node_state": "A node's state: " + ", ".join(f"{number} {state}" for number, state in enumerate(STATES, 1)) + ".",
     "min_workers": "Nodes that are never removed.",
     "max_workers": "Most nodes that may run.",
+    "cluster_max_workers": "Most nodes that may run, of all types together.",
     "cpu_capacity_cores": "Logical CPUs of the worker nodes that live.",
     "cpu_used_cores": "Logical CPUs that tasks hold.",
     "scaling_events": "Transitions of worker nodes into a state.",
@@ -239,6 +242,8 @@ class TrialMetrics:
             assert self._shape is not None
             limits: _Values = {(each.name, each.arch): float(getattr(each, limit)) for each in self._shape.workers}
             yield _gauge(limit, limits, self.ids, "node_type", "arch")
+        if self._shape is not None:
+            yield _gauge("cluster_max_workers", {(): float(self._shape.max_workers)}, self.ids)
 
     def _cpu_metrics(self) -> Iterator[Metric]:
         for name, part in (("cpu_used_cores", 0), ("cpu_capacity_cores", 1)):
@@ -288,6 +293,19 @@ class _Waits:
 
 
 @dataclass
+class _Leaving:
+    """A trial that has ended, in UNIX seconds, and whose last values have been scraped or are still to be."""
+
+    metrics: TrialMetrics
+    ended: float
+    scraped: bool = False
+
+    def stays(self, now: float) -> bool:
+        """Whether it is shown to a scrape at `now`: to all who come by in time, else to the first who does."""
+        return now - self.ended < (LINGER_S if self.scraped else LONGEST_LINGER_S)
+
+
+@dataclass
 class Ended:
     """A trial that has ended, and the numbers of its scorecard."""
 
@@ -310,16 +328,18 @@ class Exporter(Collector):
         prices: Prices | None = None,
         observer: Callable[[], Observer | None] = lambda: None,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.sweep_id = sweep_id
         self._prices = prices
         self._observer = observer
         self._clock = clock
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._current: TrialMetrics | None = None
+        self._leaving: list[_Leaving] = []
         self._ended: list[Ended] = []
-        self._scrapes = 0
-        self._scraped = threading.Event()
+        self._scraped = False
 
     @property
     def ids(self) -> dict[str, str]:
@@ -338,13 +358,15 @@ class Exporter(Collector):
             TrialMetrics(self.sweep_id, trial.trial_id, info=_info(trial), shape=trial.shape, prices=self._prices)
         )
 
-    def watch(self, name: str) -> None:
+    def watch(self, name: str, shape: ClusterShape | None = None) -> None:
         """From now on the metrics are those of a cluster that is only observed; `name` stands for the trial."""
-        self._begin(TrialMetrics(self.sweep_id, name, prices=self._prices))
+        self._begin(TrialMetrics(self.sweep_id, name, shape=shape, prices=self._prices))
 
     def _begin(self, metrics: TrialMetrics) -> None:
         with self._lock:
             self._current = metrics
+            # Another attempt at the same trial has its very series.
+            self._leaving = [each for each in self._leaving if each.metrics.ids != metrics.ids]
 
     def event(self, event: Event) -> None:
         """Take an event in."""
@@ -353,33 +375,55 @@ class Exporter(Collector):
                 self._current.event(event)
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """The trial's series end; its scorecard stays until the sweep ends."""
+        """The trial's series end once they were scraped as they are now; its scorecard stays until the sweep ends."""
         with self._lock:
-            self._current = None
+            self._leave()
             if scorecard is not None:
                 ids = {"sweep_id": self.sweep_id, "trial_id": trial.trial_id}
                 self._ended.append(Ended(ids, trial.settings.label(), trial.repeat, scorecard))
 
+    def _leave(self) -> None:
+        now = self._clock()
+        self._leaving = [each for each in self._leaving if each.stays(now)]
+        if self._current is not None:
+            self._leaving.append(_Leaving(self._current, now))
+        self._current = None
+
     def collect(self) -> Iterator[Metric]:
         """The metrics now."""
         with self._lock:
-            families = [] if self._current is None else list(self._current.collect(self._clock()))
+            now = self._clock()
+            self._leaving = [each for each in self._leaving if each.stays(now)]
+            shown = [(each.metrics, each.ended) for each in self._leaving]
+            if self._current is not None:
+                shown.append((self._current, now))
+            families = _merged(family for metrics, t in shown for family in metrics.collect(t))
+            for each in self._leaving:
+                each.scraped = True
             ended = list(self._ended)
+            self._scraped = True
         yield from families
         if ended:
             yield _scorecards(ended)
         if (observer := self._observer()) is not None:
             yield from _observer_metrics(observer, self.lag_s())
-        self._scrapes += 1
-        self._scraped.set()
 
-    def end(self, within_s: float = LINGER_S) -> None:
-        """Nothing runs any more: wait until who scraped so far has seen that, and the last scorecard; or so long."""
+    def end(self) -> None:
+        """Nothing runs any more: if anybody scrapes, wait until they have seen the end, and the last scorecard."""
         with self._lock:
-            self._current = None
-        if self._scrapes:
-            self._scraped.clear()
-            self._scraped.wait(within_s)
+            self._leave()
+            scraped = self._scraped
+        if scraped:
+            self._sleep(LINGER_S)
+
+
+def _merged(families: Iterable[Metric]) -> Iterable[Metric]:
+    """Each family once, with the samples of all of its name: an exposition may not have it twice."""
+    merged: dict[str, Metric] = {}
+    for family in families:
+        if (same := merged.setdefault(family.name, family)) is not family:
+            same.samples.extend(family.samples)
+    return merged.values()
 
 
 def _scorecards(ended: Sequence[Ended]) -> Metric:

@@ -19,6 +19,8 @@ DEFAULT_PORT = 9477
 # An observer that looks twice a second is ill when it hasn't for so long.
 UNHEALTHY_AFTER_S = 10.0
 _REQUEST_TIMEOUT_S = 10.0
+# How long the end may take.
+_POLL_S = 0.05
 
 
 class MetricsServer:
@@ -35,7 +37,9 @@ class MetricsServer:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(exporter)
         self._server = _Server((host, port), _handler(exporter, registry, targets))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="orchestrate-metrics", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="orchestrate-metrics", daemon=True
+        )
 
     @property
     def url(self) -> str:

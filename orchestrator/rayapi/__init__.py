@@ -44,6 +44,24 @@ def token_environment(token_file: Path) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
 
 
+def node_environment(instance_id: str, node_type: str) -> dict[str, str]:
+    """What tells a node's Ray which machine of the provider it runs on."""
+    return {"RAY_CLOUD_INSTANCE_ID": instance_id, "RAY_NODE_TYPE_NAME": node_type, "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+# With it, whatever it says, a node reports the CPU use of its container; else that of the machine below.
+CONTAINER_ENVIRONMENT = {"KUBERNETES_SERVICE_HOST": "none"}
+
+
+def head_environment(metrics_ports: Mapping[str, int]) -> dict[str, str]:
+    """What a head reads beside: the ports of `autoscaler` and `dashboard` metrics; no worker processes in advance."""
+    return {
+        "AUTOSCALER_METRIC_PORT": str(metrics_ports["autoscaler"]),
+        "DASHBOARD_METRIC_PORT": str(metrics_ports["dashboard"]),
+        "RAY_prestart_worker_first_driver": "0",
+    }
+
+
 def authenticate(token_file: Path) -> None:
     """Show the token in `token_file` to clusters from now on. Ray reads it once, so call this before anything else."""
     os.environ.pop("RAY_AUTH_TOKEN", None)
@@ -172,7 +190,10 @@ def job_client(dashboard: str, timeout_s: float = 30.0) -> Any:
 
 @dataclass(frozen=True)
 class NodeOptions:
-    """How to start the processes of one Ray node on this machine. Memory in bytes; port 0 lets Ray choose."""
+    """How to start the processes of one Ray node on this machine. Memory in bytes; port 0 lets Ray choose.
+
+    Without an `ip` the node takes the address that this machine's name stands for: a container's own.
+    """
 
     node_id: str
     temp_dir: str
@@ -180,6 +201,7 @@ class NodeOptions:
     resources: Mapping[str, float]
     labels: Mapping[str, str]
     object_store_memory: int
+    ip: str | None = LOOPBACK
     gcs_address: str | None = None
     gcs_port: int = 0
     dashboard_port: int = 0
@@ -213,11 +235,12 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
     }
     custom = {name: amount for name, amount in options.resources.items() if name not in _OWN_OPTIONS}
     memory = options.resources.get("memory")
+    ip = options.ip or socket.gethostbyname(socket.gethostname())
     params = RayParams(
-        node_ip_address=LOOPBACK,
+        node_ip_address=ip,
         min_worker_port=0,
         max_worker_port=0,
-        dashboard_host=LOOPBACK,
+        dashboard_host=ip,
         dashboard_agent_listen_port=0,
         num_cpus=options.num_cpus,
         num_gpus=int(options.resources.get("GPU", 0)),

@@ -17,6 +17,16 @@ class LaunchRefused(Exception):
         self.description = description
 
 
+def no_capacity(node_type: str) -> LaunchRefused:
+    """The cloud has no machine of this type left."""
+    return LaunchRefused("InsufficientInstanceCapacity", f"no capacity for {node_type}")
+
+
+def request_failed() -> LaunchRefused:
+    """The cloud fails for no reason of ours."""
+    return LaunchRefused("RequestFailed", "the cloud refused the request (failure_rate)")
+
+
 class Machine(Protocol):
     """A machine that exists. `tags` are Ray's, and Ray changes them."""
 

@@ -52,6 +52,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
     told = {
         "--backend": (spec.backend, default.backend),
         "--cluster": (spec.cluster, None),
+        "--image": (spec.image, None),
         "--fit": (spec.fit, default.fit),
         "--tasks": (workload.tasks, None),
         "--task-seconds": (workload.seconds, None),
@@ -86,7 +87,7 @@ def _notes(record: SweepRecord, spec: SweepSpec, cluster: Path | None) -> list[s
         notes.append(f"with the same versions: {versions}")
     if spec.cluster is not None:
         notes.append(f"with the cluster file {spec.cluster} as it was" + (f": {cluster}" if cluster else ""))
-    if spec.backend == "local" and spec.fit == "machine":
+    if spec.backend in ("local", "docker") and spec.fit == "machine":
         notes.append("on a machine of the same size: the shape is fitted to it, and --fit none takes the file's own")
     if _latencies_were_measured(record, cluster):
         notes.append(

@@ -8,12 +8,10 @@ from functools import partial
 from orchestrator.model.delay import LaunchModel, NodeLatencies
 from orchestrator.model.events import NodeState
 from orchestrator.model.shape import ClusterShape, NodeType
-from orchestrator.rayapi.world import LaunchRefused
+from orchestrator.rayapi.world import LaunchRefused, no_capacity, request_failed
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.recorder import Recorder
 
-NO_CAPACITY = "InsufficientInstanceCapacity"
-API_ERROR = "RequestFailed"
 _FOR_EVER_S = 10 * 365 * 86_400.0
 
 
@@ -134,15 +132,12 @@ class Cloud:
         self.changes += 1
         kind = call.machines[0].kind
         if call.fails:
-            self._refuse(call.machines, API_ERROR, "the cloud refused the request (failure_rate)")
-        limit = self._launch.capacity.get(kind.name)
-        granted = (
-            len(call.machines) if limit is None else max(0, min(len(call.machines), limit - self._existing[kind.name]))
-        )
+            self._refuse(call.machines, request_failed())
+        granted = self._launch.granted(kind.name, len(call.machines), self._existing[kind.name])
         if granted == 0:
-            self._refuse(call.machines, NO_CAPACITY, f"no capacity for {kind.name}")
+            self._refuse(call.machines, no_capacity(kind.name))
         for machine in call.machines[granted:]:
-            self._recorder.node(machine, "failed", "launch", f"no capacity for {kind.name}")
+            self._recorder.node(machine, "failed", "launch", no_capacity(kind.name).description)
         for machine in call.machines[:granted]:
             machine.tags.update(tags)
             self.machines[machine.machine_id] = machine
@@ -164,10 +159,10 @@ class Cloud:
         if machine.lifetime_s < _FOR_EVER_S:
             self._loop.call_later(machine.lifetime_s, partial(self._take_back, machine))
 
-    def _refuse(self, machines: Iterable[SimulatedMachine], category: str, why: str) -> None:
+    def _refuse(self, machines: Iterable[SimulatedMachine], answer: LaunchRefused) -> None:
         for machine in machines:
-            self._recorder.node(machine, "failed", "launch", why)
-        raise LaunchRefused(category, why)
+            self._recorder.node(machine, "failed", "launch", answer.description)
+        raise answer
 
     def _boot(self, machine: SimulatedMachine) -> None:
         if machine.machine_id in self.machines:

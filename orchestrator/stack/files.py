@@ -1,4 +1,4 @@
-"""What the stack keeps under the home: Grafana's password, and the variables of docker-compose.yml."""
+"""What the stack keeps under the home: Grafana's password, Prometheus' configuration, the compose file's variables."""
 
 import contextlib
 import hashlib
@@ -39,21 +39,30 @@ class Files:
         """For `docker compose --env-file`. No secret is in it, only where the password is."""
         return self.folder / ".env"
 
+    @property
+    def prometheus(self) -> Path:
+        """The configuration of Prometheus, which has to name its own port."""
+        return self.folder / "prometheus.yml"
+
     def read_password(self) -> str:
         """Empty if there is none yet."""
         return self.password.read_text() if self.password.is_file() else ""
 
-    def write(self, ports: Ports, *, anonymous: bool, configs: Mapping[str, str]) -> None:
-        """Make the password, if there is none, and the env file; only this user can read them. Raises InputError."""
+    def write(self, ports: Ports, *, anonymous: bool, configs: Mapping[str, str], prometheus: str) -> None:
+        """Make the password, if there is none, and the env file; only this user can read them. Raises InputError.
+
+        `prometheus` is the configuration of Prometheus, for its usual port.
+        """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.mkdir(exist_ok=True, mode=0o700)
             if not self.read_password():
-                _write_private(self.password, secrets.token_urlsafe(24))
+                _write(self.password, secrets.token_urlsafe(24))
             self.password.chmod(0o600)
             if os.getuid() == 0:
                 os.chown(self.password, _GRAFANA_UID, 0)
-            _write_private(
+            _write(self.prometheus, on_port(prometheus, ports.prometheus), mode=0o644)  # its user is another one
+            _write(
                 self.env,
                 _env(
                     {
@@ -62,6 +71,7 @@ class Files:
                         "GRAFANA_PORT": str(ports.grafana),
                         "ANONYMOUS": str(anonymous).lower(),
                         "PASSWORD_FILE": str(self.password),
+                        "PROMETHEUS_FILE": str(self.prometheus),
                         **{f"{service.upper()}_CONFIG": digest for service, digest in configs.items()},
                     }
                 ),
@@ -72,8 +82,8 @@ class Files:
             ) from None
 
     def remove(self) -> None:
-        """Forget the password and the variables."""
-        for file in (self.password, self.env):
+        """Forget the password and the rest."""
+        for file in (self.password, self.env, self.prometheus):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -93,11 +103,17 @@ def digest(read_once: Path, watched: Iterable[Path] = ()) -> str:
     return seen.hexdigest()[:16]
 
 
-def _write_private(path: Path, text: str) -> None:
+def on_port(configuration: str, port: int) -> str:
+    """The bundled configuration of Prometheus for one that listens, and looks at itself, on this port."""
+    return configuration.replace(f"localhost:{Ports.prometheus}", f"localhost:{port}")
+
+
+def _write(path: Path, text: str, mode: int = 0o600) -> None:
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+    fresh.chmod(mode)
     fresh.replace(path)
 
 

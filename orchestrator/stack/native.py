@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.backends.local.processes import process_alive
+from orchestrator.backends.owners import process_alive
 from orchestrator.bundle import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.stack.files import on_port
 from orchestrator.stack.probes import Fetch, answers, fetch, is_taken, last_words
 from orchestrator.stack.services import Progress, Service
 
@@ -246,7 +247,7 @@ def flags(port: int, folder: Path) -> list[str]:
 def configuration(port: int) -> str:
     """The bundled one, for a Prometheus on the host itself."""
     text = bundled("prometheus/prometheus.yml").read_text()
-    return text.replace("host.docker.internal", "127.0.0.1").replace("localhost:9090", f"localhost:{port}")
+    return on_port(text, port).replace("host.docker.internal", "127.0.0.1")
 
 
 def rules() -> dict[str, str]:

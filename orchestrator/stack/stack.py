@@ -83,7 +83,8 @@ class Stack:
             # Grafana looks for changed dashboards by itself.
             "grafana": digest(root / "grafana" / "provisioning", watched=[root / "grafana" / "dashboards"]),
         }
-        self._files.write(ports, anonymous=anonymous, configs=configs)
+        prometheus = (root / "prometheus" / "prometheus.yml").read_text()
+        self._files.write(ports, anonymous=anonymous, configs=configs, prometheus=prometheus)
         try:
             progress("starting Prometheus and Grafana", "")
             started = self._compose(

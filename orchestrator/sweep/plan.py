@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.aws.prices import read_prices
 from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.local.fit import Machine, fit_shape, fitted_workload
+from orchestrator.backends.fit import Machine, fit_shape, fitted_workload
 from orchestrator.errors import InputError
 from orchestrator.model.fault import POSSIBLE, impossible
 from orchestrator.model.prices import Prices
@@ -43,16 +43,20 @@ class Plan:
 
 def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     """All trials of a sweep. Raises InputError where the spec can't be planned; nothing was started then."""
+    if spec.image is not None and spec.backend != "docker":
+        raise InputError("--image is for containers", "add --backend docker")
     notes: list[str] = []
-    fit = spec.backend == "local" and spec.fit == "machine"
+    fit = spec.backend in ("local", "docker") and spec.fit == "machine"
     shape = fit_shape(cluster.shape, machine) if fit else cluster.shape
     if shape != cluster.shape:
         notes.append(
             f"the shape is fitted to this machine ({machine.describe()}); --fit none takes {cluster.path} as is"
         )
     launch = shape.launch
-    if spec.backend != "simulated" and (launch.failure_rate or launch.capacity or launch.spot_interruptions_per_hour):
-        notes.append("failure_rate, capacity and spot_interruptions_per_hour are acted upon by the simulator only")
+    if spec.backend != "simulated" and launch.spot_interruptions_per_hour:
+        notes.append(
+            "spot_interruptions_per_hour is acted upon by the simulator only; --fault spot@N/h is the docker one"
+        )
     prices = read_prices(spec.prices)
     unknown = {worker.instance_type or worker.name for worker in shape.workers if not prices.of(worker.instance_type)}
     if unknown:

@@ -62,30 +62,30 @@ def laid_out(traces: Sequence[Trace], *, now: float) -> list[Trace]:
 
 
 def samples_of(sweep_id: str, traces: Iterable[Trace], prices: Prices | None) -> Samples:
-    """What a Prometheus that scrapes every `STEP_S` would have seen of the trials; each series ends with its trial."""
-    moment = [0.0]
-    exporter = Exporter(sweep_id, prices=prices, clock=lambda: moment[0])
+    """What a Prometheus that scrapes every `STEP_S` would have seen of the trials; each series ends after its trial."""
+    moment = 0.0
+    exporter = Exporter(sweep_id, prices=prices, clock=lambda: moment)
     samples: Samples = {}
-    for number, trace in enumerate(traces, start=1):
-        if trace.trial is None or not trace.events:
-            continue
+    there: set[Labels] = set()
+    recorded = sorted((trace for trace in traces if trace.trial is not None and trace.events), key=_span)
+    for number, trace in enumerate(recorded):
+        assert trace.trial is not None
         begin, end = _span(trace)
-        exporter.trial_started(number, number, trace.trial)
+        until = _span(recorded[number + 1])[0] if number + 1 < len(recorded) else end + PAUSE_S
+        moment = begin
+        exporter.trial_started(number + 1, len(recorded), trace.trial)
         events = iter(trace.events)
         upcoming = next(events, None)
-        for t in _grid(begin, end):
-            while upcoming is not None and upcoming.t <= t:
+        for moment in _grid(begin, end):
+            while upcoming is not None and upcoming.t <= moment:
                 exporter.event(upcoming)
                 upcoming = next(events, None)
-            moment[0] = t
-            _scrape(exporter, t, samples)
-        running = {labels for labels, found in samples.items() if found[-1][0] >= begin}
+            there = _scrape(exporter, moment, samples, there)
         exporter.trial_ended(trace.trial, score(trace.trial, trace.events, prices), "")
-        for t in _grid(end + STEP_S, end + PAUSE_S - STEP_S):
-            _scrape(exporter, t, samples)
-        for labels in running:
-            if samples[labels][-1][0] <= end:
-                samples[labels].append((end + STEP_S, STALE))
+        moment = end + STEP_S
+        while moment < min(until, end + PAUSE_S):
+            there = _scrape(exporter, moment, samples, there)
+            moment += STEP_S
     return samples
 
 
@@ -99,11 +99,17 @@ def push(prometheus: str, samples: Samples, rules: Path, told: Callable[[str], N
     return written
 
 
-def _scrape(exporter: Exporter, t: float, samples: Samples) -> None:
+def _scrape(exporter: Exporter, t: float, samples: Samples, before: set[Labels]) -> set[Labels]:
+    """What is there at `t`. What was there `before` and isn't any more has ended, as a Prometheus would write it."""
+    there = set()
     for family in exporter.collect():
         for sample in family.samples:
             labels = labels_of(sample.name, {**sample.labels, "job": "orchestrator", "instance": "push"})
             samples.setdefault(labels, []).append((t, sample.value))
+            there.add(labels)
+    for labels in before - there:
+        samples[labels].append((t, STALE))
+    return there
 
 
 def _grid(begin: float, end: float) -> Iterator[float]:

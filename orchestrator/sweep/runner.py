@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from orchestrator import __version__, rayapi
 from orchestrator.analysis.score import score
 from orchestrator.backends.base import Backend
-from orchestrator.backends.local.processes import process_alive
+from orchestrator.backends.owners import process_alive
 from orchestrator.errors import InputError, TrialFailed
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices

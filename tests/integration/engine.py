@@ -1,6 +1,7 @@
 """A Docker engine of the tests' own: Debian's packages, extracted and never installed, all its state in one folder.
 
-It has no bridge, touches no firewall rule and can pull nothing: images that stand in for the real ones are made here.
+It touches no firewall rule of the machine and can pull nothing: images that stand in for the real ones are made here.
+Networks that tests make have bridges, names that resolve, and ports published on loopback; containers can't get out.
 """
 
 import contextlib
@@ -11,11 +12,15 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 STAND_INS = Path(__file__).parent / "standins"
 START_TIMEOUT_S = 60.0
@@ -31,13 +36,18 @@ class Engine:
     environment: Mapping[str, str]
     programs: Path
 
-    def docker(self, *arguments: str, stdin: bytes = b"") -> str:
+    def docker(self, *arguments: str, stdin: bytes = b"", **environment: str) -> str:
         """What `docker` writes to stdout."""
-        done = subprocess.run(
-            ["docker", *arguments], capture_output=True, input=stdin, env={**os.environ, **self.environment}
-        )
+        environ = {**os.environ, **self.environment, **environment}
+        done = subprocess.run(["docker", *arguments], capture_output=True, input=stdin, env=environ)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()
+
+    def client(self, docker_host: str = "") -> "DockerClient":
+        """The SDK's client, by way of another socket if one is named; to be closed."""
+        from docker import DockerClient
+
+        return DockerClient(docker_host or self.environment["DOCKER_HOST"], timeout=60)
 
     def listed(self, kind: str) -> set[str]:
         """Names of all containers, networks or volumes."""
@@ -45,50 +55,88 @@ class Engine:
         column = "{{.Names}}" if kind == "container" else "{{.Name}}"
         return set(self.docker(kind, "ls", *everything, "--format", column).split())
 
-    def make_image(self, tag: str, root: "Root", **config: str) -> None:
-        """An image of one layer; `config` are instructions of a Dockerfile."""
+    @contextlib.contextmanager
+    def new_image(self, tag: str, **config: str) -> Iterator["Root"]:
+        """An image of one layer: what is added within the block. `config` are instructions of a Dockerfile.
+
+        The files go straight to the engine: no archive of them is ever kept.
+        """
         changes = [part for key, value in config.items() for part in ("--change", f"{key.upper()} {value}")]
-        self.docker("import", *changes, "-", tag, stdin=root.tar())
+        command = ["docker", "import", *changes, "-", tag]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **self.environment}
+        ) as importing:
+            assert importing.stdin is not None
+            assert importing.stderr is not None
+            try:
+                with tarfile.open(fileobj=importing.stdin, mode="w|", bufsize=1 << 20) as archive:
+                    yield Root(archive, self.programs / "bin/busybox")
+            except BrokenPipeError:  # docker has ended, and says why
+                pass
+            with contextlib.suppress(BrokenPipeError):
+                importing.stdin.close()
+            said = importing.stderr.read().decode()
+            assert importing.wait() == 0, said
+
+    def build(self, tag: str, dockerfile: str) -> None:
+        """An image built without context or network, as a variant of another one."""
+        # BuildKit is no part of Debian's package.
+        self.docker("build", "--tag", tag, "--network", "none", "-", stdin=dockerfile.encode(), DOCKER_BUILDKIT="0")
 
 
 class Root:
-    """The files of an image, with busybox for a shell and wget."""
+    """The files of an image, with busybox for a shell and the usual tools."""
 
-    def __init__(self, busybox: Path) -> None:
-        self._buffer = io.BytesIO()
-        self._tar = tarfile.open(fileobj=self._buffer, mode="w")  # noqa: SIM115 - closed by `tar`
+    def __init__(self, archive: tarfile.TarFile, busybox: Path) -> None:
+        self._archive = archive
+        self._names: set[str] = set()
         for folder in ("bin", "etc", "lib", "run", "var", "var/lib"):
             self.folder(folder)
         self.folder("tmp", mode=0o1777)
         self.file("bin/busybox", busybox.read_bytes())
-        for applet in ("cat", "grep", "head", "httpd", "kill", "mkdir", "paste", "sed", "sh", "wget"):
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            self._tar.addfile(link)
+        applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+        for applet in sorted({*applets} - {"busybox"}):
+            self.link(f"bin/{applet}", "busybox")
 
     def folder(self, name: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> None:
         """Add a folder."""
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, uid, gid
-        self._tar.addfile(entry)
+        self._add(entry)
 
-    def file(self, name: str, content: bytes) -> None:
+    def link(self, name: str, target: str) -> None:
+        """Add a symbolic link."""
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname = tarfile.SYMTYPE, target
+        self._add(entry)
+
+    def file(self, name: str, content: bytes, *, modified: float = 0.0) -> None:
         """Add a file that anybody may run."""
         entry = tarfile.TarInfo(name)
-        entry.mode, entry.size = 0o755, len(content)
-        self._tar.addfile(entry, io.BytesIO(content))
+        entry.mode, entry.size, entry.mtime = 0o755, len(content), int(modified)
+        self._add(entry, content)
+
+    def _add(self, entry: tarfile.TarInfo, content: bytes = b"") -> None:
+        """The engine takes no name twice, but programs share libraries, and Python packages share folders' files."""
+        if entry.name not in self._names:
+            self._names.add(entry.name)
+            self._archive.addfile(entry, io.BytesIO(content))
 
     def program(self, path: Path) -> None:
         """Add a program under bin/, and the libraries that it is linked with."""
         self.file(f"bin/{path.name}", path.read_bytes())
-        linked = subprocess.run(["ldd", str(path)], capture_output=True, text=True).stdout
-        for library in sorted({word for word in linked.split() if word.startswith("/")}):
-            self.file(library.lstrip("/"), Path(library).read_bytes())
+        self.libraries([path])
 
-    def tar(self) -> bytes:
-        """The archive; nothing can be added any more."""
-        self._tar.close()
-        return self._buffer.getvalue()
+    def libraries(self, programs: Iterable[Path]) -> None:
+        """Add what programs or libraries are linked with, where the loader looks for it."""
+        linked = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True).stdout
+        # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)"; the loader itself is named by its path alone.
+        found = {Path(word) for line in linked.splitlines() for word in line.split()[:3] if word.startswith("/")}
+        for library in sorted(found):
+            if library.is_file() and ".so" in library.name:
+                at = library if library.parts[1] in ("lib", "lib64", "usr") else Path("/usr/lib", library.name)
+                self.file(str(at).lstrip("/"), library.read_bytes())
 
 
 class CannotRun(Exception):
@@ -112,6 +160,10 @@ def running_engine(folder: Path) -> Iterator[Engine]:
     except subprocess.CalledProcessError as error:
         raise CannotRun(f"{' '.join(error.cmd[:2])} failed: {error.stderr.strip()[-300:]}") from None
     shutil.copy2(programs / "usr/libexec/docker/cli-plugins/docker-compose", plugins)
+    # Names resolve in a container by a rule of its own namespace, which the daemon sets with whatever is `iptables`.
+    (programs / "usr/sbin/iptables").symlink_to("xtables-nft-multi")
+    libraries = ":".join(str(folder) for folder in programs.glob("usr/lib/*-linux-gnu"))
+    of_daemon = {"LD_LIBRARY_PATH": libraries, "XTABLES_LIBDIR": f"{libraries}/xtables"}
     socket = f"unix://{folder}/docker.sock"
     environment = {
         "PATH": os.pathsep.join([str(programs / "usr/sbin"), str(programs / "usr/bin"), os.environ["PATH"]]),
@@ -126,7 +178,7 @@ def running_engine(folder: Path) -> Iterator[Engine]:
     command += ["--containerd-namespace", "orchestrate-test", "--containerd-plugins-namespace", "orchestrate-test-p"]
     with (folder / "log").open("w") as log:
         daemon = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
+            command, env={**os.environ, **environment, **of_daemon}, stdout=log, stderr=log, start_new_session=True
         )
     engine = Engine(environment, programs)
     try:
@@ -135,7 +187,8 @@ def running_engine(folder: Path) -> Iterator[Engine]:
     finally:
         if daemon.poll() is None:
             for container in engine.docker("container", "ls", "--all", "--quiet").split():
-                engine.docker("container", "rm", "--force", container)
+                engine.docker("container", "rm", "--force", "--volumes", container)
+            engine.docker("network", "prune", "--force")  # a bridge outlives the daemon
         daemon.terminate()
         daemon.wait(60)
         _unmount(folder)
@@ -200,24 +253,22 @@ def _run(command: Sequence[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
 
 
-def prometheus_image(engine: Engine) -> Root:
+def _prometheus_image(engine: Engine, tag: str) -> None:
     """Debian's Prometheus in the place of the official image: the same paths, user and owner of the data folder."""
-    root = Root(engine.programs / "bin/busybox")
-    root.folder("prometheus", mode=0o775, uid=65534, gid=65534)
-    root.folder("etc/prometheus")
-    root.program(engine.programs / "usr/bin/prometheus")
-    return root
+    with engine.new_image(tag, entrypoint='["/bin/prometheus"]', user="nobody", volume='["/prometheus"]') as root:
+        root.folder("prometheus", mode=0o775, uid=65534, gid=65534)
+        root.folder("etc/prometheus")
+        root.program(engine.programs / "usr/bin/prometheus")
 
 
-def grafana_image(engine: Engine) -> Root:
+def _grafana_image(engine: Engine, tag: str) -> None:
     """A shell script in the place of Grafana, that reads what Grafana would: see tests/integration/standins."""
-    root = Root(engine.programs / "bin/busybox")
-    for folder in ("datasources", "dashboards"):
-        root.folder(f"etc/grafana/provisioning/{folder}", mode=0o777)
-    root.folder("var/lib/grafana", mode=0o777, uid=472)
-    root.file("run.sh", (STAND_INS / "grafana-run.sh").read_bytes())
-    root.file("bin/grafana", (STAND_INS / "grafana-cli.sh").read_bytes())
-    return root
+    with engine.new_image(tag, entrypoint='["/run.sh"]', user="472") as root:
+        for folder in ("datasources", "dashboards"):
+            root.folder(f"etc/grafana/provisioning/{folder}", mode=0o777)
+        root.folder("var/lib/grafana", mode=0o777, uid=472)
+        root.file("run.sh", (STAND_INS / "grafana-run.sh").read_bytes())
+        root.file("bin/grafana", (STAND_INS / "grafana-cli.sh").read_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -231,13 +282,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         except CannotRun as reason:
             require("docker", False, str(reason))
             raise
-        images = {"prometheus": prometheus_image, "grafana": grafana_image}
-        config = {
-            "prometheus": {"entrypoint": '["/bin/prometheus"]', "user": "nobody", "volume": '["/prometheus"]'},
-            "grafana": {"entrypoint": '["/run.sh"]', "user": "472"},
-        }
+        make = {"prometheus": _prometheus_image, "grafana": _grafana_image}
         for service, tag in image_names().items():
-            started.make_image(tag, images[service](started), **config[service])
+            make[service](started, tag)
         yield started
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from orchestrator.bundle import bundled
+from orchestrator.stack.files import on_port
 from tests.integration.conftest import free_port, require
 
 HOW = "install Prometheus 2.42 or newer (Debian: apt install prometheus)"
@@ -47,7 +48,7 @@ def running(folder: Path, exporter_port: int) -> Iterator[Prometheus]:
     port = free_port()
     configuration = bundled("prometheus/prometheus.yml").read_text().replace("host.docker.internal", "127.0.0.1")
     configuration = configuration.replace("127.0.0.1:9477", f"127.0.0.1:{exporter_port}")
-    (folder / "prometheus.yml").write_text(configuration.replace("localhost:9090", f"localhost:{port}"))
+    (folder / "prometheus.yml").write_text(on_port(configuration, port))
     shutil.copytree(bundled("prometheus/rules"), folder / "rules")
     command = [str(program), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver"]

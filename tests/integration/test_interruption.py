@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.backends.local.processes import Owner, find_marked
+from orchestrator.backends.local.processes import find_marked
+from orchestrator.backends.owners import Owner
 from tests.integration.conftest import Bystander, Orchestrate, raylets
 
 SMALL = ["--idle-timeout-minutes", "0.1", "--tasks", "8", "--task-seconds", "3"]

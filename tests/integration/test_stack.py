@@ -14,9 +14,7 @@ import pytest
 
 from orchestrator.stack.probes import dashboard_uids, fetch, is_taken
 from tests.integration.conftest import Orchestrate, free_port
-from tests.integration.engine import Engine, engine, image_names
-
-__all__ = ["engine"]
+from tests.integration.engine import Engine, image_names
 
 ROOT = Path(__file__).parents[2]
 EXPORTER_PORT = 9477
@@ -116,6 +114,7 @@ def test_the_stack_comes_up_healthy_and_scrapes_the_host_and_goes_down_again(
     assert stack.dashboards() == dashboard_uids(ROOT / "grafana" / "dashboards")
     assert stack.value("stack_test") == 42
     assert stack.value('up{job="orchestrator"}') == 1
+    assert stack.value('up{job="prometheus"}') == 1
     assert listening(stack.ports) == {("127.0.0.1", port) for port in stack.ports}
 
     password = stack.password_file.read_text()

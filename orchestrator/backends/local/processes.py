@@ -6,10 +6,8 @@ session of its own.
 """
 
 import contextlib
-import json
 import os
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -23,52 +21,6 @@ EXEC_S = 0.02
 def marker_environment(cluster_id: str, home: Path) -> dict[str, str]:
     """What marks all processes of a cluster; Ray's processes hand it on to their children."""
     return {MARKER: cluster_id, HOME_MARKER: str(home.resolve())}
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The orchestrator process that a cluster belongs to; the start time tells it from a later one with its pid."""
-
-    pid: int
-    started: float
-    cluster_id: str
-    gcs_address: str = ""
-    dashboard: str = ""
-    scratch: str = ""
-
-    @classmethod
-    def this_process(cls, cluster_id: str, gcs_address: str, dashboard: str, scratch: str) -> "Owner":
-        """The calling process as owner."""
-        return cls(os.getpid(), psutil.Process().create_time(), cluster_id, gcs_address, dashboard, scratch)
-
-    @classmethod
-    def read(cls, path: Path) -> "Owner | None":
-        """The owner that a cluster's folder names; None if the file is missing or damaged."""
-        try:
-            owner = cls(**json.loads(path.read_text()))
-            return cls(**{**asdict(owner), "pid": int(owner.pid), "started": float(owner.started)})
-        except (OSError, ValueError, TypeError):
-            return None
-
-    @property
-    def alive(self) -> bool:
-        """Whether that very process still runs."""
-        return process_alive(self.pid, self.started)
-
-
-def process_alive(pid: int, started: float) -> bool:
-    """Whether the process with this pid and start time (UNIX seconds) runs; a later one with its pid doesn't count."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 1
-    except (psutil.NoSuchProcess, ValueError):
-        return False
-
-
-def running_owners(home: Path) -> list[Owner]:
-    """The owners of the clusters of `home` that run now."""
-    owners = (Owner.read(path) for path in sorted((home / "clusters").glob("*/owner.json")))
-    return [owner for owner in owners if owner is not None and owner.alive]
 
 
 def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Process]:

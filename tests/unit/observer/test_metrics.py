@@ -24,7 +24,7 @@ from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.lifecycle import NodeTraits
-from orchestrator.observer.metrics import MAX_NODE_SERIES, STATES, Exporter, numbers
+from orchestrator.observer.metrics import LINGER_S, LONGEST_LINGER_S, MAX_NODE_SERIES, STATES, Exporter, numbers
 from orchestrator.observer.observer import Observer
 from tests.builders import (
     T0,
@@ -249,6 +249,7 @@ def test_the_limits_are_those_of_the_shape() -> None:
 
     assert series(exporter, "min_workers") == {X86: 1.0, ARM: 0.0}
     assert series(exporter, "max_workers") == {X86: 3.0, ARM: 3.0}
+    assert series(exporter, "cluster_max_workers") == {(): float(trial().shape.max_workers)}
 
 
 # Demand and use
@@ -575,13 +576,79 @@ def test_the_types_that_have_a_price_have_a_cost() -> None:
 
 
 def test_the_series_of_a_trial_that_ended_end() -> None:
-    exporter = exporter_of(life("n1", **WHOLE), demand(1), phase(0, "running"))
+    clock = Clock(40)
+    exporter = exporter_of(life("n1", **WHOLE), demand(1), phase(0, "running"), clock=clock)
     running = set(families(exporter))
     exporter.trial_ended(trial(upscaling_speed=5), None, "it failed")
+    ids, after = exporter.ids, []
+    for clock.now in (40, 40 + LINGER_S - 0.1, 40 + LINGER_S):
+        after.append(set(families(exporter)))
 
     assert {"trial_info", "nodes", "scaling_events", "pending_tasks"} < running
-    assert families(exporter) == {}
-    assert exporter.ids == {"sweep_id": "c0ffee00"}
+    assert after == [running, running, set()]
+    assert ids == {"sweep_id": "c0ffee00"}
+
+
+@pytest.mark.parametrize(("first_scrape", "seen"), [(1, True), (30, True), (LONGEST_LINGER_S, False)])
+def test_what_happened_after_the_last_scrape_is_seen_by_the_next_one(first_scrape: float, seen: bool) -> None:
+    clock = Clock()
+    exporter = exporter_of(clock=clock)
+    families(exporter)
+    feed(exporter, life("n1", terminated=1))
+    exporter.trial_ended(trial(upscaling_speed=5), None, "")
+    exporter.trial_started(2, 2, trial(upscaling_speed=1))
+    clock.now = first_scrape
+    first = series(exporter, "scaling_events", "scaling_events_total")
+    clock.now += LINGER_S
+    second = series(exporter, "scaling_events", "scaling_events_total")
+
+    assert first == ({(*X86, "terminated", ""): 1.0} if seen else {})
+    assert second == {}
+
+
+def test_a_trial_that_ended_costs_no_more() -> None:
+    clock = Clock(100)
+    exporter = exporter_of(priced(life("n1", allocated=0, running=10)), prices=PRICES, clock=clock)
+    exporter.trial_ended(trial(upscaling_speed=5), None, "")
+    clock.now = 104
+
+    assert costs(exporter) == pytest.approx({X86: 0.01})
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_two_trials_at_once_share_their_families(accept: str) -> None:
+    exporter = exporter_of(LIVES, demand(1), phase(0, "running"), task("n1", 3, 13), prices=PRICES)
+    exporter.trial_ended(trial(upscaling_speed=5), scorecard(), "")
+    exporter.trial_started(2, 2, trial(upscaling_speed=1))
+    feed(exporter, LIVES, demand(1), phase(0, "running"), task("n1", 3, 13))
+    lines = exposed(exporter, accept).splitlines()
+    kinds = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+
+    assert len(kinds) == len(set(kinds))
+    for name, family in parsed(exporter, accept).items():
+        per_trial = Counter(sample.labels["trial_id"] for sample in family.samples)
+        assert len(set(per_trial.values())) <= 1, (name, per_trial)
+        assert name in ("orchestrator_scorecard", "orchestrator_faults") or len(per_trial) == 2, name
+
+
+def test_another_attempt_at_a_trial_takes_its_series_over() -> None:
+    exporter = exporter_of(life("n1", **WHOLE))
+    exporter.trial_ended(trial(upscaling_speed=5), None, "it failed")
+    exporter.trial_started(1, 1, trial(upscaling_speed=5))
+
+    assert in_states(exporter) == {}
+
+
+@pytest.mark.parametrize(("scraped", "waited"), [(True, [LINGER_S]), (False, [])])
+def test_at_the_sweeps_end_who_scrapes_is_waited_for(scraped: bool, waited: list[float]) -> None:
+    sleeps: list[float] = []
+    exporter = exporter_of(life("n1", **WHOLE), sleep=sleeps.append)
+    if scraped:
+        families(exporter)
+    exporter.end()
+
+    assert sleeps == waited
+    assert in_states(exporter) == {("x86", "running"): 1.0}
 
 
 def test_an_event_between_two_trials_is_nobodys() -> None:
@@ -590,7 +657,7 @@ def test_an_event_between_two_trials_is_nobodys() -> None:
     feed(exporter, life("n1", **WHOLE))
     exporter.trial_started(2, 2, trial(upscaling_speed=1))
 
-    assert in_states(exporter) == {}
+    assert present(series(exporter, "nodes")) == {}
 
 
 def test_the_scorecards_of_ended_trials_stay_until_the_sweep_ends() -> None:
@@ -622,11 +689,13 @@ def test_the_numbers_of_a_scorecard_are_plain_ones_and_totals() -> None:
 
 
 def test_two_trials_after_each_other_do_not_mix() -> None:
-    exporter = exporter_of(life("n1", **WHOLE), demand(1), phase(0, "running"), task("n1", 3, 13))
+    clock = Clock()
+    exporter = exporter_of(life("n1", **WHOLE), demand(1), phase(0, "running"), task("n1", 3, 13), clock=clock)
     second = trial(upscaling_speed=1)
     exporter.trial_ended(trial(upscaling_speed=5), None, "")
     exporter.trial_started(2, 2, second)
     feed(exporter, life("n1", requested=100))
+    clock.now = LONGEST_LINGER_S
     fresh = Exporter("c0ffee00", clock=Clock())
     fresh.trial_started(1, 1, second)
     feed(fresh, life("n1", requested=100))
@@ -651,7 +720,15 @@ def test_a_cluster_that_is_only_observed_has_metrics_without_a_trial() -> None:
     assert in_states(exporter) == {("x86", "running"): 1.0}
     assert series(exporter, "cpu_used_cores") == {X86: 1.0}
     assert costs(exporter) == pytest.approx({X86: 0.01})
-    assert not {"trial_info", "min_workers", "max_workers"} & set(families(exporter))
+    assert not {"trial_info", "min_workers", "max_workers", "cluster_max_workers"} & set(families(exporter))
+
+
+def test_of_a_cluster_whose_config_is_known_the_limits_are_too() -> None:
+    exporter = Exporter("observed", clock=Clock())
+    exporter.watch("20260101-120000", trial().shape)
+
+    assert series(exporter, "max_workers") == {X86: 3.0, ARM: 3.0}
+    assert "trial_info" not in families(exporter)
 
 
 def test_events_of_other_kinds_change_nothing() -> None:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.discovery import Target
 from orchestrator.observer.lifecycle import NodeTraits
-from orchestrator.observer.metrics import Exporter
+from orchestrator.observer.metrics import LONGEST_LINGER_S, Exporter
 from orchestrator.observer.observer import Observer
 from orchestrator.observer.server import DEFAULT_HOST, UNHEALTHY_AFTER_S, MetricsServer
 from tests.builders import T0, life, trial
@@ -132,6 +132,7 @@ def test_metrics_are_openmetrics_for_who_asks_for_them(served: Served, accept: s
 def test_each_scrape_is_of_now(served: Served) -> None:
     before = served.ask("/metrics").body
     served.exporter.trial_ended(trial(upscaling_speed=5), None, "")
+    served.now += LONGEST_LINGER_S
 
     assert "orchestrator_nodes{" in before
     assert served.ask("/metrics").body == ""

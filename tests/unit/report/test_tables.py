@@ -8,7 +8,7 @@ import pytest
 from rich.console import RenderableType
 
 from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.local.fit import Machine
+from orchestrator.backends.fit import Machine
 from orchestrator.model.scorecard import ByPart, Quantiles
 from orchestrator.model.snapshot import Demand, NodeRow, NodeStatus, PendingNode, Snapshot
 from orchestrator.model.spec import SweepSpec

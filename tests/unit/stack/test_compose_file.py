@@ -58,7 +58,8 @@ def test_each_mount_is_read_only_and_stands_beside_the_file(service: dict[str, A
         if isinstance(mount, dict):
             assert mount["read_only"] is True
             assert mount["bind"] == {"create_host_path": False}
-            assert (ROOT / mount["source"]).is_dir(), mount["source"]
+            beside = re.sub(r"^\$\{\w+:-(.+)\}$", r"\1", mount["source"])
+            assert (ROOT / beside).exists(), mount["source"]
 
 
 def test_what_is_stored_has_a_name_and_metrics_have_a_limit() -> None:

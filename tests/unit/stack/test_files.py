@@ -5,9 +5,11 @@ import stat
 from pathlib import Path
 
 import pytest
+import yaml
 
+from orchestrator.bundle import bundled
 from orchestrator.errors import InputError
-from orchestrator.stack.files import Files, Ports, digest
+from orchestrator.stack.files import Files, Ports, digest, on_port
 
 
 @pytest.fixture
@@ -16,7 +18,8 @@ def files(tmp_path: Path) -> Files:
 
 
 def written(files: Files, *, anonymous: bool = False) -> str:
-    files.write(Ports(9091, 3001), anonymous=anonymous, configs={"grafana": "abc"})
+    configuration = 'targets: ["localhost:9090"]\n'
+    files.write(Ports(9091, 3001), anonymous=anonymous, configs={"grafana": "abc"}, prometheus=configuration)
     return files.env.read_text()
 
 
@@ -61,6 +64,23 @@ def test_the_variables_hold_the_choices_and_no_secret(files: Files) -> None:
     assert "ORCHESTRATE_STACK_UID='0'" not in text
 
 
+def test_prometheus_looks_at_itself_where_it_listens_and_any_user_may_read_that(files: Files) -> None:
+    variables = written(files)
+
+    assert files.prometheus.read_text() == 'targets: ["localhost:9091"]\n'
+    assert stat.S_IMODE(files.prometheus.stat().st_mode) == 0o644
+    assert f"ORCHESTRATE_STACK_PROMETHEUS_FILE='{files.prometheus}'\n" in variables
+
+
+def test_the_bundled_configuration_names_prometheus_own_port_once() -> None:
+    bundled_one = bundled("prometheus/prometheus.yml").read_text()
+    (own,) = (
+        job for job in yaml.safe_load(on_port(bundled_one, 9091))["scrape_configs"] if job["job_name"] == "prometheus"
+    )
+
+    assert own["static_configs"] == [{"targets": ["localhost:9091"]}]
+
+
 def test_a_quote_in_the_path_of_the_home_stays_one_value(tmp_path: Path) -> None:
     text = written(Files(tmp_path / "it's $HOME"))
 
@@ -74,7 +94,7 @@ def test_a_home_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
         written(Files(tmp_path / "file" / "stack"))
 
 
-def test_removing_forgets_both_files_and_can_be_repeated(files: Files) -> None:
+def test_removing_forgets_all_files_and_can_be_repeated(files: Files) -> None:
     written(files)
     files.remove()
     files.remove()

@@ -49,6 +49,8 @@ class Lab:
         (bundle / "grafana" / "dashboards").mkdir(parents=True)
         (bundle / "grafana" / "dashboards" / "trial.json").write_text('{"uid": "trial"}')
         (bundle / "docker-compose.yml").write_text(COMPOSE)
+        (bundle / "prometheus").mkdir()
+        (bundle / "prometheus" / "prometheus.yml").touch()
         self.stack = Stack(
             self.home,
             docker=docker,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.local.fit import Machine
+from orchestrator.backends.fit import Machine
 from orchestrator.errors import InputError
 from orchestrator.model.shape import ClusterShape
 from orchestrator.model.spec import MAX_TRIALS, SweepSpec

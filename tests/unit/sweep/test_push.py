@@ -1,6 +1,7 @@
 """Trials as a Prometheus would have seen them: what is written, when, and where it ends."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError, MissingPrerequisite
+from orchestrator.model.events import NodeEvent
 from orchestrator.observer import remotewrite
+from orchestrator.observer.metrics import LINGER_S
 from orchestrator.observer.remotewrite import STALE, labels_of
 from orchestrator.observer.trace import Trace
-from orchestrator.sweep.push import PAUSE_S, STEP_S, Placement, Samples, laid_out, samples_of
+from orchestrator.sweep.push import PAUSE_S, STEP_S, Placement, Samples, _moved, laid_out, samples_of
 from orchestrator.sweep.runner import SweepFolder
 from tests.builders import T0, baseline, fault, life, node, sound, task, trial
 
@@ -54,9 +57,43 @@ def test_a_trials_series_end_with_it_and_its_scorecard_begins() -> None:
     card = values(samples, "orchestrator_scorecard", quantity="makespan_s", valid="true")
 
     assert math.isnan(pending[-1][1])
+    assert pending[-1][0] <= 40 + LINGER_S + STEP_S
     assert [value for t, value in pending[:-1] if math.isnan(value)] == []
     assert card[0][0] > 40
     assert {value for _, value in card} == {30.0}
+
+
+def test_a_nodes_series_ends_with_the_node() -> None:
+    short = trace()
+    events = [*short.events, node(21, "n0", "terminated")]
+    samples = samples_of("s", [Trace(short.trial, {}, tuple(sorted(events, key=lambda event: event.t)))], None)
+    state = values(samples, "orchestrator_node_state", node="n0")
+
+    assert [t for t, value in state if math.isnan(value)] == [state[-1][0]]
+    assert 21 <= state[-1][0] <= 21 + STEP_S
+
+
+@pytest.mark.parametrize("pause_s", [0.5, 7.0, 200.0])
+def test_every_scaling_event_is_counted_in_the_end_however_soon_the_next_trial_begins(pause_s: float) -> None:
+    """Trials of a real sweep keep their times; the second begins when the first has hardly ended."""
+    first, second = trace(1), trace(5)
+    length = first.events[-1].t - first.events[0].t
+    later = tuple(_moved(event, length + pause_s) for event in second.events)
+    # In the order of a sweep whose first trial was run last, by --resume.
+    samples = samples_of("s", [Trace(second.trial, {}, later), first], None)
+
+    for each in (first, second):
+        assert each.trial is not None
+        seen = {
+            (label["node_type"], label["event"]): [value for _, value in found if not math.isnan(value)][-1]
+            for key, found in samples.items()
+            if (label := dict(key))["__name__"] == "orchestrator_scaling_events_total"
+            and label["trial_id"] == each.trial.trial_id
+        }
+        scaling = [e for e in each.events if isinstance(e, NodeEvent) and not e.is_head and e.cause != "baseline"]
+        assert seen == Counter((event.node_type, event.state) for event in scaling)
+    for found in samples.values():
+        assert [t for t, _ in found] == sorted({t for t, _ in found})
 
 
 def test_trials_do_not_mix() -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.local.fit import Machine
+from orchestrator.backends.fit import Machine
 from orchestrator.errors import ClusterFailed, InputError, TrialFailed
 from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard

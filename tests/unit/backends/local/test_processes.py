@@ -15,11 +15,11 @@ import pytest
 from orchestrator.backends.local.processes import (
     HOME_MARKER,
     MARKER,
-    Owner,
     end_marked,
     find_marked,
     marker_environment,
 )
+from orchestrator.backends.owners import Owner
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -2,14 +2,12 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
-from orchestrator.rayapi import LOOPBACK
 
 # Ray's minimum is 75 MB; the stress job stores nothing.
 OBJECT_STORE_BYTES = 80_000_000
@@ -32,41 +30,12 @@ _NEEDED_KEYS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class ClusterAddress:
-    """Where a local cluster is: its folder, its head's id and ports, its scratch folder.
-
-    `metrics_ports` are those of the head beside its own as a node, by what serves them: autoscaler, dashboard.
-    """
-
-    cluster_id: str
-    cluster_dir: str
-    head_node_id: str
-    gcs_port: int
-    dashboard_port: int
-    scratch: str
-    metrics_ports: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def temp_dir(self) -> str:
-        """Ray's temporary folder."""
-        return f"{self.scratch}/ray"
-
-    @property
-    def gcs(self) -> str:
-        """`host:port` of the GCS."""
-        return f"{LOOPBACK}:{self.gcs_port}"
-
-    @property
-    def dashboard(self) -> str:
-        """URL of the dashboard and the jobs API."""
-        return f"http://{LOOPBACK}:{self.dashboard_port}"
-
-
-def render_config(raw: dict[str, Any], shape: ClusterShape, settings: Settings, address: ClusterAddress) -> str:
-    """The YAML for Ray. `shape` already carries the settings' worker limits."""
+def render_config(
+    raw: dict[str, Any], shape: ClusterShape, settings: Settings, cluster_id: str, provider: Mapping[str, Any]
+) -> str:
+    """The YAML for Ray. `shape` already carries the settings' worker limits; `provider` is what its section lacks."""
     config = {**_NEEDED_KEYS, **copy.deepcopy(raw)}
-    config["cluster_name"] = f"orchestrate-{address.cluster_id}"
+    config["cluster_name"] = f"orchestrate-{cluster_id}"
     config["max_workers"] = shape.max_workers
     if settings.idle_timeout_minutes is not None:
         config["idle_timeout_minutes"] = settings.idle_timeout_minutes
@@ -84,13 +53,9 @@ def render_config(raw: dict[str, Any], shape: ClusterShape, settings: Settings, 
         **config["provider"],
         "disable_node_updaters": True,
         "disable_launch_config_check": True,
-        "use_node_id_as_ip": True,
         "launch": shape.launch.model_dump(mode="json"),
-        "cluster_dir": address.cluster_dir,
-        "head_node_id": address.head_node_id,
         "head_node_type": shape.head.name,
-        "gcs_address": address.gcs,
-        "temp_dir": address.temp_dir,
         "object_store_memory": OBJECT_STORE_BYTES,
+        **provider,
     }
     return yaml.safe_dump(config, sort_keys=False)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.backends.local.fit import (
+from orchestrator.backends.fit import (
     FITTED_TASK_SECONDS,
     FITTED_WAVES_OF_TASKS,
     MEMORY_SHARE,

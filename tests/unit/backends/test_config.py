@@ -12,28 +12,21 @@ from hypothesis import strategies as st
 
 from orchestrator import rayapi
 from orchestrator.backends.clusterfile import read_cluster_file
-from orchestrator.backends.local.config import OBJECT_STORE_BYTES, ClusterAddress, render_config
-from orchestrator.backends.local.fit import fit_shape
+from orchestrator.backends.config import OBJECT_STORE_BYTES, render_config
+from orchestrator.backends.fit import fit_shape
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
 from tests.strategies import machines, settings
 
-FILE = read_cluster_file(Path(__file__).parents[4] / "cluster" / "local.yaml")
+FILE = read_cluster_file(Path(__file__).parents[3] / "cluster" / "local.yaml")
 SCHEMA = jsonschema.Draft7Validator(rayapi.cluster_config_schema())
-ADDRESS = ClusterAddress(
-    cluster_id="c0ffee00",
-    cluster_dir="/home/lab/clusters/c0ffee00",
-    head_node_id="ab" * 28,
-    gcs_port=6379,
-    dashboard_port=8265,
-    scratch="/tmp/orchestrate-c0ffee00",
-)
+PROVIDER = {"cluster_dir": "/home/lab/clusters/c0ffee00", "head_node_id": "ab" * 28}
 
 
 def _rendered(
     settings: Settings | None = None, shape: ClusterShape = FILE.shape, raw: dict[str, Any] = FILE.raw
 ) -> dict[str, Any]:
-    config = yaml.safe_load(render_config(raw, shape, settings or Settings(), ADDRESS))
+    config = yaml.safe_load(render_config(raw, shape, settings or Settings(), "c0ffee00", PROVIDER))
     assert isinstance(config, dict)
     return config
 
@@ -50,10 +43,6 @@ def _in_force(settings: Settings, shape: ClusterShape = FILE.shape) -> dict[str,
         "max_launch_batch": settings.max_launch_batch,
         "update_interval_s": settings.update_interval_s,
     }
-
-
-def test_an_address_gives_the_gcs_and_the_dashboard_on_loopback() -> None:
-    assert ("127.0.0.1:6379", "http://127.0.0.1:8265") == (ADDRESS.gcs, ADDRESS.dashboard)
 
 
 @given(settings().filter(lambda drawn: drawn.target_utilization_fraction is None), machines())
@@ -122,12 +111,8 @@ def test_the_provider_is_told_where_the_cluster_is() -> None:
         "module": FILE.raw["provider"]["module"],
         "disable_node_updaters": True,
         "disable_launch_config_check": True,
-        "use_node_id_as_ip": True,
-        "cluster_dir": ADDRESS.cluster_dir,
-        "head_node_id": ADDRESS.head_node_id,
+        **PROVIDER,
         "head_node_type": "head_node",
-        "gcs_address": ADDRESS.gcs,
-        "temp_dir": ADDRESS.temp_dir,
         "object_store_memory": OBJECT_STORE_BYTES,
     }
 

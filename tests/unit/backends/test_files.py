@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.backends.local.files import ClusterFiles, write_atomically
+from orchestrator.backends.files import ClusterFiles, write_atomically
 
 
 @pytest.fixture

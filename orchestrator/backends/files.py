@@ -1,4 +1,4 @@
-"""The folder of one local cluster: what the orchestrator, Ray's monitor and the node hosts tell each other.
+"""The folder of one live cluster: what the orchestrator, Ray's monitor and the node hosts tell each other.
 
 cluster.yaml     the config that Ray's monitor reads again at every update
 journal.jsonl    what the provider did, and which settings the autoscaler has in force
@@ -43,6 +43,11 @@ class ClusterFiles:
     def journal(self) -> Path:
         """The provider's journal, JSON lines with `t` in UNIX seconds."""
         return self.root / "journal.jsonl"
+
+    @property
+    def monitor_log(self) -> Path:
+        """What Ray's monitor logs, where its own folder can't be seen from here."""
+        return self.root / "monitor.log"
 
     @property
     def owner(self) -> Path:

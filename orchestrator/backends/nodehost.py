@@ -1,4 +1,4 @@
-"""The process that holds one local Ray node: `python -m orchestrator.backends.local.nodehost OPTIONS.json`.
+"""The process that holds a Ray node, here or in a container: `python -m orchestrator.backends.nodehost OPTIONS.json`.
 
 It starts the node's processes as its own children in its own session, says `ready`, and ends with them: when one of
 them dies the others go too, and on SIGTERM all do. So a node is one process to its parent, whatever Ray makes of it.
@@ -10,10 +10,15 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-import psutil
+try:
+    import psutil
+except ImportError:
+    import_module("ray")  # which brings its own, in an image that has no other
+    import psutil
 
 from orchestrator import rayapi
 
@@ -70,15 +75,23 @@ def _raise_stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stop
 
 
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
+    return f": {lines[-1]}" if lines else ""
+
+
 def main(options_file: str) -> int:
     """Hold the node that the file describes until it ends; returns 0 after SIGTERM or a drain."""
     signal.signal(signal.SIGTERM, _raise_stop)
     try:
-        dead = rayapi.start_node(rayapi.NodeOptions(**json.loads(Path(options_file).read_text())))
+        options = rayapi.NodeOptions(**json.loads(Path(options_file).read_text()))
+        dead = rayapi.start_node(options)
         print(READY, flush=True)
         while not (codes := dead()):
             time.sleep(_POLL_S)
-        print("ended: " + ", ".join(f"{name} ({code})" for name, code in codes.items()), file=sys.stderr, flush=True)
+        logs = Path(options.temp_dir) / "session_latest" / "logs"
+        ended = (f"{name} ({code}){_last_line(logs / f'{name}.err')}" for name, code in codes.items())
+        print("ended: " + ", ".join(ended), file=sys.stderr, flush=True)
         grace = 0.0
         return max(map(abs, codes.values()))
     except _Stop:

@@ -1,0 +1,342 @@
+"""A Ray cluster of containers: a network, a head, and workers that come and go as the head's autoscaler asks for."""
+
+import contextlib
+import ipaddress
+import json
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
+from docker.models.networks import Network
+from docker.types import IPAMConfig, IPAMPool, LogConfig, Mount
+
+from orchestrator import rayapi
+from orchestrator.backends import nodehost
+from orchestrator.backends.cloud import CannotStart, CloudNode, MachineLost, ModelledCloud
+from orchestrator.backends.cluster import LiveCluster
+from orchestrator.backends.config import OBJECT_STORE_BYTES
+from orchestrator.backends.docker import labels
+from orchestrator.backends.docker.container import NodeContainer
+from orchestrator.backends.docker.engine import EngineFacts, explain
+from orchestrator.backends.docker.image import PACKAGE_FOLDER, RayImage
+from orchestrator.backends.docker.mailbox import MailboxServer
+from orchestrator.backends.docker.nodeconfig import ContainerConfig
+from orchestrator.backends.docker.remains import remove_all
+from orchestrator.backends.owners import ensure_token
+from orchestrator.errors import ClusterFailed, OrchestrateError
+from orchestrator.model.fault import FaultKind
+from orchestrator.model.settings import Settings
+from orchestrator.model.shape import ClusterShape, NodeType
+
+SHARED = "/orchestrate"
+_TOKEN = "/run/orchestrate/ray_token"
+_OPTIONS = "/run/orchestrate/node.json"
+_TEMP_DIR = "/tmp/ray"
+_PACKAGE = Path(__file__).parents[2]
+
+# A container has these ports for itself.
+_GCS_PORT = 6379
+_DASHBOARD_PORT = 8265
+_PIDS = 4096
+
+
+@dataclass(frozen=True)
+class DockerHost:
+    """What clusters need of this machine: the engine, and for each node type its image and limits."""
+
+    client: docker.DockerClient
+    facts: EngineFacts
+    images: Mapping[str, RayImage]
+    containers: Mapping[str, ContainerConfig]
+    dashboard_port: int | None = None
+
+    @property
+    def user(self) -> str:
+        """Whose processes run in the containers: those who own the folder that the head shares with us.
+
+        A rootless engine has its user as root within.
+        """
+        return "0:0" if self.facts.rootless else f"{os.getuid()}:{os.getgid()}"
+
+
+class DockerCluster(LiveCluster):
+    """One running cluster. Made by `DockerCluster.start`; `stop` removes all its containers, its network, its files."""
+
+    backend = "docker"
+    metrics_ports: Mapping[str, int] = {"autoscaler": 44217, "dashboard": 44227}
+
+    def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None, host: DockerHost) -> None:
+        super().__init__(home, raw, logs_dir)
+        self._host = host
+        self._client = host.client
+        self._labels = labels.cluster_labels(home, self.cluster_id)
+        self._network = f"orchestrate-{self.cluster_id}"
+        self._mailbox = MailboxServer(self.files)
+        self._head: NodeContainer | None = None
+        self._head_id = f"head-{self.cluster_id}"
+        self._head_ip = ""
+        self._head_code: int | None = None
+        self._failure: Exception | None = None
+        self._addresses: dict[str, str] = {}
+        self._cloud: ModelledCloud | None = None
+
+    @classmethod
+    def start(
+        cls,
+        home: Path,
+        raw: dict[str, Any],
+        shape: ClusterShape,
+        settings: Settings,
+        logs_dir: Path | None,
+        host: DockerHost,
+    ) -> "DockerCluster":
+        """Start a head with Ray's autoscaler under these settings. Raises ClusterFailed and MissingPrerequisite."""
+        cluster = cls(home, raw, logs_dir, host)
+        try:
+            cluster._start(shape, settings)
+            return cluster
+        except BaseException:
+            with contextlib.suppress(OrchestrateError):  # why it didn't start matters more; `clean` finds the rest
+                cluster.stop()
+            raise
+
+    def _start(self, shape: ClusterShape, settings: Settings) -> None:
+        self.files.create()
+        self.gcs = self.dashboard = ""
+        self._write_owner()
+        with explain("making a network for the cluster"):
+            network = _make_network(self._client, self._network, self._labels)
+        self._head_ip = _first_address(network)
+        self.inner_gcs = f"{self._head_ip}:{_GCS_PORT}"
+        self.python = self._host.images[shape.head.name].python
+        self.write_settings(shape, settings)
+        self._cloud = ModelledCloud(
+            self.files,
+            shape.launch,
+            lambda node: self._worker(shape, node),
+            starts=self._host.facts.cpus,
+            changed=self._mailbox.publish,
+        )
+        self._mailbox.start(self._cloud)
+        head = self._head = self._make_head(shape.head, settings)
+        try:
+            started = head.start()
+        except CannotStart as error:
+            raise ClusterFailed(f"the head can't be started: {error}") from None
+        if not started:
+            head.wait()
+            raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}")
+        threading.Thread(target=self._watch_head, args=(head,), daemon=True).start()
+        with explain("finding the head's ports"):
+            self.gcs = _published(head, _GCS_PORT)
+            self.dashboard = f"http://{_published(head, _DASHBOARD_PORT)}"
+        self._write_owner()
+        self._wait(lambda: self.in_force() is not None, "autoscaler")
+
+    def _watch_head(self, head: NodeContainer) -> None:
+        try:
+            self._head_code = head.wait()
+        except MachineLost as error:
+            self._failure = error
+
+    # Containers
+
+    def _make_head(self, head: NodeType, settings: Settings) -> NodeContainer:
+        options = rayapi.NodeOptions(
+            node_id=self._head_id,
+            temp_dir=_TEMP_DIR,
+            num_cpus=int(head.cpus),
+            resources={name: amount for name, amount in head.resources.items() if name != "CPU"},
+            labels=head.labels,
+            object_store_memory=OBJECT_STORE_BYTES,
+            ip=self._head_ip,
+            gcs_port=_GCS_PORT,
+            dashboard_port=_DASHBOARD_PORT,
+            autoscaling_config=f"{SHARED}/{self.files.config.name}",
+        )
+        environment = {**rayapi.head_environment(self.metrics_ports), **settings.monitor_environment()}
+        more = {
+            # On this machine's loopback: the one way in that every engine has, rootless ones and Docker Desktop too.
+            "ports": {
+                f"{_GCS_PORT}/tcp": ("127.0.0.1", None),
+                f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", self._host.dashboard_port),
+            },
+            "mounts": [Mount(SHARED, str(self.files.root), type="bind")],
+            "networking_config": {self._network: self._client.api.create_endpoint_config(ipv4_address=self._head_ip)},
+        }
+        return self._container(head, self._head_id, options, environment, **more)
+
+    def _worker(self, shape: ClusterShape, node: CloudNode) -> NodeContainer:
+        node_type = shape.node_type(node.node_type)
+        if node_type is None:
+            raise CannotStart(f"the cluster file has no node type {node.node_type}")
+        options = rayapi.NodeOptions(
+            node_id=node.node_id,
+            temp_dir=_TEMP_DIR,
+            num_cpus=int(node.resources.get("CPU", 0)),
+            resources={name: amount for name, amount in node.resources.items() if name != "CPU"},
+            labels=node.labels,
+            object_store_memory=OBJECT_STORE_BYTES,
+            ip=None,
+            gcs_address=self.inner_gcs,
+        )
+        return self._container(node_type, node.node_id, options, {})
+
+    def _container(
+        self, node_type: NodeType, node_id: str, options: rayapi.NodeOptions, environment: dict[str, str], **more: Any
+    ) -> NodeContainer:
+        image, config = self._host.images[node_type.name], self._host.containers[node_type.name]
+        options_file = self.files.node_options(node_id)
+        options_file.write_text(json.dumps(asdict(options)))
+        mounts = [
+            Mount(_TOKEN, str(ensure_token(self._home).resolve()), type="bind", read_only=True),
+            Mount(_OPTIONS, str(options_file), type="bind", read_only=True),
+            *more.pop("mounts", []),
+        ]
+        if not image.has_package:
+            mounts.append(Mount(f"{PACKAGE_FOLDER}/{_PACKAGE.name}", str(_PACKAGE), type="bind", read_only=True))
+        cpus = config.cpus or node_type.cpus
+        limits = {"nano_cpus": int(min(cpus, self._host.facts.cpus) * 1e9)} if cpus else {}
+        return NodeContainer(
+            self._client,
+            {
+                "image": image.image_id,
+                "entrypoint": [image.python, "-P", "-m", nodehost.__name__, _OPTIONS],
+                "command": [],
+                "name": f"orchestrate-{self.cluster_id}-{node_id[:8]}",
+                "labels": {**self._labels, labels.NODE: node_id, labels.NODE_TYPE: node_type.name},
+                "user": self._host.user,
+                "working_dir": "/tmp",
+                "environment": {
+                    "HOME": "/tmp",
+                    "PYTHONPATH": PACKAGE_FOLDER,
+                    **rayapi.token_environment(Path(_TOKEN)),
+                    **rayapi.node_environment(options.node_id, node_type.name),
+                    **rayapi.CONTAINER_ENVIRONMENT,
+                    **environment,
+                    **config.environment,
+                },
+                "mounts": mounts,
+                "network": self._network,
+                "mem_limit": config.memory,
+                "shm_size": config.shm_size,
+                "pids_limit": _PIDS,
+                "cap_drop": ["ALL"],
+                "security_opt": ["no-new-privileges:true"],
+                "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "10m", "max-file": "2"}),
+                **limits,
+                **more,
+            },
+        )
+
+    # Faults, see `backends.faults.Target`
+
+    def inject(self, kind: FaultKind, node: str) -> None:
+        """Strike the container of a node. Raises OrchestrateError."""
+        worker = self._node_container(node)
+        if worker is None or self._cloud is None:
+            raise ClusterFailed(f"node {node[:8]} is gone")
+        if kind in ("kill", "spot"):
+            cause = "spot_interruption" if kind == "spot" else "fault"
+            self._cloud.take_back(node, cause, "the cloud took the machine back" if kind == "spot" else "killed")
+            return
+        with explain(f"{kind} of node {node[:8]}"):
+            if kind == "pause":
+                worker.pause()
+            else:
+                self._addresses[node] = worker.attrs["NetworkSettings"]["Networks"][self._network]["IPAddress"]
+                self._client.networks.get(self._network).disconnect(worker, force=True)
+
+    def mend(self, kind: FaultKind, node: str) -> None:
+        """Let it go on. Raises OrchestrateError."""
+        worker = self._node_container(node)
+        if worker is None:
+            return
+        with explain(f"mending node {node[:8]}"), contextlib.suppress(NotFound):
+            if kind == "pause":
+                worker.unpause()
+            elif (address := self._addresses.pop(node, None)) is not None:
+                self._client.networks.get(self._network).connect(worker, ipv4_address=address)
+
+    def _node_container(self, node: str) -> Container | None:
+        with explain(f"finding the container of node {node[:8]}"):
+            marked = labels.label_filter(self._home, self.cluster_id)
+            marked["label"].append(f"{labels.NODE}={node}")
+            return next(iter(self._client.containers.list(filters=marked)), None)
+
+    # As every cluster
+
+    def check_alive(self) -> None:
+        """See `LiveCluster.check_alive`."""
+        failure = self._failure or (self._cloud.failure if self._cloud is not None else None)
+        if failure is not None:
+            raise ClusterFailed(str(failure), "what is left once it answers again: orchestrate clean")
+        if self._head is None or self._head_code is not None:
+            raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        return (self._head.last_words() if self._head is not None else "") or "it left no message"
+
+    @property
+    def monitor_log(self) -> Path:
+        """See `LiveCluster.monitor_log`."""
+        return self.files.monitor_log
+
+    def _provider(self) -> dict[str, Any]:
+        return {
+            "cluster_dir": SHARED,
+            "head_node_id": self._head_id,
+            "head_ip": self._head_ip,
+        }
+
+    def stop(self) -> None:
+        """Remove containers, network and files; safe to call twice. Raises MissingPrerequisite without an engine."""
+        self._mailbox.stop()
+        if self._head is not None:
+            self._head.kill()
+        try:
+            remove_all(self._client, self._home, self.cluster_id)
+        finally:
+            if self._logs_dir is not None and self.files.root.is_dir():
+                with contextlib.suppress(OSError):  # a full disk must not keep anything running
+                    self._keep_logs(self._logs_dir)
+        shutil.rmtree(self.files.root, ignore_errors=True)
+
+    def _keep_logs(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._head is not None:
+            (folder / "head.log").write_text(self._head.last_lines())
+        for log in (self.files.journal, self.files.monitor_log):
+            if log.is_file():
+                shutil.copy(log, folder / log.name)
+
+
+def _make_network(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Network:
+    """A bridge network whose address range is written down: only then may containers be given addresses in it."""
+    network = client.networks.create(name, driver="bridge", labels=marks)
+    network.reload()
+    subnet = network.attrs["IPAM"]["Config"][0]["Subnet"]
+    network.remove()
+    pools = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)])
+    network = client.networks.create(name, driver="bridge", labels=marks, ipam=pools)
+    network.reload()
+    return network
+
+
+def _first_address(network: Network) -> str:
+    """The address after the gateway's, which is the first of the range."""
+    addresses = ipaddress.ip_network(network.attrs["IPAM"]["Config"][0]["Subnet"])
+    return str(addresses[2])
+
+
+def _published(container: NodeContainer, port: int) -> str:
+    """`host:port` on this machine."""
+    bindings = container.attributes()["NetworkSettings"]["Ports"][f"{port}/tcp"]
+    return f"{bindings[0]['HostIp']}:{bindings[0]['HostPort']}"

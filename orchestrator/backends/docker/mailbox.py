@@ -1,0 +1,148 @@
+"""How the autoscaler in the head's container asks the orchestrator for nodes: through files in the folder they share.
+
+No container holds a Docker socket, and nothing listens on a network. In the cluster's folder are
+
+requests.jsonl    what the provider asks, a line each; only the provider writes it
+replies/ID.json   the answer to one request, `{}` or a refusal
+nodes.json        the nodes that exist; only the orchestrator writes it
+"""
+
+import itertools
+import json
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.backends.cloud import Cloud, CloudNode
+from orchestrator.backends.files import ClusterFiles, write_atomically
+from orchestrator.observer.tail import Tail
+from orchestrator.rayapi.world import LaunchRefused
+
+POLL_S = 0.02
+
+
+class _Paths:
+    def __init__(self, files: ClusterFiles) -> None:
+        self.requests = files.root / "requests.jsonl"
+        self.replies = files.root / "replies"
+        self.nodes = files.root / "nodes.json"
+
+    def reply(self, request: str) -> Path:
+        return self.replies / f"{request}.json"
+
+
+class MailboxCloud:
+    """The provider's side: a `Cloud` that somebody else runs."""
+
+    def __init__(self, files: ClusterFiles) -> None:
+        self._paths = _Paths(files)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._sender = secrets.token_hex(4)
+        self._terminated: set[str] = set()
+
+    def nodes(self) -> Mapping[str, CloudNode]:
+        """See `Cloud.nodes`."""
+        try:
+            rows = json.loads(self._paths.nodes.read_bytes())
+        except FileNotFoundError:
+            return {}
+        # One that was just terminated must be gone at once, before the orchestrator has read so.
+        return {row["node_id"]: CloudNode(**row) for row in rows if row["node_id"] not in self._terminated}
+
+    def create(
+        self,
+        node_type: str,
+        tags: Mapping[str, str],
+        count: int,
+        resources: Mapping[str, float],
+        labels: Mapping[str, str],
+    ) -> None:
+        """See `Cloud.create`; called in a thread of the autoscaler that may wait."""
+        request = self._post(
+            call="create", node_type=node_type, tags=tags, count=count, resources=resources, labels=labels
+        )
+        reply = self._paths.reply(request)
+        while not reply.exists():
+            time.sleep(POLL_S)
+        answer = json.loads(reply.read_bytes())
+        reply.unlink()
+        if answer:
+            raise LaunchRefused(**answer)
+
+    def terminate(self, node_id: str) -> None:
+        """See `Cloud.terminate`."""
+        self._terminated.add(node_id)
+        self._post(call="terminate", node_id=node_id)
+
+    def _post(self, **request: Any) -> str:
+        name = f"{self._sender}-{next(self._numbers)}"
+        with self._lock, self._paths.requests.open("a") as file:
+            file.write(json.dumps({"request": name, **request}) + "\n")
+        return name
+
+
+class MailboxServer:
+    """The orchestrator's side: passes requests on to `cloud`, and keeps the list of its nodes up to date."""
+
+    def __init__(self, files: ClusterFiles) -> None:
+        self._paths = _Paths(files)
+        self._requests = Tail(self._paths.requests)
+        self._writing = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._cloud: Cloud | None = None
+
+    def start(self, cloud: Cloud) -> None:
+        """Serve in a thread until `stop`."""
+        self._cloud = cloud
+        self._paths.replies.mkdir()
+        self.publish()
+        self._thread = threading.Thread(target=self._run, name="orchestrate-mailbox", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Serve no more; safe to call twice."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def publish(self) -> None:
+        """Write the list of nodes."""
+        if self._cloud is None or self._stopping.is_set():
+            return
+        with self._writing:
+            rows = [
+                {"node_id": node.node_id, "node_type": node.node_type, "tags": dict(node.tags)}
+                | {"booted": node.booted, "ip": node.ip}
+                for node in self._cloud.nodes().values()
+            ]
+            write_atomically(self._paths.nodes, json.dumps(rows))
+
+    def _run(self) -> None:
+        while not self._stopping.wait(POLL_S):
+            self.step()
+
+    def step(self) -> None:
+        """Serve what was asked since the last step."""
+        for line in self._requests.read():
+            request = json.loads(line)
+            name, call = request.pop("request"), request.pop("call")
+            assert self._cloud is not None
+            if call == "terminate":
+                self._cloud.terminate(**request)
+            else:  # it takes as long as the cloud takes to answer, and others may ask meanwhile
+                threading.Thread(target=self._create, args=(name, request), daemon=True).start()
+
+    def _create(self, name: str, request: dict[str, Any]) -> None:
+        assert self._cloud is not None
+        try:
+            self._cloud.create(**request)
+            answer = {}
+        except LaunchRefused as refusal:
+            answer = {"category": refusal.category, "description": refusal.description}
+        if not self._stopping.is_set():
+            write_atomically(self._paths.reply(name), json.dumps(answer))

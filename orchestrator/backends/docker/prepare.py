@@ -1,0 +1,57 @@
+"""Run as root in the image while it is built: what starts from it starts fast, and as any user.
+
+It runs on the image's Python, alone: nothing of ours or Ray's can be imported.
+"""
+
+import compileall
+import contextlib
+import stat
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def compile_packages(folders: Iterable[str]) -> None:
+    """Write the bytecode of all modules that have none yet: without it a node's start takes twice as long.
+
+    A few files are broken on purpose, as those of test suites: they are passed over.
+    """
+    for folder in folders:
+        compileall.compile_dir(folder, quiet=2, workers=0)
+
+
+def let_anybody_read(folder: Path) -> None:
+    """Containers run as the user who starts them, not as the image's: open a folder, and the way to it, for reading.
+
+    Only what is closed is touched, since a file whose mode changes is in the image twice.
+    """
+    let_anybody_pass(folder)
+    for path in (folder, *folder.rglob("*")):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            _add_mode(path, stat.S_IROTH | stat.S_IXOTH)
+        elif stat.S_ISREG(mode):
+            _add_mode(path, stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
+
+
+def let_anybody_pass(path: Path) -> None:
+    """Open the way to a path: the official image's Python, and its working directory, are in a user's closed home."""
+    for parent in path.parents:
+        _add_mode(parent, stat.S_IXOTH)
+
+
+def _add_mode(path: Path, wanted: int) -> None:
+    mode = path.stat().st_mode
+    if mode & wanted != wanted:
+        with contextlib.suppress(OSError):  # what the engine mounts can't be changed
+            path.chmod(stat.S_IMODE(mode) | wanted)
+
+
+if __name__ == "__main__":
+    libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    compile_packages(sorted(libraries))
+    for library in sorted(libraries):
+        let_anybody_read(Path(library))
+    for folder in (Path(sys.executable), Path(sys.executable).resolve(), Path.cwd() / "any"):
+        let_anybody_pass(folder)

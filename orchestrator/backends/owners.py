@@ -1,0 +1,77 @@
+"""The orchestrator processes that clusters belong to: whether one still runs, and the token of its home's clusters."""
+
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+TOKEN_NAME = "ray_token"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The orchestrator process that a cluster belongs to; the start time tells it from a later one with its pid."""
+
+    pid: int
+    started: float
+    cluster_id: str
+    gcs_address: str = ""
+    dashboard: str = ""
+    scratch: str = ""
+    backend: str = "local"
+
+    @classmethod
+    def this_process(
+        cls, cluster_id: str, gcs_address: str, dashboard: str, scratch: str = "", backend: str = "local"
+    ) -> "Owner":
+        """The calling process as owner."""
+        started = psutil.Process().create_time()
+        return cls(os.getpid(), started, cluster_id, gcs_address, dashboard, scratch, backend)
+
+    @classmethod
+    def read(cls, path: Path) -> "Owner | None":
+        """The owner that a cluster's folder names; None if the file is missing or damaged."""
+        try:
+            owner = cls(**json.loads(path.read_text()))
+            return cls(**{**asdict(owner), "pid": int(owner.pid), "started": float(owner.started)})
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs."""
+        return process_alive(self.pid, self.started)
+
+
+def process_alive(pid: int, started: float) -> bool:
+    """Whether the process with this pid and start time (UNIX seconds) runs; a later one with its pid doesn't count."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 1
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def running_owners(home: Path) -> list[Owner]:
+    """The owners of the clusters of `home` that run now."""
+    owners = (Owner.read(path) for path in sorted((home / "clusters").glob("*/owner.json")))
+    return [owner for owner in owners if owner is not None and owner.alive]
+
+
+def ensure_token(home: Path) -> Path:
+    """The file with the token of this home's clusters, made at first use and readable by this user only."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / TOKEN_NAME
+    if not path.exists():
+        descriptor, partial = tempfile.mkstemp(dir=home, prefix=".ray_token")  # mkstemp lets nobody else read it
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):  # another command was first: its token counts
+            os.link(partial, path)
+        os.unlink(partial)
+    return path

@@ -1,0 +1,117 @@
+"""The Docker engine, and what containers of the docker backend and of the stack need beside it."""
+
+import functools
+from functools import partial
+from pathlib import Path
+
+import docker
+
+from orchestrator.backends.docker.engine import EngineFacts, connect, facts
+from orchestrator.backends.docker.image import base_image_name, default_image_state
+from orchestrator.backends.docker.remains import find_remains
+from orchestrator.backends.owners import running_owners
+from orchestrator.doctor.checks import Finding, Question
+from orchestrator.errors import MissingPrerequisite
+from orchestrator.model.arch import Arch
+from orchestrator.stack.docker import check_engine, run_docker
+
+_FOREIGN: dict[Arch, Arch] = {"x86_64": "arm64", "arm64": "x86_64"}
+
+
+class Engine:
+    """The engine, asked once. Raises MissingPrerequisite wherever it is needed and isn't there."""
+
+    @functools.cached_property
+    def client(self) -> docker.DockerClient:
+        """See `connect`."""
+        return connect()
+
+    @functools.cached_property
+    def facts(self) -> EngineFacts:
+        """See `facts`."""
+        return facts(self.client)
+
+    def require(self) -> EngineFacts:
+        """For questions that make no sense without it; why it isn't there has been said by then."""
+        try:
+            return self.facts
+        except MissingPrerequisite:
+            raise MissingPrerequisite("there is no Docker engine that can be used") from None
+
+
+def container_questions(home: Path) -> list[Question]:
+    """What is asked of the engine, in this order."""
+    engine = Engine()
+    return [
+        Question("Docker engine", ("docker", "stack"), partial(docker_engine, engine)),
+        Question("Docker compose", ("stack",), compose),
+        Question("Ray image", ("docker",), partial(ray_image, engine)),
+        Question("arm64 nodes", ("docker",), partial(foreign_nodes, engine)),
+        Question("containers", ("docker",), partial(containers, engine, home)),
+    ]
+
+
+def docker_engine(engine: Engine) -> Finding:
+    """Version and kind."""
+    found = engine.facts
+    kind = "rootless" if found.rootless else "Docker Desktop" if found.desktop else "system"
+    detail = (
+        f"Docker {found.version} ({kind}, cgroup v{found.cgroup}), {found.cpus} CPUs, {found.memory / 2**30:.0f} GiB,"
+        f" {found.arch}"
+    )
+    if not found.shares_network:
+        return Finding(
+            "warning",
+            f"{detail}; this machine doesn't reach its containers by their own addresses",
+            "for Prometheus to scrape each node, use a system engine: DOCKER_HOST=unix:///var/run/docker.sock",
+        )
+    return Finding("ok", detail)
+
+
+def compose() -> Finding:
+    """The stack's containers need it, and an engine that shares this machine's network."""
+    check_engine(run_docker)
+    return Finding("ok", f"docker compose {run_docker('compose', 'version', '--short').out.strip()}")
+
+
+def ray_image(engine: Engine) -> Finding:
+    """Whether the default image is there, or what it takes to build it."""
+    arch = engine.require().arch
+    name, state = default_image_state(engine.client, arch)
+    base = base_image_name(arch)
+    if state == "present":
+        return Finding("ok", f"{name} is up to date")
+    if state == "stale":
+        return Finding("ok", f"{name} holds another version of orchestrate; the next sweep builds it again")
+    if engine.client.images.list(name=base):
+        return Finding("ok", f"{name} will be built from {base} by the first sweep")
+    return Finding("warning", f"{name} isn't built, and {base} isn't here", f"get it now: docker pull {base}")
+
+
+def foreign_nodes(engine: Engine) -> Finding:
+    """Whether nodes of the other architecture are real."""
+    found = engine.require()
+    other = _FOREIGN.get(found.arch)
+    if other is None:
+        return Finding("warning", f"the engine is {found.arch}: node types of any architecture run on it by label")
+    native = f"{found.arch} nodes are native"
+    if found.runs(other):
+        return Finding("ok", f"{native}, {other} ones emulated by {'Docker Desktop' if found.desktop else 'qemu'}")
+    return Finding(
+        "warning",
+        f"{native}, {other} ones too, with their architecture as a label only",
+        "for real ones install emulators: apt install qemu-user-static",
+    )
+
+
+def containers(engine: Engine, home: Path) -> Finding:
+    """What killed runs left in the engine."""
+    engine.require()
+    owned = {owner.cluster_id for owner in running_owners(home)}
+    left = {cluster: found for cluster, found in find_remains(engine.client, home).items() if cluster not in owned}
+    if not left:
+        return Finding("ok", "killed runs left nothing")
+    names = sum(len(found.containers) + len(found.networks) for found in left.values())
+    return Finding(
+        "warning", f"{len(left)} clusters without an owner, {names} containers and networks", "orchestrate clean"
+    )

@@ -1,0 +1,144 @@
+"""The machine itself: what a sweep on local nodes needs, and the simulator."""
+
+import os
+import platform
+import shutil
+import stat
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from orchestrator import rayapi
+from orchestrator.backends.clusterfile import read_cluster_file
+from orchestrator.backends.config import OBJECT_STORE_BYTES
+from orchestrator.backends.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
+from orchestrator.backends.leftovers import find_leftovers
+from orchestrator.backends.owners import TOKEN_NAME
+from orchestrator.bundle import bundled
+from orchestrator.doctor.checks import Finding, Question
+from orchestrator.errors import MissingPrerequisite
+from orchestrator.rayapi.virtual import require_supported_ray
+
+_SHM = Path("/dev/shm")
+# Traces are small, but Ray's logs aren't; Ray itself gives up on a disk that is 95 % full.
+_LOW_DISK_BYTES = 2 * 10**9
+_FULL_DISK_BYTES = 10**8
+_RAYS_DISK_SHARE = 0.95
+
+
+def machine_questions(home: Path) -> list[Question]:
+    """What is asked of the machine, for state kept in `home`."""
+    return [
+        Question("Python", ("sweep", "simulate"), python),
+        Question("Ray", ("sweep", "simulate"), ray),
+        Question("cores and memory", ("sweep",), cores_and_memory),
+        Question("home", ("sweep", "simulate"), partial(home_folder, home)),
+        Question("disk", ("sweep", "simulate"), partial(disk, home)),
+        Question("/dev/shm", ("sweep",), shared_memory),
+        Question("token", ("sweep", "docker"), partial(token, home)),
+        Question("leftovers", ("sweep",), partial(leftovers, home)),
+    ]
+
+
+def python() -> Finding:
+    """Its version; an older one than is supported couldn't have come here."""
+    return Finding("ok", f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def ray() -> Finding:
+    """Its version, and whether it is one that the project is tested with."""
+    version = rayapi.ray_version()
+    try:
+        require_supported_ray()
+    except MissingPrerequisite as error:
+        return Finding("warning", error.message, error.hint or "")
+    return Finding("ok", f"Ray {version}")
+
+
+def cores_and_memory() -> Finding:
+    """What `--fit machine` makes of the built-in cluster file here."""
+    machine = this_machine()
+    if machine.memory * MEMORY_SHARE < NODE_BYTES + SLOT_BYTES:
+        return Finding(
+            "warning",
+            f"{machine.describe()}: too little for a worker node",
+            "end what needs much memory: ps -e --sort=-rss",
+        )
+    shape = fit_shape(read_cluster_file(bundled("cluster/local.yaml")).shape, machine)
+    return Finding("ok", f"{machine.describe()}; --fit machine: {shape.describe()}")
+
+
+def home_folder(home: Path) -> Finding:
+    """Whether it can be written, or made."""
+    existing = _existing(home)
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return Finding(
+            "missing", f"{existing} can't be written", "choose another home with --home, or ORCHESTRATE_HOME"
+        )
+    return Finding("ok", str(home) if home.exists() else f"{home} will be made at first use")
+
+
+def disk(home: Path) -> Finding:
+    """Room for traces in the home, and for Ray's own files in the folder for temporary ones."""
+    places = {place.stat().st_dev: place for place in (Path(tempfile.gettempdir()), _existing(home))}
+    findings = []
+    for place in places.values():
+        usage = shutil.disk_usage(place)
+        detail = f"{usage.free / 2**30:.1f} GiB free at {place}"
+        hint = "make room, or move: --home for traces, TMPDIR for Ray's files"
+        if usage.free < _FULL_DISK_BYTES:
+            findings.append(Finding("missing", detail, hint))
+        elif usage.free < _LOW_DISK_BYTES or usage.used > _RAYS_DISK_SHARE * usage.total:
+            findings.append(Finding("warning", f"{detail}, {usage.used / usage.total:.0%} used", hint))
+        else:
+            findings.append(Finding("ok", detail))
+    order = ("missing", "warning", "ok")
+    worst = min(findings, key=lambda finding: order.index(finding.state))
+    return Finding(worst.state, "; ".join(finding.detail for finding in findings), worst.hint)
+
+
+def shared_memory(folder: Path = _SHM) -> Finding:
+    """Where Ray's object stores are: each local node has one of its own."""
+    if not folder.is_dir():
+        return Finding("warning", f"there is no {folder}: Ray keeps its object stores in /tmp, which is slow")
+    free = shutil.disk_usage(folder).free
+    nodes = int(free // OBJECT_STORE_BYTES)
+    wanted = 1 + fit_shape(read_cluster_file(bundled("cluster/local.yaml")).shape, this_machine()).max_workers
+    detail = f"{free / 2**20:.0f} MiB free, enough for {nodes} nodes"
+    if nodes < wanted:
+        return Finding(
+            "warning",
+            f"{detail}, and {wanted} are wanted",
+            "in a container: start it with --shm-size=1g; else remount it",
+        )
+    return Finding("ok", detail)
+
+
+def token(home: Path) -> Finding:
+    """Whoever can read Ray's token can run programs as this user on its clusters."""
+    path = home / TOKEN_NAME
+    if not path.exists():
+        return Finding("ok", "it will be made at first use")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        return Finding("warning", f"others can read {path} (mode {mode:04o})", f"chmod 600 {path}")
+    return Finding("ok", f"only this user can read {path}")
+
+
+def leftovers(home: Path) -> Finding:
+    """What killed runs left of clusters."""
+    found = find_leftovers(home)
+    if found.hidden is not None:
+        return Finding(
+            "warning", f"a killed run's containers can't be looked for: {found.hidden}", found.hidden.hint or ""
+        )
+    if not found.clusters:
+        return Finding("ok", "killed runs left nothing")
+    left = "; ".join(f"{leftover.cluster_id}: {leftover.describe()}" for leftover in found.clusters)
+    return Finding("warning", f"clusters without an owner: {left}", "orchestrate clean")
+
+
+def _existing(path: Path) -> Path:
+    """The path itself or the nearest of its parents that is there."""
+    # Path.exists raises for what is in a closed folder.
+    return next(each for each in (path, *path.parents) if os.path.exists(each))
