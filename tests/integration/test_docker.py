@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 ARM, X86 = "arm_worker_node", "x86_worker_node"
+HOME = "dev.orchestrate.home"
 BUILT_IN = Path(__file__).parents[2] / "cluster/docker.yaml"
 SMALL = {
     "CPU: 8": "CPU: 1",

@@ -15,7 +15,7 @@ from orchestrator.analysis.steps import Steps
 from orchestrator.grafana.build import BOARDS, board_json, build_all
 from orchestrator.grafana.compare import ComparedTrial, compare_board
 from orchestrator.grafana.interpolation import queries_of
-from orchestrator.model.events import ALIVE_STATES, DemandEvent, NodeState, TaskEvent, UsageEvent
+from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeState, TaskEvent, UsageEvent
 from orchestrator.observer.trace import Trace, read_trace
 from orchestrator.sweep.push import laid_out
 from tests.integration.conftest import Orchestrate, free_port
@@ -69,10 +69,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 @pytest.fixture(scope="module")
 def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """Two simulated trials, written by remote write."""
+    """Two simulated trials in which a node is killed after a minute, written by remote write."""
     command = Orchestrate(tmp_path_factory.mktemp("simulated"))
     with running(tmp_path_factory.mktemp("prometheus"), free_port()) as prometheus:
-        assert command("simulate", "--upscaling-speed", "1,10").returncode == 0
+        assert command("simulate", "--upscaling-speed", "1,10", "--fault", "kill@60").returncode == 0
         result = command("push", "--to", prometheus.url)
         assert result.returncode == 0, result.stderr
         end = time.time()
@@ -84,6 +84,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 MAY_BE_EMPTY = {
     'event="failed"': "no node fails here",
     "ray_cluster_failed_nodes": "no node fails here",
+    "orchestrator_faults_total": "on a local cluster nothing fails on purpose; after a push it has a test of its own",
     'event="terminated"': "the last nodes end with their trial, and may do so between two scrapes",
 }
 """Parts of queries."""
@@ -153,6 +154,20 @@ def test_every_query_has_an_answer_after_a_simulated_sweep_was_pushed(pushed: Sh
     unexpected = [each for each in _unanswered(pushed) if not NOT_PUSHED.search(each[2])]
 
     assert not unexpected, "\n".join(map(str, unexpected))
+
+
+def test_a_fault_that_was_pushed_is_marked_once_and_within_a_scrape(pushed: Shown) -> None:
+    for trace in pushed.traces:
+        assert trace.trial is not None
+        (fault,) = [event for event in trace.events if isinstance(event, FaultEvent)]
+        values = {"sweep_id": pushed.sweep_id, "trial_id": trace.trial.trial_id, "__interval": "5s"}
+        board = build_all()["trial.json"]
+        (marks,) = [expr for _, title, expr in queries_of(board, values) if title == "annotation: Faults"]
+        (series,) = pushed.prometheus.over(marks, trace.events[0].t, trace.events[-1].t)
+
+        assert series["metric"] == {"arch": fault.arch, "kind": "kill", "node_type": fault.node_type}
+        ((t, count),) = series["values"]
+        assert (float(count), fault.t <= float(t) <= fault.t + 2 * SCRAPE_S) == (1, True)
 
 
 # Numbers agree
