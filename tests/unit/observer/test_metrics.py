@@ -627,8 +627,8 @@ def test_two_trials_at_once_share_their_families(accept: str) -> None:
     assert len(kinds) == len(set(kinds))
     for name, family in parsed(exporter, accept).items():
         per_trial = Counter(sample.labels["trial_id"] for sample in family.samples)
-        assert len(set(per_trial.values())) == 1, (name, per_trial)
-        assert name == "orchestrator_scorecard" or len(per_trial) == 2, name
+        assert len(set(per_trial.values())) <= 1, (name, per_trial)
+        assert name in ("orchestrator_scorecard", "orchestrator_faults") or len(per_trial) == 2, name
 
 
 def test_another_attempt_at_a_trial_takes_its_series_over() -> None:
