@@ -617,10 +617,10 @@ def test_a_trial_that_ended_costs_no_more() -> None:
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 def test_two_trials_at_once_share_their_families(accept: str) -> None:
-    exporter = exporter_of(LIVES, fault(5, "n1"), demand(1), phase(0, "running"), task("n1", 3, 13), prices=PRICES)
+    exporter = exporter_of(LIVES, demand(1), phase(0, "running"), task("n1", 3, 13), prices=PRICES)
     exporter.trial_ended(trial(upscaling_speed=5), scorecard(), "")
     exporter.trial_started(2, 2, trial(upscaling_speed=1))
-    feed(exporter, LIVES, fault(5, "n1"), demand(1), phase(0, "running"), task("n1", 3, 13))
+    feed(exporter, LIVES, demand(1), phase(0, "running"), task("n1", 3, 13))
     lines = exposed(exporter, accept).splitlines()
     kinds = [line.split()[2] for line in lines if line.startswith("# TYPE")]
 
