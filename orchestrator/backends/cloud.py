@@ -17,6 +17,8 @@ from orchestrator.model.delay import LaunchModel, NodeLatencies
 from orchestrator.rayapi.world import LaunchRefused, no_capacity, request_failed
 
 NODE_ID_BYTES = 28
+# An engine that is away is waited for no longer than this when a cloud closes.
+CLOSE_S = 20.0
 
 
 class CannotStart(Exception):
@@ -31,7 +33,7 @@ class Machine(Protocol):
     """What a node runs on. `start` and then `wait` are called in the node's own thread; the others by any."""
 
     def start(self) -> bool:
-        """Start Ray; True once it runs, False once it is clear that it never will. Raises CannotStart."""
+        """Start Ray; True once it runs, False once it is clear that it never will. Raises CannotStart, MachineLost."""
         ...
 
     def wait(self) -> int:
@@ -97,7 +99,10 @@ class Cloud(Protocol):
 
 
 class ModelledCloud:
-    """Makes nodes with `make`, `starts` of them at a time. `changed` is called after each change of the list."""
+    """Makes nodes with `make`, `starts` of them at a time. `changed` is called after each change of the list.
+
+    `make` may raise CannotStart. What no node can go on after is kept as `failure`.
+    """
 
     def __init__(
         self,
@@ -117,9 +122,12 @@ class ModelledCloud:
         self._starts = threading.Semaphore(starts)
         self._requested: Counter[tuple[str, str]] = Counter()
         self._calls: Counter[tuple[str, str]] = Counter()
-        self._existing: Counter[str] = Counter()
         self._nodes: dict[str, CloudNode] = {}
-        self.failure: MachineLost | None = None
+        # These and the nodes that are out of the list but not at their end yet.
+        self._existing: set[CloudNode] = set()
+        self._one_ended = threading.Condition(self._lock)
+        self._closed = False
+        self.failure: MachineLost | OSError | None = None
 
     def nodes(self) -> Mapping[str, CloudNode]:
         """See `Cloud.nodes`."""
@@ -162,8 +170,9 @@ class ModelledCloud:
         """Let as many of these nodes of one type exist as there is capacity for; returns how many."""
         node_type = nodes[0].node_type
         with self._lock:
-            granted = self._launch.granted(node_type, len(nodes), self._existing[node_type])
-            self._existing[node_type] += granted
+            existing = sum(node.node_type == node_type for node in self._existing)
+            granted = 0 if self._closed else self._launch.granted(node_type, len(nodes), existing)
+            self._existing.update(nodes[:granted])
             self._nodes.update({node.node_id: node for node in nodes[:granted]})
         return granted
 
@@ -186,6 +195,17 @@ class ModelledCloud:
         self._end(node, by_force=True)
         return True
 
+    def close(self) -> None:
+        """End all machines by force and make no more; returns when they have ended, or after CLOSE_S seconds."""
+        with self._lock:
+            self._closed = True
+            self._nodes.clear()
+            existing = list(self._existing)
+        for node in existing:
+            self._end(node, by_force=True)
+        with self._one_ended:
+            self._one_ended.wait_for(lambda: not self._existing, CLOSE_S)
+
     def _pop(self, node_id: str) -> CloudNode | None:
         with self._lock:
             node = self._nodes.pop(node_id, None)
@@ -203,11 +223,12 @@ class ModelledCloud:
     def _live(self, node: CloudNode, latencies: NodeLatencies) -> None:
         try:
             self._boot_and_run(node, latencies.boot)
-        except MachineLost as error:
+        except (MachineLost, OSError) as error:  # a full disk, say: the journal would miss something
             self.failure = error
         finally:
-            with self._lock:
-                self._existing[node.node_type] -= 1
+            with self._one_ended:
+                self._existing.remove(node)
+                self._one_ended.notify_all()
 
     def _boot_and_run(self, node: CloudNode, boot_s: float) -> None:
         if node.ending.wait(boot_s):
@@ -217,10 +238,10 @@ class ModelledCloud:
         self._changed()
         self._journal("installing", node)  # the wait for a free core is part of it
         with self._starts:
-            machine = node.machine = self._make(node)
-            if node.ending.is_set():  # it was told so while there was no machine yet
-                machine.end()
             try:
+                machine = node.machine = self._make(node)
+                if node.ending.is_set():  # it was told so while there was no machine yet
+                    machine.end()
                 started = machine.start()
             except CannotStart as error:
                 self._give_up(node, str(error))
@@ -230,7 +251,7 @@ class ModelledCloud:
             self._changed()
             self._journal("started", node)
         code = machine.wait()
-        if not started and not node.ending.is_set():
+        if not started:
             self._give_up(node, machine.last_words() or f"exit code {code}")
             return
         # As in a cloud, a machine whose Ray has ended (drained, or killed) exists until the autoscaler ends it.
@@ -240,8 +261,10 @@ class ModelledCloud:
         self._journal("terminated", node)
 
     def _give_up(self, node: CloudNode, why: str) -> None:
-        self._pop(node.node_id)
-        self._journal("failed", node, detail=why)
+        if self._pop(node.node_id) is not None:
+            self._journal("failed", node, detail=why)
+        else:  # somebody ended it meanwhile, and that is why
+            self._journal("terminated", node)
 
     def _journal(self, event: str, node: CloudNode, **more: Any) -> None:
         self._files.append_journal({"event": event, "node": node.node_id, "node_type": node.node_type, **more})

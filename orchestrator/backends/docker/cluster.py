@@ -19,7 +19,7 @@ from docker.types import IPAMConfig, IPAMPool, LogConfig, Mount
 
 from orchestrator import rayapi
 from orchestrator.backends import nodehost
-from orchestrator.backends.cloud import CannotStart, CloudNode, MachineLost, ModelledCloud
+from orchestrator.backends.cloud import CLOSE_S, CannotStart, CloudNode, MachineLost, ModelledCloud
 from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.config import OBJECT_STORE_BYTES
 from orchestrator.backends.docker import labels
@@ -83,6 +83,7 @@ class DockerCluster(LiveCluster):
         self._head_id = f"head-{self.cluster_id}"
         self._head_ip = ""
         self._head_code: int | None = None
+        self._watcher: threading.Thread | None = None
         self._failure: Exception | None = None
         self._addresses: dict[str, str] = {}
         self._cloud: ModelledCloud | None = None
@@ -127,14 +128,14 @@ class DockerCluster(LiveCluster):
         self._mailbox.start(self._cloud)
         head = self._head = self._make_head(shape.head, settings)
         try:
-            started = head.start()
-        except CannotStart as error:
+            if not head.start():
+                head.wait()
+                raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}")
+        except (CannotStart, MachineLost) as error:
             # What can be mended on this machine would fail every trial alike.
             raise error.__cause__ or ClusterFailed(f"the head can't be started: {error}") from None
-        if not started:
-            head.wait()
-            raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}")
-        threading.Thread(target=self._watch_head, args=(head,), daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch_head, args=(head,), daemon=True)
+        self._watcher.start()
         with explain("finding the head's ports"):
             self.gcs = _published(head, _GCS_PORT)
             self.dashboard = f"http://{_published(head, _DASHBOARD_PORT)}"
@@ -241,13 +242,16 @@ class DockerCluster(LiveCluster):
 
     def inject(self, kind: FaultKind, node: str) -> None:
         """Strike the container of a node. Raises OrchestrateError."""
-        worker = self._node_container(node)
-        if worker is None or self._cloud is None:
-            raise ClusterFailed(f"node {node[:8]} is gone")
+        gone = ClusterFailed(f"node {node[:8]} is gone")
         if kind in ("kill", "spot"):
             cause = "spot_interruption" if kind == "spot" else "fault"
-            self._cloud.take_back(node, cause, "the cloud took the machine back" if kind == "spot" else "killed")
+            detail = "the cloud took the machine back" if kind == "spot" else "killed"
+            if self._cloud is None or not self._cloud.take_back(node, cause, detail):
+                raise gone
             return
+        worker = self._node_container(node)
+        if worker is None:
+            raise gone
         with explain(f"{kind} of node {node[:8]}"):
             if kind == "pause":
                 worker.pause()
@@ -262,7 +266,8 @@ class DockerCluster(LiveCluster):
             return
         with explain(f"mending node {node[:8]}"), contextlib.suppress(NotFound):
             if kind == "pause":
-                worker.unpause()
+                if worker.status == "paused":  # it may be ending, for which it was let go on
+                    worker.unpause()
             elif (address := self._addresses.pop(node, None)) is not None:
                 self._client.networks.get(self._network).connect(worker, ipv4_address=address)
 
@@ -276,7 +281,7 @@ class DockerCluster(LiveCluster):
 
     def check_alive(self) -> None:
         """See `LiveCluster.check_alive`."""
-        failure = self._failure or (self._cloud.failure if self._cloud is not None else None)
+        failure = self._failure or self._mailbox.failure or (self._cloud.failure if self._cloud is not None else None)
         if failure is not None:
             raise ClusterFailed(str(failure), "what is left once it answers again: orchestrate clean")
         if self._head is None or self._head_code is not None:
@@ -302,6 +307,10 @@ class DockerCluster(LiveCluster):
         self._mailbox.stop()
         if self._head is not None:
             self._head.kill()
+        if self._cloud is not None:
+            self._cloud.close()  # nothing is started any more when the rest is looked for
+        if self._watcher is not None:
+            self._watcher.join(CLOSE_S)  # it reads what the head said last
         try:
             remove_all(self._client, self._home, self.cluster_id)
         finally:

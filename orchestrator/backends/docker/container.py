@@ -4,34 +4,43 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
-import requests
-from docker.errors import DockerException, NotFound
+from docker.errors import NotFound
 from docker.models.containers import Container
 
 from orchestrator.backends import nodehost
 from orchestrator.backends.cloud import CannotStart, MachineLost
-from orchestrator.backends.docker.engine import explained
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, explained
 
 # Ray gives a raylet 30 s to register; the imports before that take long where the CPU limit is low.
 START_TIMEOUT_S = 120.0
 _END_AFTER_S = int(nodehost.GRACE_S) + 3
 # An engine that is being restarted is away for some seconds.
-_AWAY_S = 15.0
+AWAY_S = 15.0
+_ASK_AGAIN_S = 0.5
 _KILLED = 137
 _LAST_LINES = 20
 
-Away = (requests.RequestException, DockerException, OSError)
+Answer = TypeVar("Answer")
 
 
 class NodeContainer:
     """Made with what `containers.create` takes; it is removed as soon as it has ended. See `cloud.Machine`."""
 
-    def __init__(self, client: docker.DockerClient, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        options: Mapping[str, Any],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._options = dict(options)
+        self._clock = clock
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._ended = False
         self._timed_out = False
@@ -46,25 +55,16 @@ class NodeContainer:
             try:
                 self.container = self._client.containers.create(**self._options)
                 self.container.start()
-            except Away as error:
+            except ENGINE_ERRORS as error:
                 self._remove()
                 fault = explained("starting the container", error)
                 raise CannotStart(fault.message) from fault
         deadline = threading.Timer(START_TIMEOUT_S, self._give_up)
         deadline.start()
         try:
-            return self._wait_until_ready(self.container)
+            return self._patiently(self.container, _says_ready) or False
         finally:
             deadline.cancel()
-
-    def _wait_until_ready(self, container: Container) -> bool:
-        rest = ""
-        with contextlib.suppress(*Away):  # `wait` tells what became of it
-            for chunk in container.logs(stream=True, follow=True, stderr=False):
-                *lines, rest = (rest + chunk.decode(errors="replace")).split("\n")
-                if nodehost.READY in lines:
-                    return True
-        return False
 
     def _give_up(self) -> None:
         self._timed_out = True
@@ -75,21 +75,38 @@ class NodeContainer:
         container = self.container
         if container is None:
             return 0
-        lost_at = None
-        while True:
-            try:
-                code = int(container.wait(timeout=None)["StatusCode"])
-                break
-            except NotFound:
-                return _KILLED  # somebody removed it
-            except Away as error:
-                lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at > _AWAY_S:
-                    raise MachineLost(f"the Docker engine doesn't answer: {error}") from error
-                time.sleep(0.5)
+        answer = self._patiently(container, lambda container: container.wait(timeout=None))
+        if answer is None:
+            return _KILLED
         self._read_last_words(container)
         self._remove()
-        return code
+        return int(answer["StatusCode"])
+
+    def _patiently(self, container: Container, ask: Callable[[Container], Answer]) -> Answer | None:
+        """What the engine answers, be it away for a moment; None if somebody removed the container.
+
+        Raises MachineLost.
+        """
+        while True:
+            try:
+                return ask(container)
+            except NotFound:
+                return None
+            except ENGINE_ERRORS as error:
+                self._wait_for_engine(container, error)
+            if self._ended:  # the engine may not have heard of it
+                self.kill()
+
+    def _wait_for_engine(self, container: Container, error: Exception) -> None:
+        """Return once it answers again. Raises MachineLost."""
+        deadline = self._clock() + AWAY_S
+        while self._clock() < deadline:
+            self._sleep(_ASK_AGAIN_S)
+            with contextlib.suppress(*ENGINE_ERRORS):
+                with contextlib.suppress(NotFound):
+                    container.reload()
+                return
+        raise MachineLost(explained(f"waiting for the container {container.name}", error).message) from error
 
     def end(self) -> None:
         """See `Machine.end`."""
@@ -103,19 +120,19 @@ class NodeContainer:
         with self._lock:
             self._ended, container = True, self.container
         if container is not None:
-            with contextlib.suppress(*Away):  # it isn't paused
+            with contextlib.suppress(*ENGINE_ERRORS):  # it isn't paused
                 container.unpause()
-            with contextlib.suppress(*Away):  # it has ended already
+            with contextlib.suppress(*ENGINE_ERRORS):  # it has ended already
                 how(container)
 
     def _read_last_words(self, container: Container) -> None:
-        with contextlib.suppress(*Away):
+        with contextlib.suppress(*ENGINE_ERRORS):
             text = container.logs(tail=_LAST_LINES).decode(errors="replace")
             self._said = [line.strip() for line in text.splitlines() if line.strip()]
 
     def _remove(self) -> None:
         if self.container is not None:
-            with contextlib.suppress(*Away):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self.container.remove(force=True, v=True)
 
     def last_words(self) -> str:
@@ -131,7 +148,7 @@ class NodeContainer:
 
     def address(self) -> str:
         """See `Machine.address`."""
-        with contextlib.suppress(*Away, KeyError):
+        with contextlib.suppress(*ENGINE_ERRORS, KeyError):
             return str(self.attributes()["NetworkSettings"]["Networks"][self._options["network"]]["IPAddress"])
         return ""
 
@@ -140,3 +157,13 @@ class NodeContainer:
         assert self.container is not None
         self.container.reload()
         return dict(self.container.attrs)
+
+
+def _says_ready(container: Container) -> bool:
+    """Follow what the container says, from its beginning, until its node host says that Ray runs, or it has ended."""
+    rest = ""
+    for chunk in container.logs(stream=True, follow=True, stderr=False):
+        *lines, rest = (rest + chunk.decode(errors="replace")).split("\n")
+        if nodehost.READY in lines:
+            return True
+    return False

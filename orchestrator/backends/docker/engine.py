@@ -241,6 +241,10 @@ _CONNECTION_LOST = (
 )
 
 
+ENGINE_ERRORS = (DockerException, requests.RequestException, *_CONNECTION_LOST)
+"""Whatever the SDK raises where the engine refuses or fails; streams raise what the connection below does."""
+
+
 @contextlib.contextmanager
 def explain(doing: str) -> Iterator[None]:
     """Turn what goes wrong with the engine meanwhile into one line that begins with `doing`.
@@ -249,7 +253,7 @@ def explain(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DockerException, requests.RequestException, *_CONNECTION_LOST) as error:
+    except ENGINE_ERRORS as error:
         raise explained(doing, error) from None
 
 

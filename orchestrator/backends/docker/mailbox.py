@@ -14,14 +14,40 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, TypeAdapter
 
 from orchestrator.backends.cloud import Cloud, CloudNode
 from orchestrator.backends.files import ClusterFiles, write_atomically
+from orchestrator.model.base import NonNegative, Noun
+from orchestrator.model.shape import MAX_NODES
 from orchestrator.observer.tail import Tail
 from orchestrator.rayapi.world import LaunchRefused
 
 POLL_S = 0.02
+
+# Jobs run in the head's container too, and may write into the folder: a name must not lead out of it.
+Name = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9]+\z")]
+
+
+class _Create(Noun):
+    request: Name
+    call: Literal["create"] = "create"
+    node_type: str
+    tags: dict[str, str]
+    count: Annotated[int, Field(ge=1, le=MAX_NODES)]
+    resources: dict[str, NonNegative]
+    labels: dict[str, str]
+
+
+class _Terminate(Noun):
+    request: Name
+    call: Literal["terminate"] = "terminate"
+    node_id: str
+
+
+_REQUEST: TypeAdapter[_Create | _Terminate] = TypeAdapter(Annotated[_Create | _Terminate, Discriminator("call")])
 
 
 class _Paths:
@@ -62,10 +88,18 @@ class MailboxCloud:
         labels: Mapping[str, str],
     ) -> None:
         """See `Cloud.create`; called in a thread of the autoscaler that may wait."""
-        request = self._post(
-            call="create", node_type=node_type, tags=tags, count=count, resources=resources, labels=labels
+        name = self._name()
+        self._post(
+            _Create(
+                request=name,
+                node_type=node_type,
+                tags=dict(tags),
+                count=count,
+                resources=dict(resources),
+                labels=dict(labels),
+            )
         )
-        reply = self._paths.reply(request)
+        reply = self._paths.reply(name)
         while not reply.exists():
             time.sleep(POLL_S)
         answer = json.loads(reply.read_bytes())
@@ -76,17 +110,21 @@ class MailboxCloud:
     def terminate(self, node_id: str) -> None:
         """See `Cloud.terminate`."""
         self._terminated.add(node_id)
-        self._post(call="terminate", node_id=node_id)
+        self._post(_Terminate(request=self._name(), node_id=node_id))
 
-    def _post(self, **request: Any) -> str:
-        name = f"{self._sender}-{next(self._numbers)}"
+    def _name(self) -> str:
+        return f"{self._sender}-{next(self._numbers)}"
+
+    def _post(self, request: Noun) -> None:
         with self._lock, self._paths.requests.open("a") as file:
-            file.write(json.dumps({"request": name, **request}) + "\n")
-        return name
+            file.write(request.model_dump_json() + "\n")
 
 
 class MailboxServer:
-    """The orchestrator's side: passes requests on to `cloud`, and keeps the list of its nodes up to date."""
+    """The orchestrator's side: passes requests on to `cloud`, and keeps the list of its nodes up to date.
+
+    What it can't go on after is kept as `failure`.
+    """
 
     def __init__(self, files: ClusterFiles) -> None:
         self._paths = _Paths(files)
@@ -95,6 +133,7 @@ class MailboxServer:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._cloud: Cloud | None = None
+        self.failure: OSError | None = None
 
     def start(self, cloud: Cloud) -> None:
         """Serve in a thread until `stop`."""
@@ -124,25 +163,32 @@ class MailboxServer:
 
     def _run(self) -> None:
         while not self._stopping.wait(POLL_S):
-            self.step()
+            try:
+                self._serve()
+            except OSError as error:  # a full disk, say
+                self.failure = error
 
-    def step(self) -> None:
-        """Serve what was asked since the last step."""
-        for line in self._requests.read():
-            request = json.loads(line)
-            name, call = request.pop("request"), request.pop("call")
-            assert self._cloud is not None
-            if call == "terminate":
-                self._cloud.terminate(**request)
-            else:  # it takes as long as the cloud takes to answer, and others may ask meanwhile
-                threading.Thread(target=self._create, args=(name, request), daemon=True).start()
-
-    def _create(self, name: str, request: dict[str, Any]) -> None:
+    def _serve(self) -> None:
+        """Serve what was asked since the last time."""
         assert self._cloud is not None
+        for line in self._requests.read():
+            try:
+                request = _REQUEST.validate_json(line)
+            except ValueError:
+                continue  # no provider of ours wrote that
+            if isinstance(request, _Terminate):
+                self._cloud.terminate(request.node_id)
+            else:  # it takes as long as the cloud takes to answer, and others may ask meanwhile
+                threading.Thread(target=self._create, args=(self._cloud, request), daemon=True).start()
+
+    def _create(self, cloud: Cloud, request: _Create) -> None:
+        answer: dict[str, Any] = {}
         try:
-            self._cloud.create(**request)
-            answer = {}
-        except LaunchRefused as refusal:
-            answer = {"category": refusal.category, "description": refusal.description}
-        if not self._stopping.is_set():
-            write_atomically(self._paths.reply(name), json.dumps(answer))
+            try:
+                cloud.create(request.node_type, request.tags, request.count, request.resources, request.labels)
+            except LaunchRefused as refusal:
+                answer = {"category": refusal.category, "description": refusal.description}
+            if not self._stopping.is_set():
+                write_atomically(self._paths.reply(request.request), json.dumps(answer))
+        except OSError as error:
+            self.failure = error

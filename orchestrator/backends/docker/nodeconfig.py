@@ -5,22 +5,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from orchestrator.backends.clusterfile import ClusterFile
 from orchestrator.errors import SpecError
 from orchestrator.model.base import Noun, Positive
 
-_SIZE = re.compile(r"^[1-9][0-9]*[kmg]$")
+_SIZE = re.compile(r"[1-9][0-9]*[kmg]")
 
 
-def _size(text: str) -> str:
-    if not _SIZE.match(text):
+def _size(text: object) -> str:
+    if not isinstance(text, str) or not _SIZE.fullmatch(text):
         raise ValueError("expected a size such as 512m or 2g")
     return text
 
 
-Size = Annotated[str, AfterValidator(_size)]
+Size = Annotated[str, BeforeValidator(_size)]
 
 
 class ContainerConfig(Noun):
@@ -56,7 +56,7 @@ def dashboard_port(cluster: ClusterFile) -> int | None:
 
 def _container_config(path: Path, name: str, section: Mapping[str, Any]) -> ContainerConfig:
     try:
-        return ContainerConfig(**section)
+        return ContainerConfig.model_validate(section)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in ("available_node_types", name, "node_config", *fault["loc"]))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.engine import explain
@@ -39,8 +39,9 @@ def remove_all(client: docker.DockerClient, home: Path, cluster_id: str) -> None
         for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
             try:
                 container.remove(force=True, v=True)
-            except NotFound:
-                continue  # it went by itself
+            except APIError as error:
+                if error.status_code not in (404, 409):  # gone, or its removal is under way
+                    raise
         for network in client.networks.list(filters=marked):
             try:
                 network.remove()
