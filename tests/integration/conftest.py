@@ -18,6 +18,7 @@ import pytest
 
 from orchestrator.backends import nodehost
 from orchestrator.backends.local.processes import find_marked
+from tests.integration.arm64 import mixed_engine
 from tests.integration.browser import browser
 from tests.integration.engine import engine
 from tests.integration.ray_images import ray_engine
@@ -25,7 +26,7 @@ from tests.integration.ray_images import ray_engine
 if TYPE_CHECKING:
     from tests.integration.watched import Watched
 
-__all__ = ["browser", "engine", "ray_engine"]  # fixtures that several modules share
+__all__ = ["browser", "engine", "mixed_engine", "ray_engine"]  # fixtures that several modules share
 
 # A shell that starts something in the background lets it ignore Ctrl-C, and so everything that is started from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -56,7 +56,7 @@ class Engine:
         return set(self.docker(kind, "ls", *everything, "--format", column).split())
 
     @contextlib.contextmanager
-    def new_image(self, tag: str, **config: str) -> Iterator["Root"]:
+    def new_image(self, tag: str, *, busybox: Path | None = None, **config: str) -> Iterator["Root"]:
         """An image of one layer: what is added within the block. `config` are instructions of a Dockerfile.
 
         The files go straight to the engine: no archive of them is ever kept.
@@ -71,7 +71,7 @@ class Engine:
             assert importing.stderr is not None
             try:
                 with tarfile.open(fileobj=importing.stdin, mode="w|", bufsize=1 << 20) as archive:
-                    yield Root(archive, self.programs / "bin/busybox")
+                    yield Root(archive, busybox or self.programs / "bin/busybox")
             except BrokenPipeError:  # docker has ended, and says why
                 pass
             with contextlib.suppress(BrokenPipeError):
@@ -122,6 +122,15 @@ class Root:
         if entry.name not in self._names:
             self._names.add(entry.name)
             self._archive.addfile(entry, io.BytesIO(content))
+
+    def tree(self, folder: Path, at: str = "") -> None:
+        """Add all files and links below a folder."""
+        for path in folder.rglob("*"):
+            name = str(at / path.relative_to(folder))
+            if path.is_symlink():
+                self.link(name, str(path.readlink()))
+            elif path.is_file():
+                self.file(name, path.read_bytes(), modified=path.stat().st_mtime)
 
     def program(self, path: Path) -> None:
         """Add a program under bin/, and the libraries that it is linked with."""
@@ -220,9 +229,18 @@ def _wait_for(engine: Engine, daemon: "subprocess.Popen[bytes]", log: Path) -> N
 
 
 def extract(
-    packages: Sequence[str], into: Path, state: Path, *, dependencies: bool = False, sources: str | None = None
+    packages: Sequence[str],
+    into: Path,
+    state: Path,
+    *,
+    dependencies: bool = False,
+    sources: str | None = None,
+    architecture: str | None = None,
 ) -> None:
-    """Unpack Debian packages, with those they need and this machine hasn't; apt's own state stays as it is."""
+    """Unpack Debian packages, with those they need and this machine hasn't; apt's own state stays as it is.
+
+    With an architecture, with all that they need: a root of its own.
+    """
     archives = state / "archives"
     (archives / "partial").mkdir(parents=True, exist_ok=True)
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
@@ -237,6 +255,10 @@ def extract(
     if sources is not None:
         (state / "sources.list").write_text(sources)
         options += ["-o", f"Dir::Etc::sourcelist={state / 'sources.list'}", "-o", "Dir::Etc::sourceparts=/dev/null"]
+    if architecture is not None:
+        (state / "status").touch()
+        options += ["-o", f"Dir::State::status={state / 'status'}"]
+        options += ["-o", f"APT::Architecture={architecture}", "-o", f"APT::Architectures::={architecture}"]
     if not any((state / "lists").glob("*Packages*")):
         _run(["apt-get", "update", *options], state)
     before = set(archives.glob("*.deb"))
