@@ -141,6 +141,11 @@ class Sweep:
         """A row for each scaling event."""
         return self._frames.events
 
+    @property
+    def faults(self) -> "pl.DataFrame":
+        """A row for each fault on purpose, and what followed from it."""
+        return self._frames.faults
+
     def __repr__(self) -> str:
         valid = sum(1 for record in self.chosen if record.scorecard is not None and record.scorecard.valid)
         name = f" {self.record.name!r}" if self.record.name else ""

@@ -9,7 +9,7 @@ from orchestrator.analysis.elasticity import elasticity
 from orchestrator.analysis.lifecycle import Interval, NodeLife, by_part, seconds_within, stacked
 from orchestrator.analysis.validity import judge
 from orchestrator.analysis.window import measured
-from orchestrator.model.events import Event, HostEvent, TaskEvent
+from orchestrator.model.events import Event, FaultEvent, HostEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.trial import Trial
@@ -48,6 +48,7 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
         terminations=sum(1 for life in lives if (t := life.first("terminated")) is not None and t >= start),
         failed_launches=sum(1 for life in launched if life.never_ran),
         node_failures=sum(1 for life in lives if life.crashed),
+        faults=sum(1 for event in events if isinstance(event, FaultEvent) and event.stage == "begin"),
         excess_nodes=sum(1 for life in launched if life.first("running") and life.ray_node_id not in used_nodes),
         peak_nodes=int(nodes.maximum(start, last)[0]),
         node_seconds=by_part((life, seconds_within(life.billed(last), start, window.accounted)) for life in lives),

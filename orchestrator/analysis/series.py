@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from orchestrator.analysis.faults import Aftermath, aftermaths
 from orchestrator.analysis.lifecycle import Interval, NodeLife, stacked
 from orchestrator.analysis.steps import Steps
 from orchestrator.analysis.window import measured
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import Event, NodeState, TaskEvent
+from orchestrator.model.fault import FaultKind
 from orchestrator.model.trial import Trial
 
 T = TypeVar("T")
@@ -42,6 +44,22 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Hit:
+    """A fault on purpose, in seconds after the submission; `Aftermath` says what the times are."""
+
+    t: float
+    node: str
+    node_type: str
+    arch: Arch
+    kind: FaultKind
+    detail: str
+    tasks: int | None
+    until: float | None
+    lost: float | None
+    replaced: float | None
+
+
+@dataclass(frozen=True)
 class Series:
     """One trial over time. All times are seconds after the first task was submitted; the trace ends at `until_s`.
 
@@ -61,6 +79,7 @@ class Series:
     used: Mapping[Arch, Steps]
     marks: tuple[Mark, ...]
     spans: tuple[Span, ...]
+    hits: tuple[Hit, ...] = ()
 
     @property
     def arches(self) -> list[Arch]:
@@ -100,6 +119,7 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
         used={arch: used(own) for arch, own in tasks_by_arch.items()},
         marks=tuple(mark for life in lives for mark in _marks(life, start)),
         spans=tuple(span for life in lives for span in _spans(life, start, last)),
+        hits=tuple(_hit(each, start) for each in aftermaths(events, lives)),
     )
 
 
@@ -126,6 +146,25 @@ def _marks(life: NodeLife, start: float) -> Iterable[Mark]:
         t = life.first(state)
         if t is not None and t >= start and not (life.baseline and state == "running"):
             yield Mark(t - start, life.node, life.node_type, life.arch, state)
+
+
+def _hit(told: Aftermath, start: float) -> Hit:
+    def elapsed(t: float | None) -> float | None:
+        return None if t is None else t - start
+
+    fault = told.fault
+    return Hit(
+        t=fault.t - start,
+        node=fault.node,
+        node_type=fault.node_type,
+        arch=fault.arch,
+        kind=fault.kind,
+        detail=fault.detail,
+        tasks=fault.tasks,
+        until=elapsed(told.until),
+        lost=elapsed(told.lost),
+        replaced=elapsed(told.replaced),
+    )
 
 
 def _spans(life: NodeLife, start: float, last: float) -> Iterable[Span]:

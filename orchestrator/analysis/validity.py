@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from orchestrator.analysis.faults import aftermaths, lost_on_purpose
 from orchestrator.analysis.lifecycle import NodeLife
 from orchestrator.model.events import (
     DemandEvent,
@@ -38,6 +39,8 @@ def judge(
         reasons.append(f"{strays} tasks ran on nodes that are not of this cluster")
     if lost := sum(task.count for task in tasks if not task.ok):
         reasons.append(f"{lost} tasks failed")
+    notes = [event for event in events if isinstance(event, NoteEvent)]
+    reasons += [f"a fault failed: {note.text}" for note in notes if note.kind == "fault_failed"]
     settings = [event for event in events if isinstance(event, SettingsEvent)]
     if not settings or not all(event.as_wanted for event in settings):
         reasons.append("the settings were not in force")
@@ -45,9 +48,11 @@ def judge(
         within_reasons, within_warnings = _judge_window(trial, events, window)
         reasons += within_reasons
         warnings += within_warnings
+    warnings += [note.text for note in notes if note.kind == "fault_missed"]
     if failed := sum(1 for life in lives if life.never_ran):
         warnings.append(f"{failed} launch{'' if failed == 1 else 'es'} failed")
-    if crashed := sum(1 for life in lives if life.crashed):
+    on_purpose = lost_on_purpose(aftermaths(events, lives))
+    if crashed := sum(1 for life in lives if life.crashed and life.node not in on_purpose):
         warnings.append(f"{crashed} node{'' if crashed == 1 else 's'} failed")
     return tuple(reasons), tuple(warnings)
 

@@ -10,10 +10,15 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-import psutil
+try:
+    import psutil
+except ImportError:
+    import_module("ray")  # which brings its own, in an image that has no other
+    import psutil
 
 from orchestrator import rayapi
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.context import Context, console, print_json
+from orchestrator.errors import MissingPrerequisite
 
 EXAMPLES = """Examples:
 
@@ -20,18 +21,18 @@ def clean(
     force: Annotated[bool, typer.Option("--force", help="Also end clusters of sweeps that still run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
 ) -> None:
-    """Remove processes and files that killed runs of this home left behind, and nothing else.
+    """Remove processes, containers and files that killed runs of this home left behind, and nothing else.
 
     The stack isn't such: orchestrate stack down ends it.
     """
-    from orchestrator.backends.local.leftovers import find_leftovers, remove
+    from orchestrator.backends.leftovers import find_leftovers, remove
     from orchestrator.sweep.runner import still_runs
 
     common: Context = context.obj
     found = find_leftovers(common.home, force=force)
     abandoned: list[str] = []
     if not dry_run:
-        for leftover in found:
+        for leftover in found.clusters:
             remove(common.home, leftover)
         if common.home.is_dir():
             abandoned = common.ledger().interrupt_abandoned(still_runs)
@@ -40,18 +41,26 @@ def clean(
             {
                 "removed": not dry_run,
                 "clusters": [
-                    {"cluster_id": each.cluster_id, "processes": each.pids, "folders": each.folders} for each in found
+                    {
+                        "cluster_id": each.cluster_id,
+                        "processes": each.pids,
+                        "containers": each.containers,
+                        "networks": each.networks,
+                        "folders": each.folders,
+                    }
+                    for each in found.clusters
                 ],
                 "interrupted_sweeps": abandoned,
             }
         )
-        return
-    out = console()
-    verb = "would remove" if dry_run else "removed"
-    for each in found:
-        what = f"{len(each.pids)} processes and {', '.join(each.folders) or 'no folder'}"
-        out.print(f"{verb} local cluster {each.cluster_id}: {what}")
-    for sweep_id in abandoned:
-        out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}")
-    if not found and not abandoned:
-        out.print("nothing to clean")
+    else:
+        out = console()
+        verb = "would remove" if dry_run else "removed"
+        for each in found.clusters:
+            out.print(f"{verb} cluster {each.cluster_id}: {each.describe() or 'its name only'}")
+        for sweep_id in abandoned:
+            out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}")
+        if not found.clusters and not abandoned and found.hidden is None:
+            out.print("nothing to clean")
+    if found.hidden is not None:
+        raise MissingPrerequisite(f"a killed run's containers can't be looked for: {found.hidden}", found.hidden.hint)

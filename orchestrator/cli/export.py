@@ -35,7 +35,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier export.")] = False,
 ) -> None:
-    """Write trials, nodes, tasks, demand, supply and scaling events as tables, with a dictionary of all columns."""
+    """Write trials, nodes, tasks, demand, supply, scaling events and faults as tables, and a dictionary of columns."""
     from orchestrator.report.frames import files, has_trace, trace_frames, trials_frame, write
     from orchestrator.sweep.runner import prices_of
 

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import metrics
 from orchestrator.cli.context import Context, console
-from orchestrator.cli.targets import describe_by_file, find_address, open_view
+from orchestrator.cli.targets import find_address, open_view, shape_of_file
 from orchestrator.cli.values import parse_duration
 from orchestrator.errors import InputError, OrchestrateError
 
@@ -33,7 +33,7 @@ def observe(
         Path | None, typer.Option(help="File for the trace.  [default: observed/TIME.jsonl under the home]")
     ] = None,
     cluster: Annotated[
-        Path | None, typer.Option(help="Cluster config that tells the node types' architecture.")
+        Path | None, typer.Option(help="Cluster config that tells the node types' architecture and limits.")
     ] = None,
     monitor_log: Annotated[
         Path | None, typer.Option(help="Ray's monitor.log, if it is on this machine: adds the stages of a launch.")
@@ -47,6 +47,7 @@ def observe(
     from orchestrator.aws.prices import read_prices
     from orchestrator.model.events import Event, NodeEvent, NoteEvent
     from orchestrator.observer.discovery import targets_of
+    from orchestrator.observer.lifecycle import describe_by
     from orchestrator.observer.metrics import Exporter
     from orchestrator.observer.observer import Observer
     from orchestrator.observer.trace import TraceWriter
@@ -69,9 +70,10 @@ def observe(
         elif isinstance(event, NoteEvent):
             out.print(f"{when} {event.text}")
 
-    observer = Observer(view, describe_by_file(cluster), monitor_log=monitor_log, interval_s=interval)
+    shape = shape_of_file(cluster)
+    observer = Observer(view, describe_by(shape), monitor_log=monitor_log, interval_s=interval)
     exporter = Exporter("observed", prices=read_prices(prices), observer=lambda: observer)
-    exporter.watch(path.stem)
+    exporter.watch(path.stem, shape)
     console(stderr=True).print(f"observing {found}, trace in {path}; Ctrl-C ends it")
     try:
         writer = TraceWriter(path, context={"observed": found}, sinks=[show, exporter.event])

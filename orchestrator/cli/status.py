@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.context import Context, console, print_json
-from orchestrator.cli.targets import describe_by_file, find_address, open_view
+from orchestrator.cli.targets import find_address, open_view, shape_of_file
 from orchestrator.errors import InputError, MissingPrerequisite
 
 EXAMPLES = """Examples:
@@ -33,13 +33,14 @@ def status(
 ) -> None:
     """Show a cluster as `ray status` does, but by node type and architecture."""
     from orchestrator.model.snapshot import Snapshot
+    from orchestrator.observer.lifecycle import describe_by
     from orchestrator.report.tables import status_table
 
     if watch and as_json:
         raise InputError("--watch and --json don't go together", "call --json again and again instead")
     common: Context = context.obj
     found = find_address(common, address)
-    describe = describe_by_file(cluster)
+    describe = describe_by(shape_of_file(cluster))
     view, first = open_view(found)
 
     def look() -> Snapshot:

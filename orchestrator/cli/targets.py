@@ -8,8 +8,8 @@ from orchestrator.cli.context import Context
 from orchestrator.errors import InputError, MissingPrerequisite
 
 if TYPE_CHECKING:
+    from orchestrator.model.shape import ClusterShape
     from orchestrator.model.snapshot import Snapshot
-    from orchestrator.observer.lifecycle import Describe
     from orchestrator.rayapi import GcsView
 
 
@@ -46,9 +46,8 @@ def _check_form(address: str) -> None:
         raise InputError(f"--address: {address!r} isn't HOST:PORT", "for example --address 127.0.0.1:6379")
 
 
-def describe_by_file(cluster: Path | None) -> "Describe":
-    """How nodes get their architecture: from a cluster config if one is given, else from what they say themselves."""
+def shape_of_file(cluster: Path | None) -> "ClusterShape | None":
+    """The shape of a cluster config, if one is given: else nodes themselves have to say what they are."""
     from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.observer.lifecycle import describe_by
 
-    return describe_by(read_cluster_file(cluster).shape if cluster is not None else None)
+    return read_cluster_file(cluster).shape if cluster is not None else None

@@ -12,7 +12,7 @@ from orchestrator import rayapi
 from orchestrator.backends.clusterfile import read_cluster_file
 from orchestrator.backends.config import OBJECT_STORE_BYTES
 from orchestrator.backends.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
-from orchestrator.backends.local.leftovers import find_leftovers
+from orchestrator.backends.leftovers import find_leftovers
 from orchestrator.backends.owners import TOKEN_NAME
 from orchestrator.bundle import bundled
 from orchestrator.doctor.checks import Finding, Question
@@ -126,14 +126,16 @@ def token(home: Path) -> Finding:
 
 
 def leftovers(home: Path) -> Finding:
-    """What killed runs left of local clusters."""
+    """What killed runs left of clusters."""
     found = find_leftovers(home)
-    if not found:
+    if found.hidden is not None:
+        return Finding(
+            "warning", f"a killed run's containers can't be looked for: {found.hidden}", found.hidden.hint or ""
+        )
+    if not found.clusters:
         return Finding("ok", "killed runs left nothing")
-    processes = sum(len(leftover.pids) for leftover in found)
-    return Finding(
-        "warning", f"{len(found)} local clusters without an owner, {processes} processes", "orchestrate clean"
-    )
+    left = "; ".join(f"{leftover.cluster_id}: {leftover.describe()}" for leftover in found.clusters)
+    return Finding("warning", f"clusters without an owner: {left}", "orchestrate clean")
 
 
 def _existing(path: Path) -> Path:

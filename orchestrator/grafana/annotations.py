@@ -1,4 +1,4 @@
-"""Trial boundaries and scaling events as Grafana annotations, written while a trial runs, beside it.
+"""Trial boundaries, scaling events and faults as Grafana annotations, written while a trial runs, beside it.
 
 The trial only ever appends to a bounded queue. A thread of its own takes from it, joins what happened at once into one
 annotation, and sends. What Grafana doesn't take in time is dropped and counted, never waited for.
@@ -12,7 +12,8 @@ from typing import Any
 
 from orchestrator.errors import OrchestrateError
 from orchestrator.grafana.access import Grafana, RequestRefused, WrongToken
-from orchestrator.model.events import Event, NodeEvent
+from orchestrator.model.events import Event, FaultEvent, NodeEvent
+from orchestrator.model.fault import LASTING
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 
@@ -93,13 +94,13 @@ class _Boundary:
 
 @dataclass(frozen=True)
 class _Begins:
-    trial_id: str
+    region: str
     annotation: Annotation
 
 
 @dataclass(frozen=True)
 class _Ends:
-    trial_id: str
+    region: str
     annotation: Annotation
 
 
@@ -149,7 +150,7 @@ class Annotator:
         self._trial = _Boundary(trial.trial_id, f"Trial {number} of {total}: {trial.label()}")
 
     def event(self, event: Event) -> None:
-        """Scaling events become annotations; a node that turns idle or busy again isn't one."""
+        """Scaling events and faults become annotations; a node that turns idle or busy again isn't one."""
         running = self._trial
         if running is None:
             return
@@ -163,6 +164,21 @@ class Annotator:
                     event.t, _describe(event), self._tags(running.trial_id, event.state, event.arch, event.node_type)
                 )
             )
+
+        elif isinstance(event, FaultEvent):
+            self._put(self._fault(running.trial_id, event))
+
+    def _fault(self, trial_id: str, event: FaultEvent) -> _Item:
+        """A moment; a region once a fault that lasts is over."""
+        began = event.t if event.since is None else event.since
+        over = event.stage == "end"
+        text = f"Fault: {event.kind} of {event.node_type} ({event.arch}) {event.node}: {event.detail}"
+        tags = self._tags(trial_id, "fault", event.arch, event.node_type)
+        annotation = Annotation(began, text, tags, event.t if over else None)
+        region = f"{trial_id} {event.node} {began}"
+        if over:
+            return _Ends(region, annotation)
+        return _Begins(region, annotation) if event.kind in LASTING else annotation
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
         """Its mark becomes a region, with the result as text."""
@@ -252,10 +268,10 @@ class Annotator:
 
     def _send(self, item: _Item) -> None:
         match item:
-            case _Begins(trial_id, annotation):
-                self._regions[trial_id] = self._sink.add(annotation)
-            case _Ends(trial_id, annotation):
-                number = self._regions.pop(trial_id, None)
+            case _Begins(region, annotation):
+                self._regions[region] = self._sink.add(annotation)
+            case _Ends(region, annotation):
+                number = self._regions.pop(region, None)
                 if number is None:
                     self._sink.add(annotation)
                 else:

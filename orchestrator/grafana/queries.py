@@ -173,6 +173,11 @@ def scaling_event_marks(event: str) -> str:
     return growth(TRIAL, "orchestrator_scaling_events_total", "arch, node_type, event", f'event="{event}"') + " > 0"
 
 
+def fault_marks() -> str:
+    """How many faults began since the step before, where any did."""
+    return growth(TRIAL, "orchestrator_faults_total", "arch, node_type, kind") + " > 0"
+
+
 # Nodes
 
 

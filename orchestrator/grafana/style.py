@@ -16,6 +16,7 @@ INK = "text"
 """Grafana's name for the text's colour, which is seen on a light and on a dark theme: demand is drawn in it."""
 SUPPLY = STATE["running"]
 BAD = colours.UNDER
+FAULT: Final = colours.FAULT
 GOOD = STATE["running"]
 MUTED = colours.OVER
 INVISIBLE = "transparent"

@@ -30,6 +30,16 @@ def trial_board() -> Dashboard:
                 tags="arch,event",
             )
             for event in q.ANNOTATED_EVENTS
+        ]
+        + [
+            annotation(
+                "Faults",
+                q.fault_marks(),
+                style.FAULT,
+                title="fault on purpose: {{kind}} of {{node_type}}",
+                text="{{arch}}",
+                tags="arch,kind",
+            )
         ],
         sections=[_header(), _overlay(), _supply(), _nodes(), _cpus()],
     )

@@ -12,7 +12,7 @@ from orchestrator.model.base import NonNegative, Noun, Positive
 FaultKind = Literal["kill", "pause", "partition", "spot"]
 
 MAX_FAULTS = 100
-_LASTING: frozenset[FaultKind] = frozenset({"pause", "partition"})
+LASTING: frozenset[FaultKind] = frozenset({"pause", "partition"})
 _TEXT = re.compile(r"([a-z]+)@([^@+/:]+)(?:\+([^@+/:]+)|(/h))?(?::(.+))?")
 
 # Which faults a backend can cause. A node of the local backend is processes on this machine, with no network of its own
@@ -58,7 +58,7 @@ class Fault(Noun):
                 raise ValueError("spot interruptions have a rate and nothing else, such as spot@12/h")
         elif self.at_s is None or self.per_hour is not None:
             raise ValueError(f"a {self.kind} has a time and no rate, such as {self.kind}@20")
-        elif self.for_s is not None and self.kind not in _LASTING:
+        elif self.for_s is not None and self.kind not in LASTING:
             raise ValueError(f"a {self.kind} has no duration: the machine doesn't come back")
         return self
 
@@ -75,7 +75,7 @@ class Fault(Noun):
     @property
     def lasts(self) -> bool:
         """Whether it has an end, at which the node is mended."""
-        return self.kind in _LASTING
+        return self.kind in LASTING
 
     def hits(self, node_type: str) -> bool:
         """Whether nodes of this type can be hit."""

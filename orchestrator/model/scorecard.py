@@ -45,7 +45,8 @@ class Scorecard(Noun):
     T is the measured window, from t = 0 to the last task's end; node-seconds and cost count beyond it, until the
     cluster is back at `min_workers`, from `allocated` to `terminated`, as EC2 bills. Elasticity takes the demand only
     as far as the shape's limits allow to serve it; `uncapped` takes all of it. `tasks_per_usd`, the price-performance,
-    counts tasks for each dollar, of `all` nodes and by arch; it lacks what cost nothing, or an unknown amount.
+    counts tasks for each dollar, of `all` nodes and by arch; it lacks what cost nothing, or an unknown amount. `faults`
+    were caused on purpose; the nodes that failed of them are among `node_failures`.
     """
 
     makespan_s: float | None = None
@@ -56,6 +57,7 @@ class Scorecard(Noun):
     terminations: int = 0
     failed_launches: int = 0
     node_failures: int = 0
+    faults: int = 0
     excess_nodes: int = 0
     peak_nodes: int = 0
     node_seconds: ByPart = ByPart()

@@ -27,6 +27,7 @@ from orchestrator.model.events import (
     STATE_RANK,
     DemandEvent,
     Event,
+    FaultEvent,
     NodeEvent,
     NodeState,
     Phase,
@@ -65,9 +66,11 @@ HELP = {
     "node_state": "A node's state: " + ", ".join(f"{number} {state}" for number, state in enumerate(STATES, 1)) + ".",
     "min_workers": "Nodes that are never removed.",
     "max_workers": "Most nodes that may run.",
+    "cluster_max_workers": "Most nodes that may run, of all types together.",
     "cpu_capacity_cores": "Logical CPUs of the worker nodes that live.",
     "cpu_used_cores": "Logical CPUs that tasks hold.",
     "scaling_events": "Transitions of worker nodes into a state.",
+    "faults": "Faults that were caused on purpose.",
     "node_stage_seconds": "How long the stages of a launch took.",
     "task_wait_seconds": "From a task's submission to its start.",
     "cost_dollars": "What the worker nodes cost so far.",
@@ -130,6 +133,7 @@ class TrialMetrics:
         self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
         self._scaling = _counter("scaling_events", "node_type", "arch", "event", "cause")
+        self._faults = _counter("faults", "kind", "node_type", "arch")
         self._stages = _histogram("node_stage_seconds", STAGE_BUCKETS, "node_type", "arch", "stage")
         self._waits: dict[Arch, _Waits] = {}
 
@@ -146,6 +150,8 @@ class TrialMetrics:
                 self._usage = dict(event.cpus)
             case TaskEvent():
                 self._waits.setdefault(event.arch, _Waits()).observe(event.started - event.submitted, event.count)
+            case FaultEvent(stage="begin"):
+                self._faults.labels(*self.ids.values(), event.kind, event.node_type, event.arch).inc()
             case PhaseEvent():
                 self._phase = event.phase
                 if event.phase == "running" and self._submitted is None:
@@ -215,6 +221,7 @@ class TrialMetrics:
         yield from self._node_metrics()
         yield from self._cpu_metrics()
         yield from self._scaling.collect()
+        yield from self._faults.collect()
         yield from self._stages.collect()
         yield self._wait_metric()
         yield self._cost(now)
@@ -235,6 +242,8 @@ class TrialMetrics:
             assert self._shape is not None
             limits: _Values = {(each.name, each.arch): float(getattr(each, limit)) for each in self._shape.workers}
             yield _gauge(limit, limits, self.ids, "node_type", "arch")
+        if self._shape is not None:
+            yield _gauge("cluster_max_workers", {(): float(self._shape.max_workers)}, self.ids)
 
     def _cpu_metrics(self) -> Iterator[Metric]:
         for name, part in (("cpu_used_cores", 0), ("cpu_capacity_cores", 1)):
@@ -349,9 +358,9 @@ class Exporter(Collector):
             TrialMetrics(self.sweep_id, trial.trial_id, info=_info(trial), shape=trial.shape, prices=self._prices)
         )
 
-    def watch(self, name: str) -> None:
+    def watch(self, name: str, shape: ClusterShape | None = None) -> None:
         """From now on the metrics are those of a cluster that is only observed; `name` stands for the trial."""
-        self._begin(TrialMetrics(self.sweep_id, name, prices=self._prices))
+        self._begin(TrialMetrics(self.sweep_id, name, shape=shape, prices=self._prices))
 
     def _begin(self, metrics: TrialMetrics) -> None:
         with self._lock:

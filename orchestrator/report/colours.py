@@ -19,6 +19,7 @@ STATE: Mapping[NodeState, str] = {
 
 UNDER = "#c2385a"
 OVER = "#8a8a8a"
+FAULT = "#c026d3"
 
 # Stand-ins: the page puts the text's and the background's colours of its light or dark theme in their place.
 INK = "#000001"

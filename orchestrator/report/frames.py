@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.model.prices import Prices
 from orchestrator.observer.trace import read_trace
 from orchestrator.report.columns import Kind, TableOf, data_dictionary
-from orchestrator.report.tracecolumns import DEMAND, EVENTS, NODES, SUPPLY, TASKS
-from orchestrator.report.tracerows import Recorded, demand_rows, event_rows, node_rows, supply_rows, task_rows
+from orchestrator.report.tracecolumns import DEMAND, EVENTS, FAULTS, NODES, SUPPLY, TASKS
+from orchestrator.report.tracerows import (
+    Recorded,
+    demand_rows,
+    event_rows,
+    fault_rows,
+    node_rows,
+    supply_rows,
+    task_rows,
+)
 from orchestrator.report.trialcolumns import TRIALS
 from orchestrator.sweep.ledger import TrialRecord
 
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "csv"]
 DICTIONARY = "data-dictionary.md"
-TABLES: tuple[TableOf[Any], ...] = (TRIALS, NODES, TASKS, DEMAND, SUPPLY, EVENTS)
+TABLES: tuple[TableOf[Any], ...] = (TRIALS, NODES, TASKS, DEMAND, SUPPLY, EVENTS, FAULTS)
 
 # The tables of one trace: definition, and the rows of it.
 _OF_TRACE: tuple[tuple[TableOf[Any], Callable[[Recorded], Sequence[Any]]], ...] = (
@@ -28,6 +36,7 @@ _OF_TRACE: tuple[tuple[TableOf[Any], Callable[[Recorded], Sequence[Any]]], ...] 
     (DEMAND, demand_rows),
     (SUPPLY, supply_rows),
     (EVENTS, event_rows),
+    (FAULTS, fault_rows),
 )
 
 
@@ -40,6 +49,7 @@ class TraceFrames:
     demand: "pl.DataFrame"
     supply: "pl.DataFrame"
     events: "pl.DataFrame"
+    faults: "pl.DataFrame"
 
 
 def trials_frame(records: Sequence[TrialRecord]) -> "pl.DataFrame":

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.analysis.evidence import Evidence
+from orchestrator.analysis.series import Hit
 from orchestrator.analysis.statistics import Interval
 from orchestrator.analysis.summary import SettingSummary, Spread
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.sweep.ledger import TrialRecord
+
+# Spot interruptions may be many.
+MAX_FAULTS = 50
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,36 @@ def trials_grid(trials: Sequence[TrialRecord], chosen: TrialRecord | None) -> Gr
         )
     columns = ("trial", "seed", "makespan s", "cost $", "launches", "θ under", "θ over", "state")
     return Grid("All trials of this setting.", columns, tuple(rows))
+
+
+def faults_grid(hits: Sequence[Hit]) -> Grid | None:
+    """A row for each fault on purpose of a trial, and what followed; None of one without."""
+    if not hits:
+        return None
+
+    def after(hit: Hit, t: float | None) -> Cell:
+        seconds = None if t is None else t - hit.t
+        return Cell(shown_as(seconds, "{:.1f}"), value=seconds)
+
+    rows = [
+        (
+            Cell(hit.detail),
+            Cell(f"{hit.node_type} ({hit.arch})", hit.node),
+            Cell(f"{hit.t:.1f}", value=hit.t),
+            after(hit, hit.until),
+            Cell("-" if hit.tasks is None else str(hit.tasks)),
+            after(hit, hit.lost),
+            after(hit, hit.replaced),
+        )
+        for hit in hits[:MAX_FAULTS]
+    ]
+    more = f" The first {MAX_FAULTS} of {len(hits)} are shown." if len(hits) > MAX_FAULTS else ""
+    return Grid(
+        "Faults on purpose, and after how many seconds each was over, its node was lost, and as many nodes of its type "
+        f"could run tasks again. Tasks: what the node ran when it was hit; Ray runs them again if it is lost.{more}",
+        ("fault", "node", "at s", "over after s", "tasks", "lost after s", "replaced after s"),
+        tuple(rows),
+    )
 
 
 def shown_as(value: float | None, form: str) -> str:

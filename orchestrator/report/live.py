@@ -15,6 +15,7 @@ from orchestrator.model.events import (
     FINAL_STATES,
     DemandEvent,
     Event,
+    FaultEvent,
     HostEvent,
     NodeEvent,
     NodeState,
@@ -44,6 +45,12 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def describe_fault(event: FaultEvent) -> str:
+    """`pause of x86 3f2a90c1 (pause@20+15)`, or that it is over."""
+    over = " is over" if event.stage == "end" else ""
+    return f"{event.kind} of {event.node_type} {event.node[:8]}{over}" + (f" ({event.detail})" if event.detail else "")
 
 
 class LiveView:
@@ -105,6 +112,10 @@ class LiveView:
             if event.cause != "baseline":
                 cause = f" ({event.cause})" if event.cause else ""
                 self._last.append(f"{self._offset(event.t)} {event.node_type} {event.node[:8]} {event.state}{cause}")
+        elif isinstance(event, FaultEvent):
+            text = f"{self._offset(event.t)} {describe_fault(event)}"
+            self._last.append(text)
+            self._say(f"  {text}")
         elif isinstance(event, DemandEvent):
             self._pending = event.pending
         elif isinstance(event, TaskEvent):

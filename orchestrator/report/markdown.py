@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from orchestrator.report.conditions import when
 from orchestrator.report.content import Report, SettingSection, trial_facts
-from orchestrator.report.grids import Cell, Grid
+from orchestrator.report.grids import Cell, Grid, faults_grid
 from orchestrator.report.sweepplots import costs_grid, sweep_figures
 from orchestrator.report.trialplots import trial_figures
 
@@ -77,6 +77,8 @@ def _section(section: SettingSection) -> Iterable[str]:
         if drawn.problem:
             yield from (escaped(drawn.problem), "")
         yield from _items(f"{figure.title}: {figure.alternative}" for figure in trial_figures(drawn.series))
+        if drawn.series is not None and (faults := faults_grid(drawn.series.hits)) is not None:
+            yield from _table(faults)
     if len(section.trials.rows) > 1 or not section.drawn:
         yield from _table(section.trials)
 

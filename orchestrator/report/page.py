@@ -12,6 +12,7 @@ from orchestrator import __version__
 from orchestrator.report.colours import INK, MUTED, PAPER
 from orchestrator.report.conditions import when
 from orchestrator.report.content import Report, SettingSection, trial_facts
+from orchestrator.report.grids import faults_grid
 from orchestrator.report.plots import Figure
 from orchestrator.report.sweepplots import costs_grid, sweep_figures
 from orchestrator.report.trialplots import trial_figures
@@ -84,6 +85,7 @@ def _section(section: SettingSection, figures: _Figures) -> dict[str, Any]:
                 "of": valid if drawn.record is section.representative and valid > 1 else 0,
                 "facts": trial_facts(drawn.record),
                 "problem": drawn.problem,
+                "faults": None if drawn.series is None else faults_grid(drawn.series.hits),
                 "figures": [figures.place(figure) for figure in trial_figures(drawn.series)],
             }
             for drawn in section.drawn

@@ -1,13 +1,13 @@
-"""The tables that come from traces: nodes, tasks, demand, supply and scaling events, with seconds after submission."""
+"""The tables that come from traces: nodes, tasks, demand, supply, scaling events and faults, in seconds after t = 0."""
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from orchestrator.report.columns import Column, Kind, TableOf
-from orchestrator.report.tracerows import EventRow, NodeRow, StepRow, TaskRow
+from orchestrator.report.tracerows import EventRow, FaultRow, NodeRow, StepRow, TaskRow
 
-AnyRow = TypeVar("AnyRow", NodeRow, TaskRow, StepRow, EventRow)
+AnyRow = TypeVar("AnyRow", NodeRow, TaskRow, StepRow, EventRow, FaultRow)
 
 
 def _ids() -> tuple[Column[Any], ...]:
@@ -133,5 +133,26 @@ EVENTS: TableOf[EventRow] = TableOf(
         _of_event("previous", "text", "", "the state that it leaves"),
         _of_event("cause", "text", "", "why, as far as known; baseline: it was there when the trace began"),
         _of_event("detail", "text", "", "what the source said"),
+    ),
+)
+FAULTS: TableOf[FaultRow] = TableOf(
+    "faults",
+    "A row is a fault that was caused on purpose, and what followed from it.",
+    (
+        *_ids(),
+        _seconds("elapsed_s", "when it hit the node", attrgetter("told.fault.t")),
+        Column("fault", "text", "", "the fault as the workload has it", attrgetter("told.fault.detail")),
+        Column("kind", "text", "", "kill, pause, partition or spot", attrgetter("told.fault.kind")),
+        Column("node", "text", "", "the cloud's id of the node", attrgetter("told.fault.node")),
+        Column("node_type", "text", "", "its node type", attrgetter("told.fault.node_type")),
+        Column("arch", "text", "", "its CPU architecture", attrgetter("told.fault.arch")),
+        Column("tasks", "count", "tasks", "tasks that it ran then; null if unknown", attrgetter("told.fault.tasks")),
+        _seconds("until_s", "a pause or a partition was over", attrgetter("told.until")),
+        _seconds("lost_s", "the node couldn't run tasks any more", attrgetter("told.lost")),
+        _seconds(
+            "replaced_s",
+            "after the loss, as many nodes of its type as before could run tasks",
+            attrgetter("told.replaced"),
+        ),
     ),
 )

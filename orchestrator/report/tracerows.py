@@ -1,4 +1,4 @@
-"""What a trace gives to the tables for export: rows of nodes, tasks, demand, supply and scaling events."""
+"""What a trace gives to the tables for export: rows of nodes, tasks, demand, supply, scaling events and faults."""
 
 import math
 from collections import defaultdict
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from orchestrator.analysis.cost import bills
+from orchestrator.analysis.faults import Aftermath, aftermaths
 from orchestrator.analysis.lifecycle import NodeLife, node_lives, stacked
 from orchestrator.analysis.steps import Steps
 from orchestrator.analysis.waterfall import Waterfall, waterfalls
@@ -89,6 +90,14 @@ class EventRow:
         return self.event.t if self.event.since is None else self.event.since
 
 
+@dataclass(frozen=True)
+class FaultRow:
+    """A fault on purpose, and what followed."""
+
+    recorded: Recorded
+    told: Aftermath
+
+
 def node_rows(recorded: Recorded) -> list[NodeRow]:
     """The worker nodes, in the order of their first event."""
     window = recorded.window
@@ -160,6 +169,11 @@ def supply_rows(recorded: Recorded) -> list[StepRow]:
 def event_rows(recorded: Recorded) -> list[EventRow]:
     """The scaling events, in the order of their discovery."""
     return [EventRow(recorded, event) for event in recorded.events if isinstance(event, NodeEvent)]
+
+
+def fault_rows(recorded: Recorded) -> list[FaultRow]:
+    """The faults on purpose, in their order."""
+    return [FaultRow(recorded, told) for told in aftermaths(recorded.events, recorded.lives)]
 
 
 def _step_rows(recorded: Recorded, levels: Mapping[str, Mapping[Arch, Steps]]) -> Iterator[StepRow]:

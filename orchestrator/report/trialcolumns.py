@@ -52,6 +52,7 @@ _SCALARS: tuple[tuple[str, Kind, str, str], ...] = (
     ("terminations", "count", "nodes", "nodes that were terminated"),
     ("failed_launches", "count", "nodes", "nodes that were launched and never ran"),
     ("node_failures", "count", "nodes", "nodes that failed after they ran"),
+    ("faults", "count", "", "faults that were caused on purpose"),
     ("excess_nodes", "count", "nodes", "launched nodes that never got a task"),
     ("peak_nodes", "count", "nodes", "most worker nodes that ran at once"),
     *((name, "number", unit, f"{text}; demand counts as far as it can be served") for name, unit, text in _ELASTICITY),

@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.analysis.series import Series, pieces
+from orchestrator.analysis.series import Hit, Series, pieces
 from orchestrator.analysis.steps import Steps
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import NodeState
-from orchestrator.report.colours import ARCH, INK, MUTED, OVER, STATE, UNDER, translucent
+from orchestrator.report.colours import ARCH, FAULT, INK, MUTED, OVER, STATE, UNDER, translucent
 from orchestrator.report.plots import HATCHED, Figure, curve, figure_json, line_of, plain, rounded, thin, thinned
 
 # With more nodes than this a plot would be longer than a screen or two.
 MAX_NODES = 60
+MAX_SAID = 10
 
 _DASH: Mapping[Arch, str] = {"x86_64": "solid", "arm64": "6px,3px", "unknown": "dot"}
 _SYMBOL: Mapping[Arch, str] = {"x86_64": "circle", "arm64": "diamond-open", "unknown": "square-open"}
@@ -41,6 +42,10 @@ def overlay(found: Series) -> Figure:
         traces.append(curve(capacity, until, f"{arch} available", "y3", dotted, legendgroup=arch, showlegend=False))
         traces.append(curve(used, until, f"{arch} in use", "y3", line, legendgroup=arch, showlegend=False))
         traces.append(_events(found, arch))
+    rows: list[str] = list(_MARKS)
+    if found.hits:
+        rows.append("fault")
+        traces.append(_hits(found, {hit.node: len(_MARKS) for hit in found.hits}, yaxis="y4"))
     counts = {state: sum(1 for mark in found.marks if mark.state == state) for state in reversed(_MARKS)}
     happened = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none"
     layout = {
@@ -52,12 +57,12 @@ def overlay(found: Series) -> Figure:
         "yaxis3": {"title": {"text": "CPUs in use"}, "domain": [0.28, 0.48], "rangemode": "tozero"},
         "yaxis4": {
             "domain": [0, 0.22],
-            "tickvals": list(range(len(_MARKS))),
-            "ticktext": list(_MARKS),
-            "range": [-0.6, len(_MARKS) - 0.4],
+            "tickvals": list(range(len(rows))),
+            "ticktext": rows,
+            "range": [-0.6, len(rows) - 0.4],
             "zeroline": False,
         },
-        "shapes": [_end_of_work(found)],
+        "shapes": [*_struck(found), _end_of_work(found)],
     }
     peaks = "; ".join(
         f"{arch}: at most {_most(found.nodes, arch):g} nodes and {_most(found.used, arch):g} CPUs in use"
@@ -65,9 +70,9 @@ def overlay(found: Series) -> Figure:
     )
     return Figure(
         title="Pending tasks, nodes and CPUs in use",
-        caption=f"Dotted: CPUs available. Vertical line: the last task's end.{thinned(drawn)}",
+        caption=f"Dotted: CPUs available. Vertical line: the last task's end.{_about(found.hits)}{thinned(drawn)}",
         alternative=f"Over {until:.0f} s, at most {max(found.pending_tasks.values, default=0):g} tasks were pending. "
-        f"{peaks}. Scaling events: {happened}. The last task ended at {found.makespan_s:.1f} s.",
+        f"{peaks}. Scaling events: {happened}. The last task ended at {found.makespan_s:.1f} s.{_said(found.hits)}",
         height=600,
         plotly=figure_json(traces, layout),
     )
@@ -116,7 +121,7 @@ def provisioning(found: Series) -> Figure:
             {
                 "xaxis": {"title": {"text": _ELAPSED}, "range": [0, found.until_s]},
                 "yaxis": {"title": {"text": "CPUs"}, "rangemode": "tozero"},
-                "shapes": [_end_of_work(found)],
+                "shapes": [*_struck(found), _end_of_work(found)],
                 "legend": {"traceorder": "normal"},
                 "hovermode": "x",
             },
@@ -154,13 +159,15 @@ def waterfall(found: Series) -> Figure:
                     "hoverinfo": "text",
                 }
             )
+    if any(hit.node in row for hit in found.hits):
+        traces.append(_hits(found, row))
     seconds = {state: sum(span.end - span.begin for span in found.spans if span.state == state) for state in _STATES}
     spent = ", ".join(f"{amount:.0f} s {state}" for state, amount in seconds.items() if amount)
     left_out = f" The first {MAX_NODES} of {len(nodes)} nodes are drawn." if len(nodes) > MAX_NODES else ""
     square = "<span style='color:{}'>■</span> {}"
     return Figure(
         title="States of each node",
-        caption=f"The square before a node's name has its architecture's colour.{left_out}",
+        caption=f"The square before a node's name has its architecture's colour.{_about(found.hits)}{left_out}",
         alternative=f"{len(nodes)} nodes spent in all {spent or 'no time'}.{left_out}",
         height=110 + 17 * max(4, len(shown)),
         plotly=figure_json(
@@ -201,6 +208,46 @@ def _events(found: Series, arch: Arch) -> dict[str, Any]:
         "hovertext": [plain(f"{mark.node} ({mark.node_type}) {mark.state} at {mark.t:.1f} s") for mark in marks],
         "hoverinfo": "text",
     }
+
+
+def _hits(found: Series, rows: Mapping[str, int], **axis: str) -> dict[str, Any]:
+    """The faults, each in the row of its node."""
+    hits = [hit for hit in found.hits if hit.node in rows]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "fault on purpose",
+        "x": rounded(hit.t for hit in hits),
+        "y": [rows[hit.node] for hit in hits],
+        "marker": {"color": FAULT, "symbol": "x", "size": 9},
+        "hovertext": [plain(f"{hit.detail} on {hit.node} ({hit.node_type}) at {hit.t:.1f} s") for hit in hits],
+        "hoverinfo": "text",
+        **axis,
+    }
+
+
+def _struck(found: Series) -> list[dict[str, Any]]:
+    """A line where a fault hit; an area while one lasted."""
+    shapes: list[dict[str, Any]] = []
+    for hit in found.hits:
+        across = {"xref": "x", "yref": "paper", "x0": round(hit.t, 3), "y0": 0, "y1": 1}
+        if hit.until is None:
+            shapes.append({"type": "line", **across, "x1": across["x0"], "line": {"color": FAULT, "width": 1}})
+        else:
+            area = {"fillcolor": translucent(FAULT, 0.12), "line": {"width": 0}, "layer": "below"}
+            shapes.append({"type": "rect", **across, "x1": round(hit.until, 3), **area})
+    return shapes
+
+
+def _about(hits: Sequence[Hit]) -> str:
+    return " Crosses: faults on purpose." if hits else ""
+
+
+def _said(hits: Sequence[Hit]) -> str:
+    """The faults in words, the first few of many."""
+    named = [f"{hit.kind} of {hit.node} at {hit.t:.1f} s" for hit in hits[:MAX_SAID]]
+    more = f" and {len(hits) - MAX_SAID} more" if len(hits) > MAX_SAID else ""
+    return f" Faults on purpose: {', '.join(named)}{more}." if hits else ""
 
 
 def _end_of_work(found: Series) -> dict[str, Any]:

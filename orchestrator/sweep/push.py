@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.analysis.score import score
 from orchestrator.errors import InputError, MissingPrerequisite
-from orchestrator.model.events import Event, NodeEvent, TaskEvent
+from orchestrator.model.events import Event, FaultEvent, NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.metrics import Exporter
 from orchestrator.observer.remotewrite import STALE, Labels, labels_of, send
@@ -128,8 +128,10 @@ def _moved(event: Event, by: float) -> Event:
     times = ["t"]
     if isinstance(event, TaskEvent):
         times += ["submitted", "started", "ended"]
-    if isinstance(event, NodeEvent) and event.since is not None:
+    if isinstance(event, NodeEvent | FaultEvent) and event.since is not None:
         times.append("since")
+    if isinstance(event, FaultEvent) and event.until is not None:
+        times.append("until")
     return event.model_copy(update={name: getattr(event, name) + by for name in times})
 
 

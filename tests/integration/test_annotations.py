@@ -14,7 +14,7 @@ from orchestrator.grafana.access import TOKEN_VARIABLE, Grafana
 from orchestrator.grafana.annotations import Annotation, Annotator, Sink, Written, joined
 from orchestrator.model.events import Event, PhaseEvent
 from orchestrator.model.scorecard import ByPart, Scorecard
-from tests.builders import T0, baseline, node, trial
+from tests.builders import T0, baseline, fault, node, trial
 from tests.grafana_standin import TOKEN, Fault, Standin, nobody_listens
 
 # T0 is in 1970, where an API that takes milliseconds would believe in seconds.
@@ -28,7 +28,8 @@ def grafana() -> Iterator[Standin]:
 
 
 def at(event: Event) -> Event:
-    return event.model_copy(update={"t": event.t - T0 + NOW})
+    times = {name: t for name in ("t", "since") if (t := getattr(event, name, None)) is not None}
+    return event.model_copy(update={name: t - T0 + NOW for name, t in times.items()})
 
 
 def phase(t: float) -> Event:
@@ -253,3 +254,31 @@ def test_the_target_needs_a_token_and_does_not_show_it(monkeypatch: pytest.Monke
     assert TOKEN not in repr(target)
     with pytest.raises(InputError, match="no token"):
         parse_target("http://127.0.0.1:3000")
+
+
+# Faults
+
+
+def test_a_fault_is_a_moment_and_one_that_lasts_a_region(grafana: Standin) -> None:
+    run(
+        annotator(grafana.url),
+        [phase(0), at(fault(3, "n1")), at(fault(5, "n2", "pause")), at(fault(9, "n2", "pause", since=5)), phase(60)],
+    )
+    _, kill, pause = grafana.annotations.values()
+
+    assert (kill["time"], kill.get("timeEnd")) == ((NOW + 3) * 1000, None)
+    assert kill["text"] == "Fault: kill of x86 (x86_64) n1: kill@3"
+    assert "event:fault" in kill["tags"]
+    assert (pause["time"], pause["timeEnd"]) == ((NOW + 5) * 1000, (NOW + 9) * 1000)
+    assert {"event:fault", "arch:x86_64", "node_type:x86"} <= set(pause["tags"])
+
+
+def test_two_faults_of_one_node_are_two_regions(grafana: Standin) -> None:
+    pauses = [(5, 9), (20, 22)]
+    events = [each for t, end in pauses for each in (fault(t, "n", "pause"), fault(end, "n", "pause", since=t))]
+    run(annotator(grafana.url), [phase(0), *map(at, events), phase(60)])
+
+    found = [
+        (each["time"] / 1000 - NOW, each["timeEnd"] / 1000 - NOW) for each in list(grafana.annotations.values())[1:]
+    ]
+    assert found == pauses

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.conftest import Orchestrate
 
-TABLES = ("trials", "nodes", "tasks", "demand", "supply", "events")
+TABLES = ("trials", "nodes", "tasks", "demand", "supply", "events", "faults")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Orchestrate:
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
-def test_a_sweep_is_six_tables_and_their_dictionary(simulated: Orchestrate, tmp_path: Path, format: str) -> None:
+def test_a_sweep_is_seven_tables_and_their_dictionary(simulated: Orchestrate, tmp_path: Path, format: str) -> None:
     folder = tmp_path / "tables"
     result = simulated("export", "--format", format, "--to", str(folder))
 

@@ -6,7 +6,7 @@ from orchestrator.analysis.score import score
 from orchestrator.analysis.series import Mark, Series, Span, pieces, series
 from orchestrator.analysis.steps import Steps
 from orchestrator.model.events import Event
-from tests.builders import T0, baseline, life, node, phase, settings_in_force, sound, task, trial
+from tests.builders import T0, baseline, fault, life, node, phase, settings_in_force, sound, task, trial
 
 # Three tasks on x86 (2 CPUs) and one on arm (4 CPUs), which is requested at 2 s, runs at 8 s and is ended at 30 s.
 EVENTS = sound(
@@ -134,3 +134,17 @@ def test_times_count_from_the_submission_and_not_from_the_trace() -> None:
 
 def test_a_trace_without_a_task_has_no_series() -> None:
     assert series(trial(), [settings_in_force(), phase(5, "failed")]) is None
+
+
+def test_faults_are_told_in_seconds_after_the_submission() -> None:
+    hit = [fault(20, "a", tasks=1), node(20, "a", "failed"), *life("c", running=33)]
+    (found_hit,) = found(sound(baseline("a"), task("a", 1, 11, count=4), *hit)).hits
+
+    assert (found_hit.t, found_hit.node, found_hit.kind, found_hit.detail, found_hit.tasks) == (
+        20,
+        "a",
+        "kill",
+        "kill@20",
+        1,
+    )
+    assert (found_hit.until, found_hit.lost, found_hit.replaced) == (None, 20, 33)

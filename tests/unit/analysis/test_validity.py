@@ -8,7 +8,7 @@ import pytest
 from orchestrator.analysis.score import score
 from orchestrator.model.events import Event
 from orchestrator.model.trial import Trial
-from tests.builders import baseline, demand, host, life, note, phase, settings_in_force, task, trial
+from tests.builders import baseline, demand, fault, host, life, node, note, phase, settings_in_force, task, trial
 
 WANTED = trial(tasks=4)
 TASKS = [task("n0", 1, 11), task("n0", 1, 11), task("n0", 12, 21), task("n0", 12, 21)]
@@ -199,3 +199,41 @@ def test_all_reasons_are_told_together() -> None:
         "the GCS was restarted",
         "the host's CPUs were saturated for 100% of the time",
     )
+
+
+# Faults on purpose
+
+
+def test_a_node_that_failed_on_purpose_is_no_warning_and_one_that_crashed_beside_it_is() -> None:
+    hit = [*life("n1", running=1, failed=9), fault(9, "n1")]
+
+    assert judged(*hit) == ((), ())
+    assert warnings(*hit, *life("n2", running=1, failed=9)) == ("1 node failed",)
+
+
+def test_a_crash_before_the_fault_is_not_its_doing() -> None:
+    assert warnings(*life("n1", running=1, failed=5), fault(9, "n2")) == ("1 node failed",)
+
+
+def test_a_fault_that_did_not_come_off_is_a_reason() -> None:
+    text = "kill@20 on n0: no such container"
+
+    assert reasons(note(20, "fault_failed").model_copy(update={"text": text})) == (f"a fault failed: {text}",)
+
+
+def test_a_fault_for_which_there_was_no_time_is_a_warning() -> None:
+    text = "kill@90 hit no node: the workload ended before"
+
+    assert warnings(note(21, "fault_missed").model_copy(update={"text": text})) == (text,)
+
+
+def test_the_faults_of_a_trial_are_counted() -> None:
+    events = [
+        *TASKS,
+        baseline("n0"),
+        fault(3, "n0", "pause"),
+        fault(5, "n0", "pause", since=3),
+        node(6, "n1", "failed"),
+    ]
+
+    assert score(WANTED, sorted(events, key=lambda event: event.t)).faults == 1

@@ -58,6 +58,7 @@ PROMETHEUS_OWN = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
 # Counters that stand outside of rate() and increase(), and why.
 BARE_COUNTERS = {
     "orchestrator_scaling_events_total": "exact differences: increase() misses the event that a series begins with",
+    "orchestrator_faults_total": "exact differences, for the same reason",
     "orchestrator_node_stage_seconds_bucket": "exact differences, for the same reason",
     "orchestrator_node_stage_seconds_count": "begins at 0 with its trial: its last value is the whole trial",
 }

@@ -18,7 +18,7 @@ from orchestrator.observer.trace import TraceWriter
 from orchestrator.report.columns import data_dictionary
 from orchestrator.report.frames import TABLES, TraceFrames, files, trace_frames, trials_frame, write
 from orchestrator.sweep.ledger import TrialRecord
-from tests.builders import T0, baseline, life, node, phase, sound, task, trial, trial_record
+from tests.builders import T0, baseline, fault, life, node, phase, sound, task, trial, trial_record
 
 PRICES = Prices(usd_per_hour={"m7i.large": 0.36, "m8g.xlarge": 0.72})
 TRACE = sound(
@@ -222,6 +222,34 @@ def test_a_scaling_event_is_a_row(recorded: TrialRecord) -> None:
     assert (first["elapsed_s"], first["state"], first["cause"], first["previous"]) == (-100, "idle", "baseline", None)
     assert first["time"] == datetime.fromtimestamp(T0 - 100, UTC)
     assert events.height == 10
+
+
+def test_a_fault_is_a_row_with_what_followed(tmp_path: Path) -> None:
+    hit = [fault(20, "n0", tasks=2), node(20, "n0", "failed"), *life("n9", running=31)]
+    frame = trace_frames([record(tmp_path, sound(baseline("n0"), task("n0", 1, 11, count=3), *hit))], PRICES).faults
+
+    (row,) = frame.drop("sweep_id", "trial_id").rows(named=True)
+    assert row == {
+        "elapsed_s": 20,
+        "fault": "kill@20",
+        "kind": "kill",
+        "node": "n0",
+        "node_type": "x86",
+        "arch": "x86_64",
+        "tasks": 2,
+        "until_s": None,
+        "lost_s": 20,
+        "replaced_s": 31,
+    }
+
+
+def test_the_faults_of_the_workload_are_a_column() -> None:
+    with_faults = trial_record(trial(workload={"faults": ["kill@20", "spot@2/h"]}))
+
+    assert trials_frame([with_faults, trial_record(trial())])["workload_faults"].to_list() == [
+        "kill@20, spot@2/h",
+        None,
+    ]
 
 
 def test_a_trial_without_a_trace_is_in_no_table_but_that_of_trials(recorded: TrialRecord) -> None:

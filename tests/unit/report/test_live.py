@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from orchestrator.model.events import Event
 from orchestrator.model.trial import Trial
 from orchestrator.report.live import LiveView, duration, estimate_s
-from tests.builders import T0, baseline, demand, host, life, node, note, phase, scorecard, task, trial
+from tests.builders import T0, baseline, demand, fault, host, life, node, note, phase, scorecard, task, trial
 from tests.strategies import events, trials
 
 Show = Callable[[RenderableType], str]
@@ -223,6 +223,17 @@ def test_the_screen_shows_what_happened_last(screen: Screen, show: Show) -> None
     assert "0:05 x86 n1 requested (demand)" in text
     assert "0:07 observer_gap" in text
     assert "n0" not in text
+
+
+def test_a_fault_is_a_line_and_on_the_screen(screen: Screen, show: Show) -> None:
+    screen.view.event(fault(20, "n1", "pause", detail="pause@20+15"))
+    screen.view.event(fault(35, "n1", "pause", detail="pause@20+15", since=20))
+
+    assert screen.lines[1:] == [
+        "   0:20 pause of x86 n1 (pause@20+15)",
+        "   0:35 pause of x86 n1 is over (pause@20+15)",
+    ]
+    assert "0:20 pause of x86 n1 (pause@20+15)" in show(screen.view.render())
 
 
 def test_the_next_trial_begins_with_an_empty_screen(screen: Screen, show: Show) -> None:

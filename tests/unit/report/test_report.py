@@ -13,6 +13,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from orchestrator.analysis.score import score
+from orchestrator.analysis.series import series
 from orchestrator.errors import SpecError
 from orchestrator.model.events import Event, SettingsEvent
 from orchestrator.model.prices import Prices
@@ -23,12 +24,13 @@ from orchestrator.observer.trace import TraceWriter
 from orchestrator.report import content
 from orchestrator.report.colours import ARCH
 from orchestrator.report.content import Report, gather, idle_cost
+from orchestrator.report.grids import MAX_FAULTS, faults_grid
 from orchestrator.report.junit import junit_xml
 from orchestrator.report.markdown import escaped, markdown
 from orchestrator.report.page import html_page
 from orchestrator.report.trialplots import MAX_NODES, overlay, provisioning, waterfall
 from orchestrator.sweep.ledger import SweepRecord, TrialRecord
-from tests.builders import T0, baseline, life, node, scorecard, sound, sweep_record, task, trial, trial_record
+from tests.builders import T0, baseline, fault, life, node, scorecard, sound, sweep_record, task, trial, trial_record
 
 PRICES = Prices(
     region="us-east-1", as_of="2026-07-20", source="a list", usd_per_hour={"m7i.large": 0.36, "m8g.xlarge": 0.72}
@@ -301,8 +303,6 @@ def test_an_arch_has_one_colour_in_all_plots(two: SweepRecord) -> None:
 
 
 def test_a_plot_of_very_many_nodes_shows_the_first_and_says_so() -> None:
-    from orchestrator.analysis.series import series
-
     nodes = [baseline(f"n{i}") for i in range(MAX_NODES + 5)]
     found = series(trial(), sound(*nodes, task("n0", 0, 10)))
     assert found is not None
@@ -310,6 +310,80 @@ def test_a_plot_of_very_many_nodes_shows_the_first_and_says_so() -> None:
 
     assert f"The first {MAX_NODES} of {MAX_NODES + 5} nodes are drawn" in figure.caption
     assert len(figure.plotly["layout"]["yaxis"]["tickvals"]) == MAX_NODES
+
+
+# Faults
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> SweepRecord:
+    """A trial in which b is killed at 15 s and replaced at 30 s, and a paused from 20 s to 25 s."""
+    of = trial(tasks=2, workload={"faults": ["kill@15:arm", "pause@20+5:x86"]})
+    events = sound(
+        baseline("a"),
+        life("b", "arm", requested=1, running=5, failed=15),
+        fault(15, "b", node_type="arm", detail="kill@15:arm", tasks=1),
+        fault(20, "a", "pause", detail="pause@20+5:x86"),
+        fault(25, "a", "pause", detail="pause@20+5:x86", since=20),
+        life("c", "arm", requested=16, running=30),
+        task("a", 1, 35),
+        task("c", 30, 40, node_type="arm"),
+        end=60,
+    )
+    path = tmp_path / "faulty.jsonl"
+    with TraceWriter(path, trial=of) as trace:
+        for event in events:
+            trace.emit(event)
+    return sweep(trial_record(of, trace=str(path), scorecard=score(of, events)))
+
+
+def test_faults_are_a_table_with_what_followed(faulty: SweepRecord) -> None:
+    page = Page(html_page(gather(faulty))).text
+    rows = [line for line in markdown(gather(faulty)).splitlines() if line.startswith(("| kill", "| pause"))]
+
+    assert "kill@15:arm arm (arm64) b 15.0 - 1 0.0 15.0" in page
+    assert "pause@20+5:x86 x86 (x86_64) a 20.0 5.0 - - -" in page
+    assert rows == [
+        "| kill@15:arm | arm (arm64) (b) | 15.0 | - | 1 | 0.0 | 15.0 |",
+        "| pause@20+5:x86 | x86 (x86\\_64) (a) | 20.0 | 5.0 | - | - | - |",
+    ]
+
+
+def test_faults_are_marked_in_each_plot_of_their_trial(faulty: SweepRecord) -> None:
+    over_time, provision, by_node = figures_of(html_page(gather(faulty)))[:3]
+
+    for figure in (over_time, provision):
+        kill, pause = figure["layout"]["shapes"][:2]
+        assert (kill["type"], kill["x0"], kill["x1"]) == ("line", 15, 15)
+        assert (pause["type"], pause["x0"], pause["x1"]) == ("rect", 20, 25)
+    assert "fault" in over_time["layout"]["yaxis4"]["ticktext"]
+    (crosses,) = [trace for trace in by_node["data"] if trace["name"] == "fault on purpose"]
+    named = by_node["layout"]["yaxis"]["ticktext"]
+    assert [(x, named[y].split()[-1]) for x, y in zip(crosses["x"], crosses["y"], strict=True)] == [
+        (15, "b"),
+        (20, "a"),
+    ]
+
+
+def test_faults_are_told_to_those_who_see_no_plots(faulty: SweepRecord) -> None:
+    assert "Faults on purpose: kill of b at 15.0 s, pause of a at 20.0 s." in markdown(gather(faulty))
+
+
+def test_a_report_without_faults_speaks_of_none(two: SweepRecord) -> None:
+    assert "ault" not in re.sub(r"(?i)default", "", markdown(gather(two)))
+
+
+def test_of_very_many_faults_the_first_are_shown() -> None:
+    found = series(
+        trial(), sound(baseline("a"), task("a", 0, 90), *(fault(second, "a", "pause") for second in range(80)))
+    )
+    assert found is not None
+    grid = faults_grid(found.hits)
+
+    assert grid is not None
+    assert len(grid.rows) == MAX_FAULTS
+    assert f"The first {MAX_FAULTS} of 80 are shown" in grid.caption
+    assert "and 70 more" in overlay(found).alternative
 
 
 def test_idle_nodes_cost_their_idle_seconds() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from orchestrator.observer.remotewrite import STALE, labels_of
 from orchestrator.observer.trace import Trace
 from orchestrator.sweep.push import PAUSE_S, STEP_S, Placement, Samples, _moved, laid_out, samples_of
 from orchestrator.sweep.runner import SweepFolder
-from tests.builders import T0, baseline, life, node, sound, task, trial
+from tests.builders import T0, baseline, fault, life, node, sound, task, trial
 
 
 def trace(speed: float = 1.0) -> Trace:
@@ -117,11 +118,14 @@ def test_simulated_trials_stand_one_after_another_and_end_now() -> None:
 
 
 def test_all_times_of_an_event_move_together() -> None:
-    (moved,) = laid_out([trace()], now=T0 + 5000)
-    by = moved.events[0].t - trace().events[0].t
-    for before, after in zip(trace().events, moved.events, strict=True):
-        for name in ("t", "submitted", "started", "ended"):
-            if hasattr(before, name):
+    recorded = trace()
+    faults = (fault(5, "n0", "pause", until=9), fault(9, "n0", "pause", since=5))
+    recorded = replace(recorded, events=tuple(sorted([*recorded.events, *faults], key=lambda event: event.t)))
+    (moved,) = laid_out([recorded], now=T0 + 5000)
+    by = moved.events[0].t - recorded.events[0].t
+    for before, after in zip(recorded.events, moved.events, strict=True):
+        for name in ("t", "submitted", "started", "ended", "since", "until"):
+            if getattr(before, name, None) is not None:
                 assert getattr(after, name) == pytest.approx(getattr(before, name) + by)
 
 

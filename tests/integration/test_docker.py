@@ -1,0 +1,386 @@
+"""The docker backend on a real engine: clusters of containers that scale, report their own CPU, and leave nothing."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.integration.conftest import Orchestrate, free_port
+from tests.integration.cuttable import CuttableSocket
+from tests.integration.engine import Engine
+from tests.integration.prometheus_server import Prometheus, running
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+ARM, X86 = "arm_worker_node", "x86_worker_node"
+BUILT_IN = Path(__file__).parents[2] / "cluster/docker.yaml"
+SMALL = {
+    "CPU: 8": "CPU: 1",
+    "max_workers: 8": "max_workers: 2",
+    "max_workers: 16": "max_workers: 4",
+    "idle_timeout_minutes: 0.25": "idle_timeout_minutes: 0.1",
+    "mean_s: 4.0": "mean_s: 1.0",
+}
+
+
+def cluster_file(folder: Path, **more: str) -> str:
+    """The built-in cluster, so small that two cores hold all of it: 1 to 2 nodes of two types, a CPU each."""
+    text = BUILT_IN.read_text()
+    for old, new in {**SMALL, **more}.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    path = folder / "cluster.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def options(folder: Path, **more: str) -> list[str]:
+    """Of a sweep on that cluster."""
+    return ["sweep", "--backend", "docker", "--fit", "none", "--cluster", cluster_file(folder, **more)]
+
+
+def in_docker(engine: Engine, home: Path) -> Orchestrate:
+    return Orchestrate(home, {**engine.environment})
+
+
+@pytest.fixture
+def lab(ray_engine: Engine, tmp_path: Path) -> Iterator[Orchestrate]:
+    """A home of its own; whatever a failing test leaves in the engine is removed."""
+    command = in_docker(ray_engine, tmp_path / "home")
+    yield command
+    command("clean", "--force")
+
+
+def containers(engine: Engine, home: Path) -> "dict[str, Container]":
+    """The containers of a home by their node type."""
+    with contextlib.closing(engine.client()) as client:
+        found = client.containers.list(filters={"label": f"dev.orchestrate.home={home.resolve()}"})
+    return {container.labels["dev.orchestrate.node-type"]: container for container in found}
+
+
+def assert_nothing_is_left(engine: Engine, home: Path) -> None:
+    with contextlib.closing(engine.client()) as client:
+        ours = {"label": f"dev.orchestrate.home={home.resolve()}"}
+        assert client.containers.list(all=True, filters=ours) == []
+        assert client.networks.list(filters=ours) == []
+    assert not list((home / "clusters").glob("*"))
+
+
+def events(home: Path, kind: str) -> list[dict[str, Any]]:
+    """Of the newest trace."""
+    return [event for event in Orchestrate(home).trace() if event["type"] == kind]
+
+
+def lives(trace: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The states of each worker that was launched, in the order of time."""
+    found: dict[str, list[str]] = {}
+    for event in sorted((each for each in trace if each["type"] == "node"), key=lambda each: each["t"]):
+        if event["cause"] == "baseline" or event["node"] in found or event["state"] == "requested":
+            found.setdefault(event["node"], []).append(event["state"])
+    return {node: states for node, states in found.items() if states[0] == "requested"}
+
+
+# A sweep, watched by Prometheus
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A home with a sweep of two speeds, and the Prometheus that watched it."""
+
+    lab: Orchestrate
+    document: dict[str, Any]
+    prometheus: Prometheus
+    port: int
+    folder: Path
+
+    def traces(self) -> list[list[dict[str, Any]]]:
+        paths = [Path(trial["trace"]) for trial in self.document["trials"]]
+        return [[json.loads(line) for line in path.read_text().splitlines()[1:]] for path in paths]
+
+
+@pytest.fixture(scope="module")
+def swept(ray_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+    folder, port = tmp_path_factory.mktemp("docker"), free_port()
+    lab = in_docker(ray_engine, folder / "home")
+    result = folder / "result.json"
+    (folder / "prometheus").mkdir()
+    with running(folder / "prometheus", port) as prometheus:
+        done = lab(
+            *options(folder),
+            *("--upscaling-speed", "1,5", "--tasks", "12", "--task-seconds", "8"),
+            *("--metrics-port", str(port), "--json", str(result)),
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        yield Swept(lab, json.loads(result.read_text()), prometheus, port, folder)
+    lab("clean", "--force")
+
+
+def test_a_sweep_of_two_speeds_is_done_and_valid(swept: Swept) -> None:
+    cards = [trial["scorecard"] for trial in swept.document["trials"]]
+
+    assert [trial["status"] for trial in swept.document["trials"]] == ["done", "done"]
+    assert [card["valid"] for card in cards] == [True, True], [card["warnings"] for card in cards]
+    assert [card["peak_nodes"] for card in cards] == [4, 4]
+    assert [card["launches"] for card in cards] == [2, 2]
+
+
+def test_idle_nodes_go_until_the_minimum_is_left(swept: Swept) -> None:
+    for trace in swept.traces():
+        assert [states[-1] for states in lives(trace).values()] == ["terminated", "terminated"]
+        assert {event["cause"] for event in trace if event["type"] == "node" and event["state"] == "draining"} <= {
+            "idle",
+            "",
+        }
+
+
+def test_nothing_of_a_sweep_is_left(swept: Swept, ray_engine: Engine) -> None:
+    assert_nothing_is_left(ray_engine, swept.lab.home)
+
+
+def test_prometheus_scrapes_every_node_by_its_own_address(swept: Swept) -> None:
+    trial = swept.document["trials"][0]["trial_id"]
+    found = swept.prometheus.ask("series", **{"match[]": f'ray_node_cpu_count{{trial_id="{trial}"}}'})
+    by_type = {(each["node_type"], each["instance"].split(":")[0]) for each in found}
+
+    assert {name for name, _ in by_type} == {"head_node", X86, ARM}
+    assert len({address for _, address in by_type}) == len(by_type)
+
+
+def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_engine: Engine) -> None:
+    """One arm node burns, one x86 node idles: Ray's own metric, the container's and not the host's."""
+    done = swept.lab(
+        *options(swept.folder, **{"max_workers: 8": "max_workers: 1"}),
+        *("--tasks", "1", "--task-seconds", "45", "--task-kind", "burn", "--task-resources", "Graviton=1"),
+        *("--metrics-port", str(swept.port)),
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    task = events(swept.lab.home, "task")[0]
+    assert task["arch"] == "arm64"
+    begin, end = task["started"] + 20, task["ended"]
+    used = {
+        series["metric"]["arch"]: [float(value) for _, value in series["values"]]
+        for series in swept.prometheus.over(
+            'max by (arch) (ray_node_cpu_utilization{node_type=~".*_worker_node"})', begin, end
+        )
+    }
+
+    assert min(used["arm64"]) >= 85, used
+    assert max(used["x86_64"]) <= 10, used
+
+
+def test_the_three_backends_give_the_same_kind_of_trace(swept: Swept, tmp_path: Path) -> None:
+    others = {}
+    for backend in ("local", "simulated"):
+        other = Orchestrate(tmp_path / backend)
+        cluster = tmp_path / f"{backend}.yaml"
+        text = Path(cluster_file(tmp_path)).read_text()
+        cluster.write_text(re.sub(r"memory: \dg", "", text.replace("docker.DockerNode", "local.LocalNode")))
+        done = other(
+            *("sweep", "--backend", backend, "--fit", "none", "--cluster", str(cluster), "--upscaling-speed", "5"),
+            *("--tasks", "12", "--task-seconds", "8", "--json", str(tmp_path / f"{backend}.json")),
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        others[backend] = other.trace(), json.loads((tmp_path / f"{backend}.json").read_text())
+    traces = {"docker": swept.traces()[1], **{backend: trace for backend, (trace, _) in others.items()}}
+    cards = {
+        "docker": swept.document["trials"][1]["scorecard"],
+        **{backend: document["trials"][0]["scorecard"] for backend, (_, document) in others.items()},
+    }
+
+    for backend, trace in traces.items():
+        assert_a_trace_of_the_contract(backend, trace)
+    assert len({frozenset(card) for card in cards.values()}) == 1
+    assert {(card["launches"], card["peak_nodes"], card["terminations"]) for card in cards.values()} == {(2, 4, 2)}
+
+
+def assert_a_trace_of_the_contract(backend: str, trace: list[dict[str, Any]]) -> None:
+    """What holds of every trace of that spec, whichever backend made it."""
+    kinds = {event["type"] for event in trace}
+    assert kinds - {"host", "note"} == {"phase", "settings", "demand", "node", "usage", "task"}, backend
+    phases = [event["phase"] for event in trace if event["type"] == "phase"]
+    expected = ["starting", "preparing", "submitting", "running", "scaling_down", "done"]
+    assert phases == [phase for phase in expected if phase in phases], backend
+    assert {"preparing", "running", "scaling_down", "done"} <= set(phases), backend
+    assert all(event["as_wanted"] for event in trace if event["type"] == "settings"), backend
+    workers = [event for event in trace if event["type"] == "node" and not event["is_head"]]
+    assert {(event["node_type"], event["arch"], event["instance_type"]) for event in workers} == {
+        (X86, "x86_64", "m7i.2xlarge"),
+        (ARM, "arm64", "m8g.2xlarge"),
+    }, backend
+    for states in lives(trace).values():
+        assert states[:4] == ["requested", "allocated", "installing", "running"], (backend, states)
+        assert states[-2:] == ["draining", "terminated"], (backend, states)
+    tasks = [event for event in trace if event["type"] == "task"]
+    assert sum(event["count"] for event in tasks) == 12, backend
+    assert {event["node_type"] for event in tasks} == {X86, ARM}, backend
+    assert all(event["submitted"] <= event["started"] < event["ended"] for event in tasks), backend
+    shapes = {shape for event in trace if event["type"] == "demand" for shape in event["pending"]}
+    assert shapes == {"CPU=1"}, backend
+
+
+# Faults
+
+
+def test_struck_nodes_are_replaced_or_go_on(lab: Orchestrate, ray_engine: Engine, tmp_path: Path) -> None:
+    done = lab(
+        *options(tmp_path),
+        *("--upscaling-speed", "5", "--tasks", "16", "--task-seconds", "8"),
+        *("--fault", f"kill@6:{X86}", "--fault", f"pause@14+3:{ARM}", "--fault", f"partition@20+3:{ARM}"),
+    )
+    assert done.returncode in (0, 1), done.stderr  # on two busy cores it may be called invalid
+    faults = events(lab.home, "fault")
+    nodes = events(lab.home, "node")
+    killed = next(event["node"] for event in faults if event["kind"] == "kill")
+    failed = next(event for event in nodes if event["node"] == killed and event["state"] == "failed")
+    later = [event for event in nodes if event["state"] == "running" and event["previous"] == "installing"]
+    replaced = [event for event in later if event["t"] > failed["t"] and event["node_type"] == X86]
+
+    assert {event["kind"] for event in faults} == {"kill", "pause", "partition"}
+    assert failed["cause"] == "fault"
+    assert replaced, "Ray starts another node in its place"
+    assert not [event for event in nodes if event["state"] == "failed" and event["node_type"] == ARM]
+    assert sum(event["count"] for event in events(lab.home, "task") if event["ok"]) == 16
+    assert "node failed" not in done.stdout
+    assert_nothing_is_left(ray_engine, lab.home)
+
+
+def test_a_node_that_cannot_start_becomes_a_failed_one(lab: Orchestrate, ray_engine: Engine, tmp_path: Path) -> None:
+    """Its raylet finds no memory to share, so that Ray gives it up; the other type does the work."""
+    spoilt = {
+        f"{X86}:\n    node_config: {{InstanceType: m7i.2xlarge, memory: 2g": f"{X86}:\n    node_config: "
+        "{InstanceType: m7i.2xlarge, memory: 64m"
+    }
+    fewer = {"Intel: 1}\n    min_workers: 1": "Intel: 1}\n    min_workers: 0"}
+    lab(
+        *options(tmp_path, **spoilt, **fewer),
+        *("--upscaling-speed", "1", "--tasks", "4", "--task-seconds", "5", "--timeout", "45"),
+    )
+    failed = [event for event in events(lab.home, "node") if event["state"] == "failed"]
+
+    assert {(event["node_type"], event["cause"]) for event in failed} == {(X86, "launch")}
+    assert all(event["detail"] for event in failed)
+    assert_nothing_is_left(ray_engine, lab.home)
+
+
+# Whatever is killed
+
+
+def begun(lab: Orchestrate, *arguments: str) -> "subprocess.Popen[str]":
+    """A sweep whose tasks run."""
+    process = lab.start(*arguments, "--upscaling-speed", "5", "--tasks", "40", "--task-seconds", "8")
+    lab.wait_for(lambda: "running" in [event.get("phase") for event in lab.trace()], process, "task")
+    return process
+
+
+def test_clean_removes_what_a_killed_orchestrator_left_and_nothing_else(
+    lab: Orchestrate, ray_engine: Engine, tmp_path: Path
+) -> None:
+    sweep = begun(lab, *options(tmp_path))
+    os.kill(sweep.pid, signal.SIGKILL)
+    sweep.wait()
+    left = containers(ray_engine, lab.home)
+    with contextlib.closing(ray_engine.client()) as client:
+        head = left["head_node"]
+        foreign = client.containers.create(
+            head.image, name=f"{head.name}-of-somebody-else", labels={"dev.orchestrate.home": "/elsewhere"}
+        )
+        try:
+            told = lab("clean", "--dry-run")
+            assert told.returncode == 0, told.stderr
+            assert "would remove cluster" in told.stdout
+            assert "1 network" in told.stdout
+            assert containers(ray_engine, lab.home).keys() == left.keys()
+            done = lab("clean")
+            assert done.returncode == 0, done.stderr
+            foreign.reload()
+        finally:
+            foreign.remove(force=True)
+    assert {"head_node", X86, ARM} == left.keys()
+    assert_nothing_is_left(ray_engine, lab.home)
+    assert "nothing to clean" in lab("clean").stdout
+
+
+def test_a_head_that_is_killed_fails_the_trial_and_nothing_is_left(
+    lab: Orchestrate, ray_engine: Engine, tmp_path: Path
+) -> None:
+    sweep = begun(lab, *options(tmp_path))
+    containers(ray_engine, lab.home)["head_node"].kill("SIGKILL")
+
+    assert sweep.wait(120) == 1, lab.output()
+    assert "the head of the cluster ended" in lab.output()
+    assert "Traceback" not in lab.output()
+    assert_nothing_is_left(ray_engine, lab.home)
+
+
+def test_a_connection_to_the_engine_that_is_cut_ends_the_sweep_and_clean_removes_the_rest(
+    lab: Orchestrate, ray_engine: Engine, tmp_path: Path
+) -> None:
+    real = ray_engine.environment["DOCKER_HOST"]
+    cuttable = CuttableSocket(tmp_path / "cut.sock", Path(real.removeprefix("unix://")))
+    lab.environment["DOCKER_HOST"] = cuttable.url
+    try:
+        sweep = begun(lab, *options(tmp_path))
+        cuttable.cut()
+        code = sweep.wait(120)
+        hidden = lab("clean")
+    finally:
+        cuttable.cut()
+    lab.environment["DOCKER_HOST"] = real
+
+    assert code in (1, 3), lab.output()
+    assert "the Docker engine doesn't answer" in lab.output()
+    assert "Traceback" not in lab.output()
+    assert (hidden.returncode, len(hidden.stderr.strip().splitlines())) == (3, 2), hidden.stderr
+    assert lab("clean").returncode == 0
+    assert_nothing_is_left(ray_engine, lab.home)
+
+
+def test_a_dashboard_port_that_is_taken_is_one_line_and_nothing_is_left(
+    lab: Orchestrate, ray_engine: Engine, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = lab(*options(tmp_path, **{"  # dashboard_port: 8265": f"  dashboard_port: {port}"}), "--tasks", "4")
+
+    assert done.returncode == 3, done.stderr + done.stdout
+    assert "a port or address is taken" in done.stderr
+    assert str(port) in done.stderr
+    assert_nothing_is_left(ray_engine, lab.home)
+
+
+def test_no_container_holds_a_socket_of_the_engine_or_may_become_more_than_it_is(
+    lab: Orchestrate, ray_engine: Engine, tmp_path: Path
+) -> None:
+    sweep = begun(lab, *options(tmp_path))
+    found = containers(ray_engine, lab.home)
+    settings = {name: container.attrs["HostConfig"] for name, container in found.items()}
+    token = (lab.home / "ray_token").read_text()
+    inspected = json.dumps([container.attrs for container in found.values()])
+    head = settings["head_node"]
+    dashboard = head["PortBindings"]["8265/tcp"]
+    address = found["head_node"].attrs["NetworkSettings"]["Ports"]["8265/tcp"][0]
+    answer = requests.get(f"http://{address['HostIp']}:{address['HostPort']}/api/jobs/", timeout=10)
+    sweep.send_signal(signal.SIGINT)
+
+    assert sweep.wait(60) == 130, lab.output()
+    assert "docker.sock" not in inspected
+    assert token not in inspected
+    assert answer.status_code == 401
+    assert [binding["HostIp"] for binding in dashboard] == ["127.0.0.1"]
+    for limits in settings.values():
+        assert limits["CapDrop"] == ["ALL"]
+        assert "no-new-privileges:true" in limits["SecurityOpt"]
+        assert not limits["Privileged"]
+    assert settings[X86]["NanoCpus"] == settings[ARM]["NanoCpus"] == 10**9
+    assert_nothing_is_left(ray_engine, lab.home)
