@@ -152,25 +152,31 @@ class CannotRun(Exception):
     """Why no engine can run on this machine."""
 
 
-@contextlib.contextmanager
-def running_engine(folder: Path) -> Iterator[Engine]:
-    """An engine that ends, with its containers and files, when the block does. Raises CannotRun."""
+def unpack(folder: Path) -> Path:
+    """The programs of an engine, extracted below `folder`. Raises CannotRun."""
     if os.getuid() != 0:
         raise CannotRun("only root may run a Docker engine")
     if shutil.which("apt-get") is None:
         raise CannotRun("its packages are Debian's, and there is no apt-get")
     programs = folder / "programs"
-    plugins = folder / "config" / "cli-plugins"
-    plugins.mkdir(parents=True)
     try:
         extract(["docker.io"], programs, folder / "apt", dependencies=True)
         extract(["prometheus", "busybox-static"], programs, folder / "apt")
         extract(["docker-compose"], programs, folder / "apt-trixie", sources=TRIXIE)
     except subprocess.CalledProcessError as error:
         raise CannotRun(f"{' '.join(error.cmd[:2])} failed: {error.stderr.strip()[-300:]}") from None
-    shutil.copy2(programs / "usr/libexec/docker/cli-plugins/docker-compose", plugins)
     # Names resolve in a container by a rule of its own namespace, which the daemon sets with whatever is `iptables`.
     (programs / "usr/sbin/iptables").symlink_to("xtables-nft-multi")
+    return programs
+
+
+@contextlib.contextmanager
+def running_engine(folder: Path, programs: Path | None = None) -> Iterator[Engine]:
+    """An engine that ends, with its containers and files, when the block does. Raises CannotRun."""
+    plugins = folder / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    programs = programs or unpack(folder)
+    shutil.copy2(programs / "usr/libexec/docker/cli-plugins/docker-compose", plugins)
     libraries = ":".join(str(folder) for folder in programs.glob("usr/lib/*-linux-gnu"))
     of_daemon = {"LD_LIBRARY_PATH": libraries, "XTABLES_LIBDIR": f"{libraries}/xtables"}
     socket = f"unix://{folder}/docker.sock"
