@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from orchestrator.backends.cloud import Cloud, CloudNode
 from orchestrator.backends.files import ClusterFiles, write_atomically
@@ -33,7 +33,7 @@ Name = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9]+\z")]
 
 class _Create(Noun):
     request: Name
-    call: Literal["create"] = "create"
+    call: Literal["create"]
     node_type: str
     tags: dict[str, str]
     count: Annotated[int, Field(ge=1, le=MAX_NODES)]
@@ -43,11 +43,11 @@ class _Create(Noun):
 
 class _Terminate(Noun):
     request: Name
-    call: Literal["terminate"] = "terminate"
+    call: Literal["terminate"]
     node_id: str
 
 
-_REQUEST: TypeAdapter[_Create | _Terminate] = TypeAdapter(Annotated[_Create | _Terminate, Discriminator("call")])
+_REQUEST: TypeAdapter[_Create | _Terminate] = TypeAdapter(_Create | _Terminate)
 
 
 class _Paths:
@@ -92,6 +92,7 @@ class MailboxCloud:
         self._post(
             _Create(
                 request=name,
+                call="create",
                 node_type=node_type,
                 tags=dict(tags),
                 count=count,
@@ -110,7 +111,7 @@ class MailboxCloud:
     def terminate(self, node_id: str) -> None:
         """See `Cloud.terminate`."""
         self._terminated.add(node_id)
-        self._post(_Terminate(request=self._name(), node_id=node_id))
+        self._post(_Terminate(request=self._name(), call="terminate", node_id=node_id))
 
     def _name(self) -> str:
         return f"{self._sender}-{next(self._numbers)}"
