@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -138,11 +139,12 @@ def test_a_sweep_of_two_speeds_is_done_and_valid(swept: Swept) -> None:
 
 def test_idle_nodes_go_until_the_minimum_is_left(swept: Swept) -> None:
     for trace in swept.traces():
-        assert [states[-1] for states in lives(trace).values()] == ["terminated", "terminated"]
-        assert {event["cause"] for event in trace if event["type"] == "node" and event["state"] == "draining"} <= {
-            "idle",
-            "",
-        }
+        nodes = [event for event in trace if event["type"] == "node" and not event["is_head"]]
+        last = {event["node"]: event for event in sorted(nodes, key=lambda event: event["t"])}
+
+        assert {event["cause"] for event in nodes if event["state"] == "terminated"} == {"idle"}
+        assert sorted(event["node_type"] for event in last.values() if event["state"] == "terminated") == [ARM, X86]
+        assert sorted(event["node_type"] for event in last.values() if event["state"] == "idle") == [ARM, X86]
 
 
 def test_nothing_of_a_sweep_is_left(swept: Swept, ray_engine: Engine) -> None:
@@ -150,12 +152,11 @@ def test_nothing_of_a_sweep_is_left(swept: Swept, ray_engine: Engine) -> None:
 
 
 def test_prometheus_scrapes_every_node_by_its_own_address(swept: Swept) -> None:
-    trial = swept.document["trials"][0]["trial_id"]
-    found = swept.prometheus.ask("series", **{"match[]": f'ray_node_cpu_count{{trial_id="{trial}"}}'})
-    by_type = {(each["node_type"], each["instance"].split(":")[0]) for each in found}
+    peak = next(event["t"] for event in swept.traces()[0] if event.get("phase") == "scaling_down")
+    found = [series["metric"] for series in swept.prometheus.at("ray_node_cpu_count", peak)]
 
-    assert {name for name, _ in by_type} == {"head_node", X86, ARM}
-    assert len({address for _, address in by_type}) == len(by_type)
+    assert sorted(each["node_type"] for each in found) == [ARM, ARM, "head_node", X86, X86]
+    assert len({each["instance"].split(":")[0] for each in found}) == 5
 
 
 def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_engine: Engine) -> None:
@@ -168,7 +169,7 @@ def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_
     assert done.returncode == 0, done.stderr + done.stdout
     task = events(swept.lab.home, "task")[0]
     assert task["arch"] == "arm64"
-    begin, end = task["started"] + 20, task["ended"]
+    begin, end = task["started"] + 20, task["ended"]  # Ray reports every 10 s
     used = {
         series["metric"]["arch"]: [float(value) for _, value in series["values"]]
         for series in swept.prometheus.over(
@@ -176,7 +177,7 @@ def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_
         )
     }
 
-    assert min(used["arm64"]) >= 85, used
+    assert statistics.median(used["arm64"]) >= 85, used
     assert max(used["x86_64"]) <= 10, used
 
 
@@ -221,7 +222,7 @@ def assert_a_trace_of_the_contract(backend: str, trace: list[dict[str, Any]]) ->
     }, backend
     for states in lives(trace).values():
         assert states[:4] == ["requested", "allocated", "installing", "running"], (backend, states)
-        assert states[-2:] == ["draining", "terminated"], (backend, states)
+        assert "draining" not in states or states[-2:] == ["draining", "terminated"], (backend, states)
     tasks = [event for event in trace if event["type"] == "task"]
     assert sum(event["count"] for event in tasks) == 12, backend
     assert {event["node_type"] for event in tasks} == {X86, ARM}, backend
