@@ -93,7 +93,7 @@ class LiveBackend(ABC):
                 _enter_phase(trace, "failed", detail=error.message)
             finally:
                 self.close()
-            raise error
+            raise error from None
         finally:
             if self.observer is not None:
                 self.observer.detach()
