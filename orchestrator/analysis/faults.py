@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from orchestrator.analysis.lifecycle import NodeLife, stacked
 from orchestrator.model.events import Event, FaultEvent, NodeState
 
-# A node that was mended is declared dead as late as this, if it is: the GCS gives up after some ten to thirty seconds.
-LATE_DEATH_S = 60.0
+# A node that was mended is declared dead as late as this, if it is: the GCS gives up a silent one after 66 s.
+LATE_DEATH_S = 90.0
 
 
 @dataclass(frozen=True)

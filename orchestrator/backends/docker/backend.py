@@ -41,7 +41,8 @@ class DockerBackend(LiveBackend):
 def prepare(cluster: ClusterFile, image: str | None, *, note: Say, progress: Say = lambda line: None) -> DockerHost:
     """See to it that clusters of this file can be started: an engine, and an image for each node type.
 
-    `image` is for all node types that name none themselves. What a user should know is told to `note`, a line each.
+    `image` is for all node types that name none themselves and run on this machine's own architecture. What a user
+    should know is told to `note`, a line each.
     Raises MissingPrerequisite where something is missing, SpecError for a wrong `node_config`.
     """
     containers, port = container_configs(cluster), dashboard_port(cluster)
@@ -51,10 +52,12 @@ def prepare(cluster: ClusterFile, image: str | None, *, note: Say, progress: Say
     host = DockerHost(client, engine, {}, containers)
     images: dict[str, RayImage] = {}
     for node_type in (shape.head, *shape.workers):
-        wanted = containers[node_type.name].image or image
+        wanted = containers[node_type.name].image
         arch, why = _arch_to_run(node_type.arch, engine.arch, real=engine.runs(node_type.arch))
         if not why and arch != engine.arch and wanted is None and default_image_state(client, arch)[1] == "absent":
             arch, why = engine.arch, "there is no image for it; docs/docker.md says how to make one"
+        if arch == engine.arch:
+            wanted = wanted or image
         if why:
             note(f"{node_type.name} runs on {engine.arch}, and its architecture {node_type.arch} is a label: {why}")
         elif arch != engine.arch:

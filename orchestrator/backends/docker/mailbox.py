@@ -134,7 +134,7 @@ class MailboxServer:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._cloud: Cloud | None = None
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
 
     def start(self, cloud: Cloud) -> None:
         """Serve in a thread until `stop`."""
@@ -183,6 +183,7 @@ class MailboxServer:
                 threading.Thread(target=self._create, args=(self._cloud, request), daemon=True).start()
 
     def _create(self, cloud: Cloud, request: _Create) -> None:
+        """Whatever else goes wrong ends the trial: the autoscaler would wait for ever for an answer."""
         answer: dict[str, Any] = {}
         try:
             try:
@@ -191,5 +192,5 @@ class MailboxServer:
                 answer = {"category": refusal.category, "description": refusal.description}
             if not self._stopping.is_set():
                 write_atomically(self._paths.reply(request.request), json.dumps(answer))
-        except OSError as error:
+        except Exception as error:
             self.failure = error
