@@ -51,7 +51,7 @@ class FaultInjector:
         injector.stop()      # when the last task has ended, and wherever the trial breaks off
 
     What is still paused or cut off then is mended: faults belong to the measured window, and the cluster has to find
-    back to its minimum size. `start` and `stop` may be called again, and `stop` without `start`.
+    back to its minimum size. Each may be called again, and `stop` without `start`; after `stop` nothing starts.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FaultInjector:
 
     def start(self, t0: float) -> None:
         """Begin; faults count their seconds from `t0`, which may be a moment ago."""
-        if self._faults and self._t0 is None:
+        if self._faults and self._t0 is None and not self._stopping.is_set():
             self.begin(t0)
             self._thread = threading.Thread(target=self._run, name="orchestrate-faults", daemon=True)
             self._thread.start()
@@ -87,9 +87,11 @@ class FaultInjector:
 
     def stop(self) -> None:
         """End the thread, mend what is still paused or cut off, and note which faults never hit a node."""
-        if self._t0 is None or self._stopping.is_set():
+        if self._stopping.is_set():
             return
         self._stopping.set()
+        if self._t0 is None:
+            return
         if self._thread is not None:
             self._thread.join(STOP_S)
             if self._thread.is_alive():

@@ -267,7 +267,10 @@ def test_a_workload_without_faults_has_no_thread(started: bool) -> None:
 
 
 def test_a_trial_that_breaks_off_before_its_submission_has_nothing_to_undo() -> None:
-    events = list[Event]()
-    real("kill@0", machines=Machines(A), events=events).stop()
+    machines, events = Machines(A), list[Event]()
+    injector = real("kill@0", machines=machines, events=events)
+    injector.stop()
+    injector.start(T0)  # the submission is heard of when the trial has been given up
 
-    assert events == []
+    assert (machines.done, events) == ([], [])
+    assert not any(thread.name == "orchestrate-faults" for thread in threading.enumerate())
