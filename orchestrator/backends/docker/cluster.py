@@ -29,6 +29,7 @@ from orchestrator.backends.docker.image import PACKAGE_FOLDER, RayImage
 from orchestrator.backends.docker.mailbox import MailboxServer
 from orchestrator.backends.docker.nodeconfig import ContainerConfig
 from orchestrator.backends.docker.remains import remove_all
+from orchestrator.backends.faults import NodeGone
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.model.fault import FaultKind
@@ -242,8 +243,8 @@ class DockerCluster(LiveCluster):
     # Faults, see `backends.faults.Target`
 
     def inject(self, kind: FaultKind, node: str) -> None:
-        """Strike the container of a node. Raises OrchestrateError."""
-        gone = ClusterFailed(f"node {node[:8]} is gone")
+        """Strike the container of a node. Raises NodeGone and OrchestrateError."""
+        gone = NodeGone(node)
         if kind in ("kill", "spot"):
             cause = "spot_interruption" if kind == "spot" else "fault"
             detail = "the cloud took the machine back" if kind == "spot" else "killed"
