@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from orchestrator.observer.server import DEFAULT_PORT
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.cuttable import CuttableSocket
 from tests.integration.engine import Engine
-from tests.integration.prometheus_server import Prometheus, running
+from tests.integration.prometheus_server import Prometheus
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -93,7 +94,20 @@ def lives(trace: list[dict[str, Any]]) -> dict[str, list[str]]:
     return {node: states for node, states in found.items() if states[0] == "requested"}
 
 
-# A sweep, watched by Prometheus
+# A sweep, watched by the stack
+
+
+@contextlib.contextmanager
+def the_stack(lab: Orchestrate) -> Iterator[Prometheus]:
+    """Prometheus and Grafana as `orchestrate stack up` starts them, on ports of their own."""
+    port = free_port()
+    up = lab("stack", "up", "--prometheus-port", str(port), "--grafana-port", str(free_port()))
+    assert up.returncode == 0, up.stderr
+    try:
+        yield Prometheus(f"http://127.0.0.1:{port}")
+    finally:
+        down = lab("stack", "down", "--volumes")
+        assert down.returncode == 0, down.stderr
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,6 @@ class Swept:
     lab: Orchestrate
     document: dict[str, Any]
     prometheus: Prometheus
-    port: int
     folder: Path
 
     def traces(self) -> list[list[dict[str, Any]]]:
@@ -113,18 +126,17 @@ class Swept:
 
 @pytest.fixture(scope="module")
 def swept(ray_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
-    folder, port = tmp_path_factory.mktemp("docker"), free_port()
+    folder = tmp_path_factory.mktemp("docker")
     lab = in_docker(ray_engine, folder / "home")
     result = folder / "result.json"
-    (folder / "prometheus").mkdir()
-    with running(folder / "prometheus", port) as prometheus:
+    with the_stack(lab) as prometheus:
         done = lab(
             *options(folder),
             *("--upscaling-speed", "1,5", "--tasks", "12", "--task-seconds", "8"),
-            *("--metrics-port", str(port), "--json", str(result)),
+            *("--metrics-port", str(DEFAULT_PORT), "--json", str(result)),
         )
         assert done.returncode == 0, done.stderr + done.stdout
-        yield Swept(lab, json.loads(result.read_text()), prometheus, port, folder)
+        yield Swept(lab, json.loads(result.read_text()), prometheus, folder)
     lab("clean", "--force")
 
 
@@ -151,7 +163,7 @@ def test_nothing_of_a_sweep_is_left(swept: Swept, ray_engine: Engine) -> None:
     assert_nothing_is_left(ray_engine, swept.lab.home)
 
 
-def test_prometheus_scrapes_every_node_by_its_own_address(swept: Swept) -> None:
+def test_the_stacks_prometheus_scrapes_every_node_by_its_own_address(swept: Swept) -> None:
     peak = next(event["t"] for event in swept.traces()[0] if event.get("phase") == "scaling_down")
     found = [series["metric"] for series in swept.prometheus.at("ray_node_cpu_count", peak)]
 
@@ -164,7 +176,7 @@ def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_
     done = swept.lab(
         *options(swept.folder, **{"max_workers: 8": "max_workers: 1"}),
         *("--tasks", "1", "--task-seconds", "45", "--task-kind", "burn", "--task-resources", "Graviton=1"),
-        *("--metrics-port", str(swept.port)),
+        *("--metrics-port", str(DEFAULT_PORT)),
     )
     assert done.returncode == 0, done.stderr + done.stdout
     task = events(swept.lab.home, "task")[0]
@@ -289,10 +301,12 @@ def begun(lab: Orchestrate, *arguments: str) -> "subprocess.Popen[str]":
 
 @pytest.fixture(scope="module")
 def killed(ray_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Killed"]:
-    """A cluster whose orchestrator was killed; it runs on."""
+    """A cluster whose stack went down and whose orchestrator was killed; it runs on."""
     folder = tmp_path_factory.mktemp("killed")
     lab = in_docker(ray_engine, folder / "home")
-    sweep = begun(lab, *options(folder))
+    with the_stack(lab):
+        sweep = begun(lab, *options(folder))
+    assert sweep.poll() is None, lab.output()
     os.kill(sweep.pid, signal.SIGKILL)
     sweep.wait()
     yield Killed(lab, containers(ray_engine, lab.home))
@@ -307,10 +321,14 @@ class Killed:
     left: "dict[str, Container]"
 
 
+def test_a_cluster_runs_on_when_the_stack_goes_down(killed: Killed) -> None:
+    assert killed.left.keys() == {"head_node", X86, ARM}
+    assert {container.status for container in killed.left.values()} == {"running"}
+
+
 def test_no_container_holds_a_socket_of_the_engine_or_a_secret(killed: Killed) -> None:
     inspected = json.dumps([container.attrs for container in killed.left.values()])
 
-    assert killed.left.keys() == {"head_node", X86, ARM}
     assert "docker.sock" not in inspected
     assert (killed.lab.home / "ray_token").read_text() not in inspected
 
