@@ -113,7 +113,7 @@ def faults() -> st.SearchStrategy[Fault]:
             for_s=st.none() | lasts,
             node_type=node_types,
         ),
-        st.builds(Fault, kind=st.just("spot"), per_hour=st.floats(0, 3600, exclude_min=True), node_type=node_types),
+        st.builds(Fault, kind=st.just("spot"), per_hour=st.floats(0.001, 3600), node_type=node_types),
     )
 
 

@@ -20,6 +20,10 @@ POLL_S = 0.5
 STOP_S = 30.0
 
 
+class NodeGone(Exception):
+    """The node to strike has just ended by itself; another one will do."""
+
+
 class Target(Protocol):
     """A cluster whose nodes can be struck. Called by one thread at a time."""
 
@@ -30,7 +34,7 @@ class Target(Protocol):
     def inject(self, kind: FaultKind, node: str) -> None:
         """Strike: `kill` and `spot` end the machine at once, `pause` stops all its processes, `partition` cuts it off.
 
-        Whatever it raises makes the trial invalid, with the error's text.
+        Raises NodeGone for a node that isn't there any more. Anything else makes the trial invalid, with its text.
         """
         ...
 
@@ -120,10 +124,13 @@ class FaultInjector:
         return max(0.0, min(poll, upcoming - self._clock()))
 
     def _strike(self, strike: Strike) -> None:
-        fault, victim = strike
+        _, fault, victim = strike
         began = self._clock()
         try:
             self._target.inject(fault.kind, victim.node)
+        except NodeGone:
+            self._schedule.put_back(strike)
+            return
         except Exception as error:
             self._failed(f"{fault} on {victim.node}: {error}")
             if fault.lasts:  # who knows how far it came

@@ -11,7 +11,7 @@ from orchestrator import rayapi
 from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.faults import FaultInjector
 from orchestrator.backends.owners import ensure_token
-from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut
+from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut, WorkloadFailed
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
@@ -26,6 +26,7 @@ _POLL_S = 0.2
 _STATUS_EVERY_S = 2.0
 _SETTLE_MARGIN_S = 90.0
 _START_S = 5.0
+_END_KNOWN_S = 3.0
 
 
 def settle_timeout_s(trial: Trial) -> float:
@@ -86,17 +87,31 @@ class LiveBackend(ABC):
             cluster, observer = self._ready_cluster(trial, trace)
             observer.attach(trace.emit)
             _Run(trial, trace, log_path, cluster, observer, self._timeout_s or default_timeout_s(trial)).execute()
-        except TrialFailed as error:
+        except TrialFailed as told:
+            error = self._behind(told)
             try:
                 _enter_phase(trace, "failed", detail=error.message)
             finally:
                 self.close()
-            raise
+            raise error from None
         finally:
             if self.observer is not None:
                 self.observer.detach()
         if self._isolation == "fresh":
             self.close()
+
+    def _behind(self, told: TrialFailed) -> TrialFailed:
+        """The cluster's own end, where a trial failed for that: its jobs API falls silent before the end is known."""
+        deadline = time.monotonic() + (_END_KNOWN_S if isinstance(told, WorkloadFailed) else 0.0)
+        while self._cluster is not None:
+            try:
+                self._cluster.check_alive()
+            except ClusterFailed as dead:
+                return dead
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_POLL_S)
+        return told
 
     def targets(self) -> list[Target]:
         """See `Backend.targets`."""

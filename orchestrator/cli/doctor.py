@@ -33,9 +33,7 @@ def doctor(
     from orchestrator.doctor.services import service_questions
 
     common: Context = context.obj
-    questions = [
-        each for part in (machine_questions, container_questions, service_questions) for each in part(common.home)
-    ]
+    questions = [*machine_questions(common.home), *container_questions(), *service_questions(common.home)]
     with console(stderr=True).status("looking around…"):
         checks = list(examine(questions))
     ready = can_sweep(checks)

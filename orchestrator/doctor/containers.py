@@ -2,14 +2,11 @@
 
 import functools
 from functools import partial
-from pathlib import Path
 
 import docker
 
 from orchestrator.backends.docker.engine import EngineFacts, connect, facts
 from orchestrator.backends.docker.image import base_image_name, default_image_state
-from orchestrator.backends.docker.remains import find_remains
-from orchestrator.backends.owners import running_owners
 from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch
@@ -39,7 +36,7 @@ class Engine:
             raise MissingPrerequisite("there is no Docker engine that can be used") from None
 
 
-def container_questions(home: Path) -> list[Question]:
+def container_questions() -> list[Question]:
     """What is asked of the engine, in this order."""
     engine = Engine()
     return [
@@ -47,7 +44,6 @@ def container_questions(home: Path) -> list[Question]:
         Question("Docker compose", ("stack",), compose),
         Question("Ray image", ("docker",), partial(ray_image, engine)),
         Question("arm64 nodes", ("docker",), partial(foreign_nodes, engine)),
-        Question("containers", ("docker",), partial(containers, engine, home)),
     ]
 
 
@@ -101,17 +97,4 @@ def foreign_nodes(engine: Engine) -> Finding:
         "warning",
         f"{native}, {other} ones too, with their architecture as a label only",
         "for real ones install emulators: apt install qemu-user-static",
-    )
-
-
-def containers(engine: Engine, home: Path) -> Finding:
-    """What killed runs left in the engine."""
-    engine.require()
-    owned = {owner.cluster_id for owner in running_owners(home)}
-    left = {cluster: found for cluster, found in find_remains(engine.client, home).items() if cluster not in owned}
-    if not left:
-        return Finding("ok", "killed runs left nothing")
-    names = sum(len(found.containers) + len(found.networks) for found in left.values())
-    return Finding(
-        "warning", f"{len(left)} clusters without an owner, {names} containers and networks", "orchestrate clean"
     )

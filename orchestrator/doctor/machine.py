@@ -36,7 +36,7 @@ def machine_questions(home: Path) -> list[Question]:
         Question("disk", ("sweep", "simulate"), partial(disk, home)),
         Question("/dev/shm", ("sweep",), shared_memory),
         Question("token", ("sweep", "docker"), partial(token, home)),
-        Question("leftovers", ("sweep",), partial(leftovers, home)),
+        Question("leftovers", ("sweep", "docker"), partial(leftovers, home)),
     ]
 
 

@@ -36,7 +36,7 @@ class Fault(Noun):
     kind: FaultKind
     at_s: Annotated[NonNegative, Field(le=86_400)] | None = None
     for_s: Annotated[Positive, Field(le=86_400)] | None = None
-    per_hour: Annotated[Positive, Field(le=3600)] | None = None
+    per_hour: Annotated[Positive, Field(ge=0.001, le=3600)] | None = None
     node_type: Annotated[str, Field(pattern="^.+$", max_length=200)] | None = None
 
     @model_validator(mode="before")

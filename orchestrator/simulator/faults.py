@@ -58,7 +58,7 @@ class SimulatedFaults:
             for machine in self._cloud.machines.values()
             if machine.state in ALIVE_STATES and not machine.is_head
         }
-        for fault, victim in self._schedule.due(self._loop.now - self._submission, living):
+        for _, fault, victim in self._schedule.due(self._loop.now - self._submission, living):
             self._strike(fault, living[victim], victim.tasks)
         self._look_at(self._submission + self._schedule.next_s)
 

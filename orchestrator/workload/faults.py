@@ -24,8 +24,9 @@ class Victim(NamedTuple):
 
 
 class Strike(NamedTuple):
-    """A fault hits a node."""
+    """A fault, the `number`-th of its workload, hits a node."""
 
+    number: int
     fault: Fault
     victim: Victim
 
@@ -69,17 +70,22 @@ class FaultSchedule:
                 continue
             chosen = random.Random(f"fault:{self._seed}:{number}").choice(able)
             left.remove(chosen)
-            strikes.append(Strike(fault, chosen))
+            strikes.append(Strike(number, fault, chosen))
         for number, fault in self._rates:
             for victim in [victim for victim in left if fault.hits(victim.node_type)]:
                 if self._end(number, fault, victim, elapsed) <= elapsed + _SAME_MOMENT_S:
                     left.remove(victim)
-                    strikes.append(Strike(fault, victim))
+                    strikes.append(Strike(number, fault, victim))
         self._timed, self._elapsed = later, elapsed
         upcoming = [at for at, _, _ in later if at > elapsed + _SAME_MOMENT_S]
         here = {victim.node for victim in left}
         self._next = min([*upcoming, *(end for (_, node), end in self._ends.items() if node in here)], default=math.inf)
         return strikes
+
+    def put_back(self, strike: Strike) -> None:
+        """The victim was gone before it could be hit: the fault waits for another. Spot interruptions don't."""
+        if strike.fault.at_s is not None:
+            self._timed = sorted([*self._timed, (strike.fault.at_s, strike.number, strike.fault)], key=lambda e: e[:2])
 
     def _end(self, number: int, fault: Fault, victim: Victim, elapsed: float) -> float:
         """When a node is taken back."""

@@ -11,18 +11,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
 from orchestrator.backends import nodehost
 from orchestrator.backends.local.processes import find_marked
+from tests.integration.arm64 import mixed_engine
 from tests.integration.browser import browser
 from tests.integration.engine import engine
 from tests.integration.ray_images import ray_engine
 
-__all__ = ["browser", "engine", "ray_engine"]  # fixtures that several modules share
+if TYPE_CHECKING:
+    from tests.integration.watched import Watched
+
+__all__ = ["browser", "engine", "mixed_engine", "ray_engine"]  # fixtures that several modules share
 
 # A shell that starts something in the background lets it ignore Ctrl-C, and so everything that is started from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -121,7 +125,8 @@ def orchestrate(tmp_path: Path) -> Iterator[Orchestrate]:
     """A fresh home; whatever a failing test leaves in it is ended."""
     command = Orchestrate(tmp_path / "home")
     yield command
-    command("clean", "--force")
+    if command.leftovers() or any(command.home.glob("clusters/*")):  # starting the command takes longer than looking
+        command("clean", "--force")
 
 
 def free_port() -> int:
@@ -177,6 +182,15 @@ def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bystander]:
     yield Bystander(address, process.pid)
     for member in nodehost.session_members(process.pid):
         member.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Watched"]:
+    """One real sweep for all tests of what a sweep shows while it runs."""
+    from tests.integration.watched import watching
+
+    with watching(tmp_path_factory.mktemp("watched") / "home") as seen:
+        yield seen
 
 
 def raylets(home: Path) -> dict[str, psutil.Process]:

@@ -49,6 +49,7 @@ class CuttableSocket:
                     end.shutdown(socket.SHUT_RDWR)
             if listener is not None:
                 listener.close()
+            self._open.clear()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:

@@ -56,7 +56,7 @@ class Engine:
         return set(self.docker(kind, "ls", *everything, "--format", column).split())
 
     @contextlib.contextmanager
-    def new_image(self, tag: str, **config: str) -> Iterator["Root"]:
+    def new_image(self, tag: str, *, busybox: Path | None = None, **config: str) -> Iterator["Root"]:
         """An image of one layer: what is added within the block. `config` are instructions of a Dockerfile.
 
         The files go straight to the engine: no archive of them is ever kept.
@@ -71,7 +71,7 @@ class Engine:
             assert importing.stderr is not None
             try:
                 with tarfile.open(fileobj=importing.stdin, mode="w|", bufsize=1 << 20) as archive:
-                    yield Root(archive, self.programs / "bin/busybox")
+                    yield Root(archive, busybox or self.programs / "bin/busybox")
             except BrokenPipeError:  # docker has ended, and says why
                 pass
             with contextlib.suppress(BrokenPipeError):
@@ -123,6 +123,15 @@ class Root:
             self._names.add(entry.name)
             self._archive.addfile(entry, io.BytesIO(content))
 
+    def tree(self, folder: Path, at: str = "") -> None:
+        """Add all files and links below a folder."""
+        for path in folder.rglob("*"):
+            name = str(at / path.relative_to(folder))
+            if path.is_symlink():
+                self.link(name, str(path.readlink()))
+            elif path.is_file():
+                self.file(name, path.read_bytes(), modified=path.stat().st_mtime)
+
     def program(self, path: Path) -> None:
         """Add a program under bin/, and the libraries that it is linked with."""
         self.file(f"bin/{path.name}", path.read_bytes())
@@ -143,25 +152,31 @@ class CannotRun(Exception):
     """Why no engine can run on this machine."""
 
 
-@contextlib.contextmanager
-def running_engine(folder: Path) -> Iterator[Engine]:
-    """An engine that ends, with its containers and files, when the block does. Raises CannotRun."""
+def unpack(folder: Path) -> Path:
+    """The programs of an engine, extracted below `folder`. Raises CannotRun."""
     if os.getuid() != 0:
         raise CannotRun("only root may run a Docker engine")
     if shutil.which("apt-get") is None:
         raise CannotRun("its packages are Debian's, and there is no apt-get")
     programs = folder / "programs"
-    plugins = folder / "config" / "cli-plugins"
-    plugins.mkdir(parents=True)
     try:
         extract(["docker.io"], programs, folder / "apt", dependencies=True)
         extract(["prometheus", "busybox-static"], programs, folder / "apt")
         extract(["docker-compose"], programs, folder / "apt-trixie", sources=TRIXIE)
     except subprocess.CalledProcessError as error:
         raise CannotRun(f"{' '.join(error.cmd[:2])} failed: {error.stderr.strip()[-300:]}") from None
-    shutil.copy2(programs / "usr/libexec/docker/cli-plugins/docker-compose", plugins)
     # Names resolve in a container by a rule of its own namespace, which the daemon sets with whatever is `iptables`.
     (programs / "usr/sbin/iptables").symlink_to("xtables-nft-multi")
+    return programs
+
+
+@contextlib.contextmanager
+def running_engine(folder: Path, programs: Path | None = None) -> Iterator[Engine]:
+    """An engine that ends, with its containers and files, when the block does. Raises CannotRun."""
+    plugins = folder / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    programs = programs or unpack(folder)
+    shutil.copy2(programs / "usr/libexec/docker/cli-plugins/docker-compose", plugins)
     libraries = ":".join(str(folder) for folder in programs.glob("usr/lib/*-linux-gnu"))
     of_daemon = {"LD_LIBRARY_PATH": libraries, "XTABLES_LIBDIR": f"{libraries}/xtables"}
     socket = f"unix://{folder}/docker.sock"
@@ -220,9 +235,18 @@ def _wait_for(engine: Engine, daemon: "subprocess.Popen[bytes]", log: Path) -> N
 
 
 def extract(
-    packages: Sequence[str], into: Path, state: Path, *, dependencies: bool = False, sources: str | None = None
+    packages: Sequence[str],
+    into: Path,
+    state: Path,
+    *,
+    dependencies: bool = False,
+    sources: str | None = None,
+    architecture: str | None = None,
 ) -> None:
-    """Unpack Debian packages, with those they need and this machine hasn't; apt's own state stays as it is."""
+    """Unpack Debian packages, with those they need and this machine hasn't; apt's own state stays as it is.
+
+    With an architecture, with all that they need: a root of its own.
+    """
     archives = state / "archives"
     (archives / "partial").mkdir(parents=True, exist_ok=True)
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
@@ -237,6 +261,10 @@ def extract(
     if sources is not None:
         (state / "sources.list").write_text(sources)
         options += ["-o", f"Dir::Etc::sourcelist={state / 'sources.list'}", "-o", "Dir::Etc::sourceparts=/dev/null"]
+    if architecture is not None:
+        (state / "status").touch()
+        options += ["-o", f"Dir::State::status={state / 'status'}"]
+        options += ["-o", f"APT::Architecture={architecture}", "-o", f"APT::Architectures::={architecture}"]
     if not any((state / "lists").glob("*Packages*")):
         _run(["apt-get", "update", *options], state)
     before = set(archives.glob("*.deb"))

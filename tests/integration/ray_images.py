@@ -1,12 +1,13 @@
 """Stand-ins for Ray's official image, assembled from this machine's own files: its Python, and the Ray of this venv."""
 
 import compileall
+import contextlib
 import importlib.metadata
 import importlib.util
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,21 +41,44 @@ def ray_engine(engine: Engine) -> Engine:
 
 
 def ray_image(engine: Engine, tag: str = OFFICIAL) -> None:
-    """Ray with its dashboard under `tag`, byte-compiled, with the official image's user, paths and environment."""
-    path = f"/{HOME}/bin:/usr/local/bin:/usr/bin:/bin:/sbin"
-    environment = f"PATH={path} HOME=/home/ray LANG=C.UTF-8 LC_ALL=C.UTF-8"
-    with engine.new_image(tag, env=environment, user="1000", workdir="/home/ray", cmd='["bash"]') as root:
-        root.file("etc/passwd", b"root:x:0:0::/root:/bin/bash\nray:x:1000:100::/home/ray:/bin/bash\n")
-        root.file("etc/group", b"root:x:0:\nusers:x:100:\n")
-        root.folder("home")
-        root.folder("home/ray", uid=1000, gid=100)
+    """Ray with its dashboard under `tag`, on the Python that the tests run on, byte-compiled."""
+    with like_official(engine, tag, f"/{BASE}/bin/{VERSIONED}") as root:
         root.program(Path("/bin/bash"))
         root.libraries([*_add_python(root), *_add_packages(root, "ray[default]")])
 
 
+@contextlib.contextmanager
+def like_official(engine: Engine, tag: str, python: str, *, busybox: Path | None = None) -> Iterator[Root]:
+    """An image with the user, paths and environment of the official one; add `python`, and Ray to its site_packages.
+
+    Its Python is a virtual environment on `python`, which finds packages alike with every Python: Debian's own calls
+    the folder dist-packages.
+    """
+    path = f"/{HOME}/bin:/usr/local/bin:/usr/bin:/bin:/sbin"
+    environment = f"PATH={path} HOME=/home/ray LANG=C.UTF-8 LC_ALL=C.UTF-8"
+    config = {"env": environment, "user": "1000", "workdir": "/home/ray", "cmd": '["bash"]'}
+    with engine.new_image(tag, busybox=busybox, **config) as root:
+        root.file("etc/passwd", b"root:x:0:0::/root:/bin/bash\nray:x:1000:100::/home/ray:/bin/bash\n")
+        root.file("etc/group", b"root:x:0:\nusers:x:100:\n")
+        root.folder("home")
+        root.folder("home/ray", uid=1000, gid=100)
+        base = Path(python)
+        root.file(f"{HOME}/pyvenv.cfg", f"home = {base.parent}\ninclude-system-site-packages = false\n".encode())
+        for name in ("python", "python3", base.name):
+            root.link(f"{HOME}/bin/{name}", python)
+        script = f"#!/{HOME}/bin/python\nimport sys\nfrom ray.scripts.scripts import main\nsys.exit(main())\n"
+        root.file(f"{HOME}/bin/ray", script.encode())
+        yield root
+
+
+def site_packages(version: str = VERSIONED) -> str:
+    """Where packages are, for a Python named python3.11."""
+    return f"{HOME}/lib/{version}/site-packages"
+
+
 def other_ray_image(engine: Engine) -> None:
     """The same under OTHER_RAY, but its Ray says that it is another version."""
-    package = f"/{HOME}/lib/{VERSIONED}/site-packages/ray"
+    package = f"/{site_packages()}/ray"
     engine.build(
         OTHER_RAY,
         f"FROM {OFFICIAL}\nUSER 0\n"
@@ -75,22 +99,14 @@ def other_python_image(engine: Engine) -> None:
     )
     engine.build(
         OTHER_PYTHON,
-        f'FROM {OFFICIAL}\nUSER 0\nRUN echo "{says}" > /{HOME}/lib/{VERSIONED}/site-packages/other.pth\nUSER 1000\n',
+        f'FROM {OFFICIAL}\nUSER 0\nRUN echo "{says}" > /{site_packages()}/other.pth\nUSER 1000\n',
     )
 
 
 def _add_python(root: Root) -> list[Path]:
-    """A virtual environment at HOME on the Python that this one runs on; what is linked with libraries is returned.
-
-    A virtual environment finds its site-packages alike with every Python; Debian's own calls them dist-packages.
-    """
+    """The Python that this virtual environment stands on; what is linked with libraries is returned."""
     executable = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     root.file(f"{BASE}/bin/{VERSIONED}", executable.read_bytes())
-    root.folder(f"{HOME}/bin")
-    for name in ("python", "python3", VERSIONED):
-        root.link(f"{HOME}/bin/{name}", f"/{BASE}/bin/{VERSIONED}")
-    root.file(f"{HOME}/pyvenv.cfg", f"home = /{BASE}/bin\ninclude-system-site-packages = false\n".encode())
-
     standard = Path(sysconfig.get_path("stdlib"))
     left_out = tuple(LEFT_OUT_OF_PYTHON.split())
     files = [path.relative_to(standard) for path in standard.rglob("*") if path.is_file()]
@@ -102,13 +118,10 @@ def _add_packages(root: Root, requirement: str) -> list[Path]:
     """A package of this virtual environment and all that it requires; what is linked with libraries is returned."""
     linked = []
     for distribution in required(Requirement(requirement)):
-        for script in distribution.entry_points.select(group="console_scripts"):
-            run = f"import sys\nfrom {script.module} import {script.attr}\nsys.exit({script.attr}())\n"
-            root.file(f"{HOME}/bin/{script.name}", f"#!/{HOME}/bin/python\n{run}".encode())
         files = [Path(file) for file in distribution.files or () if not str(file).startswith(("..", *LEFT_OUT_OF_RAY))]
         kept = [file for file in files if "tests" not in file.parts and file.suffix not in (".map", ".pyc")]
         site = Path(str(distribution.locate_file("")))
-        linked += _add_files(root, site, kept, f"{HOME}/lib/{VERSIONED}/site-packages")
+        linked += _add_files(root, site, kept, site_packages())
     return linked
 
 

@@ -1,24 +1,29 @@
-"""The v1 autoscaler on a fresh cluster, with the legacy `target_utilization_fraction` that only it reads."""
+"""The v1 autoscaler with the legacy `target_utilization_fraction` that only it reads, beside speeds under both."""
 
 import json
 
-from tests.integration.conftest import Orchestrate
+from tests.integration.watched import Watched
 
 
-def test_v1_turns_a_fraction_into_a_speed_and_the_table_says_so(orchestrate: Orchestrate) -> None:
-    result = orchestrate(
-        *("sweep", "--autoscaler", "v1", "--target-utilization-fraction", "0.25", "--isolation", "fresh"),
-        *("--idle-timeout-minutes", "0.1", "--tasks", "20", "--task-seconds", "6"),
-    )
+def test_v1_turns_a_fraction_into_a_speed_and_the_table_says_so(watched: Watched) -> None:
+    by_speed, by_fraction, v2 = watched.document["trials"]
+    journals = watched.command.home.glob("sweeps/*/ray/*/journal.jsonl")
+    entries = [[json.loads(line) for line in journal.read_text().splitlines()] for journal in journals]
+    in_force = [
+        [(e["settings"]["autoscaler"], e["settings"]["upscaling_speed"]) for e in journal if e["event"] == "settings"]
+        for journal in entries
+    ]
 
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "effective speed 3" in result.stdout
-    [trial] = orchestrate.json("show", "@last")["trials"]
-    assert trial["scorecard"]["valid"], trial["scorecard"]["invalid_because"]
-    assert trial["scorecard"]["launches"] >= 2
-    assert trial["scorecard"]["scale_down_s"] is not None
-    [journal] = orchestrate.home.glob("sweeps/*/ray/*/journal.jsonl")
-    entries = [json.loads(line) for line in journal.read_text().splitlines()]
-    in_force = [entry["settings"] for entry in entries if entry["event"] == "settings"]
-    assert [(each["autoscaler"], each["upscaling_speed"]) for each in in_force] == [("v1", 3.0)]
-    assert orchestrate.leftovers() == []
+    assert watched.exit_code == 0, watched.output
+    assert "effective speed 3" in watched.output
+    assert sorted(in_force) == [[("v1", 5.0), ("v1", 3.0)], [("v2", 5.0)]]
+    assert [trial["settings"]["autoscaler"] for trial in (by_speed, by_fraction, v2)] == ["v1", "v1", "v2"]
+    assert by_fraction["settings"]["target_utilization_fraction"] == 0.25
+    for trial in (by_speed, by_fraction, v2):
+        assert trial["scorecard"]["valid"], trial["scorecard"]["invalid_because"]
+        assert trial["scorecard"]["launches"] >= 2
+        assert trial["scorecard"]["scale_down_s"] is not None
+
+
+def test_the_sweep_of_both_autoscalers_left_nothing(watched: Watched) -> None:
+    assert watched.command.leftovers() == []

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 ARM, X86 = "arm_worker_node", "x86_worker_node"
+HOME = "dev.orchestrate.home"
 BUILT_IN = Path(__file__).parents[2] / "cluster/docker.yaml"
 SMALL = {
     "CPU: 8": "CPU: 1",
@@ -71,7 +73,7 @@ def containers(engine: Engine, home: Path) -> "dict[str, Container]":
 
 def assert_nothing_is_left(engine: Engine, home: Path) -> None:
     with contextlib.closing(engine.client()) as client:
-        ours = {"label": f"dev.orchestrate.home={home.resolve()}"}
+        ours: dict[str, Any] = {"label": f"dev.orchestrate.home={home.resolve()}"}
         assert client.containers.list(all=True, filters=ours) == []
         assert client.networks.list(filters=ours) == []
     assert not list((home / "clusters").glob("*"))
@@ -137,11 +139,12 @@ def test_a_sweep_of_two_speeds_is_done_and_valid(swept: Swept) -> None:
 
 def test_idle_nodes_go_until_the_minimum_is_left(swept: Swept) -> None:
     for trace in swept.traces():
-        assert [states[-1] for states in lives(trace).values()] == ["terminated", "terminated"]
-        assert {event["cause"] for event in trace if event["type"] == "node" and event["state"] == "draining"} <= {
-            "idle",
-            "",
-        }
+        nodes = [event for event in trace if event["type"] == "node" and not event["is_head"]]
+        last = {event["node"]: event for event in sorted(nodes, key=lambda event: event["t"])}
+
+        assert {event["cause"] for event in nodes if event["state"] == "terminated"} == {"idle"}
+        assert sorted(event["node_type"] for event in last.values() if event["state"] == "terminated") == [ARM, X86]
+        assert sorted(event["node_type"] for event in last.values() if event["state"] == "idle") == [ARM, X86]
 
 
 def test_nothing_of_a_sweep_is_left(swept: Swept, ray_engine: Engine) -> None:
@@ -149,12 +152,11 @@ def test_nothing_of_a_sweep_is_left(swept: Swept, ray_engine: Engine) -> None:
 
 
 def test_prometheus_scrapes_every_node_by_its_own_address(swept: Swept) -> None:
-    trial = swept.document["trials"][0]["trial_id"]
-    found = swept.prometheus.ask("series", **{"match[]": f'ray_node_cpu_count{{trial_id="{trial}"}}'})
-    by_type = {(each["node_type"], each["instance"].split(":")[0]) for each in found}
+    peak = next(event["t"] for event in swept.traces()[0] if event.get("phase") == "scaling_down")
+    found = [series["metric"] for series in swept.prometheus.at("ray_node_cpu_count", peak)]
 
-    assert {name for name, _ in by_type} == {"head_node", X86, ARM}
-    assert len({address for _, address in by_type}) == len(by_type)
+    assert sorted(each["node_type"] for each in found) == [ARM, ARM, "head_node", X86, X86]
+    assert len({each["instance"].split(":")[0] for each in found}) == 5
 
 
 def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_engine: Engine) -> None:
@@ -167,7 +169,7 @@ def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_
     assert done.returncode == 0, done.stderr + done.stdout
     task = events(swept.lab.home, "task")[0]
     assert task["arch"] == "arm64"
-    begin, end = task["started"] + 20, task["ended"]
+    begin, end = task["started"] + 20, task["ended"]  # Ray reports every 10 s
     used = {
         series["metric"]["arch"]: [float(value) for _, value in series["values"]]
         for series in swept.prometheus.over(
@@ -175,7 +177,7 @@ def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_
         )
     }
 
-    assert min(used["arm64"]) >= 85, used
+    assert statistics.median(used["arm64"]) >= 85, used
     assert max(used["x86_64"]) <= 10, used
 
 
@@ -220,7 +222,7 @@ def assert_a_trace_of_the_contract(backend: str, trace: list[dict[str, Any]]) ->
     }, backend
     for states in lives(trace).values():
         assert states[:4] == ["requested", "allocated", "installing", "running"], (backend, states)
-        assert states[-2:] == ["draining", "terminated"], (backend, states)
+        assert "draining" not in states or states[-2:] == ["draining", "terminated"], (backend, states)
     tasks = [event for event in trace if event["type"] == "task"]
     assert sum(event["count"] for event in tasks) == 12, backend
     assert {event["node_type"] for event in tasks} == {X86, ARM}, backend
@@ -235,8 +237,8 @@ def assert_a_trace_of_the_contract(backend: str, trace: list[dict[str, Any]]) ->
 def test_struck_nodes_are_replaced_or_go_on(lab: Orchestrate, ray_engine: Engine, tmp_path: Path) -> None:
     done = lab(
         *options(tmp_path),
-        *("--upscaling-speed", "5", "--tasks", "16", "--task-seconds", "8"),
-        *("--fault", f"kill@6:{X86}", "--fault", f"pause@14+3:{ARM}", "--fault", f"partition@20+3:{ARM}"),
+        *("--upscaling-speed", "5", "--tasks", "12", "--task-seconds", "8"),
+        *("--fault", f"kill@5:{X86}", "--fault", f"pause@10+3:{ARM}", "--fault", f"partition@16+3:{ARM}"),
     )
     assert done.returncode in (0, 1), done.stderr  # on two busy cores it may be called invalid
     faults = events(lab.home, "fault")
@@ -250,26 +252,24 @@ def test_struck_nodes_are_replaced_or_go_on(lab: Orchestrate, ray_engine: Engine
     assert failed["cause"] == "fault"
     assert replaced, "Ray starts another node in its place"
     assert not [event for event in nodes if event["state"] == "failed" and event["node_type"] == ARM]
-    assert sum(event["count"] for event in events(lab.home, "task") if event["ok"]) == 16
+    assert sum(event["count"] for event in events(lab.home, "task") if event["ok"]) == 12
     assert "node failed" not in done.stdout
     assert_nothing_is_left(ray_engine, lab.home)
 
 
-def test_a_node_that_cannot_start_becomes_a_failed_one(lab: Orchestrate, ray_engine: Engine, tmp_path: Path) -> None:
-    """Its raylet finds no memory to share, so that Ray gives it up; the other type does the work."""
-    spoilt = {
-        f"{X86}:\n    node_config: {{InstanceType: m7i.2xlarge, memory: 2g": f"{X86}:\n    node_config: "
-        "{InstanceType: m7i.2xlarge, memory: 64m"
-    }
-    fewer = {"Intel: 1}\n    min_workers: 1": "Intel: 1}\n    min_workers: 0"}
+def test_a_node_too_slow_for_ray_becomes_a_failed_one(lab: Orchestrate, ray_engine: Engine, tmp_path: Path) -> None:
+    """A twentieth of a core doesn't bring a raylet up within the 30 s that Ray gives it."""
+    section = f"{X86}:\n    node_config: {{InstanceType: m7i.2xlarge, memory: 2g"
     lab(
-        *options(tmp_path, **spoilt, **fewer),
-        *("--upscaling-speed", "1", "--tasks", "4", "--task-seconds", "5", "--timeout", "45"),
+        *options(tmp_path, **{section: f"{section}, cpus: 0.05", "1}\n    min_workers: 1": "1}\n    min_workers: 0"}),
+        *("--upscaling-speed", "1", "--tasks", "40", "--task-seconds", "8", "--timeout", "70"),
     )
     failed = [event for event in events(lab.home, "node") if event["state"] == "failed"]
 
-    assert {(event["node_type"], event["cause"]) for event in failed} == {(X86, "launch")}
-    assert all(event["detail"] for event in failed)
+    assert {(event["node_type"], event["cause"], event["previous"]) for event in failed} == {
+        (X86, "launch", "installing")
+    }
+    assert all("timed out during startup" in event["detail"] for event in failed)
     assert_nothing_is_left(ray_engine, lab.home)
 
 
@@ -277,36 +277,82 @@ def test_a_node_that_cannot_start_becomes_a_failed_one(lab: Orchestrate, ray_eng
 
 
 def begun(lab: Orchestrate, *arguments: str) -> "subprocess.Popen[str]":
-    """A sweep whose tasks run."""
+    """A sweep whose cluster has a head and a node of each type."""
     process = lab.start(*arguments, "--upscaling-speed", "5", "--tasks", "40", "--task-seconds", "8")
-    lab.wait_for(lambda: "running" in [event.get("phase") for event in lab.trace()], process, "task")
+
+    def settled() -> bool:
+        return {event["node_type"] for event in lab.trace() if event.get("state") == "running"} >= {X86, ARM}
+
+    lab.wait_for(settled, process, "node of each type")
     return process
 
 
-def test_clean_removes_what_a_killed_orchestrator_left_and_nothing_else(
-    lab: Orchestrate, ray_engine: Engine, tmp_path: Path
-) -> None:
-    sweep = begun(lab, *options(tmp_path))
+@pytest.fixture(scope="module")
+def killed(ray_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Killed"]:
+    """A cluster whose orchestrator was killed; it runs on."""
+    folder = tmp_path_factory.mktemp("killed")
+    lab = in_docker(ray_engine, folder / "home")
+    sweep = begun(lab, *options(folder))
     os.kill(sweep.pid, signal.SIGKILL)
     sweep.wait()
-    left = containers(ray_engine, lab.home)
+    yield Killed(lab, containers(ray_engine, lab.home))
+    lab("clean", "--force")
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A home and its containers by node type."""
+
+    lab: Orchestrate
+    left: "dict[str, Container]"
+
+
+def test_no_container_holds_a_socket_of_the_engine_or_a_secret(killed: Killed) -> None:
+    inspected = json.dumps([container.attrs for container in killed.left.values()])
+
+    assert killed.left.keys() == {"head_node", X86, ARM}
+    assert "docker.sock" not in inspected
+    assert (killed.lab.home / "ray_token").read_text() not in inspected
+
+
+def test_containers_may_do_no_more_than_they_need(killed: Killed) -> None:
+    limits = {name: container.attrs["HostConfig"] for name, container in killed.left.items()}
+
+    assert [each["CapDrop"] for each in limits.values()] == [["ALL"]] * 3
+    assert [each["SecurityOpt"] for each in limits.values()] == [["no-new-privileges:true"]] * 3
+    assert limits[X86]["NanoCpus"] == limits[ARM]["NanoCpus"] == 10**9
+    assert limits[X86]["Memory"] == limits[ARM]["Memory"] == 2 * 2**30
+
+
+def test_the_head_is_reached_on_loopback_and_by_token_only(killed: Killed) -> None:
+    head = killed.left["head_node"]
+    published = [binding for ports in head.attrs["NetworkSettings"]["Ports"].values() for binding in ports or ()]
+    dashboard = head.attrs["NetworkSettings"]["Ports"]["8265/tcp"][0]
+    answer = requests.get(f"http://127.0.0.1:{dashboard['HostPort']}/api/jobs/", timeout=30)
+
+    assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}
+    assert answer.status_code == 401
+
+
+def test_clean_removes_what_a_killed_orchestrator_left_and_nothing_else(killed: Killed, ray_engine: Engine) -> None:
+    lab, head = killed.lab, killed.left["head_node"]
     with contextlib.closing(ray_engine.client()) as client:
-        head = left["head_node"]
         foreign = client.containers.create(
-            head.image, name=f"{head.name}-of-somebody-else", labels={"dev.orchestrate.home": "/elsewhere"}
+            str(head.attrs["Image"]),
+            name=f"{head.name}-of-somebody-else",
+            labels={"dev.orchestrate.home": "/elsewhere"},
         )
         try:
             told = lab("clean", "--dry-run")
             assert told.returncode == 0, told.stderr
             assert "would remove cluster" in told.stdout
             assert "1 network" in told.stdout
-            assert containers(ray_engine, lab.home).keys() == left.keys()
+            assert containers(ray_engine, lab.home).keys() == killed.left.keys()
             done = lab("clean")
             assert done.returncode == 0, done.stderr
             foreign.reload()
         finally:
             foreign.remove(force=True)
-    assert {"head_node", X86, ARM} == left.keys()
     assert_nothing_is_left(ray_engine, lab.home)
     assert "nothing to clean" in lab("clean").stdout
 
@@ -356,31 +402,4 @@ def test_a_dashboard_port_that_is_taken_is_one_line_and_nothing_is_left(
     assert done.returncode == 3, done.stderr + done.stdout
     assert "a port or address is taken" in done.stderr
     assert str(port) in done.stderr
-    assert_nothing_is_left(ray_engine, lab.home)
-
-
-def test_no_container_holds_a_socket_of_the_engine_or_may_become_more_than_it_is(
-    lab: Orchestrate, ray_engine: Engine, tmp_path: Path
-) -> None:
-    sweep = begun(lab, *options(tmp_path))
-    found = containers(ray_engine, lab.home)
-    settings = {name: container.attrs["HostConfig"] for name, container in found.items()}
-    token = (lab.home / "ray_token").read_text()
-    inspected = json.dumps([container.attrs for container in found.values()])
-    head = settings["head_node"]
-    dashboard = head["PortBindings"]["8265/tcp"]
-    address = found["head_node"].attrs["NetworkSettings"]["Ports"]["8265/tcp"][0]
-    answer = requests.get(f"http://{address['HostIp']}:{address['HostPort']}/api/jobs/", timeout=10)
-    sweep.send_signal(signal.SIGINT)
-
-    assert sweep.wait(60) == 130, lab.output()
-    assert "docker.sock" not in inspected
-    assert token not in inspected
-    assert answer.status_code == 401
-    assert [binding["HostIp"] for binding in dashboard] == ["127.0.0.1"]
-    for limits in settings.values():
-        assert limits["CapDrop"] == ["ALL"]
-        assert "no-new-privileges:true" in limits["SecurityOpt"]
-        assert not limits["Privileged"]
-    assert settings[X86]["NanoCpus"] == settings[ARM]["NanoCpus"] == 10**9
     assert_nothing_is_left(ray_engine, lab.home)

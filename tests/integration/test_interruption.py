@@ -110,7 +110,7 @@ def assert_token_is_asked_for(dashboard: str) -> None:
 
 
 def test_a_killed_node_is_a_failed_node_event_and_the_trial_goes_on(orchestrate: Orchestrate) -> None:
-    process = orchestrate.start("sweep", "--upscaling-speed", "5", *LONG)
+    process = orchestrate.start("sweep", "--upscaling-speed", "5", "--isolation", "fresh", *LONG)
     orchestrate.wait_for(lambda: tasks_ended(orchestrate) >= 4, process, "ended tasks")
     alive = {e["node"] for e in orchestrate.trace() if e["type"] == "node" and e["state"] == "running"}
     head = {e["node"] for e in orchestrate.trace() if e["type"] == "node" and e["is_head"]}
@@ -132,3 +132,4 @@ def test_a_killed_node_is_a_failed_node_event_and_the_trial_goes_on(orchestrate:
     assert trial["status"] == "done"
     assert trial["scorecard"]["node_failures"] == 1
     assert trial["scorecard"]["tasks"] == 24
+    assert orchestrate.leftovers() == []

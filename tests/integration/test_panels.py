@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,27 +16,17 @@ from orchestrator.analysis.steps import Steps
 from orchestrator.grafana.build import BOARDS, board_json, build_all
 from orchestrator.grafana.compare import ComparedTrial, compare_board
 from orchestrator.grafana.interpolation import queries_of
-from orchestrator.model.events import ALIVE_STATES, DemandEvent, NodeState, TaskEvent, UsageEvent
+from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
+from orchestrator.observer.server import DEFAULT_PORT
 from orchestrator.observer.trace import Trace, read_trace
 from orchestrator.sweep.push import laid_out
-from tests.integration.conftest import Orchestrate, free_port
-from tests.integration.prometheus_server import Prometheus, running
+from tests.integration.conftest import Orchestrate, free_port, require
+from tests.integration.prometheus_server import HOW, Prometheus, running
+from tests.integration.watched import TRIALS, Watched
 
 SCRAPE_S = 5.0
 # The observer looks twice a second, and a busy machine is late now and then.
 LATE_S = 2.0
-SWEEP = (
-    "--autoscaler",
-    "v1,v2",
-    "--upscaling-speed",
-    "5",
-    "--idle-timeout-minutes",
-    "0.2",
-    "--tasks",
-    "24",
-    "--task-seconds",
-    "7",
-)
 
 
 @dataclass(frozen=True)
@@ -56,23 +47,21 @@ def _shown(command: Orchestrate, prometheus: Prometheus, begin: float, end: floa
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """A trial of each autoscaler on real local clusters, scraped while they run."""
-    port, began = free_port(), time.time()
-    command = Orchestrate(tmp_path_factory.mktemp("real"))
-    with running(tmp_path_factory.mktemp("prometheus"), port) as prometheus:
-        result = command("sweep", *SWEEP, "--metrics-port", str(port))
-        assert result.returncode == 0, result.stdout + result.stderr
-        yield _shown(command, prometheus, began, time.time())
-    command("clean", "--force")
+def real(watched: Watched) -> Shown:
+    """Trials of each autoscaler on real local clusters, scraped while they ran by the Prometheus of `sweep --stack`."""
+    found = watched.prometheus
+    require("prometheus", found is not None, f"{HOW}, and end what listens on port {DEFAULT_PORT}")
+    assert found is not None
+    assert f"stack: Prometheus {found.url}" in watched.output
+    return Shown(found, watched.document["sweep_id"], watched.traces, watched.begin, watched.end)
 
 
 @pytest.fixture(scope="module")
 def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """Two simulated trials, written by remote write."""
+    """Two simulated trials in which a node is killed after a minute, written by remote write."""
     command = Orchestrate(tmp_path_factory.mktemp("simulated"))
     with running(tmp_path_factory.mktemp("prometheus"), free_port()) as prometheus:
-        assert command("simulate", "--upscaling-speed", "1,10").returncode == 0
+        assert command("simulate", "--upscaling-speed", "1,10", "--fault", "kill@60").returncode == 0
         result = command("push", "--to", prometheus.url)
         assert result.returncode == 0, result.stderr
         end = time.time()
@@ -84,7 +73,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 MAY_BE_EMPTY = {
     'event="failed"': "no node fails here",
     "ray_cluster_failed_nodes": "no node fails here",
-    'event="terminated"': "the last nodes end with their trial, and may do so between two scrapes",
+    "orchestrator_faults_total": "on a local cluster nothing fails on purpose; after a push it has a test of its own",
 }
 """Parts of queries."""
 NOT_PUSHED = re.compile(r"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up\)")
@@ -155,6 +144,20 @@ def test_every_query_has_an_answer_after_a_simulated_sweep_was_pushed(pushed: Sh
     assert not unexpected, "\n".join(map(str, unexpected))
 
 
+def test_a_fault_that_was_pushed_is_marked_once_and_within_a_scrape(pushed: Shown) -> None:
+    for trace in pushed.traces:
+        assert trace.trial is not None
+        (fault,) = [event for event in trace.events if isinstance(event, FaultEvent)]
+        values = {"sweep_id": pushed.sweep_id, "trial_id": trace.trial.trial_id, "__interval": "5s"}
+        board = build_all()["trial.json"]
+        (marks,) = [expr for _, title, expr in queries_of(board, values) if title == "annotation: Faults"]
+        (series,) = pushed.prometheus.over(marks, trace.events[0].t, trace.events[-1].t)
+
+        assert series["metric"] == {"arch": fault.arch, "kind": "kill", "node_type": fault.node_type}
+        ((t, count),) = series["values"]
+        assert (float(count), fault.t <= float(t) <= fault.t + 2 * SCRAPE_S) == (1, True)
+
+
 # Numbers agree
 
 
@@ -174,7 +177,7 @@ def _between(steps: Steps, begin: float, end: float) -> set[float]:
     return {value(begin), *(value(t) for t in steps.times if begin < t <= end)}
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", range(TRIALS))
 def test_numbers_agree_with_the_trace_within_a_scrape(real: Shown, number: int) -> None:
     """At ten instants: what Prometheus has is what the trace had at some moment since the scrape before."""
     trace = real.traces[number]
@@ -198,3 +201,25 @@ def test_numbers_agree_with_the_trace_within_a_scrape(real: Shown, number: int) 
             (found,) = real.prometheus.at(query, t)
 
             assert float(found["value"][1]) in _between(steps, t - SCRAPE_S - LATE_S, t), (query, t - begin)
+
+
+def test_every_scaling_event_of_every_trial_was_scraped(real: Shown) -> None:
+    """Also those of a trial's last moment, which no scrape fell into."""
+    for trace in real.traces:
+        assert trace.trial is not None
+        last = f'last_over_time(orchestrator_scaling_events_total{{trial_id="{trace.trial.trial_id}"}}[1h])'
+        scraped = {
+            tuple(each["metric"].get(label, "") for label in ("node_type", "arch", "event", "cause")): each["value"][1]
+            for each in real.prometheus.at(last, real.end)
+        }
+        told = Counter(
+            (event.node_type, event.arch, event.state, event.cause)
+            for event in trace.events
+            if isinstance(event, NodeEvent) and not event.is_head and event.cause != "baseline"
+        )
+
+        assert scraped == {labels: str(count) for labels, count in told.items()}
+
+
+def test_a_prometheus_of_the_stack_watches_itself_on_its_own_port(real: Shown) -> None:
+    assert [each["value"][1] for each in real.prometheus.at('up{job="prometheus"}', real.end)] == ["1"]

@@ -13,7 +13,7 @@ from tests.integration.conftest import Bystander, Orchestrate
 
 # Failures, refused launches and both autoscalers are among them.
 SWEEP = ("simulate", "--autoscaler", "v1,v2", "--upscaling-speed", "1,10", "--arrival", "poisson", "--repeat", "2")
-ENDLESS = ("simulate", "--upscaling-speed", ",".join(map(str, range(1, 200))), "--repeat", "40", "--parallel", "2")
+ENDLESS = ("simulate", "--upscaling-speed", ",".join(map(str, range(1, 51))), "--repeat", "10", "--parallel", "2")
 
 
 def _results(home: Path) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.model.events import FaultEvent
 from orchestrator.model.spec import SweepSpec
 from orchestrator.observer.trace import read_trace
 from tests.integration.conftest import Orchestrate
@@ -51,6 +52,24 @@ def test_latencies_come_from_a_recorded_sweep(orchestrate: Orchestrate) -> None:
     assert trial["scorecard"]["valid"]
 
 
+def test_faults_are_in_the_trace_the_table_and_the_report_with_the_command_that_repeats_them(
+    orchestrate: Orchestrate, tmp_path: Path
+) -> None:
+    faults = ("--fault", "kill@60", "--fault", "spot@4/h")
+    assert orchestrate("simulate", "--autoscaler", "v1,v2", "--tasks", "128", *faults).returncode == 0
+    trials = orchestrate.json("show")["trials"]
+    assert orchestrate("report", "--format", "md", "--to", str(tmp_path / "report.md")).returncode == 0
+    report = (tmp_path / "report.md").read_text()
+
+    for trial in trials:
+        hits = [event for event in read_trace(Path(trial["trace"])).events if isinstance(event, FaultEvent)]
+        assert trial["scorecard"]["valid"]
+        assert trial["scorecard"]["faults"] == len(hits) > 0
+        assert [hit.detail for hit in hits].count("kill@60") == 1
+        assert f"kill of {next(hit.node for hit in hits if hit.kind == 'kill')} at 60.0 s" in report
+    assert "--fault kill@60 --fault spot@4/h" in report
+
+
 def test_a_dry_run_predicts_and_starts_nothing(orchestrate: Orchestrate) -> None:
     result = orchestrate("sweep", "--upscaling-speed", "1,5,10", "--fit", "none", "--dry-run")
 
@@ -68,6 +87,9 @@ def test_a_dry_run_predicts_and_starts_nothing(orchestrate: Orchestrate) -> None
         (("--boot-from", str(CLUSTER)), "no trace"),
         (("--target-utilization-fraction", "0.5"), "v2 autoscaler rejects it"),
         (("--timeout", "-1"), "--timeout"),
+        (("--fault", "kill"), "--fault 'kill': a fault is written as kill@20"),
+        (("--fault", "pause@20+5"), "pause@20+5: the simulated backend can't cause a pause"),
+        (("--fault", "kill@20:gpu"), "'gpu' is no worker type"),
     ],
 )
 def test_bad_input_is_one_clear_error(orchestrate: Orchestrate, options: tuple[str, ...], said: str) -> None:

@@ -1,7 +1,8 @@
-"""A whole sweep on a real local Ray cluster, looked at from every side. It runs once for all tests of this module."""
+"""The README's first command on a real local Ray cluster, looked at from every side. It runs once for all tests."""
 
 import json
 import re
+import subprocess
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +17,10 @@ from orchestrator.model.events import NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.trace import read_trace
 from tests.integration.browser import opened
-from tests.integration.conftest import Bystander, Orchestrate
+from tests.integration.conftest import Bystander, Orchestrate, clean_environment
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "sweep.schema.json"
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "docs" / "schema" / "sweep.schema.json"
 SPEEDS = (1.0, 5.0, 10.0)
 
 
@@ -26,8 +28,15 @@ SPEEDS = (1.0, 5.0, 10.0)
 def swept(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander) -> tuple[Orchestrate, str]:
     """A home in which three speeds were swept, and what the command said."""
     command = Orchestrate(tmp_path_factory.mktemp("swept") / "home")
-    sweep = ["sweep", "--upscaling-speed", "1,5,10", "--idle-timeout-minutes", "0.15", "--tasks", "24"]
-    result = command(*sweep, "--task-seconds", "7", "--name", "three speeds")
+    assert "\nmake sweep " in (ROOT / "README.md").read_text()
+    result = subprocess.run(
+        ["make", "--silent", "sweep", "ARGS=--name 'three speeds'"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env=clean_environment(ORCHESTRATE_HOME=str(command.home)),
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return command, result.stdout
 
@@ -64,12 +73,15 @@ def test_a_trace_gives_the_same_scorecard_again(document: Any) -> None:
 
 def test_every_task_is_recorded_with_its_node_and_architecture(document: Any) -> None:
     for trial in document["trials"]:
-        tasks = [event for event in read_trace(Path(trial["trace"])).events if isinstance(event, TaskEvent)]
+        trace = read_trace(Path(trial["trace"]))
+        tasks = [event for event in trace.events if isinstance(event, TaskEvent)]
+        assert trace.trial is not None
+        work = trace.trial.workload
 
-        assert sum(task.count for task in tasks) == 24
+        assert sum(task.count for task in tasks) == work.tasks
         assert {task.arch for task in tasks} == {"x86_64", "arm64"}
         assert all(task.submitted <= task.started <= task.ended and task.ok for task in tasks)
-        assert all(6.9 <= task.ended - task.started <= 9 for task in tasks)
+        assert all(work.seconds - 0.1 <= task.ended - task.started <= work.seconds + 2 for task in tasks)
 
 
 def test_the_autoscaler_itself_had_each_setting_in_force(swept: tuple[Orchestrate, str]) -> None:

@@ -30,7 +30,7 @@ from orchestrator.backends.docker.mailbox import MailboxServer
 from orchestrator.backends.docker.nodeconfig import ContainerConfig
 from orchestrator.backends.docker.remains import remove_all
 from orchestrator.backends.owners import ensure_token
-from orchestrator.errors import ClusterFailed, OrchestrateError
+from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
@@ -132,6 +132,8 @@ class DockerCluster(LiveCluster):
                 head.wait()
                 raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}")
         except (CannotStart, MachineLost) as error:
+            if isinstance(error.__cause__, MissingPrerequisite):  # every trial would fail alike
+                raise error.__cause__ from None
             raise ClusterFailed(f"the head can't be started: {error}") from None
         self._watcher = threading.Thread(target=self._watch_head, args=(head,), daemon=True)
         self._watcher.start()

@@ -57,7 +57,8 @@ class NodeContainer:
                 self.container.start()
             except ENGINE_ERRORS as error:
                 self._remove()
-                raise CannotStart(explained("starting the container", error).message) from error
+                fault = explained("starting the container", error)
+                raise CannotStart(fault.message) from fault
         deadline = threading.Timer(START_TIMEOUT_S, self._give_up)
         deadline.start()
         try:

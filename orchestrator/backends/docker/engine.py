@@ -189,6 +189,11 @@ _NO_IMAGE = _Fault(
     "the image isn't there",
     "see what is: docker images; get it: docker pull NAME",
 )
+_DISK_FULL = _Fault(
+    ("no space left on device", "disk quota exceeded", "not enough space"),
+    "the engine's disk is full",
+    "make room: docker system df, then docker system prune",
+)
 # In this order: the first whose sign occurs counts.
 _FAULTS = (
     # First, since a cgroup folder that can't be made says "no space left on device" too.
@@ -197,11 +202,7 @@ _FAULTS = (
         "the engine can't limit CPU or memory",
         "see its warnings: docker info; a rootless one needs cgroup v2 and delegation",
     ),
-    _Fault(
-        ("no space left on device", "disk quota exceeded", "not enough space"),
-        "the engine's disk is full",
-        "make room: docker system df, then docker system prune",
-    ),
+    _DISK_FULL,
     _Fault(
         ("port is already allocated", "address already in use"),
         "a port or address is taken",
@@ -259,17 +260,23 @@ def explain(doing: str) -> Iterator[None]:
 
 def explained(doing: str, error: Exception) -> OrchestrateError:
     """The error for the user that an exception of the SDK, or of the connection below it, stands for."""
-    said = _said(error)
-    if isinstance(error, ImageNotFound):
-        fault: _Fault | None = _NO_IMAGE
-    else:
-        words = said.lower()
-        fault = next((fault for fault in _FAULTS if any(sign in words for sign in fault.signs)), None)
-        if fault is None and isinstance(error, _CONNECTION_LOST):
-            fault = _GONE
+    said, fault = _said(error), _fault(error)
     if fault is None:
         return ClusterFailed(f"{doing}: {said}", "see: docker info, docker ps --all")
     return MissingPrerequisite(f"{doing}: {fault.meaning}: {said}", fault.hint)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether an exception says that the engine has no room left."""
+    return _fault(error) is _DISK_FULL
+
+
+def _fault(error: Exception) -> _Fault | None:
+    if isinstance(error, ImageNotFound):
+        return _NO_IMAGE
+    words = _said(error).lower()
+    known = next((fault for fault in _FAULTS if any(sign in words for sign in fault.signs)), None)
+    return known or (_GONE if isinstance(error, _CONNECTION_LOST) else None)
 
 
 def _said(error: Exception) -> str:

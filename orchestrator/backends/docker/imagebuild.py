@@ -3,19 +3,19 @@
 import functools
 import hashlib
 import io
+import platform
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
-import requests
 from docker.errors import APIError, BuildError, ImageNotFound
 from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from orchestrator import rayapi
-from orchestrator.backends.docker.engine import explain, explained, platform_of
+from orchestrator.backends.docker.engine import explain, is_disk_full, platform_of
 from orchestrator.bundle import bundled
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch
@@ -80,31 +80,35 @@ def present(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
 
 def pull(client: docker.DockerClient, name: str, arch: Arch, progress: Progress) -> Image:
     """Raises MissingPrerequisite, with the command that would do the same, if it can't be had."""
-    repository, tag = parse_repository_tag(name)
-    platform = platform_of(arch)
-    hint = f"docker pull {f'--platform {platform} ' if platform else ''}{name}, or name another with --image"
+    wanted = "" if arch in ("unknown", normalise_arch(platform.machine())) else f"--platform {platform_of(arch)} "
+    hint = f"docker pull {wanted}{name}, or name another with --image"
     progress(f"pulling {name}")
-    layers: dict[str, tuple[int, int]] = {}
-    try:
-        for step in client.api.pull(repository, tag or "latest", stream=True, decode=True, platform=platform):
-            if "error" in step:
-                raise APIError("", explanation=str(step["error"]))
-            amount = step.get("progressDetail") or {}
-            if step.get("status") == "Downloading" and "total" in amount:
-                layers[step["id"]] = (amount["current"], amount["total"])
-                done, total = (sum(each) / 1e6 for each in zip(*layers.values(), strict=True))
-                progress(f"pulling {name}: {done:.0f} of {total:.0f} MB")
+    with explain(f"pulling the image {name}"):
+        try:
+            _follow_pull(client, name, arch, progress)
+        except APIError as error:
+            if is_disk_full(error):
+                raise
+            said = str(error.explanation or error)
+            raise MissingPrerequisite(f"the image {name} isn't here and can't be pulled: {said}", hint) from None
         image = present(client, name, arch)
-    except requests.RequestException as error:
-        fault = explained(f"pulling the image {name}", error)
-        if not isinstance(error, APIError) or "full" in fault.message:
-            raise fault from None
-        raise MissingPrerequisite(
-            f"the image {name} isn't here and can't be pulled: {error.explanation or error}", hint
-        ) from None
     if image is None:
         raise MissingPrerequisite(f"the image {name} isn't there for {arch}", hint)
     return image
+
+
+def _follow_pull(client: docker.DockerClient, name: str, arch: Arch, progress: Progress) -> None:
+    repository, tag = parse_repository_tag(name)
+    layers: dict[str, tuple[int, int]] = {}
+    steps = client.api.pull(repository, tag or "latest", stream=True, decode=True, platform=platform_of(arch))
+    for step in steps:
+        if "error" in step:
+            raise APIError("", explanation=str(step["error"]))
+        amount = step.get("progressDetail") or {}
+        if step.get("status") == "Downloading" and "total" in amount:
+            layers[step["id"]] = (amount["current"], amount["total"])
+            done, total = (sum(each) / 1e6 for each in zip(*layers.values(), strict=True))
+            progress(f"pulling {name}: {done:.0f} of {total:.0f} MB")
 
 
 def build(client: docker.DockerClient, name: str, arch: Arch, stale: Image | None, progress: Progress) -> Image:

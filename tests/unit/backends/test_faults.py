@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.faults import POLL_S, FaultInjector
+from orchestrator.backends.faults import POLL_S, FaultInjector, NodeGone
 from orchestrator.model.events import Event, FaultEvent, NoteEvent
 from orchestrator.model.fault import Fault, FaultKind
 from orchestrator.workload.faults import Victim
@@ -171,6 +171,17 @@ def test_a_fault_that_can_not_be_injected_is_a_note_and_no_fault() -> None:
 
     assert lab.notes() == [("fault_failed", "kill@20:x86 on a: no such container")]
     assert lab.faults() == []
+
+
+def test_a_node_that_ended_by_itself_meanwhile_is_spared_and_another_one_hit() -> None:
+    lab = Lab("kill@20")
+    lab.machines.broken["inject"] = NodeGone()
+    assert lab.at(20) == POLL_S
+    lab.machines.broken.clear()
+    lab.at(20.5)
+
+    assert lab.notes() == []
+    assert len(lab.machines.done) == len(lab.faults()) == 1
 
 
 def test_a_pause_that_failed_half_way_is_undone() -> None:

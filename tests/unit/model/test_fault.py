@@ -123,3 +123,8 @@ def test_only_containers_can_have_every_fault() -> None:
     assert every == impossible("local", every)
     assert every[1:3] == impossible("simulated", every)
     assert every == impossible("a backend of tomorrow", every)
+
+
+def test_a_rate_so_low_that_nobody_would_wait_for_it_is_refused() -> None:
+    with pytest.raises(ValidationError, match="per_hour"):
+        fault("spot@5e-324/h")

@@ -70,6 +70,18 @@ def test_what_never_hit_a_node_is_noted_with_the_reason() -> None:
     ]
 
 
+def test_a_fault_whose_victim_was_gone_waits_for_another_one() -> None:
+    two = schedule("kill@20", "spot@3600/h")
+    (strike,) = two.due(20, [A])
+    two.put_back(strike)
+
+    assert two.waits_for_nodes
+    assert hits(two, 21, B) == [("kill@20", "b")]
+    spot = next(strike for strike in two.due(5000, [C]) + two.due(9000, [C]) if strike.victim == C)
+    two.put_back(spot)
+    assert two.missed(0) == []
+
+
 @given(st.permutations([A, B, C, Victim("d", "arm", tasks=3)]), st.integers(0, 99))
 def test_the_victim_depends_on_the_seed_and_not_on_the_order_of_the_list(nodes: list[Victim], seed: int) -> None:
     assert hits(schedule("kill@1", seed=seed), 1, *nodes) == hits(schedule("kill@1", seed=seed), 1, *sorted(nodes))
