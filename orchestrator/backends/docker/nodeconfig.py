@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from orchestrator.backends.clusterfile import ClusterFile
 from orchestrator.errors import SpecError
-from orchestrator.model.base import Noun, Positive
+from orchestrator.model.base import Finite, Noun
 
 _SIZE = re.compile(r"[1-9][0-9]*[kmg]")
 
@@ -32,7 +32,7 @@ class ContainerConfig(Noun):
 
     InstanceType: str = ""
     image: str | None = None
-    cpus: Annotated[Positive, Field(ge=0.01, le=10_000)] | None = None
+    cpus: Annotated[Finite, Field(ge=0.01, le=10_000)] | None = None
     memory: Size = "2g"
     shm_size: Size = "256m"
     environment: dict[str, str] = Field(default_factory=dict)

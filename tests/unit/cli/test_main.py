@@ -98,6 +98,8 @@ BAD = {
     "stack and another metrics port": ["--stack", "--metrics-port", "39477"],
     "stack without metrics": ["--stack", "--metrics-port", "0"],
     "resume and dry run": ["--resume", "@last"],
+    "image without containers": ["--image", "lab/ray"],
+    "image for the simulator": ["--image", "lab/ray", "--backend", "simulated"],
     "unknown option": ["--bogus"],
     "option without value": ["--spec"],
 }
@@ -112,6 +114,43 @@ def test_bad_input_is_one_or_two_lines_and_exit_code_2(run: Run, arguments: list
     assert err.startswith("error: ")
     assert len(err.splitlines()) <= 2
     assert not Path(".orchestrate").exists()
+
+
+@pytest.mark.parametrize("image", [[], ["--image", "lab/ray"]])
+def test_without_an_engine_a_sweep_in_containers_says_so_and_leaves_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: list[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'docker.sock'}")
+    code, out, err = run("sweep", "--backend", "docker", "--upscaling-speed", "1", *image)
+
+    assert code == 3, err
+    assert "Traceback" not in out + err
+    assert [line for line in err.splitlines() if "error: " in line] == [
+        f"error: there is no Docker engine: {tmp_path / 'docker.sock'} doesn't exist"
+    ]
+    assert not Path(".orchestrate").exists()
+
+
+def test_a_bad_node_config_is_said_before_anybody_looks_for_an_engine(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'docker.sock'}")
+    text = (ROOT / "cluster/docker.yaml").read_text()
+    Path("mine.yaml").write_text(text.replace("memory: 4g", "memory: lots"))
+    code, _, err = run("sweep", "--backend", "docker", "--cluster", "mine.yaml")
+
+    assert code == 2, err
+    assert "mine.yaml: available_node_types.head_node.node_config.memory: expected a size" in err
+
+
+def test_a_sweep_in_containers_can_be_planned_without_an_engine(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'docker.sock'}")
+    code, out, err = run("sweep", "--backend", "docker", "--upscaling-speed", "1,5", "--dry-run")
+
+    assert code == 0, err
+    assert out.splitlines()[0].split()[:2] == ["backend", "docker,"]
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http", ""])

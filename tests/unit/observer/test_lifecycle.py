@@ -283,6 +283,25 @@ def test_a_ray_that_ended_badly_is_a_crash_before_the_gcs_notices(journaled: Nod
     assert events[-1].cause == "crash"
 
 
+@pytest.mark.parametrize("cause", ["fault", "spot_interruption"])
+def test_a_machine_that_the_cloud_took_back_has_the_clouds_cause_and_is_ended(
+    journaled: NodeTracker, cause: str
+) -> None:
+    taken = entry(50.0, "failed", cause=cause, detail="the cloud took the machine back")
+    events = feed(journaled, (12.0, row()), taken, entry(50.4, "terminated"), (65.0, dead("unexpected", end=64.0)))
+
+    assert facts(events)[1:] == [(50.0, "failed", "running"), (50.4, "terminated", "failed")]
+    assert (events[1].cause, events[1].detail) == (cause, "the cloud took the machine back")
+
+
+def test_a_machine_that_the_cloud_took_back_before_ray_ran_has_failed_once(journaled: NodeTracker) -> None:
+    taken = entry(3.0, "failed", cause="spot_interruption")
+    events = feed(journaled, entry(1.0, "requested"), entry(1.5, "allocated"), taken, entry(3.1, "terminated"))
+
+    assert [event.state for event in events] == ["requested", "allocated", "failed"]
+    assert events[-1].cause == "spot_interruption"
+
+
 def test_a_ray_that_was_draining_has_not_crashed_whatever_its_exit_code(journaled: NodeTracker) -> None:
     log = line(45.0, "draining", cloud="n1", detail="idle for 15 secs")
     events = feed(journaled, (12.0, row()), log, entry(50.0, "ray_ended", code=1), entry(51.0, "terminated"))

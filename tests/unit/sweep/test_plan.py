@@ -370,3 +370,41 @@ def test_a_fault_of_no_worker_type_is_refused_with_those_there_are(node_type: st
 
     assert f"'{node_type}' is no worker type" in refused.message
     assert refused.hint == "there are x86, arm"
+
+
+# The docker backend
+
+
+def test_a_docker_cluster_is_fitted_to_the_machine_as_a_local_one_is() -> None:
+    local, docker = (plan(machine=SMALL, spec={"backend": name, "fit": "machine"}) for name in ("local", "docker"))
+
+    assert docker.shape == local.shape != SHAPE
+    assert docker.workload == local.workload
+    assert docker.notes == local.notes
+
+
+def test_a_docker_cluster_need_not_be_fitted() -> None:
+    assert plan(machine=SMALL, spec={"backend": "docker", "fit": "none"}).shape == SHAPE
+
+
+def test_every_fault_can_be_caused_in_containers() -> None:
+    faults = ["kill@3", "pause@4+2", "partition@5+2:arm", "spot@2/h"]
+    (trial,) = plan(workload={"faults": faults}, spec={"backend": "docker"}).trials
+
+    assert [str(fault) for fault in trial.workload.faults] == faults
+
+
+@pytest.mark.parametrize("backend", ["local", "simulated"])
+def test_an_image_is_refused_where_there_are_no_containers(backend: str) -> None:
+    refused = refusal(spec={"backend": backend, "image": "lab/ray"})
+
+    assert (refused.message, refused.hint) == ("--image is for containers", "add --backend docker")
+
+
+def test_the_image_makes_no_other_trial() -> None:
+    """It says where Ray comes from: its version is held to be the same, so trials stay comparable."""
+    with_image = plan(spec={"backend": "docker", "image": "lab/ray"})
+    without = plan(spec={"backend": "docker"})
+
+    assert [trial.trial_id for trial in with_image.trials] == [trial.trial_id for trial in without.trials]
+    assert with_image.spec.image == "lab/ray"

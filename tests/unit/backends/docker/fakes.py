@@ -8,6 +8,7 @@ import requests
 from docker.errors import APIError, NotFound
 
 TIMEOUT_S = 10.0
+GONE = requests.ConnectionError("Connection aborted.")
 
 
 def refused(status: int, said: str) -> APIError:

@@ -12,12 +12,11 @@ from orchestrator.backends import nodehost
 from orchestrator.backends.cloud import CannotStart, MachineLost
 from orchestrator.backends.docker import container as module
 from orchestrator.backends.docker.container import AWAY_S, NodeContainer
-from tests.unit.backends.docker.fakes import FakeClient, FakeContainer, not_found, refused
+from tests.unit.backends.docker.fakes import GONE, FakeClient, FakeContainer, not_found, refused
 
 TIMEOUT_S = 10.0
 READY = f"{nodehost.READY}\n".encode()
 OPTIONS = {"image": "sha256:1", "network": "orchestrate-c0ffee00"}
-GONE = requests.ConnectionError("Connection aborted.")
 CUT = urllib3.exceptions.ProtocolError("Connection broken: IncompleteRead(0 bytes read)")
 
 

@@ -1,0 +1,190 @@
+"""Faults in a cluster of containers, and what it says when something it needs is gone; the rest takes a real engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestrator.backends.clusterfile import read_cluster_file
+from orchestrator.backends.docker import labels
+from orchestrator.backends.docker.cluster import DockerCluster, DockerHost
+from orchestrator.backends.docker.engine import EngineFacts
+from orchestrator.errors import ClusterFailed, MissingPrerequisite
+from orchestrator.model.settings import Settings
+from tests.unit.backends.docker.fakes import GONE, not_found, refused
+
+FILE = read_cluster_file(Path(__file__).parents[4] / "cluster" / "docker.yaml")
+NODE = "ab" * 28
+
+
+class Worker:
+    """A worker's container on the cluster's network."""
+
+    def __init__(self, marks: dict[str, str], network: str) -> None:
+        self.labels = marks
+        self.network = network
+        self.status = "running"
+        self.address: str | None = "10.0.0.7"
+        self.refusal: Exception | None = None
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return {"NetworkSettings": {"Networks": {self.network: {"IPAddress": self.address}}}}
+
+    def pause(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        assert self.status == "running"
+        self.status = "paused"
+
+    def unpause(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        if self.status != "paused":
+            raise refused(409, "is not paused")
+        self.status = "running"
+
+
+class Engine:
+    """Has the workers that run, and the network that they are on."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self.away: Exception | None = None
+
+    @property
+    def containers(self) -> "Engine":
+        return self
+
+    @property
+    def networks(self) -> "Engine":
+        return self
+
+    def list(self, *, filters: dict[str, Any]) -> list[Worker]:
+        if self.away is not None:
+            raise self.away
+        wanted = dict(label.split("=", 1) for label in filters["label"])
+        return [worker for worker in self.workers if wanted.items() <= worker.labels.items()]
+
+    def get(self, name: str) -> "Engine":
+        assert all(worker.network == name for worker in self.workers)
+        return self
+
+    def disconnect(self, worker: Worker, *, force: bool) -> None:
+        assert force, "a stopping container is cut off, too"
+        worker.address = None
+
+    def connect(self, worker: Worker, *, ipv4_address: str) -> None:
+        assert worker.address is None
+        worker.address = ipv4_address
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def cluster(engine: Engine, tmp_path: Path) -> DockerCluster:
+    """One that hasn't been started."""
+    cluster = DockerCluster(tmp_path / "home", FILE.raw, None, host(engine))
+    cluster.files.create()
+    return cluster
+
+
+@pytest.fixture
+def worker(engine: Engine, cluster: DockerCluster, tmp_path: Path) -> Worker:
+    marks = {**labels.cluster_labels(tmp_path / "home", cluster.cluster_id), labels.NODE: NODE}
+    engine.workers.append(Worker({**marks, labels.NODE: "cd" * 28}, f"orchestrate-{cluster.cluster_id}"))
+    engine.workers.append(Worker(marks, f"orchestrate-{cluster.cluster_id}"))
+    return engine.workers[-1]
+
+
+def host(engine: Engine, *, rootless: bool = False) -> DockerHost:
+    facts = EngineFacts("27.0", 2, 2**34, "x86_64", rootless, False, "2", frozenset())
+    return DockerHost(engine, facts, {}, {})  # type: ignore[arg-type]
+
+
+def test_a_node_is_paused_and_goes_on(cluster: DockerCluster, worker: Worker, engine: Engine) -> None:
+    cluster.inject("pause", NODE)
+
+    assert [each.status for each in engine.workers] == ["running", "paused"]
+
+    cluster.mend("pause", NODE)
+
+    assert worker.status == "running"
+
+
+def test_a_node_that_was_let_go_on_so_that_it_can_end_needs_no_mending(cluster: DockerCluster, worker: Worker) -> None:
+    cluster.inject("pause", NODE)
+    worker.status = "running"
+    cluster.mend("pause", NODE)
+
+    assert worker.status == "running"
+
+
+def test_a_node_that_was_cut_off_gets_its_address_back(cluster: DockerCluster, worker: Worker, engine: Engine) -> None:
+    cluster.inject("partition", NODE)
+
+    assert [each.address for each in engine.workers] == ["10.0.0.7", None]
+
+    cluster.mend("partition", NODE)
+    cluster.mend("partition", NODE)
+
+    assert worker.address == "10.0.0.7"
+
+
+@pytest.mark.parametrize("kind", ["kill", "spot", "pause", "partition"])
+def test_a_node_that_is_gone_cannot_be_struck(cluster: DockerCluster, kind: Any) -> None:
+    with pytest.raises(ClusterFailed, match="node abababab is gone"):
+        cluster.inject(kind, NODE)
+
+
+@pytest.mark.parametrize("kind", ["kill", "spot", "pause", "partition"])
+def test_a_node_that_is_gone_needs_no_mending(cluster: DockerCluster, engine: Engine, kind: Any) -> None:
+    cluster.mend(kind, NODE)
+
+    assert engine.workers == []
+
+
+def test_a_node_that_goes_while_it_is_mended_is_no_error(cluster: DockerCluster, worker: Worker) -> None:
+    cluster.inject("pause", NODE)
+    worker.refusal = not_found()
+    cluster.mend("pause", NODE)
+
+
+def test_a_fault_that_the_engine_refuses_says_what_and_where(cluster: DockerCluster, worker: Worker) -> None:
+    worker.refusal = refused(500, "cannot pause: no freezer")
+    with pytest.raises(ClusterFailed, match="pause of node abababab: cannot pause: no freezer"):
+        cluster.inject("pause", NODE)
+
+
+def test_an_engine_that_is_away_is_said_in_one_line(cluster: DockerCluster, engine: Engine) -> None:
+    engine.away = GONE
+    with pytest.raises(MissingPrerequisite, match="finding the container of node abababab: the Docker engine doesn't"):
+        cluster.inject("pause", NODE)
+
+
+def test_a_cluster_without_a_head_is_not_alive(cluster: DockerCluster) -> None:
+    with pytest.raises(ClusterFailed, match="the head of the cluster ended: it left no message"):
+        cluster.check_alive()
+
+
+def test_the_provider_is_told_where_it_finds_its_mailbox(cluster: DockerCluster) -> None:
+    cluster.write_settings(FILE.shape, Settings())
+    provider = yaml.safe_load(cluster.files.config.read_text())["provider"]
+
+    assert provider["module"] == "orchestrator.backends.providers.docker.DockerNodeProvider"
+    assert provider["cluster_dir"] == "/orchestrate"
+
+
+def test_containers_run_as_the_user_who_owns_the_folder(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 1001)
+    monkeypatch.setattr("os.getgid", lambda: 1002)
+
+    assert host(engine).user == "1001:1002"
+
+
+def test_in_a_rootless_engine_that_user_is_root(engine: Engine) -> None:
+    assert host(engine, rootless=True).user == "0:0"

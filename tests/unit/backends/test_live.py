@@ -1,0 +1,67 @@
+"""Which nodes of a live cluster a fault may strike, and who strikes them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from orchestrator.backends.live import _Strikable
+from orchestrator.model.events import NodeState
+from orchestrator.observer.lifecycle import NodeTraits, TrackedNode
+from orchestrator.workload.faults import Victim
+
+
+class Observer:
+    def __init__(self, nodes: Sequence[TrackedNode]) -> None:
+        self._nodes = nodes
+
+    def nodes(self) -> list[TrackedNode]:
+        return list(self._nodes)
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str, str]] = []
+
+    def inject(self, kind: str, node: str) -> None:
+        self.done.append(("inject", kind, node))
+
+    def mend(self, kind: str, node: str) -> None:
+        self.done.append(("mend", kind, node))
+
+
+def strikable(*nodes: TrackedNode) -> tuple[Any, Cluster]:
+    cluster = Cluster()
+    return _Strikable(cluster, Observer(nodes)), cluster  # type: ignore[arg-type]
+
+
+def tracked(name: str, state: NodeState | None, **more: Any) -> TrackedNode:
+    return TrackedNode(name, "arm", NodeTraits("arm64"), state, **more)
+
+
+@pytest.mark.parametrize("state", ["running", "idle"])
+def test_a_worker_that_runs_can_be_struck(state: NodeState) -> None:
+    target, _ = strikable(tracked("n1", state))
+
+    assert target.victims() == [Victim("n1", "arm", "arm64")]
+
+
+@pytest.mark.parametrize("state", [None, "requested", "allocated", "installing", "draining", "terminated", "failed"])
+def test_a_worker_that_does_not_run_cannot(state: NodeState | None) -> None:
+    target, _ = strikable(tracked("n1", state))
+
+    assert target.victims() == []
+
+
+def test_the_head_is_never_struck() -> None:
+    target, _ = strikable(tracked("head", "idle", is_head=True))
+
+    assert target.victims() == []
+
+
+def test_the_cluster_strikes_and_mends() -> None:
+    target, cluster = strikable()
+    target.inject("pause", "n1")
+    target.mend("pause", "n1")
+
+    assert cluster.done == [("inject", "pause", "n1"), ("mend", "pause", "n1")]
