@@ -97,6 +97,7 @@ def debian_ray_image(engine: Engine, tag: str, architecture: str, folder: Path) 
     with like_official(engine, tag, f"/usr/bin/python{PYTHON}", busybox=system / "bin/busybox") as root:
         root.tree(system)
         root.tree(packages, site_packages(f"python{PYTHON}"))
+    engine.relabel(tag, architecture)
     shutil.rmtree(folder)
 
 

@@ -41,19 +41,25 @@ class RayCluster:
         """The head takes no tasks."""
         self._start("head", image, "--head", "--num-cpus=0")
 
-    def start_worker(self, name: str, image: str) -> None:
-        """A worker of one CPU, with a resource by its name."""
-        self._start(name, image, "--address=head:6379", "--num-cpus=1", f"--resources={json.dumps({name: 1})}")
+    def start_worker(
+        self, name: str, image: str, *, platform: str | None = None, cpu_limit: float | None = 1.0
+    ) -> None:
+        """A worker for one task at a time, with a resource by its name."""
+        arguments = ["--address=head:6379", "--num-cpus=1", f"--resources={json.dumps({name: 1})}"]
+        self._start(name, image, *arguments, platform=platform, cpu_limit=cpu_limit)
 
-    def _start(self, name: str, image: str, *arguments: str) -> None:
+    def _start(
+        self, name: str, image: str, *arguments: str, platform: str | None = None, cpu_limit: float | None = 1.0
+    ) -> None:
         self.nodes[name] = self.client.containers.run(
             image,
             ["ray", "start", "--block", *arguments, *OPTIONS],
+            platform=platform,
             hostname=name,
             name=f"{self.network}-{name}",
             networking_config={self.network: self.client.api.create_endpoint_config(aliases=[name])},
             network=self.network,
-            nano_cpus=1_000_000_000,
+            nano_cpus=None if cpu_limit is None else int(cpu_limit * 1e9),
             mem_limit="2g",
             shm_size="128m",
             init=True,
@@ -65,7 +71,12 @@ class RayCluster:
                 "RAY_metrics_report_interval_ms": "2000",
             },
         )
-        self.seconds_to_join[name] = wait_for(lambda: name in (self.on_head(JOINED) or ()), f"node {name}")
+        self.seconds_to_join[name] = wait_for(lambda: self._joined(name), f"node {name}")
+
+    def _joined(self, name: str) -> bool:
+        self.nodes[name].reload()
+        assert self.nodes[name].status == "running", self.nodes[name].logs(tail=40).decode()
+        return name in (self.on_head(JOINED) or ())
 
     def address(self, name: str) -> str:
         """The container's own."""
