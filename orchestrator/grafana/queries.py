@@ -239,9 +239,11 @@ def scorecards(scope: Scope) -> Query:
 def scorecards_around(scope: Scope) -> Query:
     """The same from half a day before to half a day after: a scorecard appears when its trial has ended.
 
-    One offset moves the trial, one more the window; only a subquery can have both.
+    The last trial's is there for a few seconds only, until its sweep ends: a subquery would step over it. So one offset
+    moves both, the trial by seconds and the window by hours.
     """
-    around = f"last_over_time(({scope.of('orchestrator_scorecard')})[1d:1m] offset -12h)"
+    moved = Scope(scope.matchers, f"-12h{scope.offset.removeprefix('-')}")
+    around = f"last_over_time({moved.of('orchestrator_scorecard', window='1d')})"
     return Query(f"max by ({_SCORECARD}) ({around})", "{{quantity}}", "instant")
 
 

@@ -23,10 +23,11 @@ from orchestrator.stack.probes import is_taken
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.prometheus_server import Prometheus
 
-# A phase has to be longer than a scrape interval to be seen: scaling down takes the idle timeout.
+# A phase has to be longer than a scrape interval to be seen: scaling down takes the idle timeout. Tasks are long enough
+# for the machine to rest from starting nodes, for otherwise the trials are invalid.
 SWEEP = (
     *("--autoscaler", "v1,v2", "--upscaling-speed", "5", "--target-utilization-fraction", "0.25"),
-    *("--idle-timeout-minutes", "0.2", "--tasks", "24", "--task-seconds", "6"),
+    *("--idle-timeout-minutes", "0.2", "--tasks", "24", "--task-seconds", "8"),
 )
 TRIALS = 3
 TASKS = 24
