@@ -21,7 +21,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-unit test-integration test-oldest-ray lint format schema dashboards bench clean
+.PHONY: help setup sweep test test-unit test-integration test-oldest-ray test-arm64 lint format schema dashboards bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that it s
 	UV_PYTHON_DOWNLOADS=never $(UV) run --isolated --no-project --python .venv/bin/python --with-editable . \
 	  --with 'ray[default]==$(OLDEST_RAY)' --with hypothesis --with pytest \
 	  pytest tests/integration/test_simulator.py $(ARGS)
+
+test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root: it takes ten minutes
+	ORCHESTRATE_TEST_ARM64=1 .venv/bin/pytest tests/integration/test_arm64.py $(ARGS)
 
 lint: $(DEV) ## check style, types and the directions of imports
 	.venv/bin/ruff check .
