@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.docker.cluster import DockerCluster, DockerHost
+from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import connect, facts, platform_of
+from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import RayImage, default_image_state, ensure_image, same_versions
 from orchestrator.backends.docker.nodeconfig import container_configs, dashboard_port
 from orchestrator.backends.live import LiveBackend

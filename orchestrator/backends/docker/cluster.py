@@ -1,21 +1,17 @@
 """A Ray cluster of containers: a network, a head, and workers that come and go as the head's autoscaler asks for."""
 
 import contextlib
-import ipaddress
 import json
-import os
 import shutil
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
-from docker.models.networks import Network
-from docker.types import IPAMConfig, IPAMPool, LogConfig, Mount
+from docker.types import LogConfig, Mount
 
 from orchestrator import rayapi
 from orchestrator.backends import nodehost
@@ -24,10 +20,11 @@ from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.config import OBJECT_STORE_BYTES
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.container import NodeContainer
-from orchestrator.backends.docker.engine import EngineFacts, explain
-from orchestrator.backends.docker.image import PACKAGE_FOLDER, RayImage
+from orchestrator.backends.docker.engine import explain
+from orchestrator.backends.docker.host import DockerHost
+from orchestrator.backends.docker.image import PACKAGE_FOLDER
 from orchestrator.backends.docker.mailbox import MailboxServer
-from orchestrator.backends.docker.nodeconfig import ContainerConfig
+from orchestrator.backends.docker.network import ClusterNetwork
 from orchestrator.backends.docker.remains import remove_all
 from orchestrator.backends.faults import NodeGone
 from orchestrator.backends.owners import ensure_token
@@ -48,25 +45,6 @@ _DASHBOARD_PORT = 8265
 _PIDS = 4096
 
 
-@dataclass(frozen=True)
-class DockerHost:
-    """What clusters need of this machine: the engine, and for each node type its image and limits."""
-
-    client: docker.DockerClient
-    facts: EngineFacts
-    images: Mapping[str, RayImage]
-    containers: Mapping[str, ContainerConfig]
-    dashboard_port: int | None = None
-
-    @property
-    def user(self) -> str:
-        """Whose processes run in the containers: those who own the folder that the head shares with us.
-
-        A rootless engine has its user as root within.
-        """
-        return "0:0" if self.facts.rootless else f"{os.getuid()}:{os.getgid()}"
-
-
 class DockerCluster(LiveCluster):
     """One running cluster. Made by `DockerCluster.start`; `stop` removes all its containers, its network, its files."""
 
@@ -78,15 +56,13 @@ class DockerCluster(LiveCluster):
         self._host = host
         self._client = host.client
         self._labels = labels.cluster_labels(home, self.cluster_id)
-        self._network = f"orchestrate-{self.cluster_id}"
+        self._network = ClusterNetwork(self._client, f"orchestrate-{self.cluster_id}", self._labels)
         self._mailbox = MailboxServer(self.files)
         self._head: NodeContainer | None = None
         self._head_id = f"head-{self.cluster_id}"
-        self._head_ip = ""
         self._head_code: int | None = None
         self._watcher: threading.Thread | None = None
         self._failure: Exception | None = None
-        self._addresses: dict[str, str] = {}
         self._cloud: ModelledCloud | None = None
 
     @classmethod
@@ -114,9 +90,8 @@ class DockerCluster(LiveCluster):
         self.gcs = self.dashboard = ""
         self._write_owner()
         with explain("making a network for the cluster"):
-            network = _make_network(self._client, self._network, self._labels)
-        self._head_ip = _first_address(network)
-        self.inner_gcs = f"{self._head_ip}:{_GCS_PORT}"
+            self._network.create()
+        self.inner_gcs = f"{self._network.head_address}:{_GCS_PORT}"
         self.python = self._host.images[shape.head.name].python
         self.write_settings(shape, settings)
         self._cloud = ModelledCloud(
@@ -160,7 +135,7 @@ class DockerCluster(LiveCluster):
             resources={name: amount for name, amount in head.resources.items() if name != "CPU"},
             labels=head.labels,
             object_store_memory=OBJECT_STORE_BYTES,
-            ip=self._head_ip,
+            ip=self._network.head_address,
             gcs_port=_GCS_PORT,
             dashboard_port=_DASHBOARD_PORT,
             autoscaling_config=f"{SHARED}/{self.files.config.name}",
@@ -173,7 +148,7 @@ class DockerCluster(LiveCluster):
                 f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", self._host.dashboard_port),
             },
             "mounts": [Mount(SHARED, str(self.files.root), type="bind")],
-            "networking_config": {self._network: self._client.api.create_endpoint_config(ipv4_address=self._head_ip)},
+            "networking_config": self._network.at_head_address(),
         }
         return self._container(head, self._head_id, options, environment, **more)
 
@@ -228,7 +203,7 @@ class DockerCluster(LiveCluster):
                     **config.environment,
                 },
                 "mounts": mounts,
-                "network": self._network,
+                "network": self._network.name,
                 "mem_limit": config.memory,
                 "shm_size": config.shm_size,
                 "pids_limit": _PIDS,
@@ -258,8 +233,7 @@ class DockerCluster(LiveCluster):
             if kind == "pause":
                 worker.pause()
             else:
-                self._addresses[node] = worker.attrs["NetworkSettings"]["Networks"][self._network]["IPAddress"]
-                self._client.networks.get(self._network).disconnect(worker, force=True)
+                self._network.cut_off(worker)
 
     def mend(self, kind: FaultKind, node: str) -> None:
         """Let it go on. Raises OrchestrateError."""
@@ -270,8 +244,8 @@ class DockerCluster(LiveCluster):
             if kind == "pause":
                 if worker.status == "paused":  # it may be ending, for which it was let go on
                     worker.unpause()
-            elif (address := self._addresses.pop(node, None)) is not None:
-                self._client.networks.get(self._network).connect(worker, ipv4_address=address)
+            else:
+                self._network.connect(worker)
 
     def _node_container(self, node: str) -> Container | None:
         with explain(f"finding the container of node {node[:8]}"):
@@ -301,7 +275,7 @@ class DockerCluster(LiveCluster):
         return {
             "cluster_dir": SHARED,
             "head_node_id": self._head_id,
-            "head_ip": self._head_ip,
+            "head_ip": self._network.head_address,
         }
 
     def stop(self) -> None:
@@ -328,24 +302,6 @@ class DockerCluster(LiveCluster):
         for log in (self.files.journal, self.files.monitor_log):
             if log.is_file():
                 shutil.copy(log, folder / log.name)
-
-
-def _make_network(client: docker.DockerClient, name: str, marks: dict[str, str]) -> Network:
-    """A bridge network whose address range is written down: only then may containers be given addresses in it."""
-    network = client.networks.create(name, driver="bridge", labels=marks)
-    network.reload()
-    subnet = network.attrs["IPAM"]["Config"][0]["Subnet"]
-    network.remove()
-    pools = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)])
-    network = client.networks.create(name, driver="bridge", labels=marks, ipam=pools)
-    network.reload()
-    return network
-
-
-def _first_address(network: Network) -> str:
-    """The address after the gateway's, which is the first of the range."""
-    addresses = ipaddress.ip_network(network.attrs["IPAM"]["Config"][0]["Subnet"])
-    return str(addresses[2])
 
 
 def _published(container: NodeContainer, port: int) -> str:

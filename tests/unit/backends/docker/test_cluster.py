@@ -8,8 +8,9 @@ import yaml
 
 from orchestrator.backends.clusterfile import read_cluster_file
 from orchestrator.backends.docker import labels
-from orchestrator.backends.docker.cluster import DockerCluster, DockerHost
+from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import EngineFacts
+from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.faults import NodeGone
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.model.settings import Settings
@@ -25,6 +26,7 @@ class Worker:
     def __init__(self, marks: dict[str, str], network: str) -> None:
         self.labels = marks
         self.network = network
+        self.id = "c0ffee"
         self.status = "running"
         self.address: str | None = "10.0.0.7"
         self.refusal: Exception | None = None
