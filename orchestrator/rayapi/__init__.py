@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -205,6 +205,7 @@ class NodeOptions:
     gcs_address: str | None = None
     gcs_port: int = 0
     dashboard_port: int = 0
+    agent_ports: Mapping[str, int] = field(default_factory=dict)
     autoscaling_config: str | None = None
 
     @property
@@ -212,6 +213,15 @@ class NodeOptions:
         """The head is the node that has no GCS to join."""
         return self.gcs_address is None
 
+
+# For a node that has an address for itself. Where the ports aren't known beforehand, a raylet waits for its agents to
+# tell them before it joins, which takes a second here and half a minute under emulation.
+AGENT_PORTS = {
+    "metrics_export_port": 8080,
+    "metrics_agent_port": 52366,
+    "dashboard_agent_listen_port": 52365,
+    "runtime_env_agent_port": 52367,
+}
 
 # Resources that Ray wants as options of their own; the object store has its own field.
 _OWN_OPTIONS = ("CPU", "GPU", "memory", "object_store_memory")
@@ -241,7 +251,7 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         min_worker_port=0,
         max_worker_port=0,
         dashboard_host=ip,
-        dashboard_agent_listen_port=0,
+        **{"dashboard_agent_listen_port": 0, **options.agent_ports},
         num_cpus=options.num_cpus,
         num_gpus=int(options.resources.get("GPU", 0)),
         memory=int(memory) if memory else None,

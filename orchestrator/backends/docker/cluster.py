@@ -136,6 +136,7 @@ class DockerCluster(LiveCluster):
             labels=head.labels,
             object_store_memory=OBJECT_STORE_BYTES,
             ip=self._network.head_address,
+            agent_ports=rayapi.AGENT_PORTS,
             gcs_port=_GCS_PORT,
             dashboard_port=_DASHBOARD_PORT,
             autoscaling_config=f"{SHARED}/{self.files.config.name}",
@@ -164,6 +165,7 @@ class DockerCluster(LiveCluster):
             labels=node.labels,
             object_store_memory=OBJECT_STORE_BYTES,
             ip=None,
+            agent_ports=rayapi.AGENT_PORTS,
             gcs_address=self.inner_gcs,
         )
         return self._container(node_type, node.node_id, options, {})
