@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 METRICS_PORT = 8080
 WAIT_S = 90.0
 OPTIONS = [f"--metrics-export-port={METRICS_PORT}", "--disable-usage-stats", "--object-store-memory=80000000"]
+# A raylet that isn't told its agents' ports waits 15 s for theirs, then aborts: too short for emulated agents.
+OPTIONS += ["--dashboard-agent-listen-port=52365", "--dashboard-agent-grpc-port=52366"]
+OPTIONS += ["--runtime-env-agent-port=52367"]
 
 JOINED = """
 import json

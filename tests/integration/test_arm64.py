@@ -20,8 +20,7 @@ def test_an_arm64_worker_joins_an_x86_64_head_and_runs_tasks(mixed_engine: Mixed
     with ray_cluster(mixed_engine.engine) as cluster:
         cluster.start_head(mixed_engine.x86_64)
         cluster.start_worker("intel", mixed_engine.x86_64, platform="linux/amd64")
-        # Within one CPU an emulated raylet barely makes the 30 s that Ray gives it to register.
+        # No limit: Ray gives the raylet 30 s to register, of which an emulated one needs more than half.
         cluster.start_worker("graviton", mixed_engine.arm64, platform="linux/arm64", cpu_limit=None)
-        print(f"seconds to join: {cluster.seconds_to_join}")
 
         assert cluster.on_head(WHERE) == ["x86_64", "aarch64"]
