@@ -214,8 +214,8 @@ class NodeOptions:
         return self.gcs_address is None
 
 
-# For a node that has an address for itself. Where the ports aren't known beforehand, a raylet waits for its agents to
-# tell them before it joins, which takes a second here and half a minute under emulation.
+# For a node that has an address for itself. A raylet that isn't told its agents' ports waits 15 s for them to tell it,
+# and then aborts: emulated ones need longer.
 AGENT_PORTS = {
     "metrics_export_port": 8080,
     "metrics_agent_port": 52366,
