@@ -26,7 +26,7 @@ _POLL_S = 0.2
 _STATUS_EVERY_S = 2.0
 _SETTLE_MARGIN_S = 90.0
 _START_S = 5.0
-_END_KNOWN_S = 3.0
+_END_KNOWN_S = 10.0
 
 
 def settle_timeout_s(trial: Trial) -> float:
