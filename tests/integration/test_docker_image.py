@@ -38,7 +38,8 @@ from tests.integration.ray_images import (
 
 RAY = version("ray")
 STRANGER = "12345:12345"
-ARM64_PROGRAM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01\x00\x00\x00" + bytes(40)
+# For a machine that doesn't exist: whatever emulators are registered here, none takes it.
+FOREIGN_PROGRAM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb1\xfe\x01\x00\x00\x00" + bytes(40)
 
 
 @pytest.fixture
@@ -191,9 +192,9 @@ def test_an_image_without_python_is_refused(client: docker.DockerClient, ray_eng
 
 def test_an_image_of_another_architecture_is_refused(client: docker.DockerClient, ray_engine: Engine) -> None:
     with ray_engine.new_image("foreign:test") as root:
-        root.file("usr/bin/sh.arm64", ARM64_PROGRAM)
+        root.file("usr/bin/sh.foreign", FOREIGN_PROGRAM)
     ray_engine.build(
-        "foreign:test", "FROM foreign:test\nRUN mv /usr/bin/sh.arm64 /bin/sh.arm64 && ln -sf sh.arm64 /bin/sh\n"
+        "foreign:test", "FROM foreign:test\nRUN mv /usr/bin/sh.foreign /bin/sh.foreign && ln -sf sh.foreign /bin/sh\n"
     )
     refused = refusal(client, "foreign:test")
 
