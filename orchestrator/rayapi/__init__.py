@@ -197,7 +197,6 @@ class NodeOptions:
 
     node_id: str
     temp_dir: str
-    num_cpus: int
     resources: Mapping[str, float]
     labels: Mapping[str, str]
     object_store_memory: int
@@ -252,7 +251,7 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         max_worker_port=0,
         dashboard_host=ip,
         **{"dashboard_agent_listen_port": 0, **options.agent_ports},
-        num_cpus=options.num_cpus,
+        num_cpus=int(options.resources.get("CPU", 0)),
         num_gpus=int(options.resources.get("GPU", 0)),
         memory=int(memory) if memory else None,
         resources=custom,

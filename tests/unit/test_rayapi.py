@@ -15,8 +15,7 @@ from orchestrator import rayapi
 WORKER = rayapi.NodeOptions(
     node_id="ab" * 28,
     temp_dir="/tmp/orchestrate-c0ffee00",
-    num_cpus=2,
-    resources={"Graviton": 1.0},
+    resources={"CPU": 2.0, "Graviton": 1.0},
     labels={"zone": "a"},
     object_store_memory=80_000_000,
     gcs_address="127.0.0.1:6379",

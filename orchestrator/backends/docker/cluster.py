@@ -131,8 +131,7 @@ class DockerCluster(LiveCluster):
         options = rayapi.NodeOptions(
             node_id=self._head_id,
             temp_dir=_TEMP_DIR,
-            num_cpus=int(head.cpus),
-            resources={name: amount for name, amount in head.resources.items() if name != "CPU"},
+            resources=head.resources,
             labels=head.labels,
             object_store_memory=OBJECT_STORE_BYTES,
             ip=self._network.head_address,
@@ -160,8 +159,7 @@ class DockerCluster(LiveCluster):
         options = rayapi.NodeOptions(
             node_id=node.node_id,
             temp_dir=_TEMP_DIR,
-            num_cpus=int(node.resources.get("CPU", 0)),
-            resources={name: amount for name, amount in node.resources.items() if name != "CPU"},
+            resources=node.resources,
             labels=node.labels,
             object_store_memory=OBJECT_STORE_BYTES,
             ip=None,

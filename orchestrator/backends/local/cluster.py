@@ -93,8 +93,7 @@ class LocalCluster(LiveCluster):
         options = rayapi.NodeOptions(
             node_id=self._head_id,
             temp_dir=str(self._temp_dir),
-            num_cpus=int(head.cpus),
-            resources={name: amount for name, amount in head.resources.items() if name != "CPU"},
+            resources=head.resources,
             labels=head.labels,
             object_store_memory=OBJECT_STORE_BYTES,
             gcs_port=self._gcs_port,

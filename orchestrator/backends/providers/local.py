@@ -30,8 +30,7 @@ class LocalNodeProvider(CloudNodeProvider):
         options = rayapi.NodeOptions(
             node_id=node.node_id,
             temp_dir=config["temp_dir"],
-            num_cpus=int(node.resources.get("CPU", 0)),
-            resources={name: amount for name, amount in node.resources.items() if name != "CPU"},
+            resources=node.resources,
             labels=node.labels,
             object_store_memory=config["object_store_memory"],
             gcs_address=config["gcs_address"],
