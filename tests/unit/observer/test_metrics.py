@@ -2,9 +2,10 @@
 
 import math
 import re
+import sys
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -911,6 +912,16 @@ def test_whatever_nodes_do_and_however_late_it_is_heard_counters_never_fall(
         before = now
 
 
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads that take turns every few bytecodes, so that few events suffice to meet in every place."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless")
 def test_a_thread_may_scrape_while_events_come_in() -> None:
     exporter = exporter_of(prices=PRICES, now=100)
     registry, encode = registry_of(exporter), choose_encoder("")[0]
@@ -927,12 +938,12 @@ def test_a_thread_may_scrape_while_events_come_in() -> None:
     threads = [threading.Thread(target=scrape) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for number in range(1500):
+    for number in range(1000):
         name = f"n{number}"
         feed(exporter, priced(life(name, requested=1, allocated=2, running=3)), task(name, 4, 14))
         feed(exporter, demand(5, **{f"CPU={number % 7}": number}))
         feed(exporter, priced(life(name, terminated=20)) if number % 3 else [])
-        if number % 500 == 499:
+        if number % 300 == 299:
             exporter.trial_ended(trial(upscaling_speed=5), scorecard(), "")
             exporter.trial_started(1, 1, trial(upscaling_speed=5))
     ended.set()
