@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import NodeEvent, NodeState
 from orchestrator.model.prices import Prices
-from orchestrator.observer.metrics import Exporter
+from orchestrator.observer.exporter import Exporter
 
 SIZES = (16, 1000, 10_000)
 FORMATS = {"text": "", "openmetrics": "application/openmetrics-text; version=1.0.0"}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.observer.discovery import Target
-    from orchestrator.observer.metrics import Exporter
+    from orchestrator.observer.exporter import Exporter
 
 HELP = "Serve /metrics, /sd and /healthz on this port of 127.0.0.1; 0: don't.  [default: 9477]"
 

@@ -47,8 +47,8 @@ def observe(
     from orchestrator.aws.prices import read_prices
     from orchestrator.model.events import Event, NodeEvent, NoteEvent
     from orchestrator.observer.discovery import targets_of
+    from orchestrator.observer.exporter import Exporter
     from orchestrator.observer.lifecycle import describe_by
-    from orchestrator.observer.metrics import Exporter
     from orchestrator.observer.observer import Observer
     from orchestrator.observer.trace import TraceWriter
 

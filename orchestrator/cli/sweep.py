@@ -328,7 +328,7 @@ def _run(
     how: "_Execution",
     start: "Starter",
 ) -> int:
-    from orchestrator.observer.metrics import Exporter
+    from orchestrator.observer.exporter import Exporter
     from orchestrator.report.counting import CountingView
     from orchestrator.report.document import sweep_document
     from orchestrator.report.live import LiveView

@@ -1,20 +1,14 @@
-"""The trial that runs now, as Prometheus metrics: a function of its events, like everything else.
+"""A trial as Prometheus metrics: a function of its events, like everything else. `docs/metrics.md` describes them."""
 
-`docs/metrics.md` describes them; `Exporter` is a watcher of a sweep and a collector of prometheus-client.
-"""
-
-import threading
-import time
 from bisect import bisect_left
 from collections import Counter as Count
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import prometheus_client
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from orchestrator.analysis.cost import MINIMUM_S
@@ -36,10 +30,7 @@ from orchestrator.model.events import (
     UsageEvent,
 )
 from orchestrator.model.prices import Prices
-from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.model.shape import ClusterShape
-from orchestrator.model.trial import Trial
-from orchestrator.observer.observer import Observer
 
 PREFIX = "orchestrator_"
 IDS = ("sweep_id", "trial_id")
@@ -51,10 +42,6 @@ STATES: tuple[NodeState, ...] = (
 PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
 STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
-# A Prometheus that scrapes every five seconds, as the stack's, comes by in this time.
-LINGER_S = 6.0
-# One that comes by less often is waited for so long, unless the sweep ends before.
-LONGEST_LINGER_S = 60.0
 
 HELP = {
     "trial_info": "1; the labels are the trial's settings.",
@@ -212,12 +199,12 @@ class TrialMetrics:
     def collect(self, now: float) -> Iterator[Metric]:
         """The metrics at `now`, UNIX seconds."""
         if self._info:
-            yield _gauge("trial_info", {(): 1.0}, self.ids | self._info)
-        yield _gauge("trial_phase", {(phase,): float(phase == self._phase) for phase in PHASES}, self.ids, "phase")
+            yield gauge("trial_info", {(): 1.0}, self.ids | self._info)
+        yield gauge("trial_phase", {(phase,): float(phase == self._phase) for phase in PHASES}, self.ids, "phase")
         if self._submitted is not None:
-            yield _gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
-        yield _gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
-        yield _gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
+            yield gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
+        yield gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
+        yield gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
         yield from self._node_metrics()
         yield from self._cpu_metrics()
         yield from self._scaling.collect()
@@ -232,18 +219,18 @@ class TrialMetrics:
             counts[node.node_type, node.arch, node.state] = counts.get((node.node_type, node.arch, node.state), 0.0) + 1
         for key, gone in self._gone.items():
             counts[key] = counts.get(key, 0.0) + gone
-        yield _gauge("nodes", counts, self.ids, "node_type", "arch", "state")
+        yield gauge("nodes", counts, self.ids, "node_type", "arch", "state")
         if len(self._nodes) <= MAX_NODE_SERIES:
             states: _Values = {
                 (name, node.node_type, node.arch): STATES.index(node.state) + 1.0 for name, node in self._nodes.items()
             }
-            yield _gauge("node_state", states, self.ids, "node", "node_type", "arch")
+            yield gauge("node_state", states, self.ids, "node", "node_type", "arch")
         for limit in ("min_workers", "max_workers") if self._shape is not None else ():
             assert self._shape is not None
             limits: _Values = {(each.name, each.arch): float(getattr(each, limit)) for each in self._shape.workers}
-            yield _gauge(limit, limits, self.ids, "node_type", "arch")
+            yield gauge(limit, limits, self.ids, "node_type", "arch")
         if self._shape is not None:
-            yield _gauge("cluster_max_workers", {(): float(self._shape.max_workers)}, self.ids)
+            yield gauge("cluster_max_workers", {(): float(self._shape.max_workers)}, self.ids)
 
     def _cpu_metrics(self) -> Iterator[Metric]:
         for name, part in (("cpu_used_cores", 0), ("cpu_capacity_cores", 1)):
@@ -251,7 +238,7 @@ class TrialMetrics:
                 (node_type, arch): self._usage.get(node_type, (0.0, 0.0))[part]
                 for node_type, arch in self._arch.items()
             }
-            yield _gauge(name, known, self.ids, "node_type", "arch")
+            yield gauge(name, known, self.ids, "node_type", "arch")
 
     def _wait_metric(self) -> Metric:
         name = "task_wait_seconds"
@@ -292,184 +279,10 @@ class _Waits:
         return list(zip(bounds, accumulate(self._counts), strict=True))
 
 
-@dataclass
-class _Leaving:
-    """A trial that has ended, in UNIX seconds, and whose last values have been scraped or are still to be."""
-
-    metrics: TrialMetrics
-    ended: float
-    scraped: bool = False
-
-    def stays(self, now: float) -> bool:
-        """Whether it is shown to a scrape at `now`: to all who come by in time, else to the first who does."""
-        return now - self.ended < (LINGER_S if self.scraped else LONGEST_LINGER_S)
-
-
-@dataclass
-class Ended:
-    """A trial that has ended, and the numbers of its scorecard."""
-
-    ids: dict[str, str]
-    setting: str
-    repeat: int
-    scorecard: Scorecard
-
-
-class Exporter(Collector):
-    """Serves the metrics of the trial that runs; a watcher of a sweep, see `sweep.runner.Watcher`.
-
-    `observer` gives the observer that watches the cluster now, if any. Safe to be scraped while events come in.
-    """
-
-    def __init__(
-        self,
-        sweep_id: str,
-        *,
-        prices: Prices | None = None,
-        observer: Callable[[], Observer | None] = lambda: None,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.sweep_id = sweep_id
-        self._prices = prices
-        self._observer = observer
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._current: TrialMetrics | None = None
-        self._leaving: list[_Leaving] = []
-        self._ended: list[Ended] = []
-        self._scraped = False
-
-    @property
-    def ids(self) -> dict[str, str]:
-        """The labels that lead back to what runs now."""
-        with self._lock:
-            return dict(self._current.ids) if self._current is not None else {"sweep_id": self.sweep_id}
-
-    def lag_s(self) -> float | None:
-        """How old the newest look at the cluster is; None if nobody looks."""
-        observer = self._observer()
-        return None if observer is None or observer.latest is None else self._clock() - observer.latest.t
-
-    def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """From now on the metrics are this trial's."""
-        self._begin(
-            TrialMetrics(self.sweep_id, trial.trial_id, info=_info(trial), shape=trial.shape, prices=self._prices)
-        )
-
-    def watch(self, name: str, shape: ClusterShape | None = None) -> None:
-        """From now on the metrics are those of a cluster that is only observed; `name` stands for the trial."""
-        self._begin(TrialMetrics(self.sweep_id, name, shape=shape, prices=self._prices))
-
-    def _begin(self, metrics: TrialMetrics) -> None:
-        with self._lock:
-            self._current = metrics
-            # Another attempt at the same trial has its very series.
-            self._leaving = [each for each in self._leaving if each.metrics.ids != metrics.ids]
-
-    def event(self, event: Event) -> None:
-        """Take an event in."""
-        with self._lock:
-            if self._current is not None:
-                self._current.event(event)
-
-    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """The trial's series end once they were scraped as they are now; its scorecard stays until the sweep ends."""
-        with self._lock:
-            self._leave()
-            if scorecard is not None:
-                ids = {"sweep_id": self.sweep_id, "trial_id": trial.trial_id}
-                self._ended.append(Ended(ids, trial.settings.label(), trial.repeat, scorecard))
-
-    def _leave(self) -> None:
-        now = self._clock()
-        self._leaving = [each for each in self._leaving if each.stays(now)]
-        if self._current is not None:
-            self._leaving.append(_Leaving(self._current, now))
-        self._current = None
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics now."""
-        with self._lock:
-            now = self._clock()
-            self._leaving = [each for each in self._leaving if each.stays(now)]
-            shown = [(each.metrics, each.ended) for each in self._leaving]
-            if self._current is not None:
-                shown.append((self._current, now))
-            families = _merged(family for metrics, t in shown for family in metrics.collect(t))
-            for each in self._leaving:
-                each.scraped = True
-            ended = list(self._ended)
-            self._scraped = True
-        yield from families
-        if ended:
-            yield _scorecards(ended)
-        if (observer := self._observer()) is not None:
-            yield from _observer_metrics(observer, self.lag_s())
-
-    def end(self) -> None:
-        """Nothing runs any more: if anybody scrapes, wait until they have seen the end, and the last scorecard."""
-        with self._lock:
-            self._leave()
-            scraped = self._scraped
-        if scraped:
-            self._sleep(LINGER_S)
-
-
-def _merged(families: Iterable[Metric]) -> Iterable[Metric]:
-    """Each family once, with the samples of all of its name: an exposition may not have it twice."""
-    merged: dict[str, Metric] = {}
-    for family in families:
-        if (same := merged.setdefault(family.name, family)) is not family:
-            same.samples.extend(family.samples)
-    return merged.values()
-
-
-def _scorecards(ended: Sequence[Ended]) -> Metric:
-    labels = [*IDS, "setting", "repeat", "valid", "quantity"]
-    family = GaugeMetricFamily(PREFIX + "scorecard", HELP["scorecard"], labels=labels)
-    for each in ended:
-        valid = "true" if each.scorecard.valid else "false"
-        for quantity, value in numbers(each.scorecard):
-            family.add_metric([*each.ids.values(), each.setting, str(each.repeat), valid, quantity], value)
-    return family
-
-
-def numbers(scorecard: Scorecard) -> Iterator[tuple[str, float]]:
-    """The plain numbers of a scorecard, sums as their total; what the trace didn't show is left out."""
-    for name, value in scorecard:
-        number = value.total if isinstance(value, ByPart) else value
-        if isinstance(number, int | float) and not isinstance(number, bool):
-            yield name, float(number)
-
-
-def _observer_metrics(observer: Observer, lag_s: float | None) -> Iterable[Metric]:
-    statistics = observer.statistics
-    yield from statistics.poll_histogram.collect()
-    errors = CounterMetricFamily(PREFIX + "observer_errors", HELP["observer_errors"], labels=["kind"])
-    errors.add_metric(["gcs_unreachable"], statistics.errors)
-    yield errors
-    if lag_s is not None:
-        yield _gauge("observer_lag_seconds", {(): max(0.0, lag_s)}, {})
-
-
-def _info(trial: Trial) -> dict[str, str]:
-    settings = trial.settings
-    knobs = ("autoscaler", "upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
-    known = {name: value for name in knobs if (value := getattr(settings, name)) is not None}
-    return {
-        "backend": trial.backend,
-        **{name: value if isinstance(value, str) else f"{value:g}" for name, value in known.items()},
-        "workload": trial.workload.describe(),
-        "repeat": str(trial.repeat),
-        "setting": settings.label(),
-    }
-
-
-def _gauge(
+def gauge(
     name: str, values: Mapping[tuple[str, ...], float], common: Mapping[str, str], *labels: str
 ) -> GaugeMetricFamily:
+    """A gauge of ours: values by the values of `labels`, each with the `common` labels before them."""
     family = GaugeMetricFamily(PREFIX + name, HELP[name], labels=[*common, *labels])
     for key, value in values.items():
         family.add_metric([*common.values(), *key], value)

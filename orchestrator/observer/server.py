@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from orchestrator.observer.discovery import Target, as_service_discovery
-from orchestrator.observer.metrics import Exporter
+from orchestrator.observer.exporter import Exporter
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9477

@@ -10,7 +10,7 @@ from orchestrator.analysis.score import score
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.model.events import Event, FaultEvent, NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
-from orchestrator.observer.metrics import Exporter
+from orchestrator.observer.exporter import Exporter
 from orchestrator.observer.remotewrite import STALE, Labels, labels_of, send
 from orchestrator.observer.trace import Trace
 from orchestrator.sweep.runner import SweepFolder

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.cli.metrics import check_port, serving
 from orchestrator.errors import InputError
-from orchestrator.observer.metrics import Exporter
+from orchestrator.observer.exporter import Exporter
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.discovery import Target
+from orchestrator.observer.exporter import LONGEST_LINGER_S, Exporter
 from orchestrator.observer.lifecycle import NodeTraits
-from orchestrator.observer.metrics import LONGEST_LINGER_S, Exporter
 from orchestrator.observer.observer import Observer
 from orchestrator.observer.server import DEFAULT_HOST, UNHEALTHY_AFTER_S, MetricsServer
 from tests.builders import T0, life, trial

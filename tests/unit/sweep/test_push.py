@@ -11,7 +11,7 @@ import pytest
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.model.events import NodeEvent
 from orchestrator.observer import remotewrite
-from orchestrator.observer.metrics import LINGER_S
+from orchestrator.observer.exporter import LINGER_S
 from orchestrator.observer.remotewrite import STALE, labels_of
 from orchestrator.observer.trace import Trace
 from orchestrator.sweep.push import PAUSE_S, STEP_S, Placement, Samples, _moved, laid_out, samples_of
