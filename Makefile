@@ -33,11 +33,15 @@ sweep: $(RUNTIME) ## sweep --upscaling-speed 1,5,10 on a local cluster; more opt
 
 test: test-unit test-integration ## run all tests
 
+# A process for each core; a module's tests stay together, for they share what they set up.
+PARALLEL := --numprocesses auto --dist loadfile -p no:benchmark
+
 test-unit: $(DEV) ## run the tests that need no Ray and no network
-	.venv/bin/pytest tests/unit $(ARGS)
+	.venv/bin/pytest tests/unit $(PARALLEL) $(ARGS)
 
 test-integration: $(DEV) ## run the tests with real parts; what is missing here is skipped, and named
-	.venv/bin/pytest tests/integration $(ARGS)
+	.venv/bin/pytest tests/integration -m 'not alone' $(PARALLEL) $(ARGS)
+	.venv/bin/pytest tests/integration -m alone $(ARGS)
 
 # The newest is the one of uv.lock, which all other tests run on.
 OLDEST_RAY := 2.50.0
