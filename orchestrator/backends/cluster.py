@@ -1,11 +1,9 @@
 """What a live Ray cluster of any backend is: it starts, takes settings over while it runs, and ends with all it has."""
 
-import json
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +109,7 @@ class LiveCluster(ABC):
 
     def _write_owner(self, scratch: str = "") -> None:
         owner = Owner.this_process(self.cluster_id, self.gcs, self.dashboard, scratch, self.backend)
-        write_atomically(self.files.owner, json.dumps(asdict(owner)))
+        write_atomically(self.files.owner, owner.as_json())
 
     def _wait(self, ready: Callable[[], bool], part: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -11,7 +11,14 @@ from orchestrator import rayapi
 from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.faults import FaultInjector
 from orchestrator.backends.owners import ensure_token
-from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut, WorkloadFailed
+from orchestrator.errors import (
+    BaselineNotReached,
+    ClusterFailed,
+    OrchestrateError,
+    TrialFailed,
+    TrialTimedOut,
+    WorkloadFailed,
+)
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
@@ -73,10 +80,14 @@ class LiveBackend(ABC):
         self._cluster: LiveCluster | None = None
         self._settings: Settings | None = None
         self.observer: Observer | None = None
+        self.left: Sequence[str] = ()
 
     @abstractmethod
     def _start_cluster(self, trial: Trial) -> LiveCluster:
-        """A cluster that runs, under the trial's shape and settings. Raises ClusterFailed."""
+        """A cluster that runs, under the trial's shape and settings.
+
+        Raises ClusterFailed; notes of what is raised tell what may be left.
+        """
 
     def expect(self, trials: Sequence[Trial]) -> None:  # noqa: B027 - nothing to do is what it does
         """See `Backend.expect`: one cluster runs one trial at a time."""
@@ -119,13 +130,16 @@ class LiveBackend(ABC):
         return [] if observer is None or cluster is None else targets_of(observer, cluster.metrics_ports)
 
     def close(self) -> None:
-        """End the cluster, if there is one, and keep its logs."""
+        """End the cluster, if there is one, and keep its logs. See `Backend.close`."""
         observer, cluster = self.observer, self._cluster
         self.observer = None
         if observer is not None:
             observer.stop()
         if cluster is not None:
-            cluster.stop()
+            try:
+                cluster.stop()
+            except (OrchestrateError, OSError) as error:
+                self.left = (*self.left, str(error))
         self._cluster = self._settings = None
 
     def _ready_cluster(self, trial: Trial, trace: TraceWriter) -> tuple[LiveCluster, Observer]:
@@ -135,7 +149,11 @@ class LiveBackend(ABC):
         if self._cluster is None or self.observer is None:
             _enter_phase(trace, "starting")
             rayapi.authenticate(ensure_token(self._home))
-            cluster = self._cluster = self._start_cluster(trial)
+            try:
+                cluster = self._cluster = self._start_cluster(trial)
+            except BaseException as error:
+                self.left = (*self.left, *getattr(error, "__notes__", ()))
+                raise
             self.observer = Observer(
                 _view(cluster.gcs),
                 describe_by(trial.shape),

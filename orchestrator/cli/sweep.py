@@ -13,7 +13,7 @@ from orchestrator.cli import annotate, metrics, stack
 from orchestrator.cli.context import Context, check_json_target, console, write_json
 from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
 from orchestrator.cli.values import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -354,7 +354,12 @@ def _run(
             )
     except KeyboardInterrupt:
         progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
+        if backend.left:
+            raise Interrupted("interrupted; not all that was started could be ended", "orchestrate clean") from None
         raise
+    finally:
+        for why in backend.left:
+            progress.print(f"warning: {why}; what is left of it: orchestrate clean")
     console(stderr=how.json_file == "-").print(sweep_table(record))
     if how.json_file is not None:
         write_json(how.json_file, sweep_document(record).model_dump(mode="json"))
@@ -379,7 +384,11 @@ def _starter(common: Context, spec: "SweepSpec", cluster: "ClusterFile", how: _E
         progress = console(stderr=True)
         with progress.status("looking for Docker…") as status:
             host = prepare(
-                cluster, spec.image, note=lambda line: progress.print(f"note: {line}"), progress=status.update
+                common.home,
+                cluster,
+                spec.image,
+                note=lambda line: progress.print(f"note: {line}"),
+                progress=status.update,
             )
         make = partial(DockerBackend, host=host)
     else:

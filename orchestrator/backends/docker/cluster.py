@@ -80,9 +80,11 @@ class DockerCluster(LiveCluster):
         try:
             cluster._start(shape, settings)
             return cluster
-        except BaseException:
-            with contextlib.suppress(OrchestrateError):  # why it didn't start matters more; `clean` finds the rest
+        except BaseException as error:
+            try:
                 cluster.stop()
+            except OrchestrateError as left:  # why it didn't start matters more
+                error.add_note(left.message)
             raise
 
     def _start(self, shape: ClusterShape, settings: Settings) -> None:
