@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator import rayapi
-from orchestrator.backends.cluster import LiveCluster
+from orchestrator.backends.cluster import NODE_START_S, LiveCluster
 from orchestrator.backends.faults import FaultInjector
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import (
@@ -32,14 +32,16 @@ from orchestrator.workload.job import Message, StressJob, stress_entrypoint
 _POLL_S = 0.2
 _STATUS_EVERY_S = 2.0
 _SETTLE_MARGIN_S = 90.0
-_START_S = 5.0
 _END_KNOWN_S = 10.0
 
 
-def settle_timeout_s(trial: Trial) -> float:
-    """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments."""
+def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
+    """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments.
+
+    A node may take `start_s` to start.
+    """
     launch, settings = trial.shape.launch, trial.settings
-    launch_s = 3 * (launch.request.expected_s + launch.boot.expected_s) + _START_S * sum(trial.shape.baseline.values())
+    launch_s = 3 * (launch.request.expected_s + launch.boot.expected_s) + start_s * sum(trial.shape.baseline.values())
     idle_s = 60 * (settings.idle_timeout_minutes or 0.0)
     return idle_s + 4 * settings.update_interval_s + launch_s + _SETTLE_MARGIN_S
 
@@ -281,7 +283,7 @@ class _Run:
                         raise TrialFailed("the stress job ended without a report", f"log: {self._log_path}")
 
     def _wait_for_baseline(self) -> None:
-        deadline = time.monotonic() + settle_timeout_s(self._trial)
+        deadline = time.monotonic() + settle_timeout_s(self._trial, self._cluster.start_s)
         while (found := self._away_from_baseline()) is not None:
             self._check()
             if time.monotonic() > deadline:

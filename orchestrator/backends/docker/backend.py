@@ -65,7 +65,10 @@ def prepare(
         if why:
             note(f"{node_type.name} runs on {engine.arch}, and its architecture {node_type.arch} is a label: {why}")
         elif arch != engine.arch:
-            note(f"{node_type.name} runs on an emulated {arch}, about 12 times slower: no measure of performance")
+            note(
+                f"{node_type.name} runs on an emulated {arch}, about 12 times slower and without a CPU limit:"
+                " no measure of performance"
+            )
         images[node_type.name] = ensure_image(
             client,
             wanted,
