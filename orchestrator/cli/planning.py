@@ -68,6 +68,11 @@ def plan_sweep(
     if spec.backend == "simulated":
         require_supported_ray()
     cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled(f"cluster/{spec.backend}.yaml"))
+    if spec.backend == "docker":
+        from orchestrator.backends.docker.nodeconfig import container_configs, dashboard_port
+
+        container_configs(cluster)
+        dashboard_port(cluster)
     if boot_from and spec.backend != "simulated":
         raise InputError("--boot-from is for the simulator", "nodes of a real backend take the time that they take")
     if boot_from:
