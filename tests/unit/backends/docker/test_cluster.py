@@ -68,7 +68,12 @@ class Engine:
     def networks(self) -> "Engine":
         return self
 
-    def list(self, *, filters: dict[str, Any]) -> list[Worker]:
+    def create(self, *_name: str, **_options: Any) -> "Engine":
+        if self.away is not None:
+            raise self.away
+        return self
+
+    def list(self, *, filters: dict[str, Any], **_more: bool) -> list[Worker]:
         if self.away is not None:
             raise self.away
         wanted = dict(label.split("=", 1) for label in filters["label"])
@@ -220,6 +225,15 @@ def test_an_engine_that_is_away_is_said_in_one_line(cluster: DockerCluster, engi
     engine.away = GONE
     with pytest.raises(MissingPrerequisite, match="finding the container of node abababab: the Docker engine doesn't"):
         cluster.inject("pause", NODE)
+
+
+def test_a_start_that_fails_notes_what_it_may_have_left(engine: Engine, tmp_path: Path) -> None:
+    engine.away = GONE
+    with pytest.raises(MissingPrerequisite, match="making a network for the cluster: the Docker engine") as failed:
+        DockerCluster.start(tmp_path / "home", FILE.raw, FILE.shape, Settings(), None, host(engine))
+
+    assert [note.partition(": ")[0] for note in failed.value.__notes__] == ["removing the cluster's containers"]
+    assert len(list((tmp_path / "home" / "clusters").iterdir())) == 1, "by which clean knows that there was one"
 
 
 def test_a_cluster_without_a_head_is_not_alive(cluster: DockerCluster) -> None:
