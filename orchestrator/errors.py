@@ -5,6 +5,7 @@
     │   ├── SpecError                          a file holds a wrong value (names file and key)
     │   └── UnknownId                          no sweep or trial has this id, or several have
     ├── MissingPrerequisite           exit 3   something that is needed isn't on this machine
+    ├── Interrupted                   exit 130 Ctrl-C, and not all that was started could be ended
     └── TrialFailed                   exit 1   one trial can't be finished; the sweep goes on
         ├── ClusterFailed                      the Ray cluster didn't start, or died
         ├── SettingsNotInForce                 the autoscaler never took the settings over
@@ -48,6 +49,12 @@ class MissingPrerequisite(OrchestrateError):
     """Something that the command needs isn't here: a running cluster, an engine, credentials."""
 
     exit_code = 3
+
+
+class Interrupted(OrchestrateError):
+    """The user ended the command, and something that it had started couldn't be ended."""
+
+    exit_code = 130
 
 
 class TrialFailed(OrchestrateError):

@@ -11,13 +11,15 @@ from orchestrator.observer.trace import TraceWriter
 
 
 class Backend(Protocol):
-    """Runs trials one after another. `close` leaves nothing behind, whatever happened; it may be called twice."""
+    """Runs trials one after another. `close` ends all that was started, whatever happened; it may be called twice."""
 
     name: str
     # Who watches the cluster now; None where there is none, or nothing to watch.
     observer: Observer | None
     # Whether the same trial always gives the same trace, so that nothing of the run itself may stand in it.
     reproducible: bool
+    # Why something that was started may still be there: no trial fails for that, and `orchestrate clean` finds it.
+    left: Sequence[str]
 
     def expect(self, trials: Sequence[Trial]) -> None:
         """What `run` will be asked for, in this order: a backend that can may begin with it."""
@@ -35,5 +37,5 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """End everything that was started."""
+        """End everything that was started; what can't be ended is told in `left`."""
         ...

@@ -1,11 +1,9 @@
 """What a live Ray cluster of any backend is: it starts, takes settings over while it runs, and ends with all it has."""
 
-import json
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
 
 START_TIMEOUT_S = 120.0
+NODE_START_S = 5.0
 _POLL_S = 0.2
 
 
@@ -26,7 +25,8 @@ class LiveCluster(ABC):
     """One cluster, with Ray's autoscaler on its head. Its folder under the home is removed when it stops.
 
     `gcs` (host:port) and `dashboard` (URL) are its addresses from here, `inner_gcs` that on the head; `python` runs
-    there, and has this package. `metrics_ports` are ports of the head beside its own as a node, by what serves them.
+    there, and has this package. `metrics_ports` are ports of the head beside its own as a node, by what serves them;
+    `start_s` is how many seconds a node's start takes at worst.
     Only the logs of Ray's monitor and the provider's journal are kept, in `logs_dir/CLUSTER`, if a folder is given.
     """
 
@@ -36,6 +36,7 @@ class LiveCluster(ABC):
     dashboard: str
     python: str
     metrics_ports: Mapping[str, int]
+    start_s: float = NODE_START_S
 
     def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None) -> None:
         self.cluster_id = secrets.token_hex(4)
@@ -111,7 +112,7 @@ class LiveCluster(ABC):
 
     def _write_owner(self, scratch: str = "") -> None:
         owner = Owner.this_process(self.cluster_id, self.gcs, self.dashboard, scratch, self.backend)
-        write_atomically(self.files.owner, json.dumps(asdict(owner)))
+        write_atomically(self.files.owner, owner.as_json())
 
     def _wait(self, ready: Callable[[], bool], part: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sized
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -15,6 +16,9 @@ from orchestrator.backends.local.cluster import scratch_folder
 from orchestrator.backends.local.processes import MARKER, end_marked, find_marked
 from orchestrator.backends.owners import Owner
 from orchestrator.errors import MissingPrerequisite
+
+if TYPE_CHECKING:
+    from orchestrator.backends.docker.remains import Remains
 
 _YOUNG_S = 60.0
 
@@ -54,7 +58,8 @@ def find_leftovers(home: Path, *, force: bool = False) -> Leftovers:
     remains, hidden = _in_the_engine(home, recorded)
     for cluster_id in {*_of_processes(home), *remains}:
         # Read again: a cluster that began after the folders were listed has its owner by now.
-        recorded.setdefault(cluster_id, Owner.read(ClusterFiles(home / "clusters" / cluster_id).owner))
+        owner = Owner.read(ClusterFiles(home / "clusters" / cluster_id).owner)
+        recorded.setdefault(cluster_id, owner or (remains[cluster_id].owner if cluster_id in remains else None))
     clusters = []
     for cluster_id, owner in sorted(recorded.items()):
         if not cluster_id or (owner is not None and owner.alive and not force):
@@ -66,8 +71,9 @@ def find_leftovers(home: Path, *, force: bool = False) -> Leftovers:
             scratch = Path(owner.scratch)  # as it was called under the TMPDIR of that time
         folders = [str(folder) for folder in (home / "clusters" / cluster_id, scratch) if folder.is_dir()]
         pids = [process.pid for process in find_marked(home, cluster_id)]
-        containers, networks = remains.get(cluster_id, ([], []))
-        if owner is None and not pids and not containers and all(_is_young(folder) for folder in folders):
+        left = remains.get(cluster_id)
+        containers, networks = (left.containers, left.networks) if left is not None else ([], [])
+        if owner is None and not (pids or containers or networks) and all(_is_young(folder) for folder in folders):
             continue  # a cluster that is just being made
         clusters.append(Leftover(cluster_id, pids, folders, containers, networks))
     return Leftovers(clusters, hidden)
@@ -83,18 +89,17 @@ def _of_processes(home: Path) -> set[str]:
 
 def _in_the_engine(
     home: Path, recorded: dict[str, Owner | None]
-) -> tuple[dict[str, tuple[list[str], list[str]]], MissingPrerequisite | None]:
-    """Containers and networks by cluster. Most machines have no engine: that is said only where it is missed."""
+) -> "tuple[dict[str, Remains], MissingPrerequisite | None]":
+    """What there is by cluster. Most machines have no engine: that is said only where it is missed."""
     from orchestrator.backends.docker.engine import connect
     from orchestrator.backends.docker.remains import find_remains
 
     try:
         with contextlib.closing(connect()) as client:
-            found = find_remains(client, home)
+            return find_remains(client, home), None
     except MissingPrerequisite as error:
         missed = any(owner is not None and owner.backend == "docker" and not owner.alive for owner in recorded.values())
         return {}, error if missed else None
-    return {cluster_id: (remains.containers, remains.networks) for cluster_id, remains in found.items()}, None
 
 
 def remove(home: Path, leftover: Leftover) -> None:

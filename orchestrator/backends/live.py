@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator import rayapi
-from orchestrator.backends.cluster import LiveCluster
+from orchestrator.backends.cluster import NODE_START_S, LiveCluster
 from orchestrator.backends.faults import FaultInjector
 from orchestrator.backends.owners import ensure_token
-from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut, WorkloadFailed
+from orchestrator.errors import (
+    BaselineNotReached,
+    ClusterFailed,
+    OrchestrateError,
+    TrialFailed,
+    TrialTimedOut,
+    WorkloadFailed,
+)
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
@@ -25,14 +32,16 @@ from orchestrator.workload.job import Message, StressJob, stress_entrypoint
 _POLL_S = 0.2
 _STATUS_EVERY_S = 2.0
 _SETTLE_MARGIN_S = 90.0
-_START_S = 5.0
 _END_KNOWN_S = 10.0
 
 
-def settle_timeout_s(trial: Trial) -> float:
-    """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments."""
+def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
+    """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments.
+
+    A node may take `start_s` to start.
+    """
     launch, settings = trial.shape.launch, trial.settings
-    launch_s = 3 * (launch.request.expected_s + launch.boot.expected_s) + _START_S * sum(trial.shape.baseline.values())
+    launch_s = 3 * (launch.request.expected_s + launch.boot.expected_s) + start_s * sum(trial.shape.baseline.values())
     idle_s = 60 * (settings.idle_timeout_minutes or 0.0)
     return idle_s + 4 * settings.update_interval_s + launch_s + _SETTLE_MARGIN_S
 
@@ -73,10 +82,14 @@ class LiveBackend(ABC):
         self._cluster: LiveCluster | None = None
         self._settings: Settings | None = None
         self.observer: Observer | None = None
+        self.left: Sequence[str] = ()
 
     @abstractmethod
     def _start_cluster(self, trial: Trial) -> LiveCluster:
-        """A cluster that runs, under the trial's shape and settings. Raises ClusterFailed."""
+        """A cluster that runs, under the trial's shape and settings.
+
+        Raises ClusterFailed; notes of what is raised tell what may be left.
+        """
 
     def expect(self, trials: Sequence[Trial]) -> None:  # noqa: B027 - nothing to do is what it does
         """See `Backend.expect`: one cluster runs one trial at a time."""
@@ -119,13 +132,16 @@ class LiveBackend(ABC):
         return [] if observer is None or cluster is None else targets_of(observer, cluster.metrics_ports)
 
     def close(self) -> None:
-        """End the cluster, if there is one, and keep its logs."""
+        """End the cluster, if there is one, and keep its logs. See `Backend.close`."""
         observer, cluster = self.observer, self._cluster
         self.observer = None
         if observer is not None:
             observer.stop()
         if cluster is not None:
-            cluster.stop()
+            try:
+                cluster.stop()
+            except (OrchestrateError, OSError) as error:
+                self.left = (*self.left, str(error))
         self._cluster = self._settings = None
 
     def _ready_cluster(self, trial: Trial, trace: TraceWriter) -> tuple[LiveCluster, Observer]:
@@ -135,7 +151,11 @@ class LiveBackend(ABC):
         if self._cluster is None or self.observer is None:
             _enter_phase(trace, "starting")
             rayapi.authenticate(ensure_token(self._home))
-            cluster = self._cluster = self._start_cluster(trial)
+            try:
+                cluster = self._cluster = self._start_cluster(trial)
+            except BaseException as error:
+                self.left = (*self.left, *getattr(error, "__notes__", ()))
+                raise
             self.observer = Observer(
                 _view(cluster.gcs),
                 describe_by(trial.shape),
@@ -263,7 +283,7 @@ class _Run:
                         raise TrialFailed("the stress job ended without a report", f"log: {self._log_path}")
 
     def _wait_for_baseline(self) -> None:
-        deadline = time.monotonic() + settle_timeout_s(self._trial)
+        deadline = time.monotonic() + settle_timeout_s(self._trial, self._cluster.start_s)
         while (found := self._away_from_baseline()) is not None:
             self._check()
             if time.monotonic() > deadline:

@@ -37,10 +37,22 @@ class Owner:
     def read(cls, path: Path) -> "Owner | None":
         """The owner that a cluster's folder names; None if the file is missing or damaged."""
         try:
-            owner = cls(**json.loads(path.read_text()))
-            return cls(**{**asdict(owner), "pid": int(owner.pid), "started": float(owner.started)})
-        except (OSError, ValueError, TypeError):
+            return cls.parse(path.read_text())
+        except (OSError, ValueError):
             return None
+
+    @classmethod
+    def parse(cls, text: str) -> "Owner | None":
+        """What `as_json` gave; None for anything else."""
+        try:
+            owner = cls(**json.loads(text))
+            return cls(**{**asdict(owner), "pid": int(owner.pid), "started": float(owner.started)})
+        except (ValueError, TypeError):
+            return None
+
+    def as_json(self) -> str:
+        """All of it as a JSON object."""
+        return json.dumps(asdict(self))
 
     @property
     def alive(self) -> bool:

@@ -35,6 +35,7 @@ class SimulatedBackend:
     name = "simulated"
     reproducible = True
     observer: Observer | None = None
+    left: Sequence[str] = ()
 
     def __init__(
         self,

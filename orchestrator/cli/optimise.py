@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.context import Context, check_json_target, console, write_json
 from orchestrator.cli.parallel import automatic, parse_parallel
-from orchestrator.cli.sweep import plan_sweep, spec_flags
+from orchestrator.cli.planning import plan_sweep, spec_flags
 from orchestrator.errors import InputError
 
 if TYPE_CHECKING:

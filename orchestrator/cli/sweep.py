@@ -1,31 +1,17 @@
 """`orchestrate sweep`: plan and run a sweep."""
 
-import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from orchestrator.cli import annotate, metrics, stack
-from orchestrator.cli.context import Context, check_json_target, console, write_json
-from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
-from orchestrator.cli.values import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
+from orchestrator.cli import annotate, metrics
+from orchestrator.cli.context import Context, check_json_target, console
+from orchestrator.cli.parallel import parse_parallel
+from orchestrator.cli.planning import foresee_plan, plan_sweep, spec_flags
+from orchestrator.cli.running import Execution, begin
+from orchestrator.cli.running import resume as resume_sweep
 from orchestrator.errors import InputError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from orchestrator.backends.base import Backend
-    from orchestrator.backends.clusterfile import ClusterFile
-    from orchestrator.model.spec import SweepSpec
-    from orchestrator.sweep.ledger import Ledger, SweepRecord
-    from orchestrator.sweep.plan import Plan
-    from orchestrator.sweep.runner import SweepFolder
-
-    Starter = Callable[[SweepFolder], Backend]
 
 EXAMPLES = """Examples:
 
@@ -43,31 +29,6 @@ EXAMPLES = """Examples:
 
   orchestrate sweep --resume @last
 """
-
-
-@dataclass(frozen=True)
-class _Execution:
-    """How a sweep is run, which makes no difference to what it shows."""
-
-    engine: Parallel | None
-    metrics_port: int | None
-    json_file: str | None
-    annotations: annotate.Target | None = None
-    stack: bool = False
-
-    def ready(self, common: Context, spec: "SweepSpec") -> "_Execution":
-        """The same once it is clear that it can be done so for this spec."""
-        in_real_time = {"--annotate": self.annotations, "--metrics-port": self.metrics_port, "--stack": self.stack}
-        for option, given in in_real_time.items():
-            if given and spec.backend == "simulated":
-                raise InputError(f"{option} is for trials in real time", "a simulated one: orchestrate push")
-        if self.stack:
-            metrics.check_default(self.metrics_port, "--stack")
-        if self.engine is None:
-            return self
-        if spec.backend != "simulated":
-            raise InputError("--parallel is for the simulator", "a real cluster runs one trial at a time")
-        return replace(self, engine=self.engine.ready(common))
 
 
 def sweep(
@@ -169,11 +130,11 @@ def sweep(
         check_json_target(json_file)
     metrics.check_port(metrics_port)
     engine, target = parse_parallel(parallel, address), annotate.parse_target(annotate_url)
-    how = _Execution(engine, metrics_port, json_file, target, with_stack)
+    how = Execution(engine, metrics_port, json_file, target, with_stack)
     if resume is not None:
         if dry_run:
             raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
-        return _resume(common, resume, spec, {**flags, "boot_from": boot_from}, how)
+        return resume_sweep(common, resume, spec, {**flags, "boot_from": boot_from}, how)
     plan, cluster_file = plan_sweep(common, spec, flags, boot_from or [])
     how = how.ready(common, plan.spec)
     from orchestrator.report.tables import plan_tables
@@ -181,215 +142,6 @@ def sweep(
     out = console(stderr=json_file == "-")
     out.print(plan_tables(plan))
     if dry_run:
-        _foresee(plan, out)
+        foresee_plan(plan, out)
         return 0
-    start = _starter(common, plan.spec, cluster_file, how)
-    from orchestrator.sweep.runner import SweepFolder, begin_sweep, new_sweep_id
-
-    with stack.beside(common.home, wanted=how.stack):
-        ledger = common.ledger()
-        sweep_id = new_sweep_id()
-        folder = SweepFolder.of(common.home, sweep_id)
-        folder.root.mkdir(parents=True)
-        shutil.copy(cluster_file.path, folder.cluster)
-        begin_sweep(ledger, plan, sweep_id)
-        return _run(common, ledger, sweep_id, plan.spec, how, start)
-
-
-def spec_flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the options of `sweep`, by their names there, say of a spec; nested like its file. Raises InputError."""
-    return {
-        "name": given["name"],
-        "backend": given["backend"],
-        "cluster": None if given["cluster"] is None else str(given["cluster"]),
-        "image": given.get("image"),
-        "fit": given["fit"],
-        "settings": {
-            "upscaling_speed": parse_list("--upscaling-speed", given["upscaling_speed"], float),
-            "idle_timeout_minutes": parse_list("--idle-timeout-minutes", given["idle_timeout_minutes"], float),
-            "target_utilization_fraction": parse_list(
-                "--target-utilization-fraction", given["target_utilization_fraction"], float
-            ),
-            "autoscaler": parse_list("--autoscaler", given["autoscaler"]),
-            **parse_set(given["set_"] or ()),
-        },
-        "workload": {
-            "tasks": given["tasks"],
-            "seconds": given["task_seconds"],
-            "cpus": given["task_cpus"],
-            "resources": parse_pairs("--task-resources", given["task_resources"] or (), float) or None,
-            "kind": given["task_kind"],
-            "arrival": given["arrival"],
-            "arrival_s": given["arrival_s"],
-            "waves": given["waves"],
-            "faults": parse_faults(given["fault"] or ()),
-        },
-        "repeat": given["repeat"],
-        "order": given["order"],
-        "seed": given["seed"],
-        "isolation": given["isolation"],
-        "prices": given["prices"],
-        "timeout_s": parse_duration("--timeout", given["timeout"]),
-    }
-
-
-def plan_sweep(
-    common: Context, spec_file: Path | None, flags: dict[str, Any], boot_from: list[str]
-) -> "tuple[Plan, ClusterFile]":
-    """The trials of a spec file with flags above it, and the cluster file that they are for. Raises InputError."""
-    from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.backends.fit import this_machine
-    from orchestrator.bundle import bundled
-    from orchestrator.rayapi.virtual import require_supported_ray
-    from orchestrator.sweep.plan import make_plan
-    from orchestrator.sweep.specfile import read_spec
-
-    spec = read_spec(spec_file, flags)
-    if spec.backend == "simulated":
-        require_supported_ray()
-    cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled(f"cluster/{spec.backend}.yaml"))
-    if boot_from and spec.backend != "simulated":
-        raise InputError("--boot-from is for the simulator", "nodes of a real backend take the time that they take")
-    if boot_from:
-        cluster = _with_measured_latencies(common, cluster, boot_from)
-    return make_plan(spec, cluster, this_machine()), cluster
-
-
-def _foresee(plan: "Plan", out: "Console") -> None:
-    """Print what the simulator expects; a plan is a plan without it."""
-    from orchestrator.errors import MissingPrerequisite
-    from orchestrator.report.tables import foresight_table
-    from orchestrator.sweep.foresight import MAX_SETTINGS, foresee
-
-    out.print()
-    if (left_out := len(plan.settings) - MAX_SETTINGS) > 0:
-        out.print(f"note: predicted are the first {MAX_SETTINGS} settings, not the {left_out} others")
-    try:
-        with console(stderr=True).status("simulating the plan…"):
-            foresight = foresee(plan)
-    except MissingPrerequisite as error:
-        out.print(f"note: no prediction: {error.message}")
-        return
-    out.print(foresight_table(foresight))
-
-
-def _with_measured_latencies(common: Context, cluster: "ClusterFile", sources: list[str]) -> "ClusterFile":
-    from orchestrator.analysis.latencies import fitted
-    from orchestrator.model.shape import ClusterShape
-    from orchestrator.observer.trace import read_trace
-
-    traces = [read_trace(path).events for source in sources for path in common.trace_files(source)]
-    shape = cluster.shape
-    try:
-        launch = fitted(shape.launch, [worker.name for worker in shape.workers if worker.max_workers], traces)
-    except ValueError as error:
-        raise InputError(f"--boot-from: {error}", "name a sweep of a cluster with the same node types") from None
-    return replace(cluster, shape=ClusterShape(**{**dict(shape), "launch": launch}))
-
-
-def _resume(
-    common: Context,
-    wanted: str,
-    spec_file: Path | None,
-    flags: dict[str, Any],
-    how: "_Execution",
-) -> int:
-    from orchestrator.backends.clusterfile import read_cluster_file
-    from orchestrator.model.spec import SweepSpec
-    from orchestrator.sweep.runner import SweepFolder, take_over
-
-    backend = flags.pop("backend")
-    values = [each for flag in flags.values() for each in (flag.values() if isinstance(flag, dict) else [flag])]
-    if spec_file is not None or any(value is not None for value in values):
-        raise InputError("--resume goes on with a sweep as it was planned", "leave the other options out")
-    ledger = common.ledger()
-    record, trial = ledger.find(wanted)
-    if trial is not None:
-        raise InputError(f"--resume: {wanted!r} is a trial", f"its sweep is {record.sweep_id}")
-    if backend not in (None, record.backend):
-        raise InputError(
-            f"--resume: sweep {record.sweep_id} is one of the {record.backend} backend",
-            f"orchestrate sweep --resume {record.sweep_id}",
-        )
-    planned = SweepSpec.model_validate(record.spec)
-    how = how.ready(common, planned)
-    cluster = read_cluster_file(SweepFolder.of(common.home, record.sweep_id).cluster)
-    start = _starter(common, planned, cluster, how)
-    with stack.beside(common.home, wanted=how.stack):
-        take_over(ledger, record)
-        return _run(common, ledger, record.sweep_id, planned, how, start)
-
-
-def _run(
-    common: Context,
-    ledger: "Ledger",
-    sweep_id: str,
-    spec: "SweepSpec",
-    how: "_Execution",
-    start: "Starter",
-) -> int:
-    from orchestrator.observer.exporter import Exporter
-    from orchestrator.report.counting import CountingView
-    from orchestrator.report.document import sweep_document
-    from orchestrator.report.live import LiveView
-    from orchestrator.report.tables import sweep_table
-    from orchestrator.sweep.runner import Runner, SweepFolder, prices_of
-
-    folder = SweepFolder.of(common.home, sweep_id)
-    backend = start(folder)
-    planned = ledger.sweep(sweep_id)
-    trials = [record.trial for record in planned.trials]
-    progress = console(stderr=True)
-    progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
-    exporter = Exporter(sweep_id, prices=prices_of(planned), observer=lambda: backend.observer)
-    port = 0 if spec.backend == "simulated" else how.metrics_port
-    try:
-        with (
-            metrics.serving(exporter, backend.targets, port, progress),
-            annotate.annotating(how.annotations, sweep_id, progress) as annotators,
-            (CountingView if spec.backend == "simulated" else LiveView)(progress, trials) as view,
-        ):
-            record = Runner(ledger, backend, folder, [view, *([] if port == 0 else [exporter]), *annotators]).run(
-                sweep_id
-            )
-    except KeyboardInterrupt:
-        progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
-        raise
-    console(stderr=how.json_file == "-").print(sweep_table(record))
-    if how.json_file is not None:
-        write_json(how.json_file, sweep_document(record).model_dump(mode="json"))
-    return _exit_code(record)
-
-
-def _starter(common: Context, spec: "SweepSpec", cluster: "ClusterFile", how: _Execution) -> "Starter":
-    """Makes the backend once there is a folder. What it needs of this machine is seen to before anything is written."""
-    if spec.backend == "simulated":
-        from orchestrator.backends.simulated import SimulatedBackend
-
-        engine = how.engine or automatic()
-        return lambda folder: SimulatedBackend(
-            timeout_s=spec.timeout_s, start_engine=engine.starter(), hesitate=engine.hesitate
-        )
-    from orchestrator.backends.live import LiveBackend
-
-    make: Callable[..., LiveBackend]
-    if spec.backend == "docker":
-        from orchestrator.backends.docker.backend import DockerBackend, prepare
-
-        progress = console(stderr=True)
-        with progress.status("looking for Docker…") as status:
-            host = prepare(
-                cluster, spec.image, note=lambda line: progress.print(f"note: {line}"), progress=status.update
-            )
-        make = partial(DockerBackend, host=host)
-    else:
-        from orchestrator.backends.local.backend import LocalBackend
-
-        make = LocalBackend
-    return lambda folder: make(
-        common.home, cluster.raw, isolation=spec.isolation, timeout_s=spec.timeout_s, logs_dir=folder.ray_logs
-    )
-
-
-def _exit_code(record: "SweepRecord") -> int:
-    return 0 if all(trial.status == "done" for trial in record.trials) else 1
+    return begin(common, plan, cluster_file, how)

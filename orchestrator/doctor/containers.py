@@ -85,16 +85,20 @@ def ray_image(engine: Engine) -> Finding:
 
 
 def foreign_nodes(engine: Engine) -> Finding:
-    """Whether nodes of the other architecture are real."""
+    """Whether nodes of the other architecture are real: it takes an emulator and an image."""
     found = engine.require()
     other = _FOREIGN.get(found.arch)
     if other is None:
         return Finding("warning", f"the engine is {found.arch}: node types of any architecture run on it by label")
-    native = f"{found.arch} nodes are native"
-    if found.runs(other):
-        return Finding("ok", f"{native}, {other} ones emulated by {'Docker Desktop' if found.desktop else 'qemu'}")
-    return Finding(
-        "warning",
-        f"{native}, {other} ones too, with their architecture as a label only",
-        "for real ones install emulators: apt install qemu-user-static",
-    )
+    by_label = f"{found.arch} nodes are native, {other} ones too, with their architecture as a label only"
+    if not found.runs(other):
+        return Finding("warning", by_label, "for real ones install emulators: apt install qemu-user-static")
+    name, state = default_image_state(engine.client, other)
+    emulator = "Docker Desktop" if found.desktop else "qemu"
+    if state == "absent":
+        return Finding(
+            "warning",
+            f"{by_label}: {emulator} could emulate them, but {name} isn't here",
+            "make it as docs/docker.md says, or name an image in the node type's node_config",
+        )
+    return Finding("ok", f"{found.arch} nodes are native, {other} ones emulated by {emulator}, from {name}")

@@ -117,7 +117,17 @@ class Runner:
     watchers: Sequence[Watcher] = ()
 
     def run(self, sweep_id: str) -> SweepRecord:
-        """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep."""
+        """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep.
+
+        The ledger has all of it before the backend is closed: ending a cluster can take long, and fail.
+        """
+        try:
+            self._run_trials(sweep_id)
+        finally:
+            self.backend.close()
+        return self.ledger.sweep(sweep_id)
+
+    def _run_trials(self, sweep_id: str) -> None:
         self.ledger.set_sweep_status(sweep_id, "running")
         sweep = self.ledger.sweep(sweep_id)
         trials, prices = sweep.trials, prices_of(sweep)
@@ -131,11 +141,8 @@ class Runner:
         except BaseException:
             self.ledger.interrupt(sweep_id, "interrupted")
             raise
-        finally:
-            self.backend.close()
         failed = any(record.status != "done" for record in self.ledger.sweep(sweep_id).trials)
         self.ledger.set_sweep_status(sweep_id, "failed" if failed else "done")
-        return self.ledger.sweep(sweep_id)
 
     def _run_trial(self, sweep_id: str, trial: Trial, prices: Prices | None) -> None:
         path = self.folder.trace(trial)

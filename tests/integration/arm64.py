@@ -17,6 +17,7 @@ from tests.integration.ray_images import LEFT_OUT_OF_RAY, RAY_VERSION, like_offi
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 ENTRY = BINFMT / "qemu-aarch64"
+UNREGISTER = "-1"
 PYTHON = "3.11"  # bookworm's
 ARM64_IMAGE = f"rayproject/ray:{RAY_VERSION}-py311-aarch64"
 X86_64_IMAGE = f"debian-ray:{RAY_VERSION}-py311"  # the official name is taken by the Python that the tests run on
@@ -56,28 +57,40 @@ def emulation(folder: Path) -> Iterator[None]:
     """This machine runs arm64 programs within the block, in containers too; then it is as before. Raises CannotRun."""
     if platform.machine() != "x86_64":
         raise CannotRun("the emulator that is unpacked here runs on x86-64")
-    if ENTRY.exists():
-        # F: the emulator was opened when it was registered, so that it is there whatever the root of a process is.
-        if "F" not in ENTRY.read_text().partition("flags:")[2].partition("\n")[0]:
-            raise CannotRun("this machine's emulator (qemu-user binfmt) isn't registered for containers, with flag F")
-        yield
-        return
     if "binfmt_misc" not in Path("/proc/filesystems").read_text() or not BINFMT.is_dir():
         raise CannotRun("this kernel has no binfmt_misc")
-    with _unpacking():
-        extract(["qemu-user-static"], folder, folder / "apt")
-    rule = (folder / "usr/lib/binfmt.d/qemu-aarch64.conf").read_text().strip()
     with contextlib.ExitStack() as undo:
         try:
             if not (BINFMT / "register").exists():
                 mount = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
                 subprocess.run(mount, check=True, capture_output=True)
                 undo.callback(subprocess.run, ["umount", str(BINFMT)], check=True)
-            (BINFMT / "register").write_text(rule.replace(":/usr/libexec/", f":{folder}/usr/libexec/"))
-            undo.callback(ENTRY.write_text, "-1")
+            if left_by_killed_test():
+                ENTRY.write_text(UNREGISTER)
+            if not ENTRY.exists():
+                with _unpacking():
+                    extract(["qemu-user-static"], folder, folder / "apt")
+                rule = (folder / "usr/lib/binfmt.d/qemu-aarch64.conf").read_text().strip()
+                (BINFMT / "register").write_text(rule.replace(":/usr/libexec/", f":{folder}/usr/libexec/"))
+                undo.callback(ENTRY.write_text, UNREGISTER)
+            elif "F" not in registered("flags:"):
+                # F: the emulator was opened when it was registered, so that it is there whatever a process has as root.
+                raise CannotRun("this machine's emulator (qemu-user binfmt) isn't registered with F, for containers")
         except (OSError, subprocess.CalledProcessError) as error:
             raise CannotRun(f"no emulator can be registered: {error}") from None
         yield
+
+
+def registered(key: str) -> str:
+    """What the registration of an arm64 emulator says of `interpreter` or `flags:`; empty if there is none."""
+    lines = ENTRY.read_text().splitlines() if ENTRY.exists() else []
+    return next((line.removeprefix(f"{key} ") for line in lines if line.startswith(f"{key} ")), "")
+
+
+def left_by_killed_test() -> bool:
+    """Whether arm64 programs go to an emulator in a folder of tests that is gone."""
+    interpreter = registered("interpreter")
+    return "/pytest-of-" in interpreter and not Path(interpreter).exists()
 
 
 def debian_ray_image(engine: Engine, tag: str, architecture: str, folder: Path) -> None:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["browser", "engine", "mixed_engine", "ray_engine"]  # fixtures that several modules share
 
 # A shell that starts something in the background lets it ignore Ctrl-C, and so everything that is started from there.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# SIGTERM, which `timeout` sends, ends the tests as Ctrl-C does: what they started and registered goes with them.
+for each in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(each, signal.default_int_handler)
 
 BIN = Path(sys.executable).parent
 PHASE_TIMEOUT_S = 180.0
@@ -103,12 +105,18 @@ class Orchestrate:
         lines = traces[-1].read_bytes().split(b"\n")[1:-1] if traces else []
         return [json.loads(line) for line in lines]
 
-    def wait_for(self, seen: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
+    def wait_for(
+        self,
+        seen: Callable[[], bool],
+        process: subprocess.Popen[str],
+        what: str,
+        timeout_s: float = PHASE_TIMEOUT_S,
+    ) -> None:
         """Wait until something is seen while the command runs."""
-        deadline = time.monotonic() + PHASE_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while not seen():
             assert process.poll() is None, f"ended before {what}: {self.output()}"
-            assert time.monotonic() < deadline, f"no {what} within {PHASE_TIMEOUT_S} s: {self.output()}"
+            assert time.monotonic() < deadline, f"no {what} within {timeout_s} s: {self.output()}"
             time.sleep(0.25)
 
     def leftovers(self) -> list[str]:

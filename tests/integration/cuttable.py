@@ -10,34 +10,22 @@ CHUNK = 1 << 16
 
 
 class CuttableSocket:
-    """A Unix socket at `path` that forwards to another one until `cut()`, and again after `mend()`."""
+    """A Unix socket at `path` that forwards to another one until `cut()`."""
 
     def __init__(self, path: Path, behind: Path) -> None:
         self.path = path
         self._behind = behind
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._listener: socket.socket | None = None
-        self.mend()
+        self._listener: socket.socket | None = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
     @property
     def url(self) -> str:
         """For DOCKER_HOST."""
         return f"unix://{self.path}"
-
-    def connections(self) -> int:
-        """How many clients are connected."""
-        with self._lock:
-            return len(self._open) // 2
-
-    def mend(self) -> None:
-        """Take connections."""
-        if self._listener is None:
-            self.path.unlink(missing_ok=True)
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(self.path))
-            self._listener.listen(128)
-            threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
     def cut(self) -> None:
         """Drop all connections and refuse new ones; the file stays, as a killed daemon leaves it."""

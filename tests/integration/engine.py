@@ -43,11 +43,11 @@ class Engine:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()
 
-    def client(self, docker_host: str = "") -> "DockerClient":
-        """The SDK's client, by way of another socket if one is named; to be closed."""
+    def client(self) -> "DockerClient":
+        """The SDK's client; to be closed."""
         from docker import DockerClient
 
-        return DockerClient(docker_host or self.environment["DOCKER_HOST"], timeout=60)
+        return DockerClient(self.environment["DOCKER_HOST"], timeout=60)
 
     def listed(self, kind: str) -> set[str]:
         """Names of all containers, networks or volumes."""

@@ -9,6 +9,7 @@ from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import connect, facts, platform_of
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import RayImage, default_image_state, ensure_image, same_versions
+from orchestrator.backends.docker.labels import lone_labels
 from orchestrator.backends.docker.nodeconfig import container_configs, dashboard_port
 from orchestrator.backends.live import LiveBackend
 from orchestrator.model.arch import Arch
@@ -39,7 +40,9 @@ class DockerBackend(LiveBackend):
         return DockerCluster.start(self._home, self._raw, trial.shape, trial.settings, self._logs_dir, self._host)
 
 
-def prepare(cluster: ClusterFile, image: str | None, *, note: Say, progress: Say = lambda line: None) -> DockerHost:
+def prepare(
+    home: Path, cluster: ClusterFile, image: str | None, *, note: Say, progress: Say = lambda line: None
+) -> DockerHost:
     """See to it that clusters of this file can be started: an engine, and an image for each node type.
 
     `image` is for all node types that name none themselves and run on this machine's own architecture. What a user
@@ -62,9 +65,17 @@ def prepare(cluster: ClusterFile, image: str | None, *, note: Say, progress: Say
         if why:
             note(f"{node_type.name} runs on {engine.arch}, and its architecture {node_type.arch} is a label: {why}")
         elif arch != engine.arch:
-            note(f"{node_type.name} runs on an emulated {arch}, about 12 times slower: no measure of performance")
+            note(
+                f"{node_type.name} runs on an emulated {arch}, about 12 times slower and without a CPU limit:"
+                " no measure of performance"
+            )
         images[node_type.name] = ensure_image(
-            client, wanted, platform=platform_of(arch), user=host.user, progress=progress
+            client,
+            wanted,
+            platform=platform_of(arch),
+            user=host.user,
+            labels=lone_labels(home),
+            progress=progress,
         )
     same_versions(images.values())
     return DockerHost(client, engine, images, containers, port)

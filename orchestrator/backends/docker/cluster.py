@@ -20,7 +20,7 @@ from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.config import OBJECT_STORE_BYTES
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.container import NodeContainer
-from orchestrator.backends.docker.engine import explain
+from orchestrator.backends.docker.engine import explain, platform_of
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import PACKAGE_FOLDER
 from orchestrator.backends.docker.mailbox import MailboxServer
@@ -43,6 +43,9 @@ _PACKAGE = Path(__file__).parents[2]
 _GCS_PORT = 6379
 _DASHBOARD_PORT = 8265
 _PIDS = 4096
+# An emulated Python takes its time to import Ray.
+EMULATED_START_S = 120.0
+EMULATED_START_TIMEOUT_S = 600.0
 
 
 class DockerCluster(LiveCluster):
@@ -55,6 +58,8 @@ class DockerCluster(LiveCluster):
         super().__init__(home, raw, logs_dir)
         self._host = host
         self._client = host.client
+        if any(map(host.emulates, host.images)):
+            self.start_s = EMULATED_START_S
         self._labels = labels.cluster_labels(home, self.cluster_id)
         self._network = ClusterNetwork(self._client, f"orchestrate-{self.cluster_id}", self._labels)
         self._mailbox = MailboxServer(self.files)
@@ -80,9 +85,11 @@ class DockerCluster(LiveCluster):
         try:
             cluster._start(shape, settings)
             return cluster
-        except BaseException:
-            with contextlib.suppress(OrchestrateError):  # why it didn't start matters more; `clean` finds the rest
+        except BaseException as error:
+            try:
                 cluster.stop()
+            except OrchestrateError as left:  # why it didn't start matters more
+                error.add_note(left.message)
             raise
 
     def _start(self, shape: ClusterShape, settings: Settings) -> None:
@@ -98,7 +105,7 @@ class DockerCluster(LiveCluster):
             self.files,
             shape.launch,
             lambda node: self._worker(shape, node),
-            starts=self._host.facts.cpus,
+            starts=self._host.starts,
             changed=self._mailbox.publish,
         )
         self._mailbox.start(self._cloud)
@@ -181,12 +188,14 @@ class DockerCluster(LiveCluster):
         ]
         if not image.has_package:
             mounts.append(Mount(f"{PACKAGE_FOLDER}/{_PACKAGE.name}", str(_PACKAGE), type="bind", read_only=True))
-        cpus = config.cpus or node_type.cpus
-        limits = {"nano_cpus": int(min(cpus, self._host.facts.cpus) * 1e9)} if cpus else {}
+        emulated, cpus = self._host.emulates(node_type.name), config.cpus or node_type.cpus
+        # Of the 30 s that Ray gives a raylet an emulated one needs most with all the CPU there is.
+        limits = {"nano_cpus": int(min(cpus, self._host.facts.cpus) * 1e9)} if cpus and not emulated else {}
         return NodeContainer(
             self._client,
             {
                 "image": image.image_id,
+                "platform": platform_of(self._host.arch(node_type.name)),
                 "entrypoint": [image.python, "-P", "-m", nodehost.__name__, _OPTIONS],
                 "command": [],
                 "name": f"orchestrate-{self.cluster_id}-{node_id[:8]}",
@@ -213,6 +222,7 @@ class DockerCluster(LiveCluster):
                 **limits,
                 **more,
             },
+            start_timeout_s=EMULATED_START_TIMEOUT_S if emulated else None,
         )
 
     # Faults, see `backends.faults.Target`

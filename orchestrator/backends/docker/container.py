@@ -34,11 +34,13 @@ class NodeContainer:
         client: docker.DockerClient,
         options: Mapping[str, Any],
         *,
+        start_timeout_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._options = dict(options)
+        self._start_timeout_s = START_TIMEOUT_S if start_timeout_s is None else start_timeout_s
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -59,7 +61,7 @@ class NodeContainer:
                 self._remove()
                 fault = explained("starting the container", error)
                 raise CannotStart(fault.message) from fault
-        deadline = threading.Timer(START_TIMEOUT_S, self._give_up)
+        deadline = threading.Timer(self._start_timeout_s, self._give_up)
         deadline.start()
         try:
             return self._patiently(self.container, _says_ready) or False
@@ -139,7 +141,7 @@ class NodeContainer:
         """See `Machine.last_words`."""
         said = next((line for line in reversed(self._said) if line != nodehost.READY), "")
         if self._timed_out:
-            said = f"Ray didn't run in it within {START_TIMEOUT_S:g} s" + (f": {said}" if said else "")
+            said = f"Ray didn't run in it within {self._start_timeout_s:g} s" + (f": {said}" if said else "")
         return said[:300]
 
     def last_lines(self) -> str:

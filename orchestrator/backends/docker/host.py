@@ -9,6 +9,7 @@ import docker
 from orchestrator.backends.docker.engine import EngineFacts
 from orchestrator.backends.docker.image import RayImage
 from orchestrator.backends.docker.nodeconfig import ContainerConfig
+from orchestrator.model.arch import Arch, normalise_arch
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,16 @@ class DockerHost:
         A rootless engine has its user as root within.
         """
         return "0:0" if self.facts.rootless else f"{os.getuid()}:{os.getgid()}"
+
+    def arch(self, node_type: str) -> Arch:
+        """The architecture of the programs in a node type's containers; its own may be a label."""
+        return normalise_arch(self.images[node_type].machine)
+
+    def emulates(self, node_type: str) -> bool:
+        """Whether those programs run under emulation."""
+        return self.arch(node_type) != self.facts.arch
+
+    @property
+    def starts(self) -> int:
+        """How many nodes may start at once: with emulated ones, one. Each needs most of Ray's 30 s for its raylet."""
+        return 1 if any(map(self.emulates, self.images)) else self.facts.cpus

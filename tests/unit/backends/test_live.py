@@ -1,14 +1,21 @@
-"""Which nodes of a live cluster a fault may strike, and who strikes them."""
+"""Which nodes of a live cluster a fault may strike, and what becomes of a trial whose cluster can't be ended."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from orchestrator.backends.live import _Strikable
-from orchestrator.model.events import NodeState
+from orchestrator.backends import live
+from orchestrator.backends.live import LiveBackend, _Strikable
+from orchestrator.errors import ClusterFailed, MissingPrerequisite
+from orchestrator.model.events import NodeState, PhaseEvent
+from orchestrator.model.trial import Trial
 from orchestrator.observer.lifecycle import NodeTraits, TrackedNode
+from orchestrator.observer.trace import TraceWriter, read_trace
 from orchestrator.workload.faults import Victim
+from tests.builders import trial
 
 
 class Observer:
@@ -65,3 +72,73 @@ def test_the_cluster_strikes_and_mends() -> None:
     target.mend("pause", "n1")
 
     assert cluster.done == [("inject", "pause", "n1"), ("mend", "pause", "n1")]
+
+
+# A cluster that can't be ended
+
+
+class Unremovable:
+    """Its engine is away."""
+
+    def stop(self) -> None:
+        raise MissingPrerequisite("removing the cluster's containers: the Docker engine doesn't answer")
+
+
+class Prepared(LiveBackend):
+    """Its clusters start as `start` says."""
+
+    name = "prepared"
+    start: Callable[[], Any] = Unremovable
+
+    def _start_cluster(self, trial: Trial) -> Any:
+        return self.start()
+
+
+AWAY = "removing the cluster's containers: the Docker engine doesn't answer"
+
+
+def test_a_cluster_that_cannot_be_ended_is_told_and_no_error(tmp_path: Path) -> None:
+    backend = Prepared(tmp_path, {})
+    backend._cluster = backend.start()
+    backend.close()
+    backend.close()
+
+    assert list(backend.left) == [AWAY]
+
+
+def test_a_trial_that_is_done_stays_done_if_its_own_cluster_cannot_be_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Done:
+        def __init__(self, trial: Trial, trace: TraceWriter, *_more: object) -> None:
+            self.execute = lambda: trace.emit(PhaseEvent(t=1.0, phase="done"))
+
+    class Started(Prepared):
+        def _ready_cluster(self, trial: Trial, trace: TraceWriter) -> Any:
+            self._cluster = self.start()
+            return self._cluster, SimpleNamespace(attach=lambda sink: None)
+
+    monkeypatch.setattr(live, "_Run", Done)
+    backend = Started(tmp_path, {}, isolation="fresh")
+    with TraceWriter(tmp_path / "trace.jsonl", trial=trial()) as trace:
+        backend.run(trial(), trace, tmp_path / "log")
+
+    assert read_trace(tmp_path / "trace.jsonl").events == (PhaseEvent(t=1.0, phase="done"),)
+    assert list(backend.left) == [AWAY]
+
+
+def test_what_a_start_left_that_failed_is_told_beside_why_it_failed(tmp_path: Path) -> None:
+    def fail() -> Any:
+        error = ClusterFailed("the head can't be started")
+        error.add_note(AWAY)
+        raise error
+
+    backend = Prepared(tmp_path, {})
+    backend.start = fail
+    with (
+        TraceWriter(tmp_path / "trace.jsonl", trial=trial()) as trace,
+        pytest.raises(ClusterFailed, match="the head can't be started"),
+    ):
+        backend.run(trial(), trace, tmp_path / "log")
+
+    assert list(backend.left) == [AWAY]

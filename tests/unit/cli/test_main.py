@@ -131,16 +131,25 @@ def test_without_an_engine_a_sweep_in_containers_says_so_and_leaves_nothing(
     assert not Path(".orchestrate").exists()
 
 
-def test_a_bad_node_config_is_said_before_anybody_looks_for_an_engine(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("old", "new", "refusal"),
+    [
+        ("memory: 4g", "memory: lots", "available_node_types.head_node.node_config.memory: expected a size"),
+        ("memory: 4g", "nonsense: 1", "available_node_types.head_node.node_config.nonsense: unknown key"),
+        ("# dashboard_port: 8265", "dashboard_port: 0", "provider.dashboard_port: expected a port"),
+    ],
+)
+def test_a_wrong_container_is_said_before_anybody_looks_for_an_engine(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], old: str, new: str, refusal: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'docker.sock'}")
     text = (ROOT / "cluster/docker.yaml").read_text()
-    Path("mine.yaml").write_text(text.replace("memory: 4g", "memory: lots"))
-    code, _, err = run("sweep", "--backend", "docker", "--cluster", "mine.yaml")
+    Path("mine.yaml").write_text(text.replace(old, new))
+    code, out, err = run("sweep", "--backend", "docker", "--cluster", "mine.yaml", *options)
 
-    assert code == 2, err
-    assert "mine.yaml: available_node_types.head_node.node_config.memory: expected a size" in err
+    assert (code, out) == (2, ""), err
+    assert f"error: mine.yaml: {refusal}" in err
 
 
 def test_a_sweep_in_containers_can_be_planned_without_an_engine(

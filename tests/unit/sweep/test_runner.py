@@ -34,12 +34,14 @@ class PreparedBackend:
     name = "prepared"
     observer: Observer | None = None
     reproducible = False
+    left: Sequence[str] = ()
 
     def __init__(self, behaviour: Behaviour = lambda trial: None, events: list[Event] = SOUND) -> None:
         self.behaviour, self.events = behaviour, events
         self.ran: list[Trial] = []
         self.logs: list[Path] = []
         self.closed = 0
+        self.at_close: Callable[[], object] = lambda: None
         self.expected: list[Trial] = []
 
     def targets(self) -> list[Target]:
@@ -58,6 +60,7 @@ class PreparedBackend:
 
     def close(self) -> None:
         self.closed += 1
+        self.at_close()
 
 
 class Told:
@@ -163,6 +166,17 @@ def test_the_backend_is_closed_at_the_end(ledger: Ledger, folder: SweepFolder, s
     Runner(ledger, backend, folder).run(sweep_id)
 
     assert backend.closed == 1
+
+
+def test_the_ledger_has_all_of_a_sweep_before_its_cluster_is_ended(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str
+) -> None:
+    found: list[SweepRecord] = []
+    backend = PreparedBackend()
+    backend.at_close = lambda: found.append(ledger.sweep(sweep_id))
+    Runner(ledger, backend, folder).run(sweep_id)
+
+    assert [(record.status, statuses(record)) for record in found] == [("done", ["done"] * 3)]
 
 
 def test_the_progress_is_told_of_each_step(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:

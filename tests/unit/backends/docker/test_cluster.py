@@ -1,16 +1,20 @@
-"""Faults in a cluster of containers, and what it says when something it needs is gone; the rest takes a real engine."""
+"""A cluster of containers, as far as it takes no real engine: emulated nodes, faults, and what is gone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from orchestrator.backends.cloud import CloudNode
 from orchestrator.backends.clusterfile import read_cluster_file
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import EngineFacts
 from orchestrator.backends.docker.host import DockerHost
+from orchestrator.backends.docker.image import RayImage
+from orchestrator.backends.docker.nodeconfig import ContainerConfig
 from orchestrator.backends.faults import NodeGone
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.model.settings import Settings
@@ -64,7 +68,12 @@ class Engine:
     def networks(self) -> "Engine":
         return self
 
-    def list(self, *, filters: dict[str, Any]) -> list[Worker]:
+    def create(self, *_name: str, **_options: Any) -> "Engine":
+        if self.away is not None:
+            raise self.away
+        return self
+
+    def list(self, *, filters: dict[str, Any], **_more: bool) -> list[Worker]:
         if self.away is not None:
             raise self.away
         wanted = dict(label.split("=", 1) for label in filters["label"])
@@ -104,9 +113,58 @@ def worker(engine: Engine, cluster: DockerCluster, tmp_path: Path) -> Worker:
     return engine.workers[-1]
 
 
-def host(engine: Engine, *, rootless: bool = False) -> DockerHost:
+def host(engine: Engine, machines: Mapping[str, str] | None = None, *, rootless: bool = False) -> DockerHost:
+    """This machine, with an image for each node type of the `uname -m` that is named."""
     facts = EngineFacts("27.0", 2, 2**34, "x86_64", rootless, False, "2", frozenset())
-    return DockerHost(engine, facts, {}, {})  # type: ignore[arg-type]
+    images = {
+        name: RayImage("ray", "sha256:1", "python", "3.11.7", "2.60.0", each, True)
+        for name, each in (machines or {}).items()
+    }
+    return DockerHost(engine, facts, images, dict.fromkeys(images, ContainerConfig()))  # type: ignore[arg-type]
+
+
+# Architectures
+
+MIXED = {"head_node": "x86_64", "x86_worker_node": "x86_64", "arm_worker_node": "aarch64"}
+
+
+def options(cluster: DockerCluster, node_type: str) -> dict[str, Any]:
+    """What the container of a worker is made with."""
+    return cluster._worker(FILE.shape, CloudNode(NODE, node_type, {}, {"CPU": 8}))._options
+
+
+def test_a_native_node_has_its_cpu_limit_and_the_engines_platform(engine: Engine, tmp_path: Path) -> None:
+    cluster = mixed(engine, tmp_path)
+    made = options(cluster, "x86_worker_node")
+
+    assert made["platform"] == "linux/amd64"
+    assert made["nano_cpus"] == 2 * 10**9
+
+
+def test_an_emulated_node_has_its_platform_and_all_the_cpu_there_is(engine: Engine, tmp_path: Path) -> None:
+    cluster = mixed(engine, tmp_path)
+    made = options(cluster, "arm_worker_node")
+
+    assert made["platform"] == "linux/arm64"
+    assert "nano_cpus" not in made
+
+
+def test_with_emulated_nodes_starts_take_longer_one_at_a_time(engine: Engine, tmp_path: Path) -> None:
+    native = host(engine, {**MIXED, "arm_worker_node": "x86_64"})
+
+    assert [host(engine, MIXED).starts, native.starts] == [1, 2]
+    assert mixed(engine, tmp_path).start_s > DockerCluster(tmp_path / "home", FILE.raw, None, native).start_s
+
+
+def mixed(engine: Engine, folder: Path) -> DockerCluster:
+    """A cluster that hasn't been started, whose arm64 workers are emulated."""
+    cluster = DockerCluster(folder / "home", FILE.raw, None, host(engine, MIXED))
+    cluster.files.create()
+    cluster.inner_gcs = "10.0.0.2:6379"
+    return cluster
+
+
+# Faults, and what is gone
 
 
 def test_a_node_is_paused_and_goes_on(cluster: DockerCluster, worker: Worker, engine: Engine) -> None:
@@ -167,6 +225,15 @@ def test_an_engine_that_is_away_is_said_in_one_line(cluster: DockerCluster, engi
     engine.away = GONE
     with pytest.raises(MissingPrerequisite, match="finding the container of node abababab: the Docker engine doesn't"):
         cluster.inject("pause", NODE)
+
+
+def test_a_start_that_fails_notes_what_it_may_have_left(engine: Engine, tmp_path: Path) -> None:
+    engine.away = GONE
+    with pytest.raises(MissingPrerequisite, match="making a network for the cluster: the Docker engine") as failed:
+        DockerCluster.start(tmp_path / "home", FILE.raw, FILE.shape, Settings(), None, host(engine))
+
+    assert [note.partition(": ")[0] for note in failed.value.__notes__] == ["removing the cluster's containers"]
+    assert len(list((tmp_path / "home" / "clusters").iterdir())) == 1, "by which clean knows that there was one"
 
 
 def test_a_cluster_without_a_head_is_not_alive(cluster: DockerCluster) -> None:
