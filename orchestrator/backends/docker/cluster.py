@@ -20,7 +20,7 @@ from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.config import OBJECT_STORE_BYTES
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.container import NodeContainer
-from orchestrator.backends.docker.engine import explain
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, explain, explained
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import PACKAGE_FOLDER
 from orchestrator.backends.docker.mailbox import MailboxServer
@@ -148,9 +148,8 @@ class DockerCluster(LiveCluster):
                 f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", self._host.dashboard_port),
             },
             "mounts": [Mount(SHARED, str(self.files.root), type="bind")],
-            "networking_config": self._network.at_head_address(),
         }
-        return self._container(head, self._head_id, options, environment, **more)
+        return self._container(head, self._head_id, self._network.head_address, options, environment, **more)
 
     def _worker(self, shape: ClusterShape, node: CloudNode) -> NodeContainer:
         node_type = shape.node_type(node.node_type)
@@ -166,10 +165,22 @@ class DockerCluster(LiveCluster):
             agent_ports=rayapi.AGENT_PORTS,
             gcs_address=self.inner_gcs,
         )
-        return self._container(node_type, node.node_id, options, {})
+        try:
+            address = self._network.next_address()
+        except MissingPrerequisite as error:
+            raise CannotStart(error.message) from error
+        except ENGINE_ERRORS as error:
+            raise CannotStart(explained("finding an address for the node", error).message) from error
+        return self._container(node_type, node.node_id, address, options, {})
 
     def _container(
-        self, node_type: NodeType, node_id: str, options: rayapi.NodeOptions, environment: dict[str, str], **more: Any
+        self,
+        node_type: NodeType,
+        node_id: str,
+        address: str,
+        options: rayapi.NodeOptions,
+        environment: dict[str, str],
+        **more: Any,
     ) -> NodeContainer:
         image, config = self._host.images[node_type.name], self._host.containers[node_type.name]
         options_file = self.files.node_options(node_id)
@@ -204,6 +215,7 @@ class DockerCluster(LiveCluster):
                 },
                 "mounts": mounts,
                 "network": self._network.name,
+                "networking_config": self._network.at(address),
                 "mem_limit": config.memory,
                 "shm_size": config.shm_size,
                 "pids_limit": _PIDS,
