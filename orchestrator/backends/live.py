@@ -10,6 +10,7 @@ from typing import Any, Literal
 from orchestrator import rayapi
 from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.faults import FaultInjector
+from orchestrator.backends.files import needing_room, no_room
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut, WorkloadFailed
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
@@ -83,6 +84,10 @@ class LiveBackend(ABC):
 
     def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         """See `Backend.run`."""
+        with needing_room(self._home):  # every trial would fail alike
+            self._run(trial, trace, log_path)
+
+    def _run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         try:
             cluster, observer = self._ready_cluster(trial, trace)
             observer.attach(trace.emit)
@@ -291,8 +296,8 @@ class _Run:
 
     def _check(self) -> None:
         self._cluster.check_alive()
-        if self._observer.failure is not None:
-            raise TrialFailed(f"the observer failed: {self._observer.failure}")
+        if (failure := self._observer.failure) is not None:
+            raise no_room(failure, self._log_path) or TrialFailed(f"the observer failed: {failure}")
         if time.monotonic() > self._deadline:
             raise TrialTimedOut(
                 f"the trial took longer than {self._timeout_s:g} s", "allow more with --timeout, or ask for less"

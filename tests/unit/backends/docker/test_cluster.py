@@ -1,12 +1,16 @@
 """Faults in a cluster of containers, and what it says when something it needs is gone; the rest takes a real engine."""
 
+import errno
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from orchestrator.backends.cloud import MachineLost
 from orchestrator.backends.clusterfile import read_cluster_file
+from orchestrator.backends.docker import cluster as module
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import EngineFacts
@@ -64,7 +68,7 @@ class Engine:
     def networks(self) -> "Engine":
         return self
 
-    def list(self, *, filters: dict[str, Any]) -> list[Worker]:
+    def list(self, *, filters: dict[str, Any], **_which: bool) -> list[Worker]:
         if self.away is not None:
             raise self.away
         wanted = dict(label.split("=", 1) for label in filters["label"])
@@ -77,6 +81,10 @@ class Engine:
     def disconnect(self, worker: Worker, *, force: bool) -> None:
         assert force, "a stopping container is cut off, too"
         worker.address = None
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return {"Containers": {}}
 
     def connect(self, worker: Worker, *, ipv4_address: str) -> None:
         assert worker.address is None
@@ -172,6 +180,60 @@ def test_an_engine_that_is_away_is_said_in_one_line(cluster: DockerCluster, engi
 def test_a_cluster_without_a_head_is_not_alive(cluster: DockerCluster) -> None:
     with pytest.raises(ClusterFailed, match="the head of the cluster ended: it left no message"):
         cluster.check_alive()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("of", ["_cloud", "_mailbox"])
+def test_a_full_disk_ends_the_sweep_and_not_just_a_trial(cluster: DockerCluster, of: str, code: int) -> None:
+    broken(cluster, of, OSError(code, "No space left on device", "journal.jsonl"))
+    with pytest.raises(MissingPrerequisite, match=r"no room left to write journal\.jsonl: No space left on device"):
+        cluster.check_alive()
+
+
+def test_what_every_node_is_refused_for_ends_the_sweep(cluster: DockerCluster) -> None:
+    broken(cluster, "_cloud", MissingPrerequisite("starting the container: the engine's disk is full", "make room"))
+    with pytest.raises(MissingPrerequisite, match="the engine's disk is full"):
+        cluster.check_alive()
+
+
+@pytest.mark.parametrize("failure", [MachineLost("the Docker engine doesn't answer"), OSError(5, "I/O error")])
+def test_whatever_else_happens_to_a_machine_is_a_failure_of_the_cluster(
+    cluster: DockerCluster, failure: Exception
+) -> None:
+    broken(cluster, "_cloud", failure)
+    with pytest.raises(ClusterFailed, match=str(failure.args[-1])):
+        cluster.check_alive()
+
+
+def broken(cluster: DockerCluster, part: str, failure: Exception) -> None:
+    setattr(cluster, part, SimpleNamespace(failure=failure))
+    if part != "_mailbox":
+        cluster._mailbox.failure = None
+
+
+@pytest.mark.parametrize("ports", [{}, {"6379/tcp": None}, {"6379/tcp": []}])
+def test_a_head_that_ends_just_after_its_start_has_no_ports_and_failed(
+    cluster: DockerCluster, ports: dict[str, Any]
+) -> None:
+    head = SimpleNamespace(
+        attributes=lambda: {"NetworkSettings": {"Ports": ports}}, last_words=lambda: "ended: gcs_server (1)"
+    )
+    cluster._head = head  # type: ignore[assignment]
+    with pytest.raises(ClusterFailed, match=r"the head of the cluster ended: ended: gcs_server \(1\)"):
+        cluster._published(head, 6379)  # type: ignore[arg-type]
+
+
+def test_of_a_log_that_never_ends_a_part_is_kept(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOG_KEPT", 10)
+    cluster = DockerCluster(tmp_path / "home", FILE.raw, tmp_path / "logs", host(engine))
+    cluster.files.create()
+    cluster.files.monitor_log.write_text("x" * 100)
+    cluster.stop()
+    kept = tmp_path / "logs" / cluster.cluster_id / "monitor.log"
+
+    assert kept.read_text() == "x" * 10
 
 
 def test_the_provider_is_told_where_it_finds_its_mailbox(cluster: DockerCluster) -> None:
