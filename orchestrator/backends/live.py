@@ -10,7 +10,7 @@ from typing import Any, Literal
 from orchestrator import rayapi
 from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.faults import FaultInjector
-from orchestrator.backends.files import needing_room, no_room
+from orchestrator.backends.files import no_room
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import BaselineNotReached, ClusterFailed, TrialFailed, TrialTimedOut, WorkloadFailed
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
@@ -84,10 +84,6 @@ class LiveBackend(ABC):
 
     def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         """See `Backend.run`."""
-        with needing_room(self._home):  # every trial would fail alike
-            self._run(trial, trace, log_path)
-
-    def _run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
         try:
             cluster, observer = self._ready_cluster(trial, trace)
             observer.attach(trace.emit)

@@ -1,25 +1,22 @@
-"""Which nodes of a live cluster a fault may strike, and who strikes them; what a trial says when a disk is full."""
+"""Which nodes of a live cluster a fault may strike, and who strikes them; what an observer that failed means."""
 
 import errno
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.clusterfile import read_cluster_file
-from orchestrator.backends.live import LiveBackend, _Strikable
-from orchestrator.errors import MissingPrerequisite
+from orchestrator.backends.live import _Run, _Strikable
+from orchestrator.errors import MissingPrerequisite, TrialFailed
 from orchestrator.model.events import NodeState
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.observer.lifecycle import NodeTraits, TrackedNode
-from orchestrator.observer.trace import TraceWriter
 from orchestrator.workload.faults import Victim
-
-FILE = read_cluster_file(Path(__file__).parents[3] / "cluster" / "docker.yaml")
 
 
 class Observer:
@@ -78,29 +75,21 @@ def test_the_cluster_strikes_and_mends() -> None:
     assert cluster.done == [("inject", "pause", "n1"), ("mend", "pause", "n1")]
 
 
-class Backend(LiveBackend):
-    """Its clusters can't be started, for want of room or of something else."""
-
-    name = "docker"
-    error = OSError(errno.ENOSPC, "No space left on device", "cluster.yaml")
-
-    def _start_cluster(self, trial: Trial) -> LiveCluster:
-        raise self.error
-
-
-def run(backend: LiveBackend, folder: Path) -> None:
-    trial = Trial(backend="docker", settings=Settings(), shape=FILE.shape, workload=Workload())
-    with TraceWriter(folder / "trace.jsonl", trial=trial, context={}) as trace:
-        backend.run(trial, trace, folder / "job.log")
-
-
-def test_a_full_disk_ends_the_sweep_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(MissingPrerequisite, match=r"^there is no room left to write cluster\.yaml: No space left on"):
-        run(Backend(tmp_path / "home", FILE.raw), tmp_path)
-
-
-def test_another_fault_of_the_machine_is_not_hidden(tmp_path: Path) -> None:
-    backend = Backend(tmp_path / "home", FILE.raw)
-    backend.error = OSError(errno.EIO, "I/O error")
-    with pytest.raises(OSError, match="I/O error"):
-        run(backend, tmp_path)
+@pytest.mark.parametrize(
+    ("failure", "meant"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), MissingPrerequisite),
+        (OSError(errno.EIO, "I/O error"), TrialFailed),
+        (KeyError("state"), TrialFailed),
+    ],
+)
+def test_an_observer_that_failed_fails_the_trial_and_a_full_disk_the_sweep(
+    failure: Exception, meant: type[Exception]
+) -> None:
+    shape = read_cluster_file(Path(__file__).parents[3] / "cluster" / "docker.yaml").shape
+    trial = Trial(backend="docker", settings=Settings(), shape=shape, workload=Workload())
+    cluster: Any = SimpleNamespace(check_alive=lambda: None, inject=None, mend=None)
+    observer: Any = SimpleNamespace(failure=failure)
+    trace: Any = SimpleNamespace(emit=lambda event: None)
+    with pytest.raises(meant):
+        _Run(trial, trace, Path("job.log"), cluster, observer, 60.0)._check()
