@@ -4,25 +4,29 @@ What a node is made of, processes or a container, is known to its `Machine` only
 appended to the cluster's journal with its time.
 """
 
+import contextlib
 import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.backends.files import ClusterFiles
+from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.delay import LaunchModel, NodeLatencies
+from orchestrator.model.shape import ClusterShape
 from orchestrator.rayapi.world import LaunchRefused, no_capacity, request_failed
 
 NODE_ID_BYTES = 28
 # An engine that is away is waited for no longer than this when a cloud closes.
 CLOSE_S = 20.0
+SLACK = 2
 
 
 class CannotStart(Exception):
-    """Why a machine can't even be tried to start."""
+    """Why a machine can't even be tried to start; no other one can where a MissingPrerequisite is its cause."""
 
 
 class MachineLost(Exception):
@@ -101,7 +105,8 @@ class Cloud(Protocol):
 class ModelledCloud:
     """Makes nodes with `make`, `starts` of them at a time. `changed` is called after each change of the list.
 
-    `make` may raise CannotStart. What no node can go on after is kept as `failure`.
+    `make` may raise CannotStart. What no node can go on after is kept as `failure`. Whoever may ask for nodes without
+    being Ray's autoscaler is held to `limit`.
     """
 
     def __init__(
@@ -127,7 +132,21 @@ class ModelledCloud:
         self._existing: set[CloudNode] = set()
         self._one_ended = threading.Condition(self._lock)
         self._closed = False
-        self.failure: MachineLost | OSError | None = None
+        self._asked: Counter[str] = Counter()
+        self._limits: Counter[str] | None = None
+        self._limit = 0
+        self.failure: MachineLost | MissingPrerequisite | OSError | None = None
+
+    def limit(self, shape: ClusterShape) -> None:
+        """From now on allow `SLACK` times as many nodes as the shape's `max_workers`, of each type and in all.
+
+        Ray keeps to those itself, and may ask for a node while another one ends: what it asks for is always allowed.
+        What was allowed for an earlier shape still is, since nodes of that time may live.
+        """
+        limits = Counter({worker.name: SLACK * worker.max_workers for worker in shape.workers})
+        with self._lock:
+            self._limits = limits | (self._limits or Counter())
+            self._limit = max(self._limit, SLACK * shape.max_workers)
 
     def nodes(self) -> Mapping[str, CloudNode]:
         """See `Cloud.nodes`."""
@@ -143,6 +162,35 @@ class ModelledCloud:
         labels: Mapping[str, str],
     ) -> None:
         """See `Cloud.create`. As EC2 with a minimum of one: what there is of the type, or a refusal if none is."""
+        with self._asking(node_type, count):
+            self._ask(node_type, tags, count, resources, labels)
+
+    @contextlib.contextmanager
+    def _asking(self, node_type: str, count: int) -> Iterator[None]:
+        """While a request waits for its answer. Raises LaunchRefused beyond the limits, and then writes nothing down.
+
+        Who asks beyond them can ask for ever.
+        """
+        with self._lock:
+            if self._limits is not None:
+                living = Counter(node.node_type for node in self._nodes.values()) + self._asked
+                if living[node_type] + count > self._limits[node_type] or living.total() + count > self._limit:
+                    raise no_capacity(node_type)
+            self._asked[node_type] += count
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked[node_type] -= count
+
+    def _ask(
+        self,
+        node_type: str,
+        tags: Mapping[str, str],
+        count: int,
+        resources: Mapping[str, float],
+        labels: Mapping[str, str],
+    ) -> None:
         trial, seed = self._files.read_trial()
         with self._lock:
             # The n-th node of a type in a trial meets the same luck in every trial with the same seed.
@@ -244,6 +292,8 @@ class ModelledCloud:
                     machine.end()
                 started = machine.start()
             except CannotStart as error:
+                if isinstance(error.__cause__, MissingPrerequisite) and not node.ending.is_set():
+                    self.failure = error.__cause__
                 self._give_up(node, str(error))
                 return
         if started:

@@ -1,5 +1,7 @@
 """What a live Ray cluster of any backend is: it starts, takes settings over while it runs, and ends with all it has."""
 
+import contextlib
+import json
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -15,9 +17,11 @@ from orchestrator.errors import ClusterFailed, SettingsNotInForce
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
+from orchestrator.observer.tail import Tail
 
 START_TIMEOUT_S = 120.0
 NODE_START_S = 5.0
+_LONGEST_LINE = 100_000
 _POLL_S = 0.2
 
 
@@ -27,7 +31,8 @@ class LiveCluster(ABC):
     `gcs` (host:port) and `dashboard` (URL) are its addresses from here, `inner_gcs` that on the head; `python` runs
     there, and has this package. `metrics_ports` are ports of the head beside its own as a node, by what serves them;
     `start_s` is how many seconds a node's start takes at worst.
-    Only the logs of Ray's monitor and the provider's journal are kept, in `logs_dir/CLUSTER`, if a folder is given.
+    Only the logs of Ray's monitor, the journal and the settings that were in force are kept, in `logs_dir/CLUSTER`, if
+    a folder is given.
     """
 
     backend: str
@@ -44,6 +49,8 @@ class LiveCluster(ABC):
         self._home = home
         self._raw = raw
         self._logs_dir = logs_dir / self.cluster_id if logs_dir is not None else None
+        self._reports = Tail(self.files.settings, longest=_LONGEST_LINE)
+        self._in_force: dict[str, Any] | None = None
 
     @property
     @abstractmethod
@@ -75,11 +82,10 @@ class LiveCluster(ABC):
 
     def in_force(self) -> dict[str, Any] | None:
         """The settings that the autoscaler last reported, from its live objects; None before its first update."""
-        latest = None
-        for entry in self.files.read_journal():
-            if entry.get("event") == "settings":
-                latest = entry["settings"]
-        return latest
+        for line in self._reports.read():
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # jobs may write there, too
+                self._in_force = dict(json.loads(line)["settings"])
+        return self._in_force
 
     def wait_for_settings(self, shape: ClusterShape, settings: Settings, timeout_s: float) -> dict[str, Any]:
         """Wait until the autoscaler has `settings` in force; returns what it has. Raises SettingsNotInForce."""

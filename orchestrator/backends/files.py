@@ -1,19 +1,31 @@
 """The folder of one live cluster: what the orchestrator, Ray's monitor and the node hosts tell each other.
 
-cluster.yaml     the config that Ray's monitor reads again at every update
-journal.jsonl    what the provider did, and which settings the autoscaler has in force
-trial.json       the running trial's id and seed, for the provider's random latencies
+inbox/           what the head is told; only the orchestrator writes here
+  cluster.yaml     the config that Ray's monitor reads again at every update
+outbox/          what the head says
+  requests.jsonl   which nodes it asks for, where it can't make them itself
+  settings.jsonl   which settings the autoscaler has in force
+  monitor.log      what Ray's monitor logs, where its own folder can't be seen from here
+journal.jsonl    what became of each node
+trial.json       the running trial's id and seed, for the random latencies of its launches
 owner.json       the orchestrator process that this cluster belongs to, and the address of its head
 nodes/           options and log of each node host
+
+A head in a container has its inbox read-only, of its outbox the files, and nothing else: jobs run in it, too. So what
+stands in the outbox is anybody's word, while the rest is the orchestrator's own.
 """
 
 import contextlib
+import errno
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from orchestrator.errors import MissingPrerequisite
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -21,6 +33,33 @@ def write_atomically(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text)
     partial.replace(path)
+
+
+def no_room(error: BaseException, folder: Path) -> MissingPrerequisite | None:
+    """What the failure to write below `folder` means if the disk is full."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return MissingPrerequisite(
+        f"there is no room left to write {error.filename or folder}: {error.strerror}", "make room; df -h shows where"
+    )
+
+
+@contextlib.contextmanager
+def needing_room(folder: Path) -> Iterator[None]:
+    """For what writes below `folder`: a full disk raises MissingPrerequisite."""
+    try:
+        yield
+    except OSError as error:
+        if (missing := no_room(error, folder)) is None:
+            raise
+        raise missing from None
+
+
+def _append(path: Path, entry: dict[str, Any]) -> None:
+    """Append an entry with its time; one `write` of a short line, so that threads don't mix theirs."""
+    line = json.dumps({"t": time.time(), **entry}) + "\n"
+    with path.open("a") as file:
+        file.write(line)
 
 
 @dataclass(frozen=True)
@@ -32,12 +71,33 @@ class ClusterFiles:
     def create(self) -> None:
         """Make the folder, for this user only."""
         self.root.mkdir(parents=True, mode=0o700)
-        (self.root / "nodes").mkdir()
+        for folder in (self.inbox, self.outbox, self.root / "nodes"):
+            folder.mkdir()
+
+    @property
+    def inbox(self) -> Path:
+        """What the head is told."""
+        return self.root / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """What the head says."""
+        return self.root / "outbox"
 
     @property
     def config(self) -> Path:
         """The cluster config that the head was started with."""
-        return self.root / "cluster.yaml"
+        return self.inbox / "cluster.yaml"
+
+    @property
+    def requests(self) -> Path:
+        """What the provider asks for, see `backends.docker.mailbox`."""
+        return self.outbox / "requests.jsonl"
+
+    @property
+    def settings(self) -> Path:
+        """Which settings the autoscaler has in force, JSON lines with `t` in UNIX seconds; the last one counts."""
+        return self.outbox / "settings.jsonl"
 
     @property
     def journal(self) -> Path:
@@ -47,7 +107,7 @@ class ClusterFiles:
     @property
     def monitor_log(self) -> Path:
         """What Ray's monitor logs, where its own folder can't be seen from here."""
-        return self.root / "monitor.log"
+        return self.outbox / "monitor.log"
 
     @property
     def owner(self) -> Path:
@@ -69,10 +129,12 @@ class ClusterFiles:
         return lines[-1][:300] if lines else ""
 
     def append_journal(self, entry: dict[str, Any]) -> None:
-        """Append an entry with its time; one `write` of a short line, so that threads don't mix theirs."""
-        line = json.dumps({"t": time.time(), **entry}) + "\n"
-        with self.journal.open("a") as journal:
-            journal.write(line)
+        """Append an entry with its time."""
+        _append(self.journal, entry)
+
+    def append_settings(self, in_force: dict[str, Any]) -> None:
+        """Note the settings that the autoscaler has in force from now on."""
+        _append(self.settings, {"settings": in_force})
 
     def read_journal(self) -> list[dict[str, Any]]:
         """All entries so far; a line that is still being written is left out."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from orchestrator import rayapi
 from orchestrator.backends.cluster import NODE_START_S, LiveCluster
 from orchestrator.backends.faults import FaultInjector
+from orchestrator.backends.files import no_room
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import (
     BaselineNotReached,
@@ -311,8 +312,8 @@ class _Run:
 
     def _check(self) -> None:
         self._cluster.check_alive()
-        if self._observer.failure is not None:
-            raise TrialFailed(f"the observer failed: {self._observer.failure}")
+        if (failure := self._observer.failure) is not None:
+            raise no_room(failure, self._log_path) or TrialFailed(f"the observer failed: {failure}")
         if time.monotonic() > self._deadline:
             raise TrialTimedOut(
                 f"the trial took longer than {self._timeout_s:g} s", "allow more with --timeout, or ask for less"

@@ -16,6 +16,8 @@ _LINE = re.compile(
     r"\(id=(?P<instance>[^,]*), type=(?P<node_type>[^,]*), cloud_instance_id=(?P<cloud>[^,]*), "
     r"ray_id=(?P<ray>[^)]*)\): ?(?P<detail>.*)$"
 )
+# A transition takes some hundred characters; what a pattern costs on a line grows with the square of its length.
+_LONGEST_LINE = 4_000
 _ALLOCATED_ID = re.compile(r"allocated (?:unassigned|unmanaged) cloud instance :?(\S+)")
 
 # Ray's instance states that are a stage of ours; the others only repeat what GCS tells.
@@ -44,7 +46,7 @@ class InstanceTransition:
 
 def parse_line(line: str) -> InstanceTransition | None:
     """The transition in a line of `monitor.log`, or None. Times in the log are local; the result is UNIX seconds."""
-    match = _LINE.match(line)
+    match = _LINE.match(line) if len(line) <= _LONGEST_LINE else None
     if match is None:
         return None
     state = _STATES.get(match["new"])

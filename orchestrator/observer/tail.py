@@ -1,30 +1,50 @@
 """Follows a text file that another process appends to."""
 
 import os
+import stat
 from pathlib import Path
 
-_MAX_BYTES_AT_ONCE = 16_000_000
+_LONGEST_LINE = 16_000_000
 
 
 class Tail:
-    """`read()` returns the complete lines that are new; a file that is missing, replaced or cut is no error."""
+    """`read()` returns the complete lines that are new; a file that is missing, replaced or cut is no error.
 
-    def __init__(self, path: Path) -> None:
+    A line of `longest` bytes or more is passed over, and no more than those are read at once.
+    """
+
+    def __init__(self, path: Path, *, longest: int = _LONGEST_LINE) -> None:
         self.path = path
+        self._longest = longest
         self._offset = 0
         self._inode = -1
+        self._passing_over = False
 
     def read(self) -> list[str]:
         """New complete lines, without their line ends."""
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb", opener=_without_waiting) as file:
                 status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    return []
                 if status.st_ino != self._inode or status.st_size < self._offset:
-                    self._inode, self._offset = status.st_ino, 0
+                    self._inode, self._offset, self._passing_over = status.st_ino, 0, False
                 file.seek(self._offset)
-                chunk = file.read(_MAX_BYTES_AT_ONCE)
+                chunk = file.read(self._longest)
         except OSError:
             return []
         end = chunk.rfind(b"\n") + 1
+        if end == 0 and len(chunk) == self._longest:
+            self._offset, self._passing_over = self._offset + len(chunk), True
+            return []
+        lines = chunk[:end].decode("utf-8", errors="replace").split("\n")[:-1]
         self._offset += end
-        return chunk[:end].decode("utf-8", errors="replace").split("\n")[:-1]
+        if lines and self._passing_over:  # it is the end of the long one
+            self._passing_over = False
+            return lines[1:]
+        return lines
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe without a writer would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)

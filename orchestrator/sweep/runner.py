@@ -1,5 +1,6 @@
 """Runs a plan: each trial becomes a trace, each trace a scorecard, each step a line in the ledger."""
 
+import contextlib
 import json
 import os
 import platform
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from orchestrator import __version__, rayapi
 from orchestrator.analysis.score import score
 from orchestrator.backends.base import Backend
+from orchestrator.backends.files import needing_room
 from orchestrator.backends.owners import process_alive
 from orchestrator.errors import InputError, TrialFailed
 from orchestrator.model.events import Event
@@ -119,7 +121,8 @@ class Runner:
     def run(self, sweep_id: str) -> SweepRecord:
         """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep.
 
-        The ledger has all of it before the backend is closed: ending a cluster can take long, and fail.
+        The ledger has all of it before the backend is closed: ending a cluster can take long, and fail. Raises
+        MissingPrerequisite for what would fail the other trials alike, such as a full disk.
         """
         try:
             self._run_trials(sweep_id)
@@ -137,9 +140,11 @@ class Runner:
                 if record.status != "done":
                     for watcher in self.watchers:
                         watcher.trial_started(number, len(trials), record.trial)
-                    self._run_trial(sweep_id, record.trial, prices)
+                    with needing_room(self.folder.root):  # the next trial would fail alike
+                        self._run_trial(sweep_id, record.trial, prices)
         except BaseException:
-            self.ledger.interrupt(sweep_id, "interrupted")
+            with contextlib.suppress(InputError):  # a full disk is the ledger's, too: what led here matters more
+                self.ledger.interrupt(sweep_id, "interrupted")
             raise
         failed = any(record.status != "done" for record in self.ledger.sweep(sweep_id).trials)
         self.ledger.set_sweep_status(sweep_id, "failed" if failed else "done")

@@ -7,12 +7,9 @@ from tests.integration.watched import Watched
 
 def test_v1_turns_a_fraction_into_a_speed_and_the_table_says_so(watched: Watched) -> None:
     by_speed, by_fraction, v2 = watched.document["trials"]
-    journals = watched.command.home.glob("sweeps/*/ray/*/journal.jsonl")
-    entries = [[json.loads(line) for line in journal.read_text().splitlines()] for journal in journals]
-    in_force = [
-        [(e["settings"]["autoscaler"], e["settings"]["upscaling_speed"]) for e in journal if e["event"] == "settings"]
-        for journal in entries
-    ]
+    noted = watched.command.home.glob("sweeps/*/ray/*/settings.jsonl")
+    entries = [[json.loads(line)["settings"] for line in path.read_text().splitlines()] for path in noted]
+    in_force = [[(each["autoscaler"], each["upscaling_speed"]) for each in of_cluster] for of_cluster in entries]
 
     assert watched.exit_code == 0, watched.output
     assert "effective speed 3" in watched.output

@@ -266,7 +266,8 @@ def test_struck_nodes_are_replaced_or_go_on(lab: Orchestrate, ray_engine: Engine
     assert replaced, "Ray starts another node in its place"
     assert not [event for event in nodes if event["state"] == "failed" and event["node_type"] == ARM]
     assert sum(event["count"] for event in events(lab.home, "task") if event["ok"]) == 12
-    assert "node failed" not in done.stdout
+    assert not re.search("nodes? failed", done.stdout + done.stderr)
+    assert not [event for event in events(lab.home, "note") if event["kind"] == "fault_failed"]
     assert_nothing_is_left(ray_engine, lab.home)
 
 
@@ -341,6 +342,38 @@ def test_containers_may_do_no_more_than_they_need(killed: Killed) -> None:
     assert [each["SecurityOpt"] for each in limits.values()] == [["no-new-privileges:true"]] * 3
     assert limits[X86]["NanoCpus"] == limits[ARM]["NanoCpus"] == 10**9
     assert limits[X86]["Memory"] == limits[ARM]["Memory"] == 2 * 2**30
+    assert [each["MemorySwap"] for each in limits.values()] == [each["Memory"] for each in limits.values()]
+    assert [each["ShmSize"] for each in limits.values()] == [256 * 2**20] * 3
+
+
+def test_a_job_in_the_head_reaches_nothing_of_this_machine_but_the_files_of_its_outbox(killed: Killed) -> None:
+    head = killed.left["head_node"]
+    (folder,) = (killed.lab.home / "clusters").iterdir()
+    before = {path.name for path in folder.iterdir()}
+    attempts = [
+        "touch /orchestrate/inbox/new",
+        "echo 1 > /orchestrate/inbox/nodes.json",
+        "rm /orchestrate/inbox/cluster.yaml",
+        "ln -sf /etc/passwd /orchestrate/inbox/replies/00-1.json",
+        "touch /orchestrate/journal.jsonl",
+        "touch /orchestrate/outbox/new",
+        "ln -sf /etc/passwd /orchestrate/outbox/monitor.log",
+        "rm /orchestrate/outbox/requests.jsonl",
+        "mkfifo /orchestrate/outbox/pipe",
+        "echo 1 > /run/orchestrate/node.json",
+        "echo 1 > /run/orchestrate/ray_token",
+    ]
+    done = {attempt: head.exec_run(["sh", "-c", attempt]).exit_code for attempt in attempts}
+    noted = head.exec_run(["sh", "-c", "echo a word >> /orchestrate/outbox/settings.jsonl"])
+    writable = {mount["Destination"] for mount in head.attrs["Mounts"] if mount["RW"]}
+
+    assert [attempt for attempt, code in done.items() if code == 0] == []
+    assert noted.exit_code == 0, noted.output
+    assert (folder / "outbox/settings.jsonl").read_text().endswith("a word\n")
+    assert writable == {f"/orchestrate/outbox/{name}" for name in ("requests.jsonl", "settings.jsonl", "monitor.log")}
+    assert {path.name for path in folder.iterdir()} == before
+    assert {path.name for path in (folder / "outbox").iterdir()} == {Path(path).name for path in writable}
+    assert not [mount for name in (X86, ARM) for mount in killed.left[name].attrs["Mounts"] if mount["RW"]]
 
 
 def test_the_head_is_reached_on_loopback_and_by_token_only(killed: Killed) -> None:

@@ -86,9 +86,9 @@ def test_every_task_is_recorded_with_its_node_and_architecture(document: Any) ->
 
 def test_the_autoscaler_itself_had_each_setting_in_force(swept: tuple[Orchestrate, str]) -> None:
     """The provider, inside Ray's monitor, wrote down what the live autoscaler object holds."""
-    [journal] = swept[0].home.glob("sweeps/*/ray/*/journal.jsonl")
-    entries = [json.loads(line) for line in journal.read_text().splitlines()]
-    speeds = [entry["settings"]["upscaling_speed"] for entry in entries if entry["event"] == "settings"]
+    [noted] = swept[0].home.glob("sweeps/*/ray/*/settings.jsonl")
+    entries = [json.loads(line) for line in noted.read_text().splitlines()]
+    speeds = [entry["settings"]["upscaling_speed"] for entry in entries]
 
     assert list(SPEEDS) == speeds
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.errors import NotFound
 from docker.models.containers import Container
-from docker.types import LogConfig, Mount
+from docker.types import LogConfig
 
 from orchestrator import rayapi
 from orchestrator.backends import nodehost
@@ -20,24 +20,22 @@ from orchestrator.backends.cluster import LiveCluster
 from orchestrator.backends.config import OBJECT_STORE_BYTES
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.container import NodeContainer
-from orchestrator.backends.docker.engine import explain, platform_of
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, explain, explained, platform_of
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import PACKAGE_FOLDER
 from orchestrator.backends.docker.mailbox import MailboxServer
+from orchestrator.backends.docker.mounts import OPTIONS, SHARED, TOKEN, head_mounts, in_head, node_mounts
 from orchestrator.backends.docker.network import ClusterNetwork
 from orchestrator.backends.docker.remains import remove_all
 from orchestrator.backends.faults import NodeGone
+from orchestrator.backends.files import no_room
 from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 
-SHARED = "/orchestrate"
-_TOKEN = "/run/orchestrate/ray_token"
-_OPTIONS = "/run/orchestrate/node.json"
 _TEMP_DIR = "/tmp/ray"
-_PACKAGE = Path(__file__).parents[2]
 
 # A container has these ports for itself.
 _GCS_PORT = 6379
@@ -46,6 +44,7 @@ _PIDS = 4096
 # An emulated Python takes its time to import Ray.
 EMULATED_START_S = 120.0
 EMULATED_START_TIMEOUT_S = 600.0
+_LOG_KEPT = 50_000_000
 
 
 class DockerCluster(LiveCluster):
@@ -100,7 +99,6 @@ class DockerCluster(LiveCluster):
             self._network.create()
         self.inner_gcs = f"{self._network.head_address}:{_GCS_PORT}"
         self.python = self._host.images[shape.head.name].python
-        self.write_settings(shape, settings)
         self._cloud = ModelledCloud(
             self.files,
             shape.launch,
@@ -108,6 +106,7 @@ class DockerCluster(LiveCluster):
             starts=self._host.starts,
             changed=self._mailbox.publish,
         )
+        self.write_settings(shape, settings)
         self._mailbox.start(self._cloud)
         head = self._head = self._make_head(shape.head, settings)
         try:
@@ -121,8 +120,8 @@ class DockerCluster(LiveCluster):
         self._watcher = threading.Thread(target=self._watch_head, args=(head,), daemon=True)
         self._watcher.start()
         with explain("finding the head's ports"):
-            self.gcs = _published(head, _GCS_PORT)
-            self.dashboard = f"http://{_published(head, _DASHBOARD_PORT)}"
+            self.gcs = self._published(head, _GCS_PORT)
+            self.dashboard = f"http://{self._published(head, _DASHBOARD_PORT)}"
         self._write_owner()
         self._wait(lambda: self.in_force() is not None, "autoscaler")
 
@@ -145,7 +144,7 @@ class DockerCluster(LiveCluster):
             agent_ports=rayapi.AGENT_PORTS,
             gcs_port=_GCS_PORT,
             dashboard_port=_DASHBOARD_PORT,
-            autoscaling_config=f"{SHARED}/{self.files.config.name}",
+            autoscaling_config=in_head(self.files, self.files.config),
         )
         environment = {**rayapi.head_environment(self.metrics_ports), **settings.monitor_environment()}
         more = {
@@ -154,10 +153,9 @@ class DockerCluster(LiveCluster):
                 f"{_GCS_PORT}/tcp": ("127.0.0.1", None),
                 f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", self._host.dashboard_port),
             },
-            "mounts": [Mount(SHARED, str(self.files.root), type="bind")],
-            "networking_config": self._network.at_head_address(),
+            "mounts": head_mounts(self.files),
         }
-        return self._container(head, self._head_id, options, environment, **more)
+        return self._container(head, self._head_id, self._network.head_address, options, environment, **more)
 
     def _worker(self, shape: ClusterShape, node: CloudNode) -> NodeContainer:
         node_type = shape.node_type(node.node_type)
@@ -173,21 +171,27 @@ class DockerCluster(LiveCluster):
             agent_ports=rayapi.AGENT_PORTS,
             gcs_address=self.inner_gcs,
         )
-        return self._container(node_type, node.node_id, options, {})
+        try:
+            address = self._network.next_address()
+        except MissingPrerequisite as error:
+            raise CannotStart(error.message) from error
+        except ENGINE_ERRORS as error:
+            raise CannotStart(explained("finding an address for the node", error).message) from error
+        return self._container(node_type, node.node_id, address, options, {})
 
     def _container(
-        self, node_type: NodeType, node_id: str, options: rayapi.NodeOptions, environment: dict[str, str], **more: Any
+        self,
+        node_type: NodeType,
+        node_id: str,
+        address: str,
+        options: rayapi.NodeOptions,
+        environment: dict[str, str],
+        **more: Any,
     ) -> NodeContainer:
         image, config = self._host.images[node_type.name], self._host.containers[node_type.name]
         options_file = self.files.node_options(node_id)
         options_file.write_text(json.dumps(asdict(options)))
-        mounts = [
-            Mount(_TOKEN, str(ensure_token(self._home).resolve()), type="bind", read_only=True),
-            Mount(_OPTIONS, str(options_file), type="bind", read_only=True),
-            *more.pop("mounts", []),
-        ]
-        if not image.has_package:
-            mounts.append(Mount(f"{PACKAGE_FOLDER}/{_PACKAGE.name}", str(_PACKAGE), type="bind", read_only=True))
+        mounts = [*node_mounts(image, ensure_token(self._home), options_file), *more.pop("mounts", [])]
         emulated, cpus = self._host.emulates(node_type.name), config.cpus or node_type.cpus
         # Of the 30 s that Ray gives a raylet an emulated one needs most with all the CPU there is.
         limits = {"nano_cpus": int(min(cpus, self._host.facts.cpus) * 1e9)} if cpus and not emulated else {}
@@ -196,7 +200,7 @@ class DockerCluster(LiveCluster):
             {
                 "image": image.image_id,
                 "platform": platform_of(self._host.arch(node_type.name)),
-                "entrypoint": [image.python, "-P", "-m", nodehost.__name__, _OPTIONS],
+                "entrypoint": [image.python, "-P", "-m", nodehost.__name__, OPTIONS],
                 "command": [],
                 "name": f"orchestrate-{self.cluster_id}-{node_id[:8]}",
                 "labels": {**self._labels, labels.NODE: node_id, labels.NODE_TYPE: node_type.name},
@@ -205,7 +209,7 @@ class DockerCluster(LiveCluster):
                 "environment": {
                     "HOME": "/tmp",
                     "PYTHONPATH": PACKAGE_FOLDER,
-                    **rayapi.token_environment(Path(_TOKEN)),
+                    **rayapi.token_environment(Path(TOKEN)),
                     **rayapi.node_environment(options.node_id, node_type.name),
                     **rayapi.CONTAINER_ENVIRONMENT,
                     **environment,
@@ -213,7 +217,9 @@ class DockerCluster(LiveCluster):
                 },
                 "mounts": mounts,
                 "network": self._network.name,
+                "networking_config": self._network.at(address),
                 "mem_limit": config.memory,
+                "memswap_limit": config.memory,  # both together: no swap beside the memory
                 "shm_size": config.shm_size,
                 "pids_limit": _PIDS,
                 "cap_drop": ["ALL"],
@@ -265,10 +271,19 @@ class DockerCluster(LiveCluster):
 
     # As every cluster
 
+    def write_settings(self, shape: ClusterShape, settings: Settings) -> None:
+        """See `LiveCluster.write_settings`."""
+        if self._cloud is not None:
+            self._cloud.limit(shape)
+        super().write_settings(shape, settings)
+
     def check_alive(self) -> None:
-        """See `LiveCluster.check_alive`."""
+        """See `LiveCluster.check_alive`. Raises MissingPrerequisite too, for what ends the other trials as well."""
         failure = self._failure or self._mailbox.failure or (self._cloud.failure if self._cloud is not None else None)
         if failure is not None:
+            missing = failure if isinstance(failure, MissingPrerequisite) else no_room(failure, self._home)
+            if missing is not None:  # every trial would fail alike
+                raise missing
             raise ClusterFailed(str(failure), "what is left once it answers again: orchestrate clean")
         if self._head is None or self._head_code is not None:
             raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}")
@@ -309,12 +324,17 @@ class DockerCluster(LiveCluster):
         folder.mkdir(parents=True, exist_ok=True)
         if self._head is not None:
             (folder / "head.log").write_text(self._head.last_lines())
-        for log in (self.files.journal, self.files.monitor_log):
+        for log in (self.files.journal, self.files.settings, self.files.monitor_log):
             if log.is_file():
-                shutil.copy(log, folder / log.name)
+                with log.open("rb") as file:  # a job may have written to it for ever
+                    (folder / log.name).write_bytes(file.read(_LOG_KEPT))
 
-
-def _published(container: NodeContainer, port: int) -> str:
-    """`host:port` on this machine."""
-    bindings = container.attributes()["NetworkSettings"]["Ports"][f"{port}/tcp"]
-    return f"{bindings[0]['HostIp']}:{bindings[0]['HostPort']}"
+    def _published(self, head: NodeContainer, port: int) -> str:
+        """`host:port` on this machine. Raises ClusterFailed for a head that has just ended, which has no ports."""
+        try:
+            binding = head.attributes()["NetworkSettings"]["Ports"][f"{port}/tcp"][0]
+        except (NotFound, LookupError, TypeError):
+            if self._watcher is not None:
+                self._watcher.join(CLOSE_S)
+            raise ClusterFailed(f"the head of the cluster ended: {self._last_words()}") from None
+        return f"{binding['HostIp']}:{binding['HostPort']}"

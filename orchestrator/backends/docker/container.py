@@ -1,6 +1,7 @@
 """A node's container, from its creation to its removal."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from docker.models.containers import Container
 
 from orchestrator.backends import nodehost
 from orchestrator.backends.cloud import CannotStart, MachineLost
-from orchestrator.backends.docker.engine import ENGINE_ERRORS, explained
+from orchestrator.backends.docker.engine import ENGINE_ERRORS, explained, is_connection_lost
 
 # Ray gives a raylet 30 s to register; the imports before that take long where the CPU limit is low.
 START_TIMEOUT_S = 120.0
@@ -60,11 +61,13 @@ class NodeContainer:
             except ENGINE_ERRORS as error:
                 self._remove()
                 fault = explained("starting the container", error)
-                raise CannotStart(fault.message) from fault
+                # What the engine refuses this node it refuses others; a connection may be back for the next.
+                raise CannotStart(fault.message) from (error if is_connection_lost(error) else fault)
         deadline = threading.Timer(self._start_timeout_s, self._give_up)
         deadline.start()
         try:
-            return self._patiently(self.container, _says_ready) or False
+            # The engine may not answer to the kill at the deadline either.
+            return self._patiently(self.container, _says_ready, self._start_timeout_s + AWAY_S) or False
         finally:
             deadline.cancel()
 
@@ -84,17 +87,22 @@ class NodeContainer:
         self._remove()
         return int(answer["StatusCode"])
 
-    def _patiently(self, container: Container, ask: Callable[[Container], Answer]) -> Answer | None:
+    def _patiently(
+        self, container: Container, ask: Callable[[Container], Answer], timeout_s: float = math.inf
+    ) -> Answer | None:
         """What the engine answers, be it away for a moment; None if somebody removed the container.
 
-        Raises MachineLost.
+        Raises MachineLost, also when it is asked once more after `timeout_s`.
         """
+        deadline = self._clock() + timeout_s
         while True:
             try:
                 return ask(container)
             except NotFound:
                 return None
             except ENGINE_ERRORS as error:
+                if not is_connection_lost(error) or self._clock() > deadline:
+                    raise _lost(container, error) from error
                 self._wait_for_engine(container, error)
             if self._ended:  # the engine may not have heard of it
                 self.kill()
@@ -108,7 +116,7 @@ class NodeContainer:
                 with contextlib.suppress(NotFound):
                     container.reload()
                 return
-        raise MachineLost(explained(f"waiting for the container {container.name}", error).message) from error
+        raise _lost(container, error) from error
 
     def end(self) -> None:
         """See `Machine.end`."""
@@ -159,6 +167,10 @@ class NodeContainer:
         assert self.container is not None
         self.container.reload()
         return dict(self.container.attrs)
+
+
+def _lost(container: Container, error: Exception) -> MachineLost:
+    return MachineLost(explained(f"waiting for the container {container.name}", error).message)
 
 
 def _says_ready(container: Container) -> bool:

@@ -194,6 +194,11 @@ _DISK_FULL = _Fault(
     "the engine's disk is full",
     "make room: docker system df, then docker system prune",
 )
+_RANGE_TAKEN = _Fault(
+    ("pool overlaps with other one on this address space",),
+    "somebody else takes each free network address range first",
+    "try again, with fewer sweeps at a time",
+)
 # In this order: the first whose sign occurs counts.
 _FAULTS = (
     # First, since a cgroup folder that can't be made says "no space left on device" too.
@@ -213,6 +218,7 @@ _FAULTS = (
         "the engine has no free network address range",
         "remove networks that nobody uses: docker network prune",
     ),
+    _RANGE_TAKEN,
     _Fault(
         ("range of cpus",),
         "the engine has fewer CPUs than a node asks for",
@@ -269,6 +275,16 @@ def explained(doing: str, error: Exception) -> OrchestrateError:
 def is_disk_full(error: Exception) -> bool:
     """Whether an exception says that the engine has no room left."""
     return _fault(error) is _DISK_FULL
+
+
+def is_range_taken(error: Exception) -> bool:
+    """Whether an exception says that the network address range that was asked for is another network's."""
+    return _fault(error) is _RANGE_TAKEN
+
+
+def is_connection_lost(error: Exception) -> bool:
+    """Whether nothing was heard of the engine, rather than a refusal: it may be back in a moment."""
+    return not isinstance(error, APIError)
 
 
 def _fault(error: Exception) -> _Fault | None:

@@ -1,10 +1,12 @@
-"""How the autoscaler in the head's container asks the orchestrator for nodes: through files in the folder they share.
+"""How the autoscaler in the head's container asks the orchestrator for nodes: through files that both see.
 
-No container holds a Docker socket, and nothing listens on a network. In the cluster's folder are
+No container holds a Docker socket, and nothing listens on a network. See `backends.files` for the two folders:
 
-requests.jsonl    what the provider asks, a line each; only the provider writes it
-replies/ID.json   the answer to one request, `{}` or a refusal
-nodes.json        the nodes that exist; only the orchestrator writes it
+outbox/requests.jsonl   what the provider asks, a line each
+inbox/replies/ID.json   the answer to one request, `{}` or a refusal; it goes when many others have come
+inbox/nodes.json        the nodes that exist
+
+Jobs run in the head's container too, and can write whatever the provider can: a request is anybody's.
 """
 
 import itertools
@@ -12,29 +14,34 @@ import json
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from orchestrator.backends.cloud import Cloud, CloudNode
+from orchestrator.backends.cloud import CLOSE_S, Cloud, CloudNode
 from orchestrator.backends.files import ClusterFiles, write_atomically
 from orchestrator.model.base import NonNegative, Noun
 from orchestrator.model.shape import MAX_NODES
 from orchestrator.observer.tail import Tail
-from orchestrator.rayapi.world import LaunchRefused
+from orchestrator.rayapi.world import LaunchRefused, no_capacity
 
 POLL_S = 0.02
+# Ray's own requests have some hundred bytes; it makes some tens at a time, and reads an answer at once.
+LONGEST_REQUEST = 64_000
+MOST_AT_ONCE = 500
+_REPLIES_KEPT = 1_000
 
-# Jobs run in the head's container too, and may write into the folder: a name must not lead out of it.
-Name = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9]+\z")]
+# It names a file: it must not lead out of the folder.
+Name = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9]+\z", max_length=100)]
 
 
 class _Create(Noun):
     request: Name
     call: Literal["create"]
-    node_type: str
+    node_type: Annotated[str, Field(max_length=1_000)]
     tags: dict[str, str]
     count: Annotated[int, Field(ge=1, le=MAX_NODES)]
     resources: dict[str, NonNegative]
@@ -52,9 +59,9 @@ _REQUEST: TypeAdapter[_Create | _Terminate] = TypeAdapter(_Create | _Terminate)
 
 class _Paths:
     def __init__(self, files: ClusterFiles) -> None:
-        self.requests = files.root / "requests.jsonl"
-        self.replies = files.root / "replies"
-        self.nodes = files.root / "nodes.json"
+        self.requests = files.requests
+        self.replies = files.inbox / "replies"
+        self.nodes = files.inbox / "nodes.json"
 
     def reply(self, request: str) -> Path:
         return self.replies / f"{request}.json"
@@ -103,9 +110,7 @@ class MailboxCloud:
         reply = self._paths.reply(name)
         while not reply.exists():
             time.sleep(POLL_S)
-        answer = json.loads(reply.read_bytes())
-        reply.unlink()
-        if answer:
+        if answer := json.loads(reply.read_bytes()):
             raise LaunchRefused(**answer)
 
     def terminate(self, node_id: str) -> None:
@@ -129,8 +134,10 @@ class MailboxServer:
 
     def __init__(self, files: ClusterFiles) -> None:
         self._paths = _Paths(files)
-        self._requests = Tail(self._paths.requests)
+        self._requests = Tail(self._paths.requests, longest=LONGEST_REQUEST)
         self._writing = threading.Lock()
+        self._free = threading.Semaphore(MOST_AT_ONCE)
+        self._replies: deque[Path] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._cloud: Cloud | None = None
@@ -145,10 +152,10 @@ class MailboxServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Serve no more; safe to call twice."""
+        """Serve no more; safe to call twice. Returns after CLOSE_S seconds at the latest."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_S)
 
     def publish(self) -> None:
         """Write the list of nodes."""
@@ -166,7 +173,7 @@ class MailboxServer:
         while not self._stopping.wait(POLL_S):
             try:
                 self._serve()
-            except OSError as error:  # a full disk, say
+            except Exception as error:  # a full disk, say; nobody else would hear of it
                 self.failure = error
 
     def _serve(self) -> None:
@@ -179,18 +186,33 @@ class MailboxServer:
                 continue  # no provider of ours wrote that
             if isinstance(request, _Terminate):
                 self._cloud.terminate(request.node_id)
-            else:  # it takes as long as the cloud takes to answer, and others may ask meanwhile
+            elif self._free.acquire(blocking=False):
+                # It takes as long as the cloud takes to answer, and others may ask meanwhile.
                 threading.Thread(target=self._create, args=(self._cloud, request), daemon=True).start()
+            else:
+                self._reply(request, no_capacity(request.node_type))
 
     def _create(self, cloud: Cloud, request: _Create) -> None:
         """Whatever else goes wrong ends the trial: the autoscaler would wait for ever for an answer."""
-        answer: dict[str, Any] = {}
+        refusal = None
         try:
             try:
                 cloud.create(request.node_type, request.tags, request.count, request.resources, request.labels)
-            except LaunchRefused as refusal:
-                answer = {"category": refusal.category, "description": refusal.description}
-            if not self._stopping.is_set():
-                write_atomically(self._paths.reply(request.request), json.dumps(answer))
+            except LaunchRefused as answer:
+                refusal = answer
+            self._reply(request, refusal)
         except Exception as error:
             self.failure = error
+        finally:
+            self._free.release()
+
+    def _reply(self, request: _Create, refusal: LaunchRefused | None) -> None:
+        answer = {} if refusal is None else {"category": refusal.category, "description": refusal.description}
+        with self._writing:
+            if self._stopping.is_set():
+                return
+            reply = self._paths.reply(request.request)
+            write_atomically(reply, json.dumps(answer))
+            self._replies.append(reply)
+            if len(self._replies) > _REPLIES_KEPT:
+                self._replies.popleft().unlink(missing_ok=True)

@@ -1,38 +1,81 @@
 """The network of one cluster: containers have addresses in it that they keep when they are cut off for a while."""
 
 import ipaddress
+import threading
 from typing import Any
 
 import docker
+from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool
 
+from orchestrator.backends.docker.engine import is_range_taken
+from orchestrator.errors import MissingPrerequisite
+
+_ATTEMPTS = 8
+_HEAD = 2  # after the network's own address and the gateway's
+
 
 class ClusterNetwork:
-    """A bridge network. The first free address is the head's; the engine gives the others."""
+    """A bridge network. The first free address is the head's, the others go to the workers in their order.
+
+    The engine would give the first free one, and that is the one of a worker that is cut off.
+    """
 
     def __init__(self, client: docker.DockerClient, name: str, labels: dict[str, str]) -> None:
         self.name = name
         self.head_address = ""
         self._client = client
         self._labels = labels
+        self._subnet = ipaddress.ip_network("0.0.0.0/32")
+        self._last = _HEAD
+        self._lock = threading.Lock()
         self._cut_off: dict[str, str] = {}
 
     def create(self) -> None:
-        """Make it. Addresses may be asked for only in a range that was: the engine is asked for one first."""
-        subnet = self._made(None)
-        self._client.networks.get(self.name).remove()
-        self._made(IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]))
-        self.head_address = str(ipaddress.ip_network(subnet)[2])  # after the network's own and the gateway's
+        """Make it. Addresses may be asked for only in a range that was: the engine is asked for one first.
+
+        Another cluster may take it before it is asked for: then it is another one's turn. Raises MissingPrerequisite.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                subnet = self._made(None)
+                self._client.networks.get(self.name).remove()
+                self._made(IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]))
+            except APIError as error:
+                if not is_range_taken(error) or attempt == _ATTEMPTS:
+                    raise
+            else:
+                self._subnet = ipaddress.ip_network(subnet)
+                self.head_address = str(self._subnet[_HEAD])
+                return
 
     def _made(self, ipam: IPAMConfig | None) -> str:
         network = self._client.networks.create(self.name, driver="bridge", labels=self._labels, ipam=ipam)
         network.reload()
         return str(network.attrs["IPAM"]["Config"][0]["Subnet"])
 
-    def at_head_address(self) -> dict[str, Any]:
-        """What `containers.create` takes to give a container the head's address."""
-        return {self.name: self._client.api.create_endpoint_config(ipv4_address=self.head_address)}
+    def at(self, address: str) -> dict[str, Any]:
+        """What `containers.create` takes to give a container this address."""
+        return {self.name: self._client.api.create_endpoint_config(ipv4_address=address)}
+
+    def next_address(self) -> str:
+        """An address for a worker. None is given again before all were, nor while its node has it.
+
+        Raises MissingPrerequisite when all are taken.
+        """
+        with self._lock:
+            attached = self._client.networks.get(self.name).attrs["Containers"] or {}
+            taken = {*self._cut_off.values(), *(each["IPv4Address"].split("/")[0] for each in attached.values())}
+            first, end = _HEAD + 1, self._subnet.num_addresses - 1  # the last one is for broadcasts
+            for _ in range(first, end):
+                self._last = self._last + 1 if self._last + 1 < end else first
+                if (address := str(self._subnet[self._last])) not in taken:
+                    return address
+        raise MissingPrerequisite(
+            f"all addresses of the cluster's network {self._subnet} are taken",
+            "give the engine larger ranges, default-address-pools in its daemon.json, or ask for fewer nodes",
+        )
 
     def cut_off(self, container: Container) -> None:
         """Take a container out of the network."""
@@ -41,5 +84,6 @@ class ClusterNetwork:
 
     def connect(self, container: Container) -> None:
         """Bring it back, to the address by which Ray knows it; nothing happens to one that wasn't cut off."""
-        if (address := self._cut_off.pop(str(container.id), None)) is not None:
+        if (address := self._cut_off.get(str(container.id))) is not None:
             self._client.networks.get(self.name).connect(container, ipv4_address=address)
+            del self._cut_off[str(container.id)]  # only now: a failure can be tried again

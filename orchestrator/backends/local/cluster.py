@@ -174,7 +174,7 @@ class LocalCluster(LiveCluster):
     def _keep_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         logs = self._ray_logs
-        kept = [*logs.glob("monitor.*"), *logs.glob("autoscaler*"), self.files.journal, self.files.node_log("head")]
-        for log in kept:
+        kept = [*logs.glob("monitor.*"), *logs.glob("autoscaler*")]
+        for log in (*kept, self.files.journal, self.files.settings, self.files.node_log("head")):
             if log.is_file():
                 shutil.copy(log, folder / log.name)

@@ -1,6 +1,6 @@
 """A Ray NodeProvider on a `Cloud`. It lives inside Ray's monitor, whose update loop must never wait for a node.
 
-Beside nodes it notes the settings that the autoscaler has in force, in the cluster's journal, whenever they change.
+Beside nodes it notes the settings that the autoscaler has in force, in the cluster's folder, whenever they change.
 """
 
 from abc import abstractmethod
@@ -121,4 +121,4 @@ class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
             return
         if in_force != self._in_force:
             self._in_force = in_force
-            self._files.append_journal({"event": "settings", "settings": in_force})
+            self._files.append_settings(in_force)

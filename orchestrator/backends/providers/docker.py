@@ -8,7 +8,7 @@ from orchestrator.backends.providers.cloud import CloudNodeProvider
 
 
 class DockerNodeProvider(CloudNodeProvider):
-    """Lives in the head's container. What Ray's monitor logs is written into the shared folder, too."""
+    """Lives in the head's container. What Ray's monitor logs is written into its outbox, too."""
 
     def _connect(self) -> MailboxCloud:
         log_to(self._files.monitor_log)

@@ -11,7 +11,9 @@ import pytest
 
 from orchestrator.backends.cloud import CannotStart, CloudNode, Machine, MachineLost, ModelledCloud
 from orchestrator.backends.files import ClusterFiles
+from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.rayapi.world import LaunchRefused
 
 TIMEOUT_S = 10.0  # a safety net: nothing here takes time
@@ -366,6 +368,34 @@ def test_what_a_cloud_cannot_go_on_after_is_its_failure(lab: Make, error: Machin
     assert here.cloud.failure is error
 
 
+@pytest.mark.parametrize("cause", [None, ConnectionError("away for a moment"), MissingPrerequisite("disk full")])
+def test_what_no_machine_can_start_without_is_the_clouds_failure(lab: Make, cause: Exception | None) -> None:
+    def prepare(box: Box) -> None:
+        box.refusal = CannotStart("starting the container: no")
+        box.refusal.__cause__ = cause
+        box.ready.set()
+
+    here = lab(prepare=prepare)
+    here.create()
+    here.until("failed")
+
+    assert here.cloud.failure is (cause if isinstance(cause, MissingPrerequisite) else None)
+
+
+def test_a_machine_that_was_ended_cannot_start_for_no_fault_of_the_cloud(lab: Make) -> None:
+    def prepare(box: Box) -> None:
+        box.refusal = CannotStart("its network is gone")
+        box.refusal.__cause__ = MissingPrerequisite("its network is gone")
+
+    here = lab(prepare=prepare)
+    (node,) = here.create()
+    wait_for(here.box().starting)
+    here.cloud.terminate(node)
+    here.until("terminated")
+
+    assert here.cloud.failure is None
+
+
 def test_no_more_machines_start_at_once_than_there_are_cores(lab: Make) -> None:
     here = lab(starts=2, prepare=slow)
     here.create(3)
@@ -463,6 +493,81 @@ def test_calls_fail_by_the_seed_in_the_order_in_which_they_come(lab: Make) -> No
 
     assert found == [launch.call_fails(7, "x86", call) for call in range(1, 9)]
     assert len(set(found)) == 2
+
+
+# What is more than Ray asks for
+
+SHAPE = ClusterShape(
+    head=NodeType(name="head", arch="x86_64"),
+    workers=(NodeType(name="x86", arch="x86_64", max_workers=2), NodeType(name="arm", arch="x86_64", max_workers=3)),
+    max_workers=4,
+)
+
+
+def refuses(here: Lab, node_type: str, count: int) -> bool:
+    try:
+        here.create(count, node_type)
+    except LaunchRefused as answer:
+        return answer.category == "InsufficientInstanceCapacity"
+    return False
+
+
+def test_a_job_that_asks_as_the_autoscaler_does_gets_no_more_than_twice_its_limits(lab: Make) -> None:
+    here = lab(NEVER)
+    here.cloud.limit(SHAPE)
+    before = here.events()
+
+    assert refuses(here, "x86", 300)
+    assert here.events() == before, "who is refused can ask for ever, and nothing grows"
+    assert [refuses(here, "x86", 2) for _ in range(3)] == [False, False, True]
+    assert [refuses(here, "arm", 2) for _ in range(3)] == [False, False, True], "in all it would be more than 8"
+    assert len(here.cloud.nodes()) == 8
+
+
+@pytest.mark.parametrize("node_type", ["head", "$(id > PWNED)", ""])
+def test_what_is_no_worker_type_is_refused_and_not_written_down(lab: Make, node_type: str) -> None:
+    here = lab(NEVER)
+    here.cloud.limit(SHAPE)
+
+    assert refuses(here, node_type, 1)
+    assert not here.files.journal.exists()
+
+
+def test_nodes_that_are_on_their_way_out_leave_room_for_others(lab: Make) -> None:
+    def prepare(box: Box) -> None:
+        box.ready.set()
+        box.end = lambda: box.calls.append("end")  # type: ignore[method-assign]
+
+    here = lab(prepare=prepare)
+    here.cloud.limit(SHAPE)
+    nodes = [*here.create(2, "x86"), *here.create(2, "x86")]
+    here.until("started", 4)
+    for node in nodes:
+        here.cloud.terminate(node)
+
+    assert len(here.create(4, "x86")) == 4
+
+
+def test_requests_that_wait_for_their_answer_count(lab: Make) -> None:
+    here = lab(LaunchModel(boot=Delay(mean_s=86_400), request=Delay(mean_s=0.05)))
+    here.cloud.limit(SHAPE)
+    with ThreadPoolExecutor(8) as pool:
+        refused = list(pool.map(lambda _: refuses(here, "x86", 2), range(8)))
+
+    assert refused.count(False) == 2
+    assert len(here.cloud.nodes()) == 4
+
+
+def test_limits_that_a_later_trial_lowers_still_hold_for_nodes_of_the_one_before(lab: Make) -> None:
+    here = lab(NEVER)
+    here.cloud.limit(SHAPE)
+    here.cloud.limit(SHAPE.model_copy(update={"workers": SHAPE.workers[1:], "max_workers": 1}))
+
+    assert not refuses(here, "x86", 4)
+
+
+def test_without_limits_there_are_none(lab: Make) -> None:
+    assert len(lab(NEVER).create(50)) == 50
 
 
 # The end

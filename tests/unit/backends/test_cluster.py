@@ -75,22 +75,31 @@ def test_settings_are_written_with_what_the_provider_needs(cluster: Cluster) -> 
 
 
 def test_before_the_autoscaler_reports_nothing_is_in_force(cluster: Cluster) -> None:
-    cluster.files.append_journal({"event": "requested", "node": "n1", "node_type": "x86"})
-
     assert cluster.in_force() is None
 
 
 def test_what_the_autoscaler_reported_last_is_in_force(cluster: Cluster) -> None:
-    cluster.files.append_journal({"event": "settings", "settings": {"upscaling_speed": 1.0}})
-    cluster.files.append_journal({"event": "settings", "settings": IN_FORCE})
-    cluster.files.append_journal({"event": "requested", "node": "n1", "node_type": "x86"})
+    cluster.files.append_settings({"upscaling_speed": 1.0})
+    cluster.files.append_settings(IN_FORCE)
 
+    assert cluster.in_force() == IN_FORCE
     assert cluster.in_force() == IN_FORCE
     assert cluster.wait_for_settings(FILE.shape, SETTINGS, timeout_s=0) == IN_FORCE
 
 
+@pytest.mark.parametrize(
+    "line", ["", "5", "[]", "{}", "not JSON", '{"settings": 5}', '{"settings": null}', "[" * 99_999, "x" * 200_000]
+)
+def test_what_a_job_writes_among_the_settings_is_passed_over(cluster: Cluster, line: str) -> None:
+    cluster.files.append_settings(IN_FORCE)
+    with cluster.files.settings.open("a") as settings:
+        settings.write(f"{line}\n")
+
+    assert [cluster.in_force() for _ in range(4)][-1] == IN_FORCE
+
+
 def test_settings_that_are_not_taken_over_in_time_are_named(cluster: Cluster) -> None:
-    cluster.files.append_journal({"event": "settings", "settings": {**IN_FORCE, "upscaling_speed": 1.0}})
+    cluster.files.append_settings({**IN_FORCE, "upscaling_speed": 1.0})
     with pytest.raises(SettingsNotInForce, match=r"upscaling_speed is 1\.0, not 5") as failed:
         cluster.wait_for_settings(FILE.shape, SETTINGS, timeout_s=-1)
 

@@ -1,5 +1,6 @@
 """The folder of a local cluster: the journal, the running trial, and files that are never half written."""
 
+import errno
 import json
 import stat
 import time
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.backends.files import ClusterFiles, write_atomically
+from orchestrator.backends.files import ClusterFiles, needing_room, no_room, write_atomically
+from orchestrator.errors import MissingPrerequisite
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def files(tmp_path: Path) -> ClusterFiles:
 
 def test_the_folder_is_made_with_its_parents_for_this_user_only(files: ClusterFiles) -> None:
     assert 0o700 == stat.S_IMODE(files.root.stat().st_mode)
-    assert (files.root / "nodes").is_dir()
+    assert {"inbox", "outbox", "nodes"} == {path.name for path in files.root.iterdir()}
 
 
 def test_a_folder_is_never_taken_over_from_another_cluster(files: ClusterFiles) -> None:
@@ -32,6 +34,7 @@ def test_a_folder_is_never_taken_over_from_another_cluster(files: ClusterFiles) 
 
 def test_every_file_lies_in_the_clusters_own_folder(files: ClusterFiles) -> None:
     paths = [files.config, files.journal, files.owner, files.node_options("n1"), files.node_log("n1")]
+    paths += [files.requests, files.settings, files.monitor_log]
 
     assert all(files.root in path.parents for path in paths)
     assert len(paths) == len(set(paths))
@@ -53,6 +56,31 @@ def test_a_reader_that_has_the_old_file_open_still_sees_all_of_it(tmp_path: Path
         write_atomically(target, "new")
 
         assert "old" == reader.read()
+
+
+def test_what_the_head_says_is_in_its_outbox_and_what_it_is_told_in_its_inbox(files: ClusterFiles) -> None:
+    assert {files.outbox} == {path.parent for path in (files.requests, files.settings, files.monitor_log)}
+    assert files.inbox == files.config.parent
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_something_that_is_missing(tmp_path: Path, code: int) -> None:
+    told = pytest.raises(MissingPrerequisite, match=r"no room left to write /there/trial.json: full")
+    with told as error, needing_room(tmp_path):
+        raise OSError(code, "full", "/there/trial.json")
+
+    assert error.value.hint
+
+
+def test_a_full_disk_that_names_no_file_is_named_by_its_folder() -> None:
+    assert "there is no room left to write /home: full" == str(no_room(OSError(errno.ENOSPC, "full"), Path("/home")))
+
+
+def test_whatever_else_fails_to_be_written_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), needing_room(tmp_path):
+        raise PermissionError(errno.EACCES, "not yours")
+
+    assert no_room(ValueError("28"), tmp_path) is None
 
 
 def test_a_journal_that_nobody_has_written_is_empty(files: ClusterFiles) -> None:

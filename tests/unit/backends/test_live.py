@@ -1,5 +1,6 @@
-"""Which nodes of a live cluster a fault may strike, and what becomes of a trial whose cluster can't be ended."""
+"""Nodes of a live cluster that faults strike, an observer that failed, and a cluster that can't be ended."""
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +9,13 @@ from typing import Any
 import pytest
 
 from orchestrator.backends import live
-from orchestrator.backends.live import LiveBackend, _Strikable
-from orchestrator.errors import ClusterFailed, MissingPrerequisite
+from orchestrator.backends.clusterfile import read_cluster_file
+from orchestrator.backends.live import LiveBackend, _Run, _Strikable
+from orchestrator.errors import ClusterFailed, MissingPrerequisite, TrialFailed
 from orchestrator.model.events import NodeState, PhaseEvent
+from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
+from orchestrator.model.workload import Workload
 from orchestrator.observer.lifecycle import NodeTraits, TrackedNode
 from orchestrator.observer.trace import TraceWriter, read_trace
 from orchestrator.workload.faults import Victim
@@ -142,3 +146,23 @@ def test_what_a_start_left_that_failed_is_told_beside_why_it_failed(tmp_path: Pa
         backend.run(trial(), trace, tmp_path / "log")
 
     assert list(backend.left) == [AWAY]
+
+
+@pytest.mark.parametrize(
+    ("failure", "meant"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), MissingPrerequisite),
+        (OSError(errno.EIO, "I/O error"), TrialFailed),
+        (KeyError("state"), TrialFailed),
+    ],
+)
+def test_an_observer_that_failed_fails_the_trial_and_a_full_disk_the_sweep(
+    failure: Exception, meant: type[Exception]
+) -> None:
+    shape = read_cluster_file(Path(__file__).parents[3] / "cluster" / "docker.yaml").shape
+    trial = Trial(backend="docker", settings=Settings(), shape=shape, workload=Workload())
+    cluster: Any = SimpleNamespace(check_alive=lambda: None, inject=None, mend=None)
+    observer: Any = SimpleNamespace(failure=failure)
+    trace: Any = SimpleNamespace(emit=lambda event: None)
+    with pytest.raises(meant):
+        _Run(trial, trace, Path("job.log"), cluster, observer, 60.0)._check()

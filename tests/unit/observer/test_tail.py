@@ -1,5 +1,6 @@
 """Following a file that another process appends to."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,37 @@ def test_a_file_that_was_replaced_is_read_from_its_beginning(path: Path) -> None
     rotated.rename(path)
 
     assert tail.read() == ["new and longer"]
+
+
+@pytest.mark.parametrize("length", [10, 11, 25, 30, 31])
+def test_a_line_that_is_too_long_is_passed_over_and_the_next_ones_are_read(path: Path, length: int) -> None:
+    tail = Tail(path, longest=10)
+    path.write_text(f"one\n{'x' * length}\ntwo\nthree\n")
+    lines = [line for _ in range(10) for line in tail.read()]
+    append(path, "four\n")
+
+    assert [*lines, *tail.read()] == ["one", "two", "three", "four"]
+
+
+def test_a_long_line_is_passed_over_while_it_is_written(path: Path) -> None:
+    tail = Tail(path, longest=10)
+    for part in ("x" * 9, "xxx", "xxxxxxxxxxx", "xx\n", "next\n"):
+        append(path, part)
+        lines = [*tail.read(), *tail.read()]
+
+    assert lines == ["next"]
+
+
+def test_a_line_that_just_fits_is_read(path: Path) -> None:
+    path.write_text("nine char\n")
+
+    assert Tail(path, longest=10).read() == ["nine char"]
+
+
+def test_what_is_no_file_is_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+
+    assert Tail(path).read() == []
 
 
 def test_bytes_that_are_no_text_are_replaced(path: Path) -> None:

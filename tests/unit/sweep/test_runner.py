@@ -1,5 +1,6 @@
 """The runner: every trial becomes a trace and a scorecard, whatever becomes of the others."""
 
+import errno
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ import pytest
 
 from orchestrator.backends.clusterfile import ClusterFile
 from orchestrator.backends.fit import Machine
-from orchestrator.errors import ClusterFailed, InputError, TrialFailed
+from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, TrialFailed
 from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.spec import SweepSpec
@@ -241,6 +242,30 @@ def test_an_interruption_is_written_down_and_passed_on(
     assert (record.status, statuses(record)) == ("interrupted", ["done", "interrupted", "planned"])
     assert record.ended is not None
     assert backend.closed == 1
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "trace.jsonl")
+
+
+def test_a_full_disk_ends_the_sweep_in_one_line(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    backend = PreparedBackend(full)
+    with pytest.raises(MissingPrerequisite, match=r"no room left to write trace\.jsonl: No space left on device"):
+        Runner(ledger, backend, folder).run(sweep_id)
+
+    assert statuses(ledger.sweep(sweep_id)) == ["interrupted", "planned", "planned"]
+    assert backend.closed == 1
+
+
+def test_a_ledger_on_the_full_disk_does_not_hide_why_the_sweep_ended(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise InputError("the ledger can't be used: database or disk is full")
+
+    monkeypatch.setattr(ledger, "interrupt", no_room)
+    with pytest.raises(MissingPrerequisite, match="no room left"):
+        Runner(ledger, PreparedBackend(full), folder).run(sweep_id)
 
 
 def test_a_finished_trial_keeps_its_numbers_through_an_interruption(

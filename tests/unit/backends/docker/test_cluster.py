@@ -1,14 +1,17 @@
 """A cluster of containers, as far as it takes no real engine: emulated nodes, faults, and what is gone."""
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from orchestrator.backends.cloud import CloudNode
+from orchestrator.backends.cloud import CloudNode, MachineLost
 from orchestrator.backends.clusterfile import read_cluster_file
+from orchestrator.backends.docker import cluster as module
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import EngineFacts
@@ -87,6 +90,23 @@ class Engine:
         assert force, "a stopping container is cut off, too"
         worker.address = None
 
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return {"Containers": {}, "IPAM": {"Config": [{"Subnet": "10.0.0.0/24"}]}}
+
+    def reload(self) -> None:
+        """It is as it was."""
+
+    def remove(self) -> None:
+        """For a test it is made once."""
+
+    @property
+    def api(self) -> "Engine":
+        return self
+
+    def create_endpoint_config(self, *, ipv4_address: str) -> dict[str, str]:
+        return {"IPv4Address": ipv4_address}
+
     def connect(self, worker: Worker, *, ipv4_address: str) -> None:
         assert worker.address is None
         worker.address = ipv4_address
@@ -160,6 +180,7 @@ def mixed(engine: Engine, folder: Path) -> DockerCluster:
     """A cluster that hasn't been started, whose arm64 workers are emulated."""
     cluster = DockerCluster(folder / "home", FILE.raw, None, host(engine, MIXED))
     cluster.files.create()
+    cluster._network.create()
     cluster.inner_gcs = "10.0.0.2:6379"
     return cluster
 
@@ -239,6 +260,60 @@ def test_a_start_that_fails_notes_what_it_may_have_left(engine: Engine, tmp_path
 def test_a_cluster_without_a_head_is_not_alive(cluster: DockerCluster) -> None:
     with pytest.raises(ClusterFailed, match="the head of the cluster ended: it left no message"):
         cluster.check_alive()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("of", ["_cloud", "_mailbox"])
+def test_a_full_disk_ends_the_sweep_and_not_just_a_trial(cluster: DockerCluster, of: str, code: int) -> None:
+    broken(cluster, of, OSError(code, "No space left on device", "journal.jsonl"))
+    with pytest.raises(MissingPrerequisite, match=r"no room left to write journal\.jsonl: No space left on device"):
+        cluster.check_alive()
+
+
+def test_what_every_node_is_refused_for_ends_the_sweep(cluster: DockerCluster) -> None:
+    broken(cluster, "_cloud", MissingPrerequisite("starting the container: the engine's disk is full", "make room"))
+    with pytest.raises(MissingPrerequisite, match="the engine's disk is full"):
+        cluster.check_alive()
+
+
+@pytest.mark.parametrize("failure", [MachineLost("the Docker engine doesn't answer"), OSError(5, "I/O error")])
+def test_whatever_else_happens_to_a_machine_is_a_failure_of_the_cluster(
+    cluster: DockerCluster, failure: Exception
+) -> None:
+    broken(cluster, "_cloud", failure)
+    with pytest.raises(ClusterFailed, match=str(failure.args[-1])):
+        cluster.check_alive()
+
+
+def broken(cluster: DockerCluster, part: str, failure: Exception) -> None:
+    setattr(cluster, part, SimpleNamespace(failure=failure))
+    if part != "_mailbox":
+        cluster._mailbox.failure = None
+
+
+@pytest.mark.parametrize("ports", [{}, {"6379/tcp": None}, {"6379/tcp": []}])
+def test_a_head_that_ends_just_after_its_start_has_no_ports_and_failed(
+    cluster: DockerCluster, ports: dict[str, Any]
+) -> None:
+    head = SimpleNamespace(
+        attributes=lambda: {"NetworkSettings": {"Ports": ports}}, last_words=lambda: "ended: gcs_server (1)"
+    )
+    cluster._head = head  # type: ignore[assignment]
+    with pytest.raises(ClusterFailed, match=r"the head of the cluster ended: ended: gcs_server \(1\)"):
+        cluster._published(head, 6379)  # type: ignore[arg-type]
+
+
+def test_of_a_log_that_never_ends_a_part_is_kept(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOG_KEPT", 10)
+    cluster = DockerCluster(tmp_path / "home", FILE.raw, tmp_path / "logs", host(engine))
+    cluster.files.create()
+    cluster.files.monitor_log.write_text("x" * 100)
+    cluster.stop()
+    kept = tmp_path / "logs" / cluster.cluster_id / "monitor.log"
+
+    assert kept.read_text() == "x" * 10
 
 
 def test_the_provider_is_told_where_it_finds_its_mailbox(cluster: DockerCluster) -> None:

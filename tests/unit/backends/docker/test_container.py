@@ -11,7 +11,8 @@ import urllib3
 from orchestrator.backends import nodehost
 from orchestrator.backends.cloud import CannotStart, MachineLost
 from orchestrator.backends.docker import container as module
-from orchestrator.backends.docker.container import AWAY_S, NodeContainer
+from orchestrator.backends.docker.container import AWAY_S, START_TIMEOUT_S, NodeContainer
+from orchestrator.errors import MissingPrerequisite
 from tests.unit.backends.docker.fakes import GONE, FakeClient, FakeContainer, not_found, refused
 
 TIMEOUT_S = 10.0
@@ -276,6 +277,35 @@ def test_an_engine_that_stays_away_has_lost_the_machine(node: Node, call: str) -
         node.machine.start() if call == "follow" else node.machine.wait()
 
     assert AWAY_S <= node.clock.now < AWAY_S + 1
+
+
+@pytest.mark.parametrize("call", ["follow", "wait"])
+def test_a_refusal_of_the_engine_is_no_lost_connection_and_not_asked_again(node: Node, call: str) -> None:
+    if call == "wait":
+        node.machine.start()
+    node.container.errors[call] = [refused(500, "cannot read the log")] * 1000
+    with pytest.raises(MachineLost, match="cannot read the log"):
+        node.machine.start() if call == "follow" else node.machine.wait()
+
+    assert node.clock.now == 0
+
+
+def test_a_start_is_given_up_though_the_engine_comes_back_again_and_again(node: Node) -> None:
+    node.container.errors["follow"] = [CUT] * 1000
+    with pytest.raises(MachineLost, match="the Docker engine doesn't answer"):
+        node.machine.start()
+
+    assert START_TIMEOUT_S < node.clock.now < START_TIMEOUT_S + 2 * AWAY_S
+
+
+def test_what_the_engine_refuses_one_node_it_refuses_others_and_a_lost_connection_may_be_back() -> None:
+    causes = []
+    for refusal in (refused(500, "no space left on device"), GONE):
+        with pytest.raises(CannotStart) as told:
+            Node(FakeContainer(), refusal).machine.start()
+        causes.append(type(told.value.__cause__))
+
+    assert causes == [MissingPrerequisite, type(GONE)]
 
 
 def test_a_container_that_is_gone_when_the_engine_is_back_was_killed(node: Node) -> None:

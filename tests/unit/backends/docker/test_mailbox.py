@@ -1,6 +1,7 @@
 """The mailbox, both sides in one folder: what the provider asks arrives, and nothing else does any harm."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.backends.cloud import CloudNode
+from orchestrator.backends.docker import mailbox
 from orchestrator.backends.docker.mailbox import MailboxCloud, MailboxServer
 from orchestrator.backends.files import ClusterFiles
 from orchestrator.rayapi.world import LaunchRefused, no_capacity
@@ -121,20 +123,37 @@ def test_a_change_of_a_node_is_seen(provider: MailboxCloud, cloud: Cloud) -> Non
     assert (provider.nodes()["n1"].booted, provider.nodes()["n1"].ip) == (True, "10.0.0.7")
 
 
-def test_a_refusal_is_raised_with_its_category(provider: MailboxCloud, cloud: Cloud, files: ClusterFiles) -> None:
+def test_a_refusal_is_raised_with_its_category(provider: MailboxCloud, cloud: Cloud) -> None:
     cloud.answer = no_capacity("arm")
     with pytest.raises(LaunchRefused, match="no capacity for arm") as refused:
         create(provider, node_type="arm")
 
     assert refused.value.category == "InsufficientInstanceCapacity"
-    assert list((files.root / "replies").iterdir()) == []
+
+
+def test_of_the_replies_only_the_last_ones_are_kept(
+    provider: MailboxCloud, files: ClusterFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "_REPLIES_KEPT", 2)
+    for _ in range(4):
+        create(provider)
+
+    assert sorted(reply.stem.split("-")[1] for reply in (files.inbox / "replies").iterdir()) == ["3", "4"]
+
+
+def test_the_provider_writes_into_its_outbox_only(provider: MailboxCloud, files: ClusterFiles) -> None:
+    create(provider)
+    provider.terminate("n1")
+
+    assert [path.name for path in files.outbox.iterdir()] == ["requests.jsonl"]
+    assert {path.name for path in files.inbox.iterdir()} == {"nodes.json", "replies"}
 
 
 def test_a_node_that_is_terminated_is_gone_at_once(provider: MailboxCloud, files: ClusterFiles, cloud: Cloud) -> None:
     create(provider, 2)
-    published = (files.root / "nodes.json").read_bytes()
+    published = (files.inbox / "nodes.json").read_bytes()
     provider.terminate("n1")
-    (files.root / "nodes.json").write_bytes(published)  # the orchestrator may not have read it yet
+    (files.inbox / "nodes.json").write_bytes(published)  # the orchestrator may not have read it yet
 
     assert list(provider.nodes()) == ["n2"]
 
@@ -210,23 +229,85 @@ GOOD = {
         json.dumps({**GOOD, "tags": None}),
         json.dumps({**GOOD, "request": "../../escaped"}),
         json.dumps({**GOOD, "request": "00-1\n"}),
+        json.dumps({**GOOD, "request": "00-" + 300 * "1"}),
+        json.dumps({**GOOD, "node_type": "x" * 2_000}),
+        json.dumps({**GOOD, "tags": {"tag": "x" * mailbox.LONGEST_REQUEST}}),
+        "5",
+        "[" * 50_000,
+        "x" * 17_000_000,
         json.dumps({**GOOD, "socket": "/var/run/docker.sock"}),
     ],
 )
 def test_a_line_that_is_no_request_is_passed_over(
     files: ClusterFiles, provider: MailboxCloud, cloud: Cloud, line: str
 ) -> None:
-    with (files.root / "requests.jsonl").open("a") as requests:
+    with files.requests.open("a") as requests:
         requests.write(line + "\n")
     create(provider)
 
     assert len(cloud.asked) == 1
-    assert not (files.root.parent / "escaped.json").exists()
+    assert not list(files.root.parent.rglob("escaped*"))
+
+
+def test_no_more_requests_wait_at_once_than_a_cloud_can_hear(
+    files: ClusterFiles, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "MOST_AT_ONCE", 1)
+    cloud.may_answer.clear()
+    server = cloud.server = MailboxServer(files)
+    server.start(cloud)
+    provider = MailboxCloud(files)
+    slow = threading.Thread(target=create, args=(provider,))
+    slow.start()
+    cloud.wait_for(cloud.asked)
+    with pytest.raises(LaunchRefused, match="no capacity"):
+        create(provider)
+    cloud.may_answer.set()
+    slow.join(TIMEOUT_S)
+    create(provider)
+    server.stop()
+
+    assert list(provider.nodes()) == ["n1", "n2"]
+
+
+def test_a_pipe_in_the_place_of_the_requests_keeps_nobody_waiting(files: ClusterFiles, cloud: Cloud) -> None:
+    os.mkfifo(files.requests)
+    server = cloud.server = MailboxServer(files)
+    server.start(cloud)
+    stopping = threading.Thread(target=server.stop, daemon=True)
+    stopping.start()
+    stopping.join(TIMEOUT_S)
+
+    assert not stopping.is_alive()
+    assert server.failure is None
+
+
+def test_a_cloud_that_never_answers_does_not_keep_the_server_from_stopping(
+    files: ClusterFiles, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "CLOSE_S", 0.01)
+    may_end = threading.Event()
+    terminate = cloud.terminate
+
+    def slowly(node_id: str) -> None:
+        terminate(node_id)
+        assert may_end.wait(TIMEOUT_S)
+
+    monkeypatch.setattr(cloud, "terminate", slowly)
+    server = cloud.server = MailboxServer(files)
+    server.start(cloud)
+    MailboxCloud(files).terminate("n1")
+    cloud.wait_for(cloud.terminated)
+    server.stop()
+
+    assert not may_end.is_set()
+
+    may_end.set()
 
 
 def test_half_a_line_waits_for_its_end(files: ClusterFiles, server: MailboxServer, cloud: Cloud) -> None:
     text = json.dumps({"request": "00-1", "call": "terminate", "node_id": "n1"}) + "\n"
-    with (files.root / "requests.jsonl").open("a", buffering=1) as requests:
+    with files.requests.open("a", buffering=1) as requests:
         requests.write(text[:20])
         requests.flush()
         requests.write(text[20:])
@@ -239,7 +320,7 @@ def test_a_disk_that_is_full_is_the_failure_of_the_server(
     files: ClusterFiles, provider: MailboxCloud, server: MailboxServer, cloud: Cloud
 ) -> None:
     cloud.answer = OSError(28, "No space left on device")
-    (files.root / "requests.jsonl").write_text(json.dumps(GOOD) + "\n")
+    files.requests.write_text(json.dumps(GOOD) + "\n")
     cloud.wait_for(cloud.asked)
     tick = threading.Event()
     for _ in range(5000):
@@ -258,10 +339,10 @@ def test_a_server_that_has_stopped_writes_nothing_more(files: ClusterFiles, clou
     server.start(cloud)
     server.stop()
     server.stop()
-    (files.root / "nodes.json").unlink()
+    (files.inbox / "nodes.json").unlink()
     server.publish()
 
-    assert not (files.root / "nodes.json").exists()
+    assert not (files.inbox / "nodes.json").exists()
 
 
 def test_a_server_that_never_started_can_be_stopped(files: ClusterFiles) -> None:
@@ -269,4 +350,4 @@ def test_a_server_that_never_started_can_be_stopped(files: ClusterFiles) -> None
     server.publish()
     server.stop()
 
-    assert not (files.root / "nodes.json").exists()
+    assert not (files.inbox / "nodes.json").exists()
