@@ -11,6 +11,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import NodeEvent, NodeState
 from orchestrator.model.prices import Prices
+from orchestrator.model.scorecard import ByPart, Scorecard
+from orchestrator.model.settings import Settings
+from orchestrator.model.shape import ClusterShape, NodeType
+from orchestrator.model.trial import Trial
+from orchestrator.model.workload import Workload
 from orchestrator.observer.exporter import Exporter
 
 SIZES = (16, 1000, 10_000)
@@ -20,6 +25,16 @@ LAUNCH: tuple[tuple[NodeState, float], ...] = (("requested", 0), ("allocated", 2
 PRICES = Prices(usd_per_hour={"m7i.2xlarge": 0.4, "m8g.2xlarge": 0.36})
 # Measured: 4.3. With a series for each node it would be 50.
 MOST_TIMES_16_NODES = 25.0
+# Measured: 1.0. With the scorecards of all trials it would be 14.
+MOST_TIMES_ONE_TRIAL = 3.0
+SHAPE = ClusterShape(
+    head=NodeType(name="head", arch="x86_64", resources={"CPU": 0}),
+    workers=tuple(
+        NodeType(name=name, arch=arch, instance_type=instance_type, resources={"CPU": 8}, max_workers=8)
+        for name, arch, instance_type in TYPES
+    ),
+    max_workers=16,
+)
 
 
 def launched(nodes: int) -> list[NodeEvent]:
@@ -101,3 +116,27 @@ def test_a_scrape_of_many_nodes_stays_cheap(capsys: pytest.CaptureFixture[str]) 
     with capsys.disabled():
         print(f"10 000 nodes cost {ratio:.1f} times 16 nodes (limit {MOST_TIMES_16_NODES:.0f})")
     assert ratio < MOST_TIMES_16_NODES
+
+
+def after_trials(ended: int) -> Exporter:
+    """An exporter of the trial that comes after so many, a minute each."""
+    now = 0.0
+    exporter = Exporter("c0ffee00", prices=PRICES, clock=lambda: now)
+    card = Scorecard(makespan_s=60.0, launches=4, node_seconds=ByPart(total=400.0), cost_usd=ByPart(total=0.05))
+    for number in range(ended + 1):
+        trial = Trial(backend="local", settings=Settings(), shape=SHAPE, workload=Workload(), repeat=number + 1)
+        exporter.trial_started(number + 1, ended + 1, trial)
+        if number < ended:
+            now += 60.0
+            exporter.trial_ended(trial, card, "")
+    return exporter
+
+
+def test_a_scrape_late_in_a_long_sweep_stays_cheap(capsys: pytest.CaptureFixture[str]) -> None:
+    """After 500 trials as after one."""
+    scrapes = {ended: scrape_of(after_trials(ended)) for ended in (1, 500)}
+    taken = {ended: fastest_s(scrape) for ended, scrape in scrapes.items()}
+    with capsys.disabled():
+        for ended, scrape in scrapes.items():
+            print(f"\nscrape after {ended} trials: {1000 * taken[ended]:.1f} ms, {len(scrape()) / 1000:.0f} kB")
+    assert taken[500] < MOST_TIMES_ONE_TRIAL * taken[1]

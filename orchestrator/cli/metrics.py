@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError
@@ -36,8 +36,11 @@ def serving(
         return
     with server:
         out.print(f"metrics: {server.url}/metrics")
-        yield
-        exporter.end()
+        try:
+            yield
+        finally:
+            with suppress(KeyboardInterrupt):  # of somebody who won't wait for the last scrape; all else is done
+                exporter.end()
 
 
 def check_port(port: int | None) -> None:

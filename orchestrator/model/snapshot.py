@@ -28,6 +28,11 @@ class NodeRow:
     used: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def node(self) -> str:
+        """What events and metrics call it: the provider's id, or Ray's where there is none."""
+        return self.instance_id or self.ray_node_id
+
 
 @dataclass(frozen=True, slots=True)
 class PendingNode:

@@ -24,6 +24,7 @@ def targets_of(observer: Observer, head_ports: Mapping[str, int] | None = None) 
             continue
         traits = observer.describe(row.node_type, row.labels, row.total)
         labels = {
+            "node": row.node,
             "node_type": row.node_type,
             "arch": traits.arch,
             "instance_type": traits.instance_type,

@@ -1,4 +1,4 @@
-"""What `/metrics` serves: the trial that runs, those that have just ended, the scorecards, and the observer itself.
+"""What `/metrics` serves: the trial that runs, those that have just ended and their scorecards, and the observer.
 
 `Exporter` is a watcher of a sweep and a collector of prometheus-client; `docs/metrics.md` describes the metrics.
 """
@@ -16,12 +16,14 @@ from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.model.shape import ClusterShape
 from orchestrator.model.trial import Trial
-from orchestrator.observer.metrics import HELP, IDS, PREFIX, TrialMetrics, gauge
+from orchestrator.observer.families import HELP, IDS, PREFIX, gauge
+from orchestrator.observer.metrics import TrialMetrics
 from orchestrator.observer.observer import Observer
 
 # A Prometheus that scrapes every five seconds, as the stack's, comes by in this time.
 LINGER_S = 6.0
-# One that comes by less often is waited for so long, unless the sweep ends before.
+# One that comes by less often is waited for so long, unless the sweep ends before. A scorecard is shown so long and no
+# longer: a sweep may have thousands of trials, and a scrape has to stay cheap.
 LONGEST_LINGER_S = 60.0
 
 
@@ -38,14 +40,15 @@ class _Leaving:
         return now - self.ended < (LINGER_S if self.scraped else LONGEST_LINGER_S)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ended:
-    """A trial that has ended, and the numbers of its scorecard."""
+    """A trial that has ended, in UNIX seconds, and the numbers of its scorecard."""
 
     ids: dict[str, str]
     setting: str
     repeat: int
     scorecard: Scorecard
+    ended: float
 
 
 class Exporter(Collector):
@@ -88,7 +91,14 @@ class Exporter(Collector):
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
         """From now on the metrics are this trial's."""
         self._begin(
-            TrialMetrics(self.sweep_id, trial.trial_id, info=_info(trial), shape=trial.shape, prices=self._prices)
+            TrialMetrics(
+                self.sweep_id,
+                trial.trial_id,
+                info=_info(trial),
+                shape=trial.shape,
+                prices=self._prices,
+                faults=trial.workload.faults,
+            )
         )
 
     def watch(self, name: str, shape: ClusterShape | None = None) -> None:
@@ -108,29 +118,33 @@ class Exporter(Collector):
                 self._current.event(event)
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """The trial's series end once they were scraped as they are now; its scorecard stays until the sweep ends."""
+        """The trial's series end once they were scraped as they are now; its scorecard is shown for a minute."""
         with self._lock:
-            self._leave()
+            now = self._clock()
+            self._leave(now)
             if scorecard is not None:
                 ids = {"sweep_id": self.sweep_id, "trial_id": trial.trial_id}
-                self._ended.append(Ended(ids, trial.settings.label(), trial.repeat, scorecard))
+                self._ended.append(Ended(ids, trial.settings.label(), trial.repeat, scorecard, now))
 
-    def _leave(self) -> None:
-        now = self._clock()
-        self._leaving = [each for each in self._leaving if each.stays(now)]
+    def _leave(self, now: float) -> None:
+        self._forget(now)
         if self._current is not None:
             self._leaving.append(_Leaving(self._current, now))
         self._current = None
+
+    def _forget(self, now: float) -> None:
+        self._leaving = [each for each in self._leaving if each.stays(now)]
+        self._ended = [each for each in self._ended if now - each.ended < LONGEST_LINGER_S]
 
     def collect(self) -> Iterator[Metric]:
         """The metrics now."""
         with self._lock:
             now = self._clock()
-            self._leaving = [each for each in self._leaving if each.stays(now)]
-            shown = [(each.metrics, each.ended) for each in self._leaving]
+            self._forget(now)
+            shown = [each.metrics.collect(each.ended, active=False) for each in self._leaving]
             if self._current is not None:
-                shown.append((self._current, now))
-            families = _merged(family for metrics, t in shown for family in metrics.collect(t))
+                shown.append(self._current.collect(now))
+            families = _merged(family for trial in shown for family in trial)
             for each in self._leaving:
                 each.scraped = True
             ended = list(self._ended)
@@ -142,9 +156,12 @@ class Exporter(Collector):
             yield from _observer_metrics(observer, self.lag_s())
 
     def end(self) -> None:
-        """Nothing runs any more: if anybody scrapes, wait until they have seen the end, and the last scorecard."""
+        """Nothing runs any more: if anybody scrapes, wait until they have seen the end, and the last scorecard.
+
+        An exporter that vanishes without having said so is a fault, see `prometheus/rules/alerts.yml`.
+        """
         with self._lock:
-            self._leave()
+            self._leave(self._clock())
             scraped = self._scraped
         if scraped:
             self._sleep(LINGER_S)

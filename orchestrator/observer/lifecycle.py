@@ -108,7 +108,7 @@ class NodeTracker:
             if node is None:
                 if row.status == "dead" and row.instance_id not in self._nodes:
                     continue  # it was dead before we looked
-                node = self._node(row.instance_id or row.ray_node_id, row.node_type, row.labels, row.total)
+                node = self._node(row.node, row.node_type, row.labels, row.total)
                 node.ray_node_id, node.is_head = row.ray_node_id, row.is_head
                 node.cpus = row.total.get("CPU", node.cpus)
                 self._by_ray_id[row.ray_node_id] = node

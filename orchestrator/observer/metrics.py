@@ -1,15 +1,10 @@
 """A trial as Prometheus metrics: a function of its events, like everything else. `docs/metrics.md` describes them."""
 
-from bisect import bisect_left
 from collections import Counter as Count
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 
-import prometheus_client
-from prometheus_client import Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.utils import floatToGoString
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from orchestrator.analysis.cost import MINIMUM_S
 from orchestrator.analysis.lifecycle import STAGES
@@ -29,46 +24,27 @@ from orchestrator.model.events import (
     TaskEvent,
     UsageEvent,
 )
+from orchestrator.model.fault import Fault
 from orchestrator.model.prices import Prices
 from orchestrator.model.shape import ClusterShape
+from orchestrator.observer.families import (
+    HELP,
+    IDS,
+    PREFIX,
+    STAGE_BUCKETS,
+    STATES,
+    Waits,
+    counter,
+    gauge,
+    histogram,
+    unit_of,
+)
 
-PREFIX = "orchestrator_"
-IDS = ("sweep_id", "trial_id")
 # A scrape must stay cheap with ten thousand nodes: beyond so many, single nodes have no series.
 MAX_NODE_SERIES = 1000
-STATES: tuple[NodeState, ...] = (
-    "requested", "allocated", "installing", "running", "idle", "draining", "terminated", "failed",
-)  # fmt: skip
+# Likewise of shapes that no task waits with any more: a cluster that is observed for days sees ever new ones.
+MAX_PAST_SHAPES = 50
 PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
-STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
-WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
-
-HELP = {
-    "trial_info": "1; the labels are the trial's settings.",
-    "trial_phase": "1 for the phase that the trial is in.",
-    "trial_start_timestamp_seconds": "When the workload was submitted, in UNIX seconds.",
-    "pending_tasks": "Tasks that wait for a node, by what each needs.",
-    "pending_cpu_cores": "CPUs that the pending tasks need together.",
-    "nodes": "Worker nodes in each state.",
-    "node_state": "A node's state: " + ", ".join(f"{number} {state}" for number, state in enumerate(STATES, 1)) + ".",
-    "min_workers": "Nodes that are never removed.",
-    "max_workers": "Most nodes that may run.",
-    "cluster_max_workers": "Most nodes that may run, of all types together.",
-    "cpu_capacity_cores": "Logical CPUs of the worker nodes that live.",
-    "cpu_used_cores": "Logical CPUs that tasks hold.",
-    "scaling_events": "Transitions of worker nodes into a state.",
-    "faults": "Faults that were caused on purpose.",
-    "node_stage_seconds": "How long the stages of a launch took.",
-    "task_wait_seconds": "From a task's submission to its start.",
-    "cost_dollars": "What the worker nodes cost so far.",
-    "scorecard": "Numbers of the trials of this sweep that have ended.",
-    "observer_lag_seconds": "How old the newest look at the cluster is.",
-    "observer_errors": "Looks at the cluster that failed.",
-}
-
-# Series such as `…_created` would double the counters and say nothing that the trial doesn't.
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-
 _Values = dict[tuple[str, ...], float]
 
 
@@ -81,6 +57,7 @@ class _Node:
     entered: dict[NodeState, float]
     usd_per_hour: float | None
     baseline: bool
+    cpus: float = 0.0
     billed_from: float | None = None
     billed_until: float | None = None
 
@@ -102,6 +79,7 @@ class TrialMetrics:
         info: Mapping[str, str] | None = None,
         shape: ClusterShape | None = None,
         prices: Prices | None = None,
+        faults: Collection[Fault] = (),
     ) -> None:
         self.ids = {"sweep_id": sweep_id, "trial_id": trial_id}
         self._info = dict(info or {})
@@ -111,7 +89,7 @@ class TrialMetrics:
         self._submitted: float | None = None
         self._pending: dict[str, int] = {}
         self._pending_cpus = 0.0
-        self._usage: dict[str, tuple[float, float]] = {}
+        self._used: dict[str, float] = {}
         self._nodes: dict[str, _Node] = {}
         self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
         self._crashed: dict[str, _Node] = {}
@@ -119,10 +97,20 @@ class TrialMetrics:
         self._spent: dict[tuple[str, Arch], float] = {}
         self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
-        self._scaling = _counter("scaling_events", "node_type", "arch", "event", "cause")
-        self._faults = _counter("faults", "kind", "node_type", "arch")
-        self._stages = _histogram("node_stage_seconds", STAGE_BUCKETS, "node_type", "arch", "stage")
-        self._waits: dict[Arch, _Waits] = {}
+        self._scaling = counter("scaling_events", "node_type", "arch", "event", "cause")
+        self._faults = counter("faults", "kind", "node_type", "arch")
+        self._stages = histogram("node_stage_seconds", STAGE_BUCKETS, "node_type", "arch", "stage")
+        self._waits: dict[Arch, Waits] = {}
+        self._begin_at_zero(faults)
+
+    def _begin_at_zero(self, faults: Collection[Fault]) -> None:
+        """What is known to be asked for: `rate` and `increase` miss what a series has when it appears."""
+        for node_type, arch in self._arch.items():
+            self._waits[arch] = Waits()
+            for stage, _, _ in STAGES:
+                self._stages.labels(*self.ids.values(), node_type, arch, stage)
+            for kind in {fault.kind for fault in faults if fault.node_type in (None, node_type)}:
+                self._faults.labels(*self.ids.values(), kind, node_type, arch)
 
     def event(self, event: Event) -> None:
         """Take an event in."""
@@ -130,13 +118,14 @@ class TrialMetrics:
             case NodeEvent() if not event.is_head:
                 self._node(event)
             case DemandEvent():
-                # A shape that no longer waits is 0, not gone: a line that ends says nothing.
-                self._pending = dict.fromkeys(self._pending, 0) | event.pending
+                # A shape that no longer waits is 0, not gone: a line that ends says nothing. The newest stand last.
+                past = [shape for shape in self._pending if shape not in event.pending]
+                self._pending = dict.fromkeys(past[-MAX_PAST_SHAPES:], 0) | event.pending
                 self._pending_cpus = event.pending_cpus
             case UsageEvent():
-                self._usage = dict(event.cpus)
+                self._used = {node_type: used for node_type, (used, _) in event.cpus.items()}
             case TaskEvent():
-                self._waits.setdefault(event.arch, _Waits()).observe(event.started - event.submitted, event.count)
+                self._waits.setdefault(event.arch, Waits()).observe(event.started - event.submitted, event.count)
             case FaultEvent(stage="begin"):
                 self._faults.labels(*self.ids.values(), event.kind, event.node_type, event.arch).inc()
             case PhaseEvent():
@@ -158,6 +147,7 @@ class TrialMetrics:
         if event.previous is not None or not late:
             node.state, node.since = event.state, since
         node.entered.setdefault(event.state, since)
+        node.cpus = event.cpus or node.cpus
         if event.cause != "baseline":
             self._scaling.labels(*self.ids.values(), event.node_type, event.arch, event.state, event.cause).inc()
         if first_time and not node.baseline:
@@ -196,10 +186,11 @@ class TrialMetrics:
 
     # Metrics
 
-    def collect(self, now: float) -> Iterator[Metric]:
-        """The metrics at `now`, UNIX seconds."""
+    def collect(self, now: float, *, active: bool = True) -> Iterator[Metric]:
+        """The metrics at `now`, UNIX seconds; of a trial that isn't `active` any more, when it ended."""
         if self._info:
             yield gauge("trial_info", {(): 1.0}, self.ids | self._info)
+        yield gauge("trial_active", {(): float(active)}, self.ids)
         yield gauge("trial_phase", {(phase,): float(phase == self._phase) for phase in PHASES}, self.ids, "phase")
         if self._submitted is not None:
             yield gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
@@ -233,16 +224,19 @@ class TrialMetrics:
             yield gauge("cluster_max_workers", {(): float(self._shape.max_workers)}, self.ids)
 
     def _cpu_metrics(self) -> Iterator[Metric]:
-        for name, part in (("cpu_used_cores", 0), ("cpu_capacity_cores", 1)):
-            known: _Values = {
-                (node_type, arch): self._usage.get(node_type, (0.0, 0.0))[part]
-                for node_type, arch in self._arch.items()
-            }
-            yield gauge(name, known, self.ids, "node_type", "arch")
+        used: _Values = {(node_type, arch): self._used.get(node_type, 0.0) for node_type, arch in self._arch.items()}
+        yield gauge("cpu_used_cores", used, self.ids, "node_type", "arch")
+        # The supply of the scorecard: a node that drains takes no task any more, though those that it has may go on.
+        capacity: _Values = dict.fromkeys(used, 0.0)
+        for node in self._nodes.values():
+            if node.state in ALIVE_STATES:
+                key = node.node_type, node.arch
+                capacity[key] = capacity.get(key, 0.0) + node.cpus
+        yield gauge("cpu_capacity_cores", capacity, self.ids, "node_type", "arch")
 
     def _wait_metric(self) -> Metric:
         name = "task_wait_seconds"
-        family = HistogramMetricFamily(PREFIX + name, HELP[name], labels=[*IDS, "arch"])
+        family = HistogramMetricFamily(PREFIX + name, HELP[name], labels=[*IDS, "arch"], unit=unit_of(name))
         for arch, waits in self._waits.items():
             family.add_metric([*self.ids.values(), arch], waits.buckets(), waits.total_s)
         return family
@@ -253,45 +247,11 @@ class TrialMetrics:
             if node.billed_from is not None:
                 key = node.node_type, node.arch
                 usd[key] = usd.get(key, 0.0) + node.usd(now)
-        family = CounterMetricFamily(PREFIX + "cost_dollars", HELP["cost_dollars"], labels=[*IDS, "node_type", "arch"])
+        name, labels = "cost_dollars", [*IDS, "node_type", "arch"]
+        family = CounterMetricFamily(PREFIX + name, HELP[name], labels=labels, unit=unit_of(name))
         for key, amount in usd.items():
             if self._prices is not None and key not in self._unpriced:
                 # That a node has ended is heard a moment later: the counter then waits, but never turns back.
                 self._shown[key] = max(amount, self._shown.get(key, 0.0))
                 family.add_metric([*self.ids.values(), *key], self._shown[key])
         return family
-
-
-class _Waits:
-    """A histogram that takes in a million equal waits at once, which prometheus-client's own can't."""
-
-    def __init__(self) -> None:
-        self.total_s = 0.0
-        self._counts = [0] * (len(WAIT_BUCKETS) + 1)
-
-    def observe(self, wait_s: float, count: int) -> None:
-        wait_s = max(0.0, wait_s)
-        self._counts[bisect_left(WAIT_BUCKETS, wait_s)] += count
-        self.total_s += wait_s * count
-
-    def buckets(self) -> list[tuple[str, float]]:
-        bounds = map(floatToGoString, (*WAIT_BUCKETS, float("inf")))
-        return list(zip(bounds, accumulate(self._counts), strict=True))
-
-
-def gauge(
-    name: str, values: Mapping[tuple[str, ...], float], common: Mapping[str, str], *labels: str
-) -> GaugeMetricFamily:
-    """A gauge of ours: values by the values of `labels`, each with the `common` labels before them."""
-    family = GaugeMetricFamily(PREFIX + name, HELP[name], labels=[*common, *labels])
-    for key, value in values.items():
-        family.add_metric([*common.values(), *key], value)
-    return family
-
-
-def _counter(name: str, *labels: str) -> Counter:
-    return Counter(PREFIX + name, HELP[name], [*IDS, *labels], registry=None)
-
-
-def _histogram(name: str, buckets: Sequence[float], *labels: str) -> Histogram:
-    return Histogram(PREFIX + name, HELP[name], [*IDS, *labels], buckets=buckets, registry=None)

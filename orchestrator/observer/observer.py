@@ -48,7 +48,8 @@ def _poll_histogram() -> "Histogram":
     from prometheus_client import Histogram
 
     help_text = "How long a look at the cluster took."
-    return Histogram("orchestrator_observer_poll_seconds", help_text, buckets=POLL_BUCKETS, registry=None)
+    name = "orchestrator_observer_poll_seconds"
+    return Histogram(name, help_text, buckets=POLL_BUCKETS, registry=None, unit="seconds")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.cli.metrics import check_port, serving
 from orchestrator.errors import InputError
-from orchestrator.observer.exporter import Exporter
+from orchestrator.observer.exporter import LINGER_S, Exporter
 
 
 @pytest.fixture
@@ -114,5 +114,30 @@ def test_what_fails_while_it_is_served_is_not_swallowed(
     default_port(monkeypatch, free)
     with pytest.raises(OSError, match="the disk is full"), serving(Exporter("c0ffee00"), lambda: (), port, out):
         raise OSError("the disk is full")
+
+    assert not answers(free)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the disk is full")])
+def test_whoever_scrapes_sees_the_end_also_of_what_is_interrupted_or_fails(
+    free: int, out: Console, error: BaseException
+) -> None:
+    waited: list[float] = []
+    exporter = Exporter("c0ffee00", sleep=waited.append)
+    list(exporter.collect())
+    with pytest.raises(type(error)), serving(exporter, lambda: (), free, out):
+        raise error
+
+    assert waited == [LINGER_S]
+
+
+def test_ctrl_c_ends_the_wait_for_the_last_scrape_and_nothing_else(free: int, out: Console) -> None:
+    def pressed(_: float) -> None:
+        raise KeyboardInterrupt
+
+    exporter = Exporter("c0ffee00", sleep=pressed)
+    list(exporter.collect())
+    with serving(exporter, lambda: (), free, out):
+        assert answers(free)
 
     assert not answers(free)

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.model.events import Event
 from orchestrator.model.snapshot import NodeRow, NodeStatus, Snapshot
 from orchestrator.observer.discovery import Target, as_service_discovery, targets_of
+from orchestrator.observer.exporter import Exporter
 from orchestrator.observer.lifecycle import NodeTraits
 from orchestrator.observer.observer import Observer
 
@@ -19,6 +21,7 @@ def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, 
 
 def row(name: str = "n1", **more: Any) -> NodeRow:
     values: dict[str, Any] = {
+        "instance_id": name,
         "node_type": "x86",
         "is_head": False,
         "status": "running",
@@ -26,7 +29,7 @@ def row(name: str = "n1", **more: Any) -> NodeRow:
         "metrics_port": 8080,
         **more,
     }
-    return NodeRow(ray_node_id=f"ray-{name}", instance_id=name, start_time=1.0, **values)
+    return NodeRow(ray_node_id=f"ray-{name}", start_time=1.0, **values)
 
 
 class PreparedView:
@@ -55,6 +58,7 @@ def test_a_node_is_a_target_with_what_it_is() -> None:
         Target(
             "10.0.0.7:8080",
             {
+                "node": "n1",
                 "node_type": "arm",
                 "arch": "arm64",
                 "instance_type": "m8g.xlarge",
@@ -63,6 +67,21 @@ def test_a_node_is_a_target_with_what_it_is() -> None:
             },
         )
     ]
+
+
+@pytest.mark.parametrize("instance_id", ["i-0abc", ""])
+def test_a_target_is_called_as_its_node_is_in_our_own_metrics(instance_id: str) -> None:
+    observer, seen = Observer(PreparedView(row(instance_id=instance_id)), describe, host=None), list[Event]()
+    observer.attach(seen.append)
+    observer.step()
+    exporter = Exporter("observed")
+    exporter.watch("now")
+    for event in seen:
+        exporter.event(event)
+    (state,) = (sample for family in exporter.collect() for sample in family.samples if "node" in sample.labels)
+    (target,) = targets_of(observer)
+
+    assert state.labels["node"] == target.labels["node"] == (instance_id or "ray-n1")
 
 
 def test_before_the_first_look_there_are_no_targets() -> None:

@@ -19,8 +19,8 @@ from orchestrator.model.events import Event, UsageEvent
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart
 from orchestrator.observer.exporter import LINGER_S, LONGEST_LINGER_S, Exporter, numbers
+from orchestrator.observer.families import STATES, UNITS
 from orchestrator.observer.lifecycle import NodeTraits
-from orchestrator.observer.metrics import STATES
 from orchestrator.observer.observer import Observer
 from tests.builders import (
     T0,
@@ -153,7 +153,40 @@ def test_an_event_between_two_trials_is_nobodys() -> None:
     assert present(series(exporter, "nodes")) == {}
 
 
-def test_the_scorecards_of_ended_trials_stay_until_the_sweep_ends() -> None:
+def test_a_trial_is_active_until_it_has_ended() -> None:
+    exporter = exporter_of()
+    running = series(exporter, "trial_active")
+    exporter.trial_ended(trial(upscaling_speed=5), None, "")
+    ended = series(exporter, "trial_active")
+    exporter.trial_started(2, 2, trial(upscaling_speed=1))
+    by_trial = {each.labels["trial_id"]: each.value for each in families(exporter)["trial_active"].samples}
+
+    assert (running, ended) == ({(): 1.0}, {(): 0.0})
+    assert by_trial == {trial(upscaling_speed=5).trial_id: 0.0, trial(upscaling_speed=1).trial_id: 1.0}
+
+
+def test_while_an_exporter_waits_for_the_last_scrape_its_trial_is_not_active_any_more() -> None:
+    """That is how an end is told from an exporter that vanished; a trial that was interrupted ends just so."""
+    seen: list[Series] = []
+    exporter: Exporter = exporter_of(sleep=lambda _: seen.append(series(exporter, "trial_active")))
+    families(exporter)
+    exporter.end()
+
+    assert seen == [{(): 0.0}]
+
+
+@pytest.mark.parametrize(("after", "shown"), [(LONGEST_LINGER_S - 0.1, True), (LONGEST_LINGER_S, False)])
+def test_a_scorecard_is_shown_for_a_minute(after: float, shown: bool) -> None:
+    clock = Clock(40)
+    exporter = exporter_of(clock=clock)
+    exporter.trial_ended(trial(upscaling_speed=5), scorecard(12.5), "")
+    families(exporter)
+    clock.now = 40 + after
+
+    assert ("scorecard" in families(exporter)) == shown
+
+
+def test_the_scorecards_of_ended_trials_are_shown_together() -> None:
     exporter = exporter_of()
     first, second = trial(upscaling_speed=5), trial(upscaling_speed=1, repeat=2)
     exporter.trial_ended(first, scorecard(12.5, launches=3), "")
@@ -326,11 +359,20 @@ def test_the_exposition_is_read_again_with_types_help_and_values(full: Exporter,
     for name, family in told.items():
         assert read[name].type == family.type
         assert read[name].documentation == family.documentation != ""
+        assert read[name].unit == (family.unit if accept else "")
         assert Counter(map(_fact, read[name].samples)) == Counter(map(_fact, family.samples))
 
 
 def _fact(sample: Any) -> tuple[str, frozenset[tuple[str, str]], float]:
     return sample.name, frozenset(sample.labels.items()), sample.value
+
+
+def test_openmetrics_is_told_the_unit_that_a_name_ends_with(full: Exporter) -> None:
+    ends = {family.name: family.name.rpartition("_")[2] for family in full.collect()}
+    told = dict(re.findall(r"^# UNIT (\S+) (\S+)$", exposed(full, OPENMETRICS), re.MULTILINE))
+
+    assert told == {name: end for name, end in ends.items() if end in UNITS}
+    assert {"seconds", "cores", "dollars"} == set(told.values())
 
 
 def test_openmetrics_ends_with_its_mark(full: Exporter) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from orchestrator.analysis.cost import bills
-from orchestrator.analysis.lifecycle import node_lives
+from orchestrator.analysis.lifecycle import STAGES, node_lives, stacked
 from orchestrator.model.events import Event, NodeState, UsageEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.exporter import Exporter
-from orchestrator.observer.metrics import MAX_NODE_SERIES, STATES
+from orchestrator.observer.families import STATES
+from orchestrator.observer.metrics import MAX_NODE_SERIES, MAX_PAST_SHAPES
 from tests.builders import (
     T0,
     baseline,
@@ -173,13 +174,42 @@ def test_before_any_demand_is_seen_nothing_is_pending() -> None:
     assert series(exporter, "pending_cpu_cores") == {(): 0.0}
 
 
-def test_cpus_are_the_newest_that_were_seen_and_zero_for_types_without_a_node() -> None:
+def test_of_the_shapes_that_no_longer_wait_only_the_last_few_are_shown() -> None:
+    exporter = exporter_of()
+    for number in range(MAX_PAST_SHAPES + 20):
+        feed(exporter, demand(number, **{"CPU=1": 2, f"memory={number}": 1}))
+    shown = series(exporter, "pending_tasks")
+
+    assert present(shown) == {("CPU=1",): 2.0, (f"memory={MAX_PAST_SHAPES + 19}",): 1.0}
+    assert set(shown) - set(present(shown)) == {(f"memory={number}",) for number in range(19, MAX_PAST_SHAPES + 19)}
+
+
+def test_cpus_used_are_the_newest_that_were_seen_and_zero_for_types_without_a_node() -> None:
     exporter = exporter_of(
         UsageEvent(t=T0 + 1, cpus={"x86": (1, 2), "arm": (4, 4)}), UsageEvent(t=T0 + 2, cpus={"x86": (3, 6)})
     )
 
     assert series(exporter, "cpu_used_cores") == {X86: 3.0, ARM: 0.0}
-    assert series(exporter, "cpu_capacity_cores") == {X86: 6.0, ARM: 0.0}
+
+
+def test_a_node_that_drains_is_no_capacity_though_ray_still_counts_its_cpus() -> None:
+    exporter = exporter_of(
+        life("n1", running=1), life("n2", running=1, idle=5), UsageEvent(t=T0 + 6, cpus={"x86": (2, 4)})
+    )
+    before = series(exporter, "cpu_capacity_cores")
+    feed(exporter, life("n2", draining=8))
+
+    assert before == {X86: 4.0, ARM: 0.0}
+    assert series(exporter, "cpu_capacity_cores") == {X86: 2.0, ARM: 0.0}
+
+
+@pytest.mark.parametrize("now", [0, 8, 9.5, 15, 21, 26, 35, 45, 250, 310, 599, 601])
+def test_the_capacity_is_the_supply_that_the_scorecard_sees(now: float) -> None:
+    happened = sorted((event for event in LIVES if event.t <= T0 + now), key=lambda event: event.t)
+    supply = stacked((life.alive(T0 + now + 1), life.cpus) for life in node_lives(happened))
+    exporter = exporter_of(happened, now=now)
+
+    assert sum(series(exporter, "cpu_capacity_cores").values()) == supply.walk()(T0 + now)
 
 
 # Counters
@@ -233,11 +263,42 @@ def test_faults_are_counted_when_they_begin() -> None:
     }
 
 
+def test_faults_that_are_planned_begin_at_zero() -> None:
+    exporter = Exporter("c0ffee00")
+    exporter.trial_started(1, 1, trial(workload={"faults": ["kill@20", "kill@40", "spot@12/h:arm"]}))
+
+    assert series(exporter, "faults", "faults_total") == {("kill", *X86): 0.0, ("kill", *ARM): 0.0, ("spot", *ARM): 0.0}
+
+
 # Histograms
 
 
 def stage_sums(exporter: Exporter) -> Series:
-    return series(exporter, "node_stage_seconds", "node_stage_seconds_sum")
+    """Of the stages that were measured."""
+    counts = series(exporter, "node_stage_seconds", "node_stage_seconds_count")
+    sums = series(exporter, "node_stage_seconds", "node_stage_seconds_sum")
+    return {labels: sums[labels] for labels in present(counts)}
+
+
+def test_the_buckets_of_the_shapes_types_begin_at_zero() -> None:
+    """What a series has when it appears, `rate` and `increase` miss."""
+    exporter = exporter_of()
+    waits = series(exporter, "task_wait_seconds", "task_wait_seconds_bucket")
+    stages = series(exporter, "node_stage_seconds", "node_stage_seconds_bucket")
+
+    assert {labels[0] for labels in waits} == {"x86_64", "arm64"}
+    assert {labels[:3] for labels in stages} == {(*kind, stage) for kind in (X86, ARM) for stage, _, _ in STAGES}
+    assert set(waits.values()) == set(stages.values()) == {0.0}
+
+
+def test_the_buckets_of_a_cluster_of_which_nothing_is_known_begin_with_its_first_task() -> None:
+    exporter = Exporter("observed")
+    exporter.watch("20260101-120000")
+    before = series(exporter, "task_wait_seconds", "task_wait_seconds_count")
+    feed(exporter, task("n1", 2, 12))
+
+    assert before == {}
+    assert series(exporter, "task_wait_seconds", "task_wait_seconds_count") == {("x86_64",): 1.0}
 
 
 def test_the_stages_of_a_launch_are_measured_when_it_is_done() -> None:
@@ -261,7 +322,7 @@ def test_the_stages_of_a_launch_are_measured_when_it_is_done() -> None:
 def test_each_stage_counts_once_however_often_a_node_runs_again() -> None:
     exporter = exporter_of(life("n1", **WHOLE), life("n1", idle=30), life("n1", running=40), life("n1", idle=50))
 
-    assert set(series(exporter, "node_stage_seconds", "node_stage_seconds_count").values()) == {1.0}
+    assert set(present(series(exporter, "node_stage_seconds", "node_stage_seconds_count")).values()) == {1.0}
     assert stage_sums(exporter)[*X86, "launch"] == 18.0
 
 
@@ -301,13 +362,14 @@ def test_a_task_that_started_before_its_submission_did_not_wait() -> None:
     """The clocks of two machines differ."""
     exporter = exporter_of(task("n1", -0.2, 9))
 
-    assert series(exporter, "task_wait_seconds", "task_wait_seconds_sum") == {("x86_64",): 0.0}
+    assert series(exporter, "task_wait_seconds", "task_wait_seconds_sum")["x86_64",] == 0.0
+    assert series(exporter, "task_wait_seconds", "task_wait_seconds_count")["x86_64",] == 1.0
 
 
 def test_any_number_of_tasks_alike_is_taken_in_at_once() -> None:
     exporter = exporter_of(task("n1", 2, 12, count=10**15))
 
-    assert series(exporter, "task_wait_seconds", "task_wait_seconds_count") == {("x86_64",): 1e15}
+    assert series(exporter, "task_wait_seconds", "task_wait_seconds_count")["x86_64",] == 1e15
 
 
 # The trial
