@@ -103,7 +103,7 @@ def _compared(common: Context, wanted: str) -> "ComparedTrial":
     from orchestrator.analysis.window import submission
     from orchestrator.grafana.compare import ComparedTrial
     from orchestrator.observer.trace import read_trace
-    from orchestrator.sweep.push import Placement
+    from orchestrator.sweep.placement import Placement
 
     record, trial = common.ledger().find(wanted)
     if trial is None:

@@ -1,5 +1,7 @@
 """`orchestrate push`: recorded or simulated trials in Prometheus, and so in Grafana."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,8 +10,8 @@ from orchestrator.cli.context import Context, console
 from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
-    from orchestrator.observer.trace import Trace
     from orchestrator.sweep.ledger import SweepRecord
+    from orchestrator.sweep.placement import Key, RecordedTrial
 
 EXAMPLES = """Examples:
 
@@ -18,6 +20,8 @@ EXAMPLES = """Examples:
   orchestrate push 3f2a90c1 77e1 --to http://127.0.0.1:9090
 
   orchestrate push 3f2a90c1/5bd0 --end-now
+
+  ORCHESTRATE_PROMETHEUS_CREDENTIALS=… orchestrate push --to https://prometheus.example.com
 """
 
 
@@ -30,67 +34,104 @@ def push(
     to: Annotated[
         str, typer.Option(metavar="URL", help="A Prometheus that runs with --web.enable-remote-write-receiver.")
     ] = "http://127.0.0.1:9090",
+    credentials_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File that holds user:password, or a bearer token.  [default: the variable"
+            " ORCHESTRATE_PROMETHEUS_CREDENTIALS, if it is set]",
+            show_default=False,
+        ),
+    ] = None,
     end_now: Annotated[
         bool,
-        typer.Option("--end-now", help="Move real trials too, so that the last ends now; simulated ones always are."),
+        typer.Option(
+            "--end-now",
+            help="Move all trials, so that the last ends now; else real ones keep their times, and those that were"
+            " pushed before stay where they are.",
+        ),
     ] = False,
 ) -> None:
-    """Write trials into Prometheus as if they had been scraped while they ran; simulated ones as if they ended now."""
+    """Write trials into Prometheus as if they had been scraped while they ran; simulated ones as if they ended now.
+
+    Trials that Prometheus scraped are left out. Pushing again does no harm, and mends a push that broke off.
+    """
     import time
 
     from orchestrator.bundle import bundled
-    from orchestrator.sweep.push import laid_out, push, samples_of
+    from orchestrator.grafana.access import parse_address, travels_openly
+    from orchestrator.observer.prometheus import HOW_TO_CREDENTIALS, Prometheus, take_credentials
+    from orchestrator.sweep.placement import Placement
+    from orchestrator.sweep.push import planned, push
+    from orchestrator.sweep.recording import recording_rules
     from orchestrator.sweep.runner import prices_of
 
-    if not to.startswith(("http://", "https://")):
-        raise InputError(f"--to: {to!r} is no URL", "for example --to http://127.0.0.1:9090")
-    common: Context = context.obj
+    address = parse_address(to, "--to", "https://prometheus.example.com", HOW_TO_CREDENTIALS)
+    credentials = take_credentials(credentials_file)
+    if credentials and travels_openly(address):
+        console(stderr=True).print(f"note: the credentials go to {address} without encryption", soft_wrap=True)
+    prometheus, common, out = Prometheus(address, credentials), context.obj, console()
     with console(stderr=True).status("reading traces…") as status:
-        found = _recorded(common, wanted or ["@last"])
-        records = {record.sweep_id: record for record, _ in found}
-        moving = [end_now or record.backend == "simulated" for record, _ in found]
-        moved = iter(
-            laid_out([trace for (_, trace), moves in zip(found, moving, strict=True) if moves], now=time.time())
-        )
-        shown = [next(moved) if moves else trace for (_, trace), moves in zip(found, moving, strict=True)]
-        samples = {}
-        for sweep_id, record in records.items():
-            own = [trace for (of, _), trace in zip(found, shown, strict=True) if of.sweep_id == sweep_id]
-            samples.update(samples_of(sweep_id, own, prices_of(record)))
-        rules = bundled("prometheus/rules/recording.yml")
-        written = push(to, samples, rules, lambda name: status.update(f"recording {name}…"))
-        _remember(common, found, shown)
-    times = [event.t for trace in shown for event in (trace.events[0], trace.events[-1])]
-    when = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t)) for t in (min(times), max(times))]
-    trials = f"{len(shown)} trial{'' if len(shown) == 1 else 's'}"
-    console().print(f"{written} samples of {trials} written to {to}; they stand at {when[0]} to {when[1]}")
-
-
-def _recorded(common: Context, wanted: list[str]) -> "list[tuple[SweepRecord, Trace]]":
-    """The traces that have events, each once, with their sweeps."""
-    from orchestrator.observer.trace import read_trace
-
-    ledger, found = common.ledger(), {}
-    for each in wanted:
-        record, _ = ledger.find(each)
-        for path in common.trace_files(each):
-            trace = read_trace(path)
-            if trace.trial is not None and trace.events:
-                found[path] = record, trace
-    if not found:
-        raise InputError("nothing was recorded there yet", "see what there is: orchestrate list")
-    return list(found.values())
-
-
-def _remember(common: Context, found: "list[tuple[SweepRecord, Trace]]", shown: "list[Trace]") -> None:
-    """Write down where trials stand in Prometheus, for the boards that compare them."""
-    from orchestrator.sweep.push import Placement
-
-    for sweep_id in {record.sweep_id for record, _ in found}:
-        earlier = Placement.read(common.home, sweep_id).moved_by
-        now = {
-            trace.trial.trial_id: moved.events[0].t - trace.events[0].t
-            for (record, trace), moved in zip(found, shown, strict=True)
-            if record.sweep_id == sweep_id and trace.trial is not None
+        records, trials = _recorded(common, wanted or ["@last"], status.update)
+        earlier: dict[Key, float] = {
+            (sweep_id, trial_id): by
+            for sweep_id in records
+            for trial_id, by in Placement.read(common.home, sweep_id).moved_by.items()
         }
-        Placement({**earlier, **now}).write(common.home, sweep_id)
+        plan = planned(prometheus, trials, earlier, end_now=end_now, now=time.time())
+        # Before the first sample: a push that breaks off is taken up again at the same place.
+        for sweep_id in {trial.sweep_id for trial, _ in plan.placed}:
+            by_trial = {trial.trial_id: by for trial, by in plan.placed if trial.sweep_id == sweep_id}
+            Placement(by_trial).write(common.home, sweep_id)
+        prices = {sweep_id: prices_of(record) for sweep_id, record in records.items()}
+        rules, written = recording_rules(bundled("prometheus/rules/recording.yml")), 0
+        status.update(f"writing trial 1 of {len(plan.placed)}…")
+        for number, samples in enumerate(push(prometheus, plan, prices, rules), start=2):
+            written += samples
+            status.update(f"writing trial {min(number, len(plan.placed))} of {len(plan.placed)}…")
+    if plan.scraped:
+        names = ", ".join(trial.trial_id for trial in plan.scraped)
+        out.print(
+            f"{_count(plan.scraped)} left out, since this Prometheus has scraped them and shows them already: {names}",
+            soft_wrap=True,
+        )
+    if plan.placed:
+        windows = [trial.window(by) for trial, by in plan.placed]
+        times = min(begin for begin, _ in windows), max(end for _, end in windows)
+        begin, end = (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t)) for t in times)
+        out.print(
+            f"{written} samples of {_count(plan.placed)} written to {address}; they stand at {begin} to {end}",
+            soft_wrap=True,
+        )
+
+
+def _count(trials: Sequence[object]) -> str:
+    return f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
+
+
+def _recorded(
+    common: Context, wanted: Sequence[str], told: Callable[[str], None]
+) -> "tuple[dict[str, SweepRecord], list[RecordedTrial]]":
+    """The trials that have ended and recorded something, each once, and their sweeps by id."""
+    from orchestrator.observer.trace import read_trace
+    from orchestrator.sweep.placement import RecordedTrial
+    from orchestrator.sweep.runner import still_runs
+
+    ledger = common.ledger()
+    records, chosen = {}, {}
+    for each in wanted:
+        sweep, trial = ledger.find(each)
+        records[sweep.sweep_id] = sweep
+        for record in sweep.trials if trial is None else (trial,):
+            running = record.status == "running" and still_runs(sweep.environment.get("process") or {})
+            if record.trace and not running:
+                chosen[sweep.sweep_id, record.trial.trial_id] = record
+    found = []
+    for number, (key, record) in enumerate(chosen.items(), start=1):
+        told(f"reading trace {number} of {len(chosen)}…")
+        if events := read_trace(Path(record.trace)).events:
+            simulated = record.trial.backend == "simulated"
+            found.append(RecordedTrial(*key, Path(record.trace), events[0].t, events[-1].t, simulated))
+    if not found:
+        raise InputError("no trial has ended there yet", "see what there is: orchestrate list")
+    return records, found

@@ -74,17 +74,22 @@ def take_token(file: Path | None = None, environment: MutableMapping[str, str] |
     return token
 
 
-def parse_address(text: str, option: str = "--url") -> str:
-    """A Grafana's address without the last slash. Raises InputError; a password in it isn't shown."""
+def parse_address(
+    text: str,
+    option: str = "--url",
+    example: str = "https://grafana.example.com",
+    how_to_credentials: str = HOW_TO_TOKEN,
+) -> str:
+    """A server's address without the last slash. Raises InputError; a password in it isn't shown."""
     try:
         parts = urlsplit(text.strip())
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise InputError(f"{option}: not a URL", f"for example {option} https://grafana.example.com") from None
+        raise InputError(f"{option}: not a URL", f"for example {option} {example}") from None
     if parts.username is not None or parts.password is not None:
-        raise InputError(f"{option}: no user or password may stand in the URL", HOW_TO_TOKEN)
+        raise InputError(f"{option}: no user or password may stand in the URL", how_to_credentials)
     if parts.scheme not in ("http", "https") or not host or any(each.isspace() for each in parts.netloc):
-        raise InputError(f"{option}: {text!r} is not a URL", f"for example {option} https://grafana.example.com")
+        raise InputError(f"{option}: {text!r} is not a URL", f"for example {option} {example}")
     if parts.query or parts.fragment:
         raise InputError(f"{option}: {text!r} has more than host and path", "leave out what follows ? or #")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

@@ -1,14 +1,14 @@
-"""Sends samples to Prometheus by remote write 1.0: protobuf, compressed with snappy.
+"""Samples as remote write 1.0 sends them to Prometheus: protobuf, compressed with snappy.
 
 Source: https://prometheus.io/docs/specs/prw/remote_write_spec/, whose messages are described here instead of generated.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from orchestrator.errors import InputError, MissingPrerequisite
+from orchestrator.observer.prometheus import Prometheus
 
 Labels = tuple[tuple[str, str], ...]
 Series = Mapping[Labels, list[tuple[float, float]]]
@@ -16,7 +16,6 @@ Series = Mapping[Labels, list[tuple[float, float]]]
 # The NaN by which Prometheus knows that a series has ended.
 STALE = struct.unpack(">d", bytes.fromhex("7ff0000000000002"))[0]
 _SAMPLES_OF_A_REQUEST = 20_000
-_TIMEOUT_S = 30.0
 
 
 def labels_of(name: str, labels: Mapping[str, str]) -> Labels:
@@ -24,14 +23,17 @@ def labels_of(name: str, labels: Mapping[str, str]) -> Labels:
     return tuple(sorted((key, value) for key, value in {**labels, "__name__": name}.items() if value))
 
 
-def send(prometheus: str, series: Series) -> int:
-    """Write series of (UNIX seconds, value) to the Prometheus at a URL; returns how many samples.
+def send(prometheus: Prometheus, series: Series) -> int:
+    """Write series of (UNIX seconds, value); returns how many samples. Raises as `Prometheus` says."""
+    for body in encoded(series):
+        prometheus.write(body)
+    return sum(map(len, series.values()))
 
-    Raises MissingPrerequisite if it doesn't answer or has no receiver, InputError if it refuses the samples.
-    """
+
+def encoded(series: Series) -> Iterator[bytes]:
+    """The bodies of the requests that write them, each of so many samples that any server takes it."""
     import snappy
 
-    sent = 0
     for batch in _batches(series):
         request = _write_request()()
         for labels, samples in batch:
@@ -40,12 +42,10 @@ def send(prometheus: str, series: Series) -> int:
                 one.labels.add(name=key, value=value)
             for t, sample in samples:
                 one.samples.add(timestamp=round(t * 1000), value=sample)
-            sent += len(samples)
-        _post(prometheus, snappy.compress(request.SerializeToString()))
-    return sent
+        yield snappy.compress(request.SerializeToString())
 
 
-def _batches(series: Series) -> Iterable[list[tuple[Labels, list[tuple[float, float]]]]]:
+def _batches(series: Series) -> Iterator[list[tuple[Labels, list[tuple[float, float]]]]]:
     batch: list[tuple[Labels, list[tuple[float, float]]]] = []
     size = 0
     for labels, samples in series.items():
@@ -58,32 +58,6 @@ def _batches(series: Series) -> Iterable[list[tuple[Labels, list[tuple[float, fl
             size += len(part)
     if batch:
         yield batch
-
-
-def _post(prometheus: str, body: bytes) -> None:
-    import requests
-
-    headers = {
-        "Content-Type": "application/x-protobuf",
-        "Content-Encoding": "snappy",
-        "X-Prometheus-Remote-Write-Version": "0.1.0",
-        "User-Agent": "orchestrate",
-    }
-    try:
-        answer = requests.post(f"{prometheus.rstrip('/')}/api/v1/write", body, headers=headers, timeout=_TIMEOUT_S)
-    except requests.RequestException as error:
-        raise MissingPrerequisite(f"no Prometheus answers at {prometheus}: {_cause(error)}") from None
-    if answer.status_code == 404:
-        raise MissingPrerequisite(
-            f"the Prometheus at {prometheus} takes no samples", "start it with --web.enable-remote-write-receiver"
-        )
-    if not answer.ok:
-        raise InputError(f"the Prometheus at {prometheus} refuses the samples: {answer.text.strip()[:300]}")
-
-
-def _cause(error: Exception) -> str:
-    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
-    return str(reason).rpartition(": ")[2][:200]
 
 
 @cache

@@ -1,175 +1,92 @@
 """Shows recorded or simulated trials in Prometheus as if they had been scraped while they ran."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from orchestrator.analysis.score import score
-from orchestrator.errors import InputError, MissingPrerequisite
-from orchestrator.model.events import Event, FaultEvent, NodeEvent, TaskEvent
+from orchestrator.errors import InputError
 from orchestrator.model.prices import Prices
-from orchestrator.observer.exporter import Exporter
-from orchestrator.observer.remotewrite import STALE, Labels, labels_of, send
-from orchestrator.observer.trace import Trace
-from orchestrator.sweep.runner import SweepFolder
-
-# As often as the stack's Prometheus scrapes.
-STEP_S = 5.0
-# Between two simulated trials, and after the last, so that scorecards can be seen.
-PAUSE_S = 60.0
-_POINTS_OF_A_QUERY = 10_000
-_TIMEOUT_S = 60.0
+from orchestrator.observer.prometheus import Prometheus
+from orchestrator.observer.remotewrite import send
+from orchestrator.observer.trace import read_trace
+from orchestrator.sweep.placement import Key, RecordedTrial, laid_out, moved
+from orchestrator.sweep.recording import Rule, recorded
+from orchestrator.sweep.samples import INSTANCE, STEP_S, samples_of
 
 
 @dataclass(frozen=True)
-class Placement:
-    """By how many seconds the trials of a sweep were moved when they were pushed last."""
+class Plan:
+    """What a push will do: trials with the seconds by which each is moved, in the order of time, and those left out."""
 
-    moved_by: Mapping[str, float]
-
-    @classmethod
-    def read(cls, home: Path, sweep_id: str) -> "Placement":
-        """What the last push wrote down; empty if there was none."""
-        try:
-            return cls(json.loads(_placement_file(home, sweep_id).read_text()))
-        except (OSError, ValueError):
-            return cls({})
-
-    def write(self, home: Path, sweep_id: str) -> None:
-        """Write it down, for boards that show these trials."""
-        _placement_file(home, sweep_id).write_text(json.dumps(dict(self.moved_by)))
+    placed: Sequence[tuple[RecordedTrial, float]]
+    scraped: Sequence[RecordedTrial]
 
 
-def _placement_file(home: Path, sweep_id: str) -> Path:
-    return SweepFolder.of(home, sweep_id).root / "pushed.json"
+def planned(
+    prometheus: Prometheus,
+    trials: Sequence[RecordedTrial],
+    earlier: Mapping[Key, float],
+    *,
+    end_now: bool,
+    now: float,
+) -> Plan:
+    """Where the trials will stand; `earlier` is by how much they were moved when they were pushed before.
+
+    A sweep that is there from an earlier push stays where it was put, so that its samples are the same ones again. Else
+    real trials keep their times, and simulated ones end now; with `end_now` all do. What Prometheus has scraped is left
+    out: a second copy would be added to the first. Raises InputError if a trial would overlap its own older copy.
+    """
+    kept = {} if end_now else _still_there(prometheus, trials, earlier, now)
+    anew = laid_out([trial for trial in trials if trial.key not in kept and (end_now or trial.simulated)], now=now)
+    by = {trial.key: kept.get(trial.key, anew.get(trial.key, 0.0)) for trial in trials}
+    placed, scraped = [], []
+    for trial in sorted(trials, key=lambda trial: trial.begin + by[trial.key]):
+        instances = _instances(prometheus, trial, by[trial.key])
+        if instances - {INSTANCE}:
+            scraped.append(trial)
+        elif instances and trial.key in anew:
+            begin, end = trial.window(0.0)
+            raise InputError(
+                f"trial {trial.trial_id} was put at this time before, and would overlap itself",
+                f"without --end-now it stays where it was put; or try again in {math.ceil((end - begin) / 60)} min",
+            )
+        else:
+            placed.append((trial, by[trial.key]))
+    return Plan(placed, scraped)
 
 
-Samples = dict[Labels, list[tuple[float, float]]]
+def push(
+    prometheus: Prometheus, plan: Plan, prices: Mapping[str, Prices | None], rules: Sequence[Rule]
+) -> Iterator[int]:
+    """Write trial after trial, then what recording rules make of it; yields how many samples each came to.
+
+    `prices` are those of the sweeps, by id. Nothing is held but one trial.
+    """
+    for trial, by in plan.placed:
+        trace = moved(read_trace(trial.trace), by)
+        written = send(prometheus, samples_of(trial.sweep_id, trace, prices[trial.sweep_id]))
+        for rule in rules:
+            written += send(prometheus, recorded(prometheus, rule, trial.key, *trial.window(by)))
+        yield written
 
 
-def laid_out(traces: Sequence[Trace], *, now: float) -> list[Trace]:
-    """The traces one after another, with a pause behind each, so that the last ends now."""
-    lengths = [_span(trace)[1] - _span(trace)[0] + PAUSE_S for trace in traces]
-    begin = now - sum(lengths)
-    moved = []
-    for trace, length in zip(traces, lengths, strict=True):
-        first = _span(trace)[0]
-        moved.append(Trace(trace.trial, trace.context, tuple(_moved(event, begin - first) for event in trace.events)))
-        begin += length
-    return moved
+def _still_there(
+    prometheus: Prometheus, trials: Iterable[RecordedTrial], earlier: Mapping[Key, float], now: float
+) -> dict[Key, float]:
+    """What stays where it was put: all of a sweep of which anything is there, since a push may have broken off."""
+    # A trial that ran again since has other times: moved as before, it could end in the future.
+    known = [trial for trial in trials if trial.key in earlier and trial.end + earlier[trial.key] <= now]
+    there: set[str] = set()
+    for trial in known:
+        if trial.sweep_id not in there and INSTANCE in _instances(prometheus, trial, earlier[trial.key]):
+            there.add(trial.sweep_id)
+    return {trial.key: earlier[trial.key] for trial in known if trial.sweep_id in there}
 
 
-def samples_of(sweep_id: str, traces: Iterable[Trace], prices: Prices | None) -> Samples:
-    """What a Prometheus that scrapes every `STEP_S` would have seen of the trials; each series ends after its trial."""
-    moment = 0.0
-    exporter = Exporter(sweep_id, prices=prices, clock=lambda: moment)
-    samples: Samples = {}
-    there: set[Labels] = set()
-    recorded = sorted((trace for trace in traces if trace.trial is not None and trace.events), key=_span)
-    for number, trace in enumerate(recorded):
-        assert trace.trial is not None
-        begin, end = _span(trace)
-        until = _span(recorded[number + 1])[0] if number + 1 < len(recorded) else end + PAUSE_S
-        moment = begin
-        exporter.trial_started(number + 1, len(recorded), trace.trial)
-        events = iter(trace.events)
-        upcoming = next(events, None)
-        for moment in _grid(begin, end):
-            while upcoming is not None and upcoming.t <= moment:
-                exporter.event(upcoming)
-                upcoming = next(events, None)
-            there = _scrape(exporter, moment, samples, there)
-        exporter.trial_ended(trace.trial, score(trace.trial, trace.events, prices), "")
-        moment = end + STEP_S
-        while moment < min(until, end + PAUSE_S):
-            there = _scrape(exporter, moment, samples, there)
-            moment += STEP_S
-    return samples
-
-
-def push(prometheus: str, samples: Samples, rules: Path, told: Callable[[str], None]) -> int:
-    """Write samples, then what the recording rules make of them, as they would have; returns how many samples."""
-    written = send(prometheus, samples)
-    times = [t for found in samples.values() for t, _ in found]
-    for name, expression in _recording_rules(rules):
-        told(name)
-        written += send(prometheus, _recorded(prometheus, name, expression, min(times), max(times)))
-    return written
-
-
-def _scrape(exporter: Exporter, t: float, samples: Samples, before: set[Labels]) -> set[Labels]:
-    """What is there at `t`. What was there `before` and isn't any more has ended, as a Prometheus would write it."""
-    there = set()
-    for family in exporter.collect():
-        for sample in family.samples:
-            labels = labels_of(sample.name, {**sample.labels, "job": "orchestrator", "instance": "push"})
-            samples.setdefault(labels, []).append((t, sample.value))
-            there.add(labels)
-    for labels in before - there:
-        samples[labels].append((t, STALE))
-    return there
-
-
-def _grid(begin: float, end: float) -> Iterator[float]:
-    t = begin
-    while t < end:
-        yield t
-        t += STEP_S
-    yield end
-
-
-def _span(trace: Trace) -> tuple[float, float]:
-    return (trace.events[0].t, trace.events[-1].t) if trace.events else (0.0, 0.0)
-
-
-def _moved(event: Event, by: float) -> Event:
-    times = ["t"]
-    if isinstance(event, TaskEvent):
-        times += ["submitted", "started", "ended"]
-    if isinstance(event, NodeEvent | FaultEvent) and event.since is not None:
-        times.append("since")
-    if isinstance(event, FaultEvent) and event.until is not None:
-        times.append("until")
-    return event.model_copy(update={name: getattr(event, name) + by for name in times})
-
-
-def _recording_rules(rules: Path) -> Iterator[tuple[str, str]]:
-    """Name and expression of each, in the order of the file, in which later ones use earlier ones."""
-    import yaml
-
-    for group in yaml.safe_load(rules.read_text())["groups"]:
-        for rule in group["rules"]:
-            if "record" in rule:
-                yield rule["record"], rule["expr"]
-
-
-def _recorded(prometheus: str, name: str, expression: str, begin: float, end: float) -> Mapping[Labels, Any]:
-    """What a recording rule would have recorded."""
-    found: Samples = {}
-    length = _POINTS_OF_A_QUERY * STEP_S
-    start = begin
-    while start <= end:
-        for series in _query_range(prometheus, expression, start, min(end, start + length)):
-            labels = labels_of(name, {key: value for key, value in series["metric"].items() if key != "__name__"})
-            found.setdefault(labels, []).extend((float(t), float(value)) for t, value in series["values"])
-        start += length + STEP_S
-    for samples in found.values():
-        if samples[-1][0] < end:
-            samples.append((samples[-1][0] + STEP_S, STALE))
-    return found
-
-
-def _query_range(prometheus: str, expression: str, start: float, end: float) -> list[dict[str, Any]]:
-    import requests
-
-    query = {"query": expression, "start": str(start), "end": str(end), "step": str(STEP_S)}
-    try:
-        answer = requests.post(f"{prometheus.rstrip('/')}/api/v1/query_range", query, timeout=_TIMEOUT_S)
-        body = answer.json()
-    except (requests.RequestException, ValueError) as error:
-        raise MissingPrerequisite(f"the Prometheus at {prometheus} doesn't answer queries: {error}"[:300]) from None
-    if body.get("status") != "success":
-        raise InputError(f"the Prometheus at {prometheus} can't evaluate a rule: {str(body.get('error'))[:300]}")
-    return body["data"]["result"]  # type: ignore[no-any-return]
+def _instances(prometheus: Prometheus, trial: RecordedTrial, moved_by: float) -> set[str]:
+    """Where Prometheus has samples of the trial from, in the time where it would stand when it is moved so."""
+    begin, end = trial.window(moved_by)
+    series = f'orchestrator_trial_phase{{sweep_id="{trial.sweep_id}",trial_id="{trial.trial_id}"}}'
+    seconds = math.ceil(end - begin + 2 * STEP_S)
+    found = prometheus.at(f"count by (instance) (last_over_time({series}[{seconds}s]))", end + STEP_S)
+    return {each["metric"].get("instance", "") for each in found}

@@ -19,7 +19,7 @@ from orchestrator.grafana.interpolation import queries_of
 from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
 from orchestrator.observer.server import DEFAULT_PORT
 from orchestrator.observer.trace import Trace, read_trace
-from orchestrator.sweep.push import laid_out
+from orchestrator.sweep.placement import Placement, moved
 from tests.integration.conftest import Orchestrate, free_port, require
 from tests.integration.prometheus_server import HOW, Prometheus, running
 from tests.integration.watched import TRIALS, Watched
@@ -66,7 +66,8 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         assert result.returncode == 0, result.stderr
         end = time.time()
         shown = _shown(command, prometheus, end - 2 * 3600, end)
-        yield replace(shown, traces=laid_out(shown.traces, now=end))
+        by = Placement.read(command.home, shown.sweep_id).moved_by
+        yield replace(shown, traces=[moved(each, by[each.trial.trial_id]) for each in shown.traces if each.trial])
 
 
 # What may be empty, and why. Everything else has to have an answer for one of the trials.
