@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from orchestrator.stack.probes import dashboard_uids, fetch, is_taken
+from tests.grafana_standin import nobody_listens
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.engine import Engine, image_names
 
@@ -85,7 +86,17 @@ class Stack:
 
 
 @pytest.fixture
-def stack(engine: Engine, tmp_path: Path) -> Iterator[Stack]:
+def proxy(engine: Engine) -> Iterator[None]:
+    """One that refuses every connection, which the Docker client hands to each container as many a company's does."""
+    config = Path(engine.environment["DOCKER_CONFIG"]) / "config.json"
+    with nobody_listens() as url:
+        config.write_text(json.dumps({"proxies": {"default": {"httpProxy": url, "noProxy": "127.0.0.1"}}}))
+        yield
+    config.unlink()
+
+
+@pytest.fixture
+def stack(engine: Engine, proxy: None, tmp_path: Path) -> Iterator[Stack]:
     """Not started; whatever a failing test leaves is removed."""
     made = Stack(tmp_path / "it's a home", engine, (free_port(), free_port()))
     yield made

@@ -48,8 +48,8 @@ def test_each_is_confined_and_bounded(service: dict[str, Any]) -> None:
     assert not service["user"].startswith("0")
 
 
-def test_each_has_a_health_check_with_a_program_of_its_image(service: dict[str, Any]) -> None:
-    assert service["healthcheck"]["test"][:2] == ["CMD", "wget"]
+def test_each_has_a_health_check_with_a_program_of_its_image_that_asks_no_proxy(service: dict[str, Any]) -> None:
+    assert service["healthcheck"]["test"][:4] == ["CMD", "wget", "-Y", "off"]
     assert "http://127.0.0.1:" in service["healthcheck"]["test"][-1]
 
 
