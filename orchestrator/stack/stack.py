@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.bundle import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.stack import diagnosis
 from orchestrator.stack.docker import Docker, Line, Result, check_engine, is_desktop, missing_images, run_docker
 from orchestrator.stack.files import Files, Ports, digest
 from orchestrator.stack.native import Native
@@ -29,8 +30,15 @@ SERVICES = ("prometheus", "grafana")
 # The label of docker-compose.yml that says where a service listens, whichever home it was started from.
 _URL = "dev.orchestrate.url"
 
+# All metrics stay, and so do the dashboards, which come from files.
+_FORGET_GRAFANA = (
+    "forget what was changed in Grafana:"
+    f" orchestrate stack down && docker volume rm {PROJECT}_grafana-data && orchestrate stack up"
+)
+
 _POLL_S = 0.5
-_LOG_LINES = "20"
+# A panic of Prometheus is longer than 20 lines, and its reason stands before it.
+_LOG_LINES = "60"
 
 
 class Stack:
@@ -144,7 +152,7 @@ class Stack:
 
     def _compose(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
         where = ["--project-name", PROJECT, "--file", str(self._compose_file)]
-        if self._files.env.is_file():
+        if self._files.started:
             where += ["--env-file", str(self._files.env)]
         return self._docker("compose", *where, *arguments, stdin=stdin, follow=follow)
 
@@ -166,9 +174,7 @@ class Stack:
                 )
 
     def _not_started(self, result: Result) -> OrchestrateError:
-        import yaml
-
-        services = yaml.safe_load(self._compose_file.read_text())["services"]
+        services = self._document()["services"]
         if missing := missing_images(self._docker, [services[name]["image"] for name in SERVICES]):
             return MissingPrerequisite(
                 f"the image {' and '.join(missing)} isn't here and can't be pulled: {result.last_line}",
@@ -186,16 +192,13 @@ class Stack:
             status = self._status()
             for service in status.services:
                 if service.state in ("exited", "dead"):
-                    raise OrchestrateError(f"{service.name} ended at once: {self._last_words(service.name)}")
+                    raise self._ended(service.name)
             try:
                 if (waiting := self._waiting_for(status, urls, password, wanted)) is None:
                     return status
             except WrongPassword:
                 if password_set:
-                    raise OrchestrateError(
-                        "Grafana refuses the password that it was given",
-                        "forget its database and all of Prometheus: orchestrate stack down --volumes",
-                    ) from None
+                    raise OrchestrateError("Grafana refuses the password that it was given", _FORGET_GRAFANA) from None
                 waiting, password_set = ("grafana", "Grafana to take the password over"), True
                 self._set_password(password)
             progress("waiting until all is ready", waiting[1])
@@ -233,7 +236,7 @@ class Stack:
             raise OrchestrateError(
                 f"Grafana's database has another password than {self._files.password}, and can't be told: "
                 f"{told.last_line}",
-                "forget it, and all of Prometheus: orchestrate stack down --volumes",
+                f"write that password into the file if you know it; else {_FORGET_GRAFANA}",
             )
 
     def _timed_out(self, service: str, waiting: str, timeout_s: float) -> OrchestrateError:
@@ -243,12 +246,21 @@ class Stack:
                 message,
                 "Docker Desktop: turn on Settings > Resources > Network > Enable host networking (4.34 or newer)",
             )
-        said = self._last_words(service)
+        said = last_words(self._log(service))
         return OrchestrateError(f"{message}; {service} said: {said}", "give it longer with --timeout")
 
-    def _last_words(self, service: str) -> str:
+    def _ended(self, service: str) -> OrchestrateError:
+        root = self._compose_file.parent
+        return diagnosis.ended(service, self._log(service), self._document(), root=root, project=PROJECT)
+
+    def _log(self, service: str) -> str:
         logs = self._compose("logs", "--no-color", "--no-log-prefix", "--tail", _LOG_LINES, service)
-        return last_words(logs.out + logs.err)
+        return logs.out + logs.err
+
+    def _document(self) -> Any:
+        import yaml
+
+        return yaml.safe_load(self._compose_file.read_text())
 
 
 def _urls(ports: Ports) -> dict[str, str]:

@@ -48,6 +48,13 @@ def test_each_is_confined_and_bounded(service: dict[str, Any]) -> None:
     assert not service["user"].startswith("0")
 
 
+def test_the_volumes_of_the_machine_have_the_same_owner_whoever_calls() -> None:
+    assert {name: service["user"] for name, service in COMPOSE["services"].items()} == {
+        "prometheus": "65534:65534",
+        "grafana": "472:0",
+    }
+
+
 def test_each_has_a_health_check_with_a_program_of_its_image_that_asks_no_proxy(service: dict[str, Any]) -> None:
     assert service["healthcheck"]["test"][:4] == ["CMD", "wget", "-Y", "off"]
     assert "http://127.0.0.1:" in service["healthcheck"]["test"][-1]

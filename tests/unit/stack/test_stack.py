@@ -14,8 +14,8 @@ from tests.unit.stack.fakes import NO_CONTAINERS, OK, FakeDocker
 PORTS = Ports(9091, 3001)
 COMPOSE = """\
 services:
-  prometheus: {image: "prom/prometheus:v1"}
-  grafana: {image: "grafana/grafana:1"}
+  prometheus: {image: "prom/prometheus:v1", user: "65534:65534", volumes: ["prometheus-data:/prometheus"]}
+  grafana: {image: "grafana/grafana:1", user: "472:0", volumes: ["grafana-data:/var/lib/grafana"]}
 """
 
 
@@ -164,12 +164,12 @@ def test_a_service_that_ends_is_told_with_its_last_words(lab: Lab) -> None:
     lab.docker = FakeDocker(
         {
             "compose ps": [NO_CONTAINERS, containers("exited", "")],
-            "compose logs": Result(0, "GF_PATHS_DATA='/var/lib/grafana' is not writable.\n", ""),
+            "compose logs": Result(0, "level=error err=broken\nlevel=info msg=bye\n", ""),
         }
     )
     lab.stack._docker = lab.docker
 
-    with pytest.raises(OrchestrateError, match="prometheus ended at once: GF_PATHS_DATA"):
+    with pytest.raises(OrchestrateError, match="prometheus ended at once: level=error err=broken"):
         lab.stack.up(PORTS)
 
 
@@ -251,9 +251,11 @@ def test_a_grafana_with_an_older_password_is_told_the_new_one_on_stdin(lab: Lab)
 def test_a_grafana_that_refuses_the_password_still_is_asked_no_third_time(lab: Lab) -> None:
     lab.password = "of another home"
 
-    with pytest.raises(OrchestrateError, match="Grafana refuses the password"):
+    with pytest.raises(OrchestrateError, match="Grafana refuses the password") as raised:
         lab.stack.up(PORTS)
 
+    assert "docker volume rm orchestrate_grafana-data" in (raised.value.hint or "")
+    assert "--volumes" not in (raised.value.hint or "")
     assert lab.docker.verbs().count("compose exec") == 1
 
 
