@@ -15,7 +15,8 @@ from orchestrator.grafana.annotations import Annotation, Annotator, Sink, Writte
 from orchestrator.model.events import Event, PhaseEvent
 from orchestrator.model.scorecard import ByPart, Scorecard
 from tests.builders import T0, baseline, fault, node, trial
-from tests.grafana_standin import TOKEN, Fault, Standin, nobody_listens
+from tests.grafana_http import Fault, nobody_listens
+from tests.grafana_standin import TOKEN, Standin
 
 # T0 is in 1970, where an API that takes milliseconds would believe in seconds.
 NOW = 1_800_000_000.0
