@@ -61,10 +61,9 @@ class _Execution:
         for option, given in in_real_time.items():
             if given and spec.backend == "simulated":
                 raise InputError(f"{option} is for trials in real time", "a simulated one: orchestrate push")
-        if self.stack:
-            metrics.check_default(self.metrics_port, "--stack")
+        port = metrics.check_default(self.metrics_port, "--stack") if self.stack else self.metrics_port
         if self.engine is None:
-            return self
+            return replace(self, metrics_port=port)
         if spec.backend != "simulated":
             raise InputError("--parallel is for the simulator", "a real cluster runs one trial at a time")
         return replace(self, engine=self.engine.ready(common))

@@ -107,9 +107,19 @@ class Stack:
             raise
 
     def ensure(self, *, progress: Progress = lambda step, detail: None) -> Status:
-        """What runs already, in Docker or without, is enough; else as `up`."""
+        """What runs already and is healthy, in Docker or without, is enough; else as `up`, on the ports that it has."""
         found = self.status()
-        return found if found.url("prometheus") else self.up(Ports(), progress=progress)
+        native = next((service for service in found.services if service.native), None)
+        if native is not None and native.state == "running":
+            if native.health != "healthy":
+                self.native.up(_port_of(native.url), progress=progress)
+            return self.status()
+        if found.healthy:
+            return found
+        ports = {
+            service.name: _port_of(service.url) for service in found.services if service.url and not service.native
+        }
+        return self.up(Ports(**ports), anonymous=self._files.anonymous, progress=progress)
 
     def down(self, *, volumes: bool = False) -> bool:
         """Remove the containers and the native one, and with `volumes` all that they stored; returns whether any was.
@@ -170,7 +180,8 @@ class Stack:
             if url not in own and self._taken(port):
                 raise MissingPrerequisite(
                     f"port {port} of 127.0.0.1 is taken, and {name.capitalize()} needs it",
-                    f"end what listens there (ss -ltnp 'sport = :{port}'), or choose another with --{name}-port",
+                    f"end what listens there (ss -ltnp 'sport = :{port}'), or choose another first:"
+                    f" orchestrate stack up --{name}-port PORT",
                 )
 
     def _not_started(self, result: Result) -> OrchestrateError:
@@ -261,6 +272,10 @@ class Stack:
         import yaml
 
         return yaml.safe_load(self._compose_file.read_text())
+
+
+def _port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
 
 
 def _urls(ports: Ports) -> dict[str, str]:

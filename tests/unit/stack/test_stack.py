@@ -220,7 +220,7 @@ def test_a_port_that_somebody_else_has_is_named_before_anything_starts(lab: Lab)
         lab.stack.up(PORTS)
 
     assert raised.value.message == "port 3001 of 127.0.0.1 is taken, and Grafana needs it"
-    assert "--grafana-port" in (raised.value.hint or "")
+    assert (raised.value.hint or "").endswith("or choose another first: orchestrate stack up --grafana-port PORT")
     assert lab.docker.verbs() == ["compose ps"]
     assert not lab.password_file.exists()
 
@@ -257,6 +257,34 @@ def test_a_grafana_that_refuses_the_password_still_is_asked_no_third_time(lab: L
     assert "docker volume rm orchestrate_grafana-data" in (raised.value.hint or "")
     assert "--volumes" not in (raised.value.hint or "")
     assert lab.docker.verbs().count("compose exec") == 1
+
+
+def mixed(**health: str) -> Result:
+    """Containers of which one isn't well."""
+    rows = [json.loads(line) for line in containers().out.splitlines()]
+    for row in rows:
+        row["State"], _, row["Health"] = health.get(row["Service"], "running healthy").partition(" ")
+    return Result(0, "\n".join(map(json.dumps, rows)), "")
+
+
+@pytest.mark.parametrize("grafana", ["exited ", "running unhealthy", "running starting"])
+def test_a_sweep_mends_a_stack_that_is_not_well_where_it_is_and_as_it_was(lab: Lab, grafana: str) -> None:
+    lab.stack.up(PORTS, anonymous=True)
+    env = (lab.home / "stack" / ".env").read_text()
+    lab.docker = FakeDocker({"compose ps": [mixed(grafana=grafana), mixed(grafana=grafana), containers()]})
+    lab.stack._docker = lab.docker
+    lab.taken |= {9091} | ({3001} if grafana.startswith("running") else set())
+
+    assert lab.stack.ensure().healthy
+    assert lab.docker.verbs().count("compose up") == 1
+    assert (lab.home / "stack" / ".env").read_text() == env
+
+
+def test_a_sweep_leaves_a_healthy_stack_alone(lab: Lab) -> None:
+    lab.stack.up(PORTS)
+
+    assert lab.stack.ensure().healthy
+    assert lab.docker.verbs().count("compose up") == 1
 
 
 @pytest.mark.parametrize("volumes", [False, True])
