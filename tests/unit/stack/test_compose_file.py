@@ -117,6 +117,14 @@ def test_what_is_provisioned_is_what_the_compose_file_mounts_and_sets() -> None:
     assert providers[0]["allowUiUpdates"] is False
 
 
+def test_each_alert_rule_is_evaluated_once() -> None:
+    """By Prometheus, which Grafana asks for them: none is provisioned for Grafana."""
+    sources = yaml.safe_load((ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
+
+    assert sources[0]["jsonData"]["manageAlerts"] is True
+    assert not (ROOT / "grafana/provisioning/alerting").exists()
+
+
 def test_the_data_source_knows_how_often_prometheus_scrapes() -> None:
     sources = yaml.safe_load((ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
     scrapes = yaml.safe_load((ROOT / "prometheus/prometheus.yml").read_text())["global"]["scrape_interval"]
