@@ -362,6 +362,7 @@ def _run(
 
 def _starter(common: Context, spec: "SweepSpec", cluster: "ClusterFile", how: _Execution) -> "Starter":
     """Makes the backend once there is a folder. What it needs of this machine is seen to before anything is written."""
+    annotate.check(how.annotations, console(stderr=True))
     if spec.backend == "simulated":
         from orchestrator.backends.simulated import SimulatedBackend
 
