@@ -1,5 +1,6 @@
 """`orchestrate stack` on a real Docker engine, with images that stand in for those of the registry."""
 
+import encodings.idna  # noqa: F401  Names are resolved while acting as a user to whom the standard library is closed.
 import http.server
 import json
 import os
