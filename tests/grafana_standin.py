@@ -7,22 +7,19 @@ import copy
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from orchestrator.grafana.alerts import milliseconds
+from tests.grafana_http import Fault, serving
 
 TOKEN = "glsa_kWq7SeCrEt0TokenThatNobodyMaySee_1f2e3d4c"
 DENIED = "You'll need additional permissions to perform this action."
 UID = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 
 Role = Literal["Admin", "Editor", "Viewer"]
-# An HTTP status; or close the connection before or after doing what was asked; or don't answer at all.
-Fault = int | Literal["drop", "done, then drop", "silence", "a web page", "redirect"]
 Json = dict[str, Any]
 
 
@@ -45,6 +42,7 @@ class Standin:
     """What is in it, who may do what, and what it was asked; `fault` is looked at with each request."""
 
     role: Role = "Admin"
+    dead_urls: set[str] = field(default_factory=set)  # where Grafana finds no Prometheus
     folders: dict[str, Json] = field(default_factory=dict)
     datasources: dict[str, Json] = field(default_factory=dict)
     dashboards: dict[str, Json] = field(default_factory=dict)
@@ -56,6 +54,7 @@ class Standin:
     fault: Callable[[str, str], Fault | None] = lambda method, path: None
     url: str = ""
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _provenance: str = ""  # of what the present request writes
     _released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -96,6 +95,8 @@ class Standin:
                 if path == "/api/health":
                     return 200, {"database": "ok", "version": "13.2.3", "commit": "abc"}
                 check(headers.get("Authorization") == f"Bearer {TOKEN}", "Invalid API key", 401)
+                # Its presence counts, whatever it says.
+                self._provenance = "api" if headers.get("X-Disable-Provenance") is None else ""
                 body = None
                 if method != "GET":
                     check(headers.get("Content-Type", "").startswith("application/json"), "bad request data")
@@ -116,6 +117,9 @@ class Standin:
             ("POST", "/folders", self._add_folder),
             ("GET", r"/datasources/uid/([^/]+)", self._get_datasource),
             ("POST", "/datasources", self._add_datasource),
+            ("PUT", r"/datasources/uid/([^/]+)", self._change_datasource),
+            ("GET", r"/datasources/uid/([^/]+)/health", self._datasource_health),
+            ("GET", "/access-control/user/permissions", self._permissions),
             ("GET", r"/dashboards/uid/([^/]+)", self._get_dashboard),
             (
                 "GET",
@@ -149,17 +153,43 @@ class Standin:
         check(uid in self.datasources, "Data source not found", 404)
         return 200, self.datasources[uid]
 
-    def _add_datasource(self, body: Json) -> tuple[int, Json]:
+    def _valid_datasource(self, body: Json) -> None:
         check(self.role == "Admin", DENIED, 403)
-        check(set(body) <= {"uid", "name", "type", "access", "url", "isDefault", "jsonData"}, "bad request data")
+        known = {"uid", "name", "type", "access", "url", "isDefault", "jsonData", "version"}
+        check(set(body) <= known, "bad request data")
         check(UID.fullmatch(body.get("uid", "")) and body.get("name") and body.get("type"), "bad request data")
         check(body.get("access") in ("proxy", "direct"), "bad request data")
         check(re.match("https?://", body.get("url", "")), "validation error, invalid data source URL")
+
+    def _add_datasource(self, body: Json) -> tuple[int, Json]:
+        self._valid_datasource(body)
         for key in ("uid", "name"):
             taken = {each[key] for each in self.datasources.values()}
             check(body[key] not in taken, f"data source with the same {key} already exists", 409)
-        self.datasources[body["uid"]] = {"id": len(self.datasources) + 1, "readOnly": False, **body}
+        number = len(self.datasources) + 1
+        self.datasources[body["uid"]] = {"id": number, "orgId": 1, "readOnly": False, "version": 1, **body}
         return 200, {"message": "Datasource added", "datasource": self.datasources[body["uid"]]}
+
+    def _change_datasource(self, uid: str, body: Json) -> tuple[int, Json]:
+        self._valid_datasource(body)
+        check(uid in self.datasources, "Data source not found", 404)
+        found = self.datasources[uid]
+        check(not found["readOnly"], "Cannot update read-only data source", 403)
+        same = body.get("version") in (None, found["version"])
+        check(same, "Datasource has already been updated by someone else", 409)
+        self.datasources[uid] = {**found, "isDefault": False, **body, "version": found["version"] + 1}
+        return 200, {"message": "Datasource updated", "datasource": self.datasources[uid]}
+
+    def _datasource_health(self, uid: str) -> tuple[int, Json]:
+        check(uid in self.datasources, "Data source not found", 404)
+        if self.datasources[uid]["url"] in self.dead_urls:
+            return 400, {"status": "ERROR", "message": "dial tcp [::1]:9090: connect: connection refused"}
+        return 200, {"status": "OK", "message": "Successfully queried the Prometheus API."}
+
+    def _permissions(self) -> tuple[int, Json]:
+        of_dashboards = {"annotations:create": ["annotations:type:dashboard"]}
+        of_all = {"annotations:create": ["annotations:type:organization", "annotations:type:dashboard"]}
+        return 200, {"dashboards:read": ["dashboards:*"], **(of_dashboards if self.role == "Viewer" else of_all)}
 
     def _get_dashboard(self, uid: str) -> tuple[int, Json]:
         check(uid in self.dashboards, "Dashboard not found", 404)
@@ -217,14 +247,21 @@ class Standin:
         same = [each for each in self.rules.values() if each["uid"] != body["uid"] and each["title"] == body["title"]]
         check(not same, "rule title under the same organisation and folder should be unique", 409)
         # As Grafana writes it back: with fields of its own, and durations in its own words.
-        own = {"orgID": 1, "updated": "2030-01-01T00:00:00Z", "provenance": "api", "record": None}
+        own = {"orgID": 1, "updated": "2030-01-01T00:00:00Z", "record": None}
         stored = {**copy.deepcopy(body), **own}
+        self._set_provenance(stored)
         stored["for"] = words(milliseconds(body["for"]))
         stored["keep_firing_for"] = words(milliseconds(body.get("keep_firing_for", "0s")))
         stored.setdefault("isPaused", False)
         if not stored.get("labels"):
             stored.pop("labels", None)
         return stored
+
+    def _set_provenance(self, rule: Json) -> None:
+        """A rule without one may be changed in the browser; Grafana leaves the field out then."""
+        rule.pop("provenance", None)
+        if self._provenance:
+            rule["provenance"] = self._provenance
 
     def _add_rule(self, body: Json) -> tuple[int, Json]:
         check(body.get("uid") not in self.rules, "a conflicting alert rule is found", 409)
@@ -234,7 +271,9 @@ class Standin:
 
     def _change_rule(self, uid: str, body: Json) -> tuple[int, Json]:
         check(uid in self.rules, "", 404)
-        check(self.rules[uid].get("provenance") != "file", "cannot change provenance from 'file' to 'api'", 409)
+        stored = self.rules[uid].get("provenance", "")
+        changes = f"cannot change provenance from '{stored}' to '{self._provenance}'"
+        check(stored in ("", self._provenance), changes, 500)
         self.rules[uid] = {"id": self.rules[uid]["id"], **self._valid_rule(body)}
         return 200, self.rules[uid]
 
@@ -250,6 +289,14 @@ class Standin:
         for rule in now["rules"]:
             if rule["uid"] not in kept:
                 del self.rules[rule["uid"]]
+        # Another interval changes all rules of the group, and whoever changes them says whose they are.
+        if body["interval"] != self.intervals[name]:
+            for rule in now["rules"]:
+                stored = rule.get("provenance", "")
+                needs = f"cannot update with provided provenance '{self._provenance}', needs '{stored}'"
+                check(stored in ("", self._provenance) or (stored, self._provenance) == ("api", ""), needs, 409)
+            for rule in now["rules"]:
+                self._set_provenance(rule)
         self.intervals[name] = body["interval"]
         return 200, body
 
@@ -274,62 +321,15 @@ class Standin:
     # The server
 
     def __enter__(self) -> Self:
-        standin = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # head and body in one packet: in two they cost 40 ms of Nagle's algorithm
-
-            def _serve(self) -> None:
-                raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                path = urlsplit(self.path).path
-                with standin._lock:
-                    standin.requests.append((self.command, path))
-                    fault = standin.fault(self.command, path)
-                if fault == "silence":
-                    standin._released.wait()
-                if fault in ("drop", "silence"):
-                    self.close_connection = True
-                    return
-                if fault == "redirect":
-                    self._say(301, b"", "text/html", Location=f"https://elsewhere.example{self.path}?secret=1")
-                elif fault == "a web page":
-                    self._say(200, b"<html>Welcome</html>", "text/html")
-                elif isinstance(fault, int):
-                    # A proxy that quotes the request, as some do.
-                    text = json.dumps({"message": f"upstream failed for {self.headers.get('Authorization')}"})
-                    self._say(fault, text.encode(), "application/json")
-                else:
-                    status, body = standin.answer(self.command, path, self.headers, raw)
-                    if fault == "done, then drop":
-                        self.close_connection = True
-                        return
-                    self._say(status, json.dumps(body).encode(), "application/json")
-
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815
-
-            def _say(self, status: int, body: bytes, kind: str, **headers: str) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                """A client that has gone away is no fault of ours."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = serving(self, self._fault_of, self._released)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
+
+    def _fault_of(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            self.requests.append((method, path))
+            return self.fault(method, path)
 
     def __exit__(self, *_: object) -> None:
         self._released.set()
@@ -345,13 +345,3 @@ def words(milliseconds_: int) -> str:
             text += f"{seconds // length}{unit}"
             seconds %= length
     return text or "0s"
-
-
-@contextmanager
-def nobody_listens() -> Iterator[str]:
-    """The URL of a port that refuses connections for as long as this lasts."""
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, and never listening
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -33,6 +33,32 @@ def parse_target(url: str | None) -> Target | None:
     return Target(parse_address(url, "--annotate"), take_token())
 
 
+def check(target: Target | None, out: "Console") -> None:
+    """See before anything begins whether the token will do; raises InputError or MissingPrerequisite if it never will.
+
+    A Grafana that doesn't answer now may do so later: that is a note.
+    """
+    if target is None:
+        return
+    from orchestrator.errors import MissingPrerequisite
+    from orchestrator.grafana.access import Grafana, RequestRefused, Unreachable, travels_openly
+    from orchestrator.grafana.annotations import CHECK_TIMEOUT_S, may_annotate
+
+    if travels_openly(target.address):
+        out.print(f"note: the token goes to {target.address} without encryption", soft_wrap=True)
+    try:
+        with Grafana(target.address, target.token, timeout_s=CHECK_TIMEOUT_S, attempts=1) as grafana:
+            allowed = may_annotate(grafana)
+    except (Unreachable, RequestRefused) as error:
+        out.print(f"note: --annotate: {error.message}; it is tried again while trials run", soft_wrap=True)
+        return
+    if not allowed:
+        raise MissingPrerequisite(
+            f"--annotate: the token may not write annotations in {target.address}",
+            "give its service account the role Editor",
+        )
+
+
 @contextmanager
 def annotating(target: Target | None, sweep_id: str, out: "Console") -> "Iterator[list[Annotator]]":
     """The watchers that annotate: one or none. At the end a line says what was written, and what wasn't."""

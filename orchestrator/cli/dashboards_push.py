@@ -38,14 +38,18 @@ def push(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File that holds a service account's token.  [default: the variable ORCHESTRATE_GRAFANA_TOKEN]",
+            help="File that holds a service account's token; its role: Admin; an Editor needs --skip datasource."
+            "  [default: the variable ORCHESTRATE_GRAFANA_TOKEN]",
             show_default=False,
         ),
     ] = None,
     datasource_url: Annotated[
-        str,
-        typer.Option(metavar="URL", help="The Prometheus as Grafana reaches it, if it has no data source."),
-    ] = "http://localhost:9090",
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The Prometheus as Grafana reaches it.  [default: what the data source has, else http://localhost:9090]",
+        ),
+    ] = None,
     folder: Annotated[str, typer.Option(help="Title of the folder, where it is missing.")] = "Orchestrate",
     skip: Annotated[
         list[Skip] | None, typer.Option(help="What to leave out; may be repeated.", show_default=False)
@@ -64,7 +68,7 @@ def push(
 
     left_out = set(skip or ())
     address = parse_address(url)
-    reads = None if Skip.DATASOURCE in left_out else parse_address(datasource_url, "--datasource-url")
+    reads = None if datasource_url is None else parse_address(datasource_url, "--datasource-url")
     token = take_token(token_file)
     alerts = () if Skip.ALERTS in left_out else read_alerts(bundled("prometheus/rules/alerts.yml"), DATASOURCE_UID)
     if travels_openly(address):
@@ -72,7 +76,15 @@ def push(
     boards = [json.loads(text) for text in build_all().values()]
     changes = []
     with Grafana(address, token) as grafana:
-        for change in push(grafana, boards, folder=folder, datasource_url=reads, alerts=alerts, dry_run=dry_run):
+        for change in push(
+            grafana,
+            boards,
+            folder=folder,
+            with_datasource=Skip.DATASOURCE not in left_out,
+            datasource_url=reads,
+            alerts=alerts,
+            dry_run=dry_run,
+        ):
             changes.append(change)
             console().print(_line(change), soft_wrap=True)
     console().print(_summary(changes, dry_run), soft_wrap=True)

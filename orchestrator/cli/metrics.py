@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, MissingPrerequisite
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,9 +55,20 @@ def check_port(port: int | None) -> None:
         raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
 
 
-def check_default(port: int | None, option: str) -> None:
-    """Raises InputError for a port at which the bundled Prometheus configuration doesn't look."""
+def check_default(port: int | None, option: str) -> int:
+    """The port at which the bundled Prometheus configuration looks, if it is to be this one and is free.
+
+    Raises InputError and MissingPrerequisite: elsewhere it would see nothing of this sweep, or another one.
+    """
     from orchestrator.observer.server import DEFAULT_PORT
 
     if port not in (None, DEFAULT_PORT):
         raise InputError(f"{option}: its Prometheus looks at port {DEFAULT_PORT} only", "leave --metrics-port out")
+    try:
+        socket.create_server(("127.0.0.1", DEFAULT_PORT)).close()
+    except OSError as error:
+        raise MissingPrerequisite(
+            f"{option}: its Prometheus looks at port {DEFAULT_PORT}, which can't be had: {error.strerror}",
+            f"does another sweep run? wait for its end, or see who listens: ss -ltnp 'sport = :{DEFAULT_PORT}'",
+        ) from None
+    return DEFAULT_PORT

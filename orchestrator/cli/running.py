@@ -39,10 +39,9 @@ class Execution:
         for option, given in in_real_time.items():
             if given and spec.backend == "simulated":
                 raise InputError(f"{option} is for trials in real time", "a simulated one: orchestrate push")
-        if self.stack:
-            metrics.check_default(self.metrics_port, "--stack")
+        port = metrics.check_default(self.metrics_port, "--stack") if self.stack else self.metrics_port
         if self.engine is None:
-            return self
+            return replace(self, metrics_port=port)
         if spec.backend != "simulated":
             raise InputError("--parallel is for the simulator", "a real cluster runs one trial at a time")
         return replace(self, engine=self.engine.ready(common))
@@ -145,6 +144,7 @@ def _run(
 
 def _starter(common: Context, spec: "SweepSpec", cluster: "ClusterFile", how: Execution) -> "Starter":
     """Makes the backend once there is a folder. What it needs of this machine is seen to before anything is written."""
+    annotate.check(how.annotations, console(stderr=True))
     if spec.backend == "simulated":
         from orchestrator.backends.simulated import SimulatedBackend
 

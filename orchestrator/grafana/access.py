@@ -16,11 +16,12 @@ TOKEN_VARIABLE = "ORCHESTRATE_GRAFANA_TOKEN"
 TIMEOUT_S = 10.0
 ATTEMPTS = 3
 HOW_TO_TOKEN = (
-    f"put a service account's token into {TOKEN_VARIABLE} or a file (--token-file); its role: Editor or Admin"
+    f"put a service account's token into {TOKEN_VARIABLE}; its role: Admin for dashboards push (an Editor needs"
+    " --skip datasource), Editor for --annotate"
 )
 
 _MAX_MESSAGE = 300
-_TOO_MANY_REQUESTS = 429
+TOO_MANY_REQUESTS = 429
 
 _Answer = TypeVar("_Answer")
 
@@ -158,13 +159,13 @@ class Grafana:
                 return None
             raise
 
-    def send(self, request: "Callable[[GrafanaApi], _Answer]") -> _Answer:
-        """The answer. Raises Unreachable, WrongToken or RequestRefused."""
+    def send(self, request: "Callable[[GrafanaApi], _Answer]", attempts: int | None = None) -> _Answer:
+        """The answer, after this number of attempts at most. Raises Unreachable, WrongToken or RequestRefused."""
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential
 
         retrying = Retrying(
             retry=retry_if_exception_type(_Transient),
-            stop=stop_after_attempt(self._attempts) | stop_after_delay(2 * self._timeout_s),
+            stop=stop_after_attempt(attempts or self._attempts) | stop_after_delay(2 * self._timeout_s),
             wait=wait_exponential(multiplier=0.5, max=4),
             sleep=self._sleep,
             reraise=True,
@@ -230,7 +231,7 @@ class Grafana:
         if status == 403:
             return RequestRefused(status, f"no permission (403): {message}")
         refused = RequestRefused(status, f"{message} ({status})" if message else f"HTTP {status}")
-        return _Transient(refused) if status >= 500 or status == _TOO_MANY_REQUESTS else refused
+        return _Transient(refused) if status >= 500 or status == TOO_MANY_REQUESTS else refused
 
     def _clean(self, text: str) -> str:
         """One short line, without the token: a proxy may quote the request in its error page."""

@@ -6,12 +6,13 @@ annotation, and sends. What Grafana doesn't take in time is dropped and counted,
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from http import HTTPStatus
 
 from orchestrator.errors import OrchestrateError
-from orchestrator.grafana.access import Grafana, RequestRefused, WrongToken
+from orchestrator.grafana.access import TOO_MANY_REQUESTS, Grafana, RequestRefused, WrongToken
+from orchestrator.grafana.annotation import Annotation, describe, is_scaling, result_of
 from orchestrator.model.events import Event, FaultEvent, NodeEvent
 from orchestrator.model.fault import LASTING
 from orchestrator.model.scorecard import Scorecard
@@ -23,27 +24,12 @@ GATHER_S = 1.0
 PAUSE_S = 10.0
 CLOSE_S = 2.0
 REQUEST_TIMEOUT_S = 5.0
+# To connect, and again to be answered, before the first trial.
+CHECK_TIMEOUT_S = 1.0
 # Events of one kind that are no further apart become one annotation.
 TOGETHER_S = 2.0
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What Grafana shows: a moment, or from `t` to `until` a region; UNIX seconds. `events` stand behind it."""
-
-    t: float
-    text: str
-    tags: tuple[str, ...]
-    until: float | None = None
-    events: int = 1
-
-    def body(self) -> dict[str, Any]:
-        """As the API wants it: milliseconds."""
-        moments = {"time": round(self.t * 1000)}
-        if self.until is not None:
-            moments["timeEnd"] = max(round(self.until * 1000), moments["time"])
-        text = self.text if self.events == 1 else f"{self.events} × {self.text}"
-        return {**moments, "tags": list(self.tags), "text": text}
+# A viewer may annotate boards alone.
+_SCOPES = frozenset({"*", "annotations:*", "annotations:type:*", "annotations:type:organization"})
 
 
 @dataclass(frozen=True)
@@ -58,6 +44,19 @@ class Written:
         """For the end of a sweep."""
         text = f"{self.written} events as annotations in Grafana"
         return text + (f", {self.dropped} not: {self.reason or 'it was too slow'}" if self.dropped else "")
+
+
+def may_annotate(grafana: Grafana) -> bool:
+    """Whether the token may write annotations that belong to no board; True where Grafana can't say (before 9).
+
+    Raises OrchestrateError.
+    """
+    permissions = grafana.find(lambda api: api.client.GET("/access-control/user/permissions"))
+    if permissions is None:
+        return True
+    if not isinstance(permissions, dict):
+        raise RequestRefused(0, f"{grafana.url} answers with something that isn't Grafana's")
+    return not _SCOPES.isdisjoint(permissions.get("annotations:create") or ())
 
 
 class Sink:
@@ -158,10 +157,10 @@ class Annotator:
         running.at(event.t)
         if is_first:
             self._put(_Begins(running.trial_id, self._boundary(running, running.label)), always=True)
-        if isinstance(event, NodeEvent) and _is_scaling(event):
+        if isinstance(event, NodeEvent) and is_scaling(event):
             self._put(
                 Annotation(
-                    event.t, _describe(event), self._tags(running.trial_id, event.state, event.arch, event.node_type)
+                    event.t, describe(event), self._tags(running.trial_id, event.state, event.arch, event.node_type)
                 )
             )
 
@@ -182,7 +181,7 @@ class Annotator:
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
         """Its mark becomes a region, with the result as text."""
-        self._end(_result(scorecard, reason))
+        self._end(result_of(scorecard, reason))
 
     def _end(self, result: str) -> None:
         running, self._trial = self._trial, None
@@ -214,7 +213,12 @@ class Annotator:
         return self._tally.result(left=self._overflown + sum(map(_events, list(self._waiting))))
 
     def close(self) -> Written:
-        """Send what waits, for at most `close_s`; the rest is dropped. A trial that still runs was interrupted."""
+        """Send what waits, for at most `close_s`; the rest is dropped. A trial that still runs was interrupted.
+
+        A second time it only says the same.
+        """
+        if self._abandoned:
+            return self.result
         self._end("interrupted")
         self._closing.set()
         self._wake.set()
@@ -256,11 +260,14 @@ class Annotator:
                 self._send(item)
                 self._tally.done(_events(item))
             except Exception as error:  # whatever it is: nothing that only watches may fail a trial
-                self._tally.failed(_events(item), _said(error))
-                if isinstance(error, WrongToken) or (isinstance(error, RequestRefused) and error.status == 403):
+                status = error.status if isinstance(error, RequestRefused) else 0
+                if status == TOO_MANY_REQUESTS:  # it isn't there, and may be sent again
+                    todo.appendleft(item)
+                self._tally.failed(0 if status == TOO_MANY_REQUESTS else _events(item), _said(error))
+                if isinstance(error, WrongToken) or status == HTTPStatus.FORBIDDEN:
                     self._give_up(todo)
                     return False
-                if not isinstance(error, RequestRefused) or error.status >= 500:
+                if not isinstance(error, RequestRefused) or status >= 500 or status == TOO_MANY_REQUESTS:
                     self._waiting.extendleft(reversed(todo))
                     self._tally.sending = 0
                     return False
@@ -334,27 +341,3 @@ def _events(item: _Item) -> int:
 
 def _said(error: Exception) -> str:
     return error.message if isinstance(error, OrchestrateError) else type(error).__name__
-
-
-def _is_scaling(event: NodeEvent) -> bool:
-    if event.is_head or event.cause == "baseline" or event.state == "idle":
-        return False
-    return not (event.state == "running" and event.previous == "idle")
-
-
-def _describe(event: NodeEvent) -> str:
-    return f"{event.node_type} ({event.arch}) {event.state}" + (f": {event.cause}" if event.cause else "")
-
-
-def _result(scorecard: Scorecard | None, reason: str) -> str:
-    if reason:
-        return f"failed: {reason}"
-    numbers: Mapping[str, Any] = {} if scorecard is None else dict(scorecard)
-    parts = []
-    if (makespan := numbers.get("makespan_s")) is not None:
-        parts.append(f"makespan {makespan:.0f} s")
-    if (cost := numbers.get("cost_usd")) is not None:
-        parts.append(f"cost ${getattr(cost, 'total', cost):.2f}")
-    if scorecard is not None and not scorecard.valid:
-        parts.append(f"invalid: {'; '.join(scorecard.invalid_because) or 'not to be trusted'}")
-    return ", ".join(parts) or "done"

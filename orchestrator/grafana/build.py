@@ -60,6 +60,6 @@ def differences(folder: Path) -> list[str]:
             lines.append(f"{folder / name}: missing")
         elif name not in built:
             lines.append(f"{folder / name}: not built by orchestrate")
-        elif found[name].read_text(encoding="utf-8") != built[name]:
+        elif found[name].read_bytes() != built[name].encode():
             lines.append(f"{folder / name}: differs from what the code builds")
     return lines

@@ -7,14 +7,18 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Literal
 
+from orchestrator.errors import OrchestrateError
 from orchestrator.grafana.access import Grafana, RequestRefused, Unreachable
 from orchestrator.grafana.alerts import AlertGroup, milliseconds
 
 FOLDER_UID = "orchestrate"
 DATASOURCE_UID = "orchestrate-prometheus"
 DATASOURCE_NAME = "Prometheus (orchestrate)"
+DATASOURCE_URL = "http://localhost:9090"
+"""What a new data source reads unless told otherwise."""
 MESSAGE = "orchestrate dashboards push"
 
 Board = Mapping[str, Any]
@@ -22,6 +26,11 @@ Outcome = Literal["created", "updated", "unchanged", "left alone", "failed"]
 
 # What Grafana itself sets in a dashboard that it stores.
 _GRAFANAS_OWN = ("id", "version", "iteration")
+# What Grafana takes in an update; it keeps the secrets that aren't sent. A version that is no longer so is refused.
+_OF_A_DATASOURCE = (
+    *("uid", "name", "type", "access", "url", "user", "database", "basicAuth", "basicAuthUser"),
+    *("withCredentials", "isDefault", "jsonData", "version"),
+)
 # How Grafana says that something is there already, or in another version.
 _TAKEN = (400, 409, 412)
 # What people set on a rule in Grafana, and a push leaves as it is.
@@ -53,16 +62,17 @@ def push(
     boards: Sequence[Board],
     *,
     folder: str = "Orchestrate",
-    datasource_url: str | None = "http://localhost:9090",
+    with_datasource: bool = True,
+    datasource_url: str | None = None,
     alerts: Sequence[AlertGroup] = (),
     dry_run: bool = False,
 ) -> Iterator[Change]:
-    """Do what is to be done, and say so step by step. Without a `datasource_url` the data source isn't looked at.
+    """Do what is to be done, and say so step by step. Without a `datasource_url` a data source keeps the one it has.
 
     Raises Unreachable if there is no Grafana at all, and WrongToken; every other fault is a change that failed.
     """
     grafana.check()
-    todo = _steps(_Push(grafana, dry_run), boards, folder, datasource_url, alerts)
+    todo = _steps(_Push(grafana, dry_run), boards, folder, with_datasource, datasource_url, alerts)
     for number, step in enumerate(todo, start=1):
         try:
             outcome, detail = step.run()
@@ -77,10 +87,15 @@ def push(
 
 
 def _steps(
-    to: "_Push", boards: Sequence[Board], folder: str, datasource_url: str | None, alerts: Sequence[AlertGroup]
+    to: "_Push",
+    boards: Sequence[Board],
+    folder: str,
+    with_datasource: bool,
+    datasource_url: str | None,
+    alerts: Sequence[AlertGroup],
 ) -> list[_Step]:
     steps = [_Step("folder", folder, partial(to.folder, folder))]
-    if datasource_url is not None:
+    if with_datasource:
         steps.append(_Step("data source", DATASOURCE_NAME, partial(to.datasource, datasource_url)))
     steps += [_Step("dashboard", board["title"], partial(to.board, board)) for board in boards]
     for group in alerts:
@@ -105,12 +120,28 @@ class _Push:
             return "created", ""
         return "unchanged", "" if found.get("title") == title else f"its title there is {found.get('title')!r}"
 
-    def datasource(self, url: str) -> tuple[Outcome, str]:
+    def datasource(self, wanted: str | None) -> tuple[Outcome, str]:
+        try:
+            outcome, detail = self._datasource(wanted)
+        except RequestRefused as refused:
+            if refused.status != HTTPStatus.FORBIDDEN:
+                raise
+            raise RequestRefused(
+                refused.status,
+                f"{refused.message}; the token's role has to be Admin, or leave it out: --skip datasource",
+            ) from None
+        return outcome, detail if self._dry_run or outcome == "left alone" else detail + self._doubt()
+
+    def _datasource(self, wanted: str | None) -> tuple[Outcome, str]:
         def look() -> Any:
             return self._grafana.find(lambda api: api.datasource.get_datasource_by_uid(DATASOURCE_UID))
 
+        def reads(url: str) -> bool:
+            return str((look() or {}).get("url", "")).rstrip("/") == url.rstrip("/")
+
         found = look()
         if found is None:
+            url = wanted or DATASOURCE_URL
             body = {
                 "uid": DATASOURCE_UID,
                 "name": DATASOURCE_NAME,
@@ -125,9 +156,31 @@ class _Push:
             return "created", f"reads {url}"
         if found.get("type") != "prometheus":
             return "left alone", f"{DATASOURCE_UID} there is of type {found.get('type')}: the dashboards can't use it"
-        if str(found.get("url", "")).rstrip("/") != url.rstrip("/"):
-            return "left alone", f"it reads {found.get('url')}, not {url}; change it in Grafana if that is wrong"
-        return "unchanged", ""
+        now = str(found.get("url", ""))
+        if wanted is None or now.rstrip("/") == wanted.rstrip("/"):
+            return "unchanged", f"reads {now}"
+        if found.get("readOnly"):
+            return "left alone", f"it reads {now}, not {wanted}; it comes from a file of this Grafana: change it there"
+        body = {key: found[key] for key in _OF_A_DATASOURCE if key in found} | {"url": wanted}
+        self._write(lambda api: api.datasource.update_datasource_by_uid(DATASOURCE_UID, body), lambda: reads(wanted))
+        return "updated", f"reads {wanted}, no longer {now}"
+
+    def _doubt(self) -> str:
+        """What Grafana says if its data source can't reach Prometheus; empty if it can, or can't be asked."""
+        try:
+            said = self._grafana.send(lambda api: api.datasource.health(DATASOURCE_UID), attempts=1)
+        except RequestRefused as refused:
+            if refused.status == HTTPStatus.NOT_FOUND:  # before Grafana 9
+                return ""
+            problem = refused.message
+        except OrchestrateError as error:
+            problem = error.message
+        else:
+            health = said if isinstance(said, dict) else {}
+            if health.get("status") == "OK":
+                return ""
+            problem = " ".join(str(health.get("message", "it doesn't say why")).split())
+        return f"; warning: Grafana doesn't reach it: {problem}; another address: --datasource-url URL"
 
     def board(self, board: Board) -> tuple[Outcome, str]:
         uid = board["uid"]
@@ -191,15 +244,17 @@ class _Push:
 
         found = look()
         if found is None:
-            self._write(lambda api: api.alertingprovisioning.create_alertrule(wanted), arrived)
+            self._write(lambda api: api.alertingprovisioning.create_alertrule(wanted, disable_provenance=True), arrived)
             return "created", ""
         if found.get("provenance") == "file":
             raise RequestRefused(400, f"this Grafana reads {uid} from a file; remove it there first")
         if _holds(found, wanted):
             return "unchanged", ""
         body = {**{key: found[key] for key in _PEOPLES_OWN if key in found}, **wanted}
-        self._write(lambda api: api.alertingprovisioning.update_alertrule(uid, body), arrived)
-        return "updated", ""
+        # Without provenance people may change it in Grafana. That can't be taken from a rule that has one.
+        free = not found.get("provenance")
+        self._write(lambda api: api.alertingprovisioning.update_alertrule(uid, body, disable_provenance=free), arrived)
+        return "updated", "" if free else f"people can't change it in Grafana: its provenance is {found['provenance']}"
 
     def interval(self, group: AlertGroup) -> tuple[Outcome, str]:
         name = urllib.parse.quote(group.name, safe="")
@@ -217,7 +272,7 @@ class _Push:
             return "unchanged", ""
         body = {**found, "interval": group.interval_s}
         self._write(
-            lambda api: api.alertingprovisioning.update_rule_group(FOLDER_UID, name, body),
+            lambda api: api.alertingprovisioning.update_rule_group(FOLDER_UID, name, body, disable_provenance=True),
             lambda: (look() or {}).get("interval") == group.interval_s,
         )
         return "updated", seconds

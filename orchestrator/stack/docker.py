@@ -12,6 +12,12 @@ from orchestrator.errors import MissingPrerequisite
 VARIABLES = "ORCHESTRATE_STACK_"
 """What the names of docker-compose.yml's variables begin with."""
 
+# An engine answers within a second. To end Prometheus alone may take 30, see docker-compose.yml.
+ANSWERS_WITHIN_S = 20.0
+ACTS_WITHIN_S = 120.0
+_ENDS_WITHIN_S = 2.0
+_ASKING = ("version", "info", "image", "ps", "logs")
+
 Line = Callable[[str], None]
 
 
@@ -35,7 +41,7 @@ class Docker(Protocol):
     """Runs `docker` with these arguments to its end; `follow` is called with each line as it is written."""
 
     def __call__(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
-        """Raises MissingPrerequisite if there is no such command."""
+        """Raises MissingPrerequisite if there is no such command, or no answer in time from the engine."""
         ...
 
 
@@ -45,8 +51,7 @@ def run_docker(*arguments: str, stdin: str | None = None, follow: Line | None = 
     command = ["docker", *arguments]
     try:
         if follow is None:
-            done = subprocess.run(command, capture_output=True, text=True, input=stdin or "", env=environment)
-            return Result(done.returncode, done.stdout, done.stderr)
+            return _answered(command, environment, stdin or "")
         return _followed(command, environment, follow)
     except FileNotFoundError:
         raise MissingPrerequisite(
@@ -56,6 +61,33 @@ def run_docker(*arguments: str, stdin: str | None = None, follow: Line | None = 
         ) from None
     except PermissionError as error:
         raise MissingPrerequisite(f"docker can't be run: {error.strerror}") from None
+
+
+def _answered(command: Sequence[str], environment: dict[str, str], stdin: str) -> Result:
+    within_s = ANSWERS_WITHIN_S if set(_ASKING) & set(command) else ACTS_WITHIN_S
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            out, err = process.communicate(stdin, within_s)
+        except subprocess.TimeoutExpired:
+            host = os.environ.get("DOCKER_HOST", "")
+            raise MissingPrerequisite(
+                f"the Docker daemon doesn't answer: no end of `docker {' '.join(command[1:3])}` within {within_s:g} s",
+                f"is DOCKER_HOST={host} right, and up?" if host else "see: docker info",
+            ) from None
+        finally:
+            _end(process)
+    return Result(process.returncode, out, err)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Docker passes the signal on to its plugins, which wouldn't see it killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _followed(command: Sequence[str], environment: dict[str, str], follow: Line) -> Result:

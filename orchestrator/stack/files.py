@@ -11,9 +11,6 @@ from pathlib import Path
 from orchestrator.errors import InputError
 from orchestrator.stack.docker import VARIABLES
 
-# The user of Grafana's image, instead of root.
-_GRAFANA_UID = 472
-
 
 @dataclass(frozen=True)
 class Ports:
@@ -45,28 +42,55 @@ class Files:
         return self.folder / "prometheus.yml"
 
     def read_password(self) -> str:
-        """Empty if there is none yet."""
-        return self.password.read_text() if self.password.is_file() else ""
+        """As Grafana reads it: without the newline that an editor puts at the end. Empty if there is none yet.
+
+        Raises InputError.
+        """
+        try:
+            return self.password.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+        except UnicodeDecodeError:
+            raise InputError(
+                f"{self.password} holds no password: it isn't a text file", "remove it, and the next up makes a new one"
+            ) from None
+        except OSError as error:
+            raise self._denied(error) from None
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the last up let anybody view dashboards."""
+        return self.started and f"{VARIABLES}ANONYMOUS='true'\n" in self.env.read_text()
+
+    @property
+    def started(self) -> bool:
+        """Whether the stack was ever started from this home. Raises InputError."""
+        try:
+            return self.env.is_file()
+        except OSError as error:
+            raise self._denied(error) from None
 
     def write(self, ports: Ports, *, anonymous: bool, configs: Mapping[str, str], prometheus: str) -> None:
-        """Make the password, if there is none, and the env file; only this user can read them. Raises InputError.
+        """Make the password, if there is none, and the env file; only this user can reach them. Raises InputError.
 
         `prometheus` is the configuration of Prometheus, for its usual port.
         """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.folder.mkdir(exist_ok=True, mode=0o700)
+            self.folder.chmod(0o700)
+            _belongs_to_its_folders_owner(self.folder)
             if not self.read_password():
                 _write(self.password, secrets.token_urlsafe(24))
-            self.password.chmod(0o600)
-            if os.getuid() == 0:
-                os.chown(self.password, _GRAFANA_UID, 0)
+            _belongs_to_its_folders_owner(self.password)
+            # Grafana's user has this group beside its own. Nobody else on the host gets into the folder.
+            self.password.chmod(0o640)
             _write(self.prometheus, on_port(prometheus, ports.prometheus), mode=0o644)  # its user is another one
             _write(
                 self.env,
                 _env(
                     {
-                        "UID": str(os.getuid() or _GRAFANA_UID),
+                        "GID": str(self.password.stat().st_gid),
                         "PROMETHEUS_PORT": str(ports.prometheus),
                         "GRAFANA_PORT": str(ports.grafana),
                         "ANONYMOUS": str(anonymous).lower(),
@@ -77,9 +101,13 @@ class Files:
                 ),
             )
         except OSError as error:
-            raise InputError(
-                f"{self.folder} can't be written: {error.strerror}", "choose another home with --home"
-            ) from None
+            raise self._denied(error) from None
+
+    def _denied(self, error: OSError) -> InputError:
+        hint = "choose another home with --home"
+        if isinstance(error, PermissionError):
+            hint = f"it belongs to another user: sudo chown -R $USER {self.folder}, or {hint}"
+        return InputError(f"{self.folder} can't be used: {error.strerror}", hint)
 
     def remove(self) -> None:
         """Forget the password and the rest."""
@@ -113,8 +141,16 @@ def _write(path: Path, text: str, mode: int = 0o600) -> None:
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+    _belongs_to_its_folders_owner(fresh)
     fresh.chmod(mode)
     fresh.replace(path)
+
+
+def _belongs_to_its_folders_owner(path: Path) -> None:
+    """What `sudo orchestrate` writes into a user's home, that user can read without sudo."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _env(values: Mapping[str, str]) -> str:

@@ -3,75 +3,26 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from orchestrator.backends.owners import process_alive
 from orchestrator.bundle import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
 from orchestrator.stack.files import on_port
 from orchestrator.stack.probes import Fetch, answers, fetch, is_taken, last_words
+from orchestrator.stack.process import STORAGE, Running
 from orchestrator.stack.services import Progress, Service
 
 _KILL_AFTER_S = 10.0
 _POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class _Record:
-    """The process that was started: where it listens, and a digest of all that it was started with."""
-
-    pid: int
-    started: float
-    port: int
-    command: tuple[str, ...]
-    settings: str
-
-    @classmethod
-    def read(cls, path: Path) -> "_Record | None":
-        """None if the file is missing or damaged."""
-        try:
-            record = cls(**json.loads(path.read_text()))
-            return cls(int(record.pid), float(record.started), int(record.port), tuple(record.command), record.settings)
-        except (OSError, ValueError, TypeError):
-            return None
-
-    @property
-    def alive(self) -> bool:
-        """Whether that very process still runs."""
-        if process_alive(self.pid, self.started):
-            return True
-        # All start times move when the clock is set, but nobody else stores into this home's folder.
-        try:
-            return tuple(psutil.Process(self.pid).cmdline()) == self.command
-        except psutil.Error:
-            return False
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def end(self, kill_after_s: float) -> bool:
-        """End that process, by force if it doesn't by itself; returns whether it ran."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            # psutil refuses to signal another process that got the pid since this line.
-            process = psutil.Process(self.pid)
-            if self.alive:
-                process.terminate()
-                try:
-                    process.wait(kill_after_s)
-                except psutil.TimeoutExpired:
-                    process.kill()
-                    process.wait(kill_after_s)
-                return True
-        return False
+# It logs an error for each look while no sweep runs, every 5 s. Beyond this the log is emptied when somebody comes by.
+_MAX_LOG_BYTES = 10_000_000
 
 
 class Native:
@@ -103,17 +54,25 @@ class Native:
     @property
     def url(self) -> str | None:
         """Where it is while it runs."""
-        record = _Record.read(self._record_file)
-        return record.url if record is not None and record.alive else None
+        found = self._running()
+        return found.url if found is not None and found.alive else None
 
     @property
     def log(self) -> Path:
-        """What it said since its start."""
+        """What it said, since its start or since it was too much."""
         return self.folder / "log"
+
+    def _running(self) -> Running | None:
+        """The process that was started last; also one that runs although an `up` was killed before it wrote it down."""
+        record = Running.read(self._record_file)
+        if (record is not None and record.alive) or not self.known:
+            return record
+        return Running.storing_into(self.folder / "data") or record
 
     def service(self) -> Service:
         """How it is now."""
-        record = _Record.read(self._record_file)
+        self._shorten_log()
+        record = self._running()
         if record is None:
             return Service("prometheus", "", "missing", "", "", native=True)
         state, health = "exited", ""
@@ -131,7 +90,7 @@ class Native:
         command = [_program(), *flags(port, self.folder)]
         files = {"prometheus.yml": configuration(port), **rules()}
         settings = _digest(command, files)
-        record = _Record.read(self._record_file)
+        record = self._running()
         runs = record is not None and record.alive
         fresh = not (runs and record is not None and record.settings == settings)
         if fresh:
@@ -140,7 +99,8 @@ class Native:
                 raise MissingPrerequisite(
                     f"port {port} of 127.0.0.1 is taken, and Prometheus needs it",
                     f"end what listens there (ss -ltnp 'sport = :{port}'; Debian's own service: systemctl stop"
-                    " prometheus; ours in Docker: orchestrate stack down), or choose another with --prometheus-port",
+                    " prometheus; ours in Docker: orchestrate stack down), or choose another first:"
+                    " orchestrate stack up --native --prometheus-port PORT",
                 )
             progress("starting Prometheus", "")
             if record is not None:
@@ -158,7 +118,7 @@ class Native:
 
     def down(self, *, volumes: bool = False) -> bool:
         """End it, and with `volumes` remove all that it stored; returns whether it ran."""
-        record = _Record.read(self._record_file)
+        record = self._running()
         ended = record is not None and self._end(record)
         if volumes and self.known:
             shutil.rmtree(self.folder)
@@ -166,7 +126,7 @@ class Native:
                 self.folder.parent.rmdir()
         return ended
 
-    def _end(self, record: _Record) -> bool:
+    def _end(self, record: Running) -> bool:
         ended = record.end(self._kill_after_s)
         self._record_file.unlink(missing_ok=True)
         return ended
@@ -184,8 +144,9 @@ class Native:
                 f"{self.folder} can't be written: {error.strerror}", "choose another home with --home"
             ) from None
 
-    def _start(self, command: Sequence[str], port: int, settings: str) -> _Record:
-        with self.log.open("w") as log:
+    def _start(self, command: Sequence[str], port: int, settings: str) -> Running:
+        self.log.unlink(missing_ok=True)
+        with self.log.open("a") as log:  # so that what follows goes to the beginning when the file is emptied
             try:
                 process = subprocess.Popen(
                     command,
@@ -199,8 +160,8 @@ class Native:
                 raise MissingPrerequisite(f"{command[0]} can't be run: {error.strerror}") from None
         try:
             started = psutil.Process(process.pid).create_time()
-            record = _Record(process.pid, started, port, tuple(command), settings)
-            self._record_file.write_text(json.dumps(asdict(record)))
+            record = Running(process.pid, started, port, tuple(command), settings)
+            record.write(self._record_file)
         except BaseException:
             process.kill()
             process.wait()
@@ -208,7 +169,7 @@ class Native:
         process.returncode = 0  # It stays when this object goes: no warning then.
         return record
 
-    def _wait(self, record: _Record, timeout_s: float, progress: Progress) -> None:
+    def _wait(self, record: Running, timeout_s: float, progress: Progress) -> None:
         deadline = self._clock() + timeout_s
         while True:
             if not record.alive:
@@ -226,6 +187,11 @@ class Native:
                 )
             self._sleep(_POLL_S)
 
+    def _shorten_log(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.log.stat().st_size > _MAX_LOG_BYTES:
+                os.truncate(self.log, 0)
+
     def _said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.is_file() else ""
 
@@ -236,7 +202,7 @@ def flags(port: int, folder: Path) -> list[str]:
 
     own = {
         "--config.file": str(folder / "prometheus.yml"),
-        "--storage.tsdb.path": str(folder / "data"),
+        STORAGE: str(folder / "data"),
         "--web.listen-address": f"127.0.0.1:{port}",
     }
     command = yaml.safe_load(bundled("docker-compose.yml").read_text())["services"]["prometheus"]["command"]

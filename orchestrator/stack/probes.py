@@ -1,6 +1,7 @@
 """Asks Prometheus and Grafana over HTTP whether they are ready."""
 
 import base64
+import http.client
 import json
 import socket
 import urllib.error
@@ -31,7 +32,7 @@ def fetch(url: str, password: str | None = None) -> tuple[int, bytes]:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, b""
-    except OSError:
+    except (OSError, http.client.HTTPException):  # the latter: who listens there doesn't speak HTTP
         return 0, b""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.bundle import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.stack import diagnosis
 from orchestrator.stack.docker import Docker, Line, Result, check_engine, is_desktop, missing_images, run_docker
 from orchestrator.stack.files import Files, Ports, digest
 from orchestrator.stack.native import Native
@@ -29,8 +30,15 @@ SERVICES = ("prometheus", "grafana")
 # The label of docker-compose.yml that says where a service listens, whichever home it was started from.
 _URL = "dev.orchestrate.url"
 
+# All metrics stay, and so do the dashboards, which come from files.
+_FORGET_GRAFANA = (
+    "forget what was changed in Grafana:"
+    f" orchestrate stack down && docker volume rm {PROJECT}_grafana-data && orchestrate stack up"
+)
+
 _POLL_S = 0.5
-_LOG_LINES = "20"
+# A panic of Prometheus is longer than 20 lines, and its reason stands before it.
+_LOG_LINES = "60"
 
 
 class Stack:
@@ -99,9 +107,19 @@ class Stack:
             raise
 
     def ensure(self, *, progress: Progress = lambda step, detail: None) -> Status:
-        """What runs already, in Docker or without, is enough; else as `up`."""
+        """What runs already and is healthy, in Docker or without, is enough; else as `up`, on the ports that it has."""
         found = self.status()
-        return found if found.url("prometheus") else self.up(Ports(), progress=progress)
+        native = next((service for service in found.services if service.native), None)
+        if native is not None and native.state == "running":
+            if native.health != "healthy":
+                self.native.up(_port_of(native.url), progress=progress)
+            return self.status()
+        if found.healthy:
+            return found
+        ports = {
+            service.name: _port_of(service.url) for service in found.services if service.url and not service.native
+        }
+        return self.up(Ports(**ports), anonymous=self._files.anonymous, progress=progress)
 
     def down(self, *, volumes: bool = False) -> bool:
         """Remove the containers and the native one, and with `volumes` all that they stored; returns whether any was.
@@ -144,7 +162,7 @@ class Stack:
 
     def _compose(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
         where = ["--project-name", PROJECT, "--file", str(self._compose_file)]
-        if self._files.env.is_file():
+        if self._files.started:
             where += ["--env-file", str(self._files.env)]
         return self._docker("compose", *where, *arguments, stdin=stdin, follow=follow)
 
@@ -162,13 +180,12 @@ class Stack:
             if url not in own and self._taken(port):
                 raise MissingPrerequisite(
                     f"port {port} of 127.0.0.1 is taken, and {name.capitalize()} needs it",
-                    f"end what listens there (ss -ltnp 'sport = :{port}'), or choose another with --{name}-port",
+                    f"end what listens there (ss -ltnp 'sport = :{port}'), or choose another first:"
+                    f" orchestrate stack up --{name}-port PORT",
                 )
 
     def _not_started(self, result: Result) -> OrchestrateError:
-        import yaml
-
-        services = yaml.safe_load(self._compose_file.read_text())["services"]
+        services = self._document()["services"]
         if missing := missing_images(self._docker, [services[name]["image"] for name in SERVICES]):
             return MissingPrerequisite(
                 f"the image {' and '.join(missing)} isn't here and can't be pulled: {result.last_line}",
@@ -186,16 +203,13 @@ class Stack:
             status = self._status()
             for service in status.services:
                 if service.state in ("exited", "dead"):
-                    raise OrchestrateError(f"{service.name} ended at once: {self._last_words(service.name)}")
+                    raise self._ended(service.name)
             try:
                 if (waiting := self._waiting_for(status, urls, password, wanted)) is None:
                     return status
             except WrongPassword:
                 if password_set:
-                    raise OrchestrateError(
-                        "Grafana refuses the password that it was given",
-                        "forget its database and all of Prometheus: orchestrate stack down --volumes",
-                    ) from None
+                    raise OrchestrateError("Grafana refuses the password that it was given", _FORGET_GRAFANA) from None
                 waiting, password_set = ("grafana", "Grafana to take the password over"), True
                 self._set_password(password)
             progress("waiting until all is ready", waiting[1])
@@ -233,7 +247,7 @@ class Stack:
             raise OrchestrateError(
                 f"Grafana's database has another password than {self._files.password}, and can't be told: "
                 f"{told.last_line}",
-                "forget it, and all of Prometheus: orchestrate stack down --volumes",
+                f"write that password into the file if you know it; else {_FORGET_GRAFANA}",
             )
 
     def _timed_out(self, service: str, waiting: str, timeout_s: float) -> OrchestrateError:
@@ -243,12 +257,25 @@ class Stack:
                 message,
                 "Docker Desktop: turn on Settings > Resources > Network > Enable host networking (4.34 or newer)",
             )
-        said = self._last_words(service)
+        said = last_words(self._log(service))
         return OrchestrateError(f"{message}; {service} said: {said}", "give it longer with --timeout")
 
-    def _last_words(self, service: str) -> str:
+    def _ended(self, service: str) -> OrchestrateError:
+        root = self._compose_file.parent
+        return diagnosis.ended(service, self._log(service), self._document(), root=root, project=PROJECT)
+
+    def _log(self, service: str) -> str:
         logs = self._compose("logs", "--no-color", "--no-log-prefix", "--tail", _LOG_LINES, service)
-        return last_words(logs.out + logs.err)
+        return logs.out + logs.err
+
+    def _document(self) -> Any:
+        import yaml
+
+        return yaml.safe_load(self._compose_file.read_text())
+
+
+def _port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
 
 
 def _urls(ports: Ports) -> dict[str, str]:

@@ -18,7 +18,8 @@ from orchestrator.grafana.access import ATTEMPTS, TOKEN_VARIABLE, Grafana, Reque
 from orchestrator.grafana.alerts import AlertGroup, read_alerts
 from orchestrator.grafana.build import build_all
 from orchestrator.grafana.push import DATASOURCE_UID, Change, push
-from tests.grafana_standin import TOKEN, Fault, Standin, nobody_listens
+from tests.grafana_http import Fault, nobody_listens
+from tests.grafana_standin import TOKEN, Standin
 
 BOARDS = [
     {"uid": f"orchestrate-{name}", "title": name, "schemaVersion": 42, "panels": [{"id": 1, "type": "text"}]}
@@ -141,22 +142,68 @@ def test_a_board_from_a_file_is_refused_before_anything_is_sent(grafana: Standin
     assert len([path for _, path in grafana.writes if path == "/api/dashboards/db"]) == len(others)
 
 
-def test_a_data_source_with_another_address_is_left_alone(grafana: Standin) -> None:
-    pushed(grafana)
+def the_source(changes: list[Change]) -> Change:
+    return next(change for change in changes if change.kind == "data source")
+
+
+def test_the_address_of_the_data_source_is_mended_when_it_is_named(grafana: Standin) -> None:
+    first = the_source(pushed(grafana))
+    grafana.datasources[DATASOURCE_UID]["jsonData"]["manageAlerts"] = False
+    again = the_source(pushed(grafana))
     grafana.forget_requests()
-    changes = pushed(grafana, datasource_url="http://other:9090")
-    source = next(change for change in changes if change.kind == "data source")
+    mended = the_source(pushed(grafana, datasource_url="http://prometheus:9090"))
+    stored = grafana.datasources[DATASOURCE_UID]
+
+    assert (first.outcome, first.detail) == ("created", "reads http://localhost:9090")
+    assert (again.outcome, again.detail) == ("unchanged", "reads http://localhost:9090")
+    assert mended.outcome == "updated"
+    assert mended.detail == "reads http://prometheus:9090, no longer http://localhost:9090"
+    assert (stored["url"], stored["jsonData"]["manageAlerts"]) == ("http://prometheus:9090", False)
+    assert grafana.writes == [("PUT", f"/api/datasources/uid/{DATASOURCE_UID}")]
+    assert the_source(pushed(grafana)).detail == "reads http://prometheus:9090"
+
+
+def test_a_data_source_from_a_file_is_left_alone(grafana: Standin) -> None:
+    pushed(grafana)
+    grafana.datasources[DATASOURCE_UID]["readOnly"] = True
+    grafana.forget_requests()
+    source = the_source(pushed(grafana, datasource_url="http://other:9090"))
 
     assert source.outcome == "left alone"
-    assert source.detail.startswith("it reads http://localhost:9090, not http://other:9090")
+    assert source.detail.startswith("it reads http://localhost:9090, not http://other:9090; it comes from a file")
     assert grafana.writes == []
 
 
-def test_the_data_source_is_not_looked_at_if_it_is_skipped(grafana: Standin) -> None:
+@pytest.mark.parametrize("outcome", ["created", "unchanged"])
+def test_a_data_source_that_reaches_no_prometheus_is_warned_of_each_time(grafana: Standin, outcome: str) -> None:
+    grafana.dead_urls = {"http://localhost:9090"}
+    if outcome == "unchanged":
+        pushed(grafana)
+    changes = pushed(grafana)
+
+    assert the_source(changes).outcome == outcome
+    assert the_source(changes).detail == (
+        "reads http://localhost:9090; warning: Grafana doesn't reach it: "
+        "dial tcp [::1]:9090: connect: connection refused (400); another address: --datasource-url URL"
+    )
+    assert "failed" not in outcomes(changes).values()
+
+
+@pytest.mark.parametrize("fault", [404, 500, "drop", "a web page"])
+def test_a_health_that_cannot_be_asked_fails_nothing(grafana: Standin, fault: Fault) -> None:
+    grafana.fault = failing(lambda method, path: path.endswith("/health") and "uid" in path, fault)
+    changes = pushed(grafana)
+
+    assert {change.outcome for change in changes} == {"created"}
+    assert ("warning" in the_source(changes).detail) is (fault != 404)
+
+
+def test_an_editor_is_told_to_skip_the_data_source_which_is_not_looked_at_then(grafana: Standin) -> None:
     grafana.role = "Editor"
-    with_it, without = pushed(grafana), pushed(grafana, datasource_url=None)
+    with_it, without = pushed(grafana), pushed(grafana, with_datasource=False)
 
     assert [change.kind for change in with_it if change.outcome == "failed"] == ["data source"]
+    assert the_source(with_it).detail.endswith("role has to be Admin, or leave it out: --skip datasource")
     assert "failed" not in outcomes(without).values()
 
 
@@ -179,6 +226,29 @@ def test_the_interval_of_the_rules_is_set_once(grafana: Standin) -> None:
 
     assert grafana.intervals == {group.name: group.interval_s for group in alerts()}
     assert len(grafana.rules) == sum(len(group.rules) for group in alerts())
+
+
+def test_people_may_change_what_was_pushed_in_grafana(grafana: Standin) -> None:
+    """Grafana locks a rule whose provenance is the API."""
+    pushed(grafana, alerts=alerts())
+    uid = next(iter(grafana.rules))
+    grafana.rules[uid]["labels"]["team"] = "x"
+    grafana.intervals = dict.fromkeys(grafana.intervals, 60)
+    changed = [change for change in pushed(grafana, alerts=alerts()) if change.outcome == "updated"]
+
+    assert {change.kind for change in changed} == {"alert rule", "alert group"}
+    assert [rule["provenance"] for rule in grafana.rules.values() if "provenance" in rule] == []
+
+
+def test_a_rule_that_grafana_has_locked_is_updated_all_the_same(grafana: Standin) -> None:
+    """Grafana takes a rule's provenance away from none that has one."""
+    pushed(grafana, alerts=alerts())
+    uid = next(iter(grafana.rules))
+    grafana.rules[uid].update(provenance="api", title="renamed")
+    changed = [change for change in pushed(grafana, alerts=alerts()) if change.outcome != "unchanged"]
+
+    assert [change.outcome for change in changed] == ["updated"]
+    assert changed[0].detail == "people can't change it in Grafana: its provenance is api"
 
 
 def test_rules_from_a_file_are_refused(grafana: Standin) -> None:
@@ -371,6 +441,17 @@ def test_the_commands_dry_run(run: Run, grafana: Standin) -> None:
     assert code == 0
     assert out.splitlines()[-1] == f"would be: {1 + len(build_all())} created; nothing was written"
     assert grafana.writes == []
+
+
+def test_the_command_mends_the_address_of_the_data_source(run: Run, grafana: Standin, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    to = ("--url", grafana.url, "--token-file", "token")
+    run(*to)
+    code, out, _ = run(*to, "--datasource-url", "http://prometheus:9090/")
+
+    assert code == 0
+    assert "updated     data source" in out
+    assert grafana.datasources[DATASOURCE_UID]["url"] == "http://prometheus:9090"
 
 
 def test_the_command_ends_with_1_if_something_failed(run: Run, grafana: Standin) -> None:

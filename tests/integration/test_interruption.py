@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,8 @@ import pytest
 
 from orchestrator.backends.local.processes import find_marked
 from orchestrator.backends.owners import Owner
+from orchestrator.grafana.access import TOKEN_VARIABLE
+from tests.grafana_standin import TOKEN, Standin
 from tests.integration.conftest import Bystander, Orchestrate, raylets
 
 SMALL = ["--idle-timeout-minutes", "0.1", "--tasks", "8", "--task-seconds", "3"]
@@ -30,8 +33,20 @@ def tasks_ended(command: Orchestrate) -> int:
     return sum(1 for event in command.trace() if event["type"] == "task")
 
 
-def test_ctrl_c_leaves_nothing_and_the_sweep_can_be_resumed(orchestrate: Orchestrate, bystander: Bystander) -> None:
-    process = orchestrate.start("sweep", "--upscaling-speed", "1,5", *SMALL)
+@pytest.fixture
+def silent_grafana(orchestrate: Orchestrate) -> Iterator[str]:
+    """The URL of one that takes every request and answers none."""
+    orchestrate.environment[TOKEN_VARIABLE] = TOKEN
+    with Standin(fault=lambda method, path: "silence") as standin:
+        yield standin.url
+
+
+def test_ctrl_c_leaves_nothing_and_the_sweep_can_be_resumed(
+    orchestrate: Orchestrate, bystander: Bystander, silent_grafana: str
+) -> None:
+    """All of it beside a Grafana that never answers, which makes no difference."""
+    annotate = ("--annotate", silent_grafana)
+    process = orchestrate.start("sweep", "--upscaling-speed", "1,5", *SMALL, *annotate)
     orchestrate.wait_for(lambda: orchestrate.output().count(" running:") == 2, process, "second trial")
     others = bystander.processes()
 
@@ -49,9 +64,11 @@ def test_ctrl_c_leaves_nothing_and_the_sweep_can_be_resumed(orchestrate: Orchest
 
     first = Path(document["trials"][0]["trace"])
     written = first.stat().st_mtime_ns
-    resumed = orchestrate("sweep", "--resume", "@last")
+    resumed = orchestrate("sweep", "--resume", "@last", *annotate)
 
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "note: --annotate: " in resumed.stderr
+    assert "annotations: 0 events as annotations in Grafana, " in resumed.stderr
     document = orchestrate.json("show", "@last")
     assert [trial["status"] for trial in document["trials"]] == ["done", "done"]
     assert first.stat().st_mtime_ns == written

@@ -1,18 +1,29 @@
 """`orchestrate stack` on a real Docker engine, with images that stand in for those of the registry."""
 
+import encodings.idna  # noqa: F401  Names are resolved while acting as a user to whom the standard library is closed.
 import http.server
 import json
+import os
+import shutil
 import stat
+import tempfile
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from orchestrator.errors import OrchestrateError
+from orchestrator.stack import stack as stack_module
+from orchestrator.stack.docker import Result, run_docker
+from orchestrator.stack.files import Ports
 from orchestrator.stack.probes import dashboard_uids, fetch, is_taken
+from tests.grafana_http import nobody_listens
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.engine import Engine, image_names
 
@@ -85,7 +96,17 @@ class Stack:
 
 
 @pytest.fixture
-def stack(engine: Engine, tmp_path: Path) -> Iterator[Stack]:
+def proxy(engine: Engine) -> Iterator[None]:
+    """One that refuses every connection, which the Docker client hands to each container as many a company's does."""
+    config = Path(engine.environment["DOCKER_CONFIG"]) / "config.json"
+    with nobody_listens() as url:
+        config.write_text(json.dumps({"proxies": {"default": {"httpProxy": url, "noProxy": "127.0.0.1"}}}))
+        yield
+    config.unlink()
+
+
+@pytest.fixture
+def stack(engine: Engine, proxy: None, tmp_path: Path) -> Iterator[Stack]:
     """Not started; whatever a failing test leaves is removed."""
     made = Stack(tmp_path / "it's a home", engine, (free_port(), free_port()))
     yield made
@@ -119,7 +140,8 @@ def test_the_stack_comes_up_healthy_and_scrapes_the_host_and_goes_down_again(
 
     password = stack.password_file.read_text()
     containers = engine.docker("container", "ls", "--quiet").split()
-    assert stat.S_IMODE(stack.password_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(stack.password_file.stat().st_mode) == 0o640
+    assert stat.S_IMODE(stack.password_file.parent.stat().st_mode) == 0o700
     assert password not in said
     assert password not in engine.docker("inspect", *containers)
     assert password not in " ".join(
@@ -158,6 +180,101 @@ def test_another_home_gets_into_the_grafana_that_an_earlier_one_made(engine: Eng
 
     assert other.password_file.read_text() != stack.password_file.read_text()
     assert other.dashboards() == dashboard_uids(ROOT / "grafana" / "dashboards")
+
+
+def metrics_of(engine: Engine) -> Path:
+    """Where the engine keeps what Prometheus stored."""
+    name = "orchestrate_prometheus-data"
+    return Path(engine.docker("volume", "inspect", name, "--format", "{{.Mountpoint}}").strip())
+
+
+@contextmanager
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """What this block reads and writes, it does as another user. Not the command: its Python may be root's."""
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def by_root(*arguments: str, **more: Any) -> Result:
+    """The test's engine is root's."""
+    uid, gid = os.geteuid(), os.getegid()
+    os.seteuid(0)
+    os.setegid(0)
+    try:
+        return run_docker(*arguments, **more)
+    finally:
+        os.setegid(gid)
+        os.seteuid(uid)
+
+
+@pytest.fixture
+def bundle_of(engine: Engine, proxy: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], Path]]:
+    """A folder of a user with the compose file and what it mounts, closed to others as with umask 027."""
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    made = []
+
+    def make(uid: int, gid: int) -> Path:
+        folder = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to everybody else
+        made.append(folder)
+        shutil.copy(ROOT / "docker-compose.yml", folder)
+        for name in ("grafana", "prometheus"):
+            shutil.copytree(ROOT / name, folder / name)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, uid, gid)
+            path.chmod(0o750 if path.is_dir() else 0o640)
+        return folder
+
+    yield make
+    for folder in made:
+        ours = stack_module.Stack(folder / "home", compose_file=folder / "docker-compose.yml")
+        ours.down(volumes=True)
+        shutil.rmtree(folder)
+
+
+def test_users_and_root_take_turns_on_the_volumes_of_the_machine(
+    engine: Engine, bundle_of: Callable[[int, int], Path]
+) -> None:
+    """Each in a home of their own, and at last root in a user's: everybody gets in, and what was stored is there."""
+    ports = Ports(free_port(), free_port())
+    users = [(1000, 1000), (0, 0), (1001, 1001)]
+    folders = [bundle_of(*user) for user in users]
+    turns = [*zip(users, folders, strict=True), ((0, 0), folders[0]), (users[0], folders[0])]
+    for (uid, gid), folder in turns:
+        compose = folder / "docker-compose.yml"
+        with acting_as(uid, gid):
+            stack = stack_module.Stack(folder / "home", docker=by_root, compose_file=compose)
+            ready = stack.up(ports, timeout_s=60)
+            password = ready.password_file.read_text()
+
+        assert ready.healthy
+        assert fetch(f"{ready.url('grafana')}/api/search", password)[0] == 200
+        assert {path.stat().st_uid for path in metrics_of(engine).rglob("*")} == {65534}
+
+
+def test_a_volume_of_another_user_is_named_and_the_hint_mends_it(
+    engine: Engine, bundle_of: Callable[[int, int], Path]
+) -> None:
+    ports, folder = Ports(free_port(), free_port()), bundle_of(0, 0)
+    stack = stack_module.Stack(folder / "home", compose_file=folder / "docker-compose.yml")
+    stack.up(ports, timeout_s=60)
+    stack.down()
+    volume = metrics_of(engine)
+    for path in (volume, *volume.rglob("*")):
+        os.chown(path, 1000, 1000)
+
+    with pytest.raises(OrchestrateError, match=r"prometheus ended at once: .*permission denied") as raised:
+        stack.up(ports, timeout_s=60)
+    assert raised.value.hint is not None
+    command = raised.value.hint.partition("docker run ")[2].split()
+    engine.docker("run", "--network", "none", *command)
+
+    assert stack.up(ports, timeout_s=60).healthy
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(engine: Engine, stack: Stack) -> None:

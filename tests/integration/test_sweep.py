@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from orchestrator.analysis.score import score
+from orchestrator.grafana.access import TOKEN_VARIABLE
+from orchestrator.grafana.annotation import is_scaling
 from orchestrator.model.events import NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.trace import read_trace
+from tests.grafana_standin import TOKEN, Standin
 from tests.integration.browser import opened
 from tests.integration.conftest import Bystander, Orchestrate, clean_environment
 
@@ -25,17 +29,24 @@ SPEEDS = (1.0, 5.0, 10.0)
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander) -> tuple[Orchestrate, str]:
+def grafana() -> Iterator[Standin]:
+    """What is annotated while the sweep runs."""
+    with Standin(role="Editor") as standin:
+        yield standin
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander, grafana: Standin) -> tuple[Orchestrate, str]:
     """A home in which three speeds were swept, and what the command said."""
     command = Orchestrate(tmp_path_factory.mktemp("swept") / "home")
     assert "\nmake sweep " in (ROOT / "README.md").read_text()
     result = subprocess.run(
-        ["make", "--silent", "sweep", "ARGS=--name 'three speeds'"],
+        ["make", "--silent", "sweep", f"ARGS=--name 'three speeds' --annotate {grafana.url}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=900,
-        env=clean_environment(ORCHESTRATE_HOME=str(command.home)),
+        env=clean_environment(ORCHESTRATE_HOME=str(command.home), **{TOKEN_VARIABLE: TOKEN}),
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return command, result.stdout
@@ -157,6 +168,26 @@ def test_the_report_opens_in_a_browser_without_a_fault(swept: tuple[Orchestrate,
     assert "three speeds" in page.page.inner_text("h1")
 
 
+def test_trials_and_their_scaling_events_stand_in_grafana(grafana: Standin, document: Any) -> None:
+    """As many launches as in the trace, of which some share an annotation."""
+    regions = [each for each in grafana.annotations.values() if "event:trial" in each["tags"]]
+
+    assert len(regions) == len(SPEEDS)
+    for trial, region in zip(document["trials"], regions, strict=True):
+        tag = f"trial:{trial['trial_id']}"
+        events = read_trace(Path(trial["trace"])).events
+        moments = [each for each in grafana.annotations.values() if {tag, "event:requested"} <= set(each["tags"])]
+        counts = [re.match(r"(\d+) × ", moment["text"]) for moment in moments]
+        nodes = [event for event in events if isinstance(event, NodeEvent) and is_scaling(event)]
+
+        assert tag in region["tags"]
+        assert f"makespan {trial['scorecard']['makespan_s']:.0f} s" in region["text"]
+        assert region["time"] == round(min(event.t for event in events) * 1000)
+        assert region["timeEnd"] == round(max(event.t for event in events) * 1000)
+        requested = sum(event.state == "requested" for event in nodes)
+        assert sum(int(count[1]) if count else 1 for count in counts) == requested > 0
+
+
 def test_nothing_is_left_and_the_bystander_was_not_touched(
     swept: tuple[Orchestrate, str], bystander: Bystander
 ) -> None:
@@ -171,9 +202,12 @@ def test_the_token_appears_nowhere(swept: tuple[Orchestrate, str]) -> None:
     holders = [
         path.name
         for path in home.rglob("*")
-        if path.is_file() and path.name != "ray_token" and token.encode() in path.read_bytes()
+        if path.is_file()
+        and path.name != "ray_token"
+        and any(secret.encode() in path.read_bytes() for secret in (token, TOKEN))
     ]
 
     assert holders == []
     assert token not in said
+    assert TOKEN not in said
     assert (home / "ray_token").stat().st_mode & 0o077 == 0

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.metrics import check_port, serving
-from orchestrator.errors import InputError
+from orchestrator.cli.metrics import check_default, check_port, serving
+from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.observer.exporter import LINGER_S, Exporter
 
 
@@ -64,6 +64,23 @@ def test_what_is_no_port_is_refused(port: int) -> None:
         check_port(port)
 
     assert refused.value.exit_code == 2
+
+
+def test_a_sweep_that_the_stack_is_to_watch_has_the_port_at_which_it_looks(
+    free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default_port(monkeypatch, free)
+
+    assert [check_default(port, "--stack") for port in (None, free)] == [free, free]
+    with pytest.raises(InputError, match=f"--stack: its Prometheus looks at port {free} only"):
+        check_default(free + 1, "--stack")
+
+
+def test_a_sweep_that_the_stack_could_not_watch_does_not_begin(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Prometheus would show the other sweep, to which the port belongs."""
+    default_port(monkeypatch, taken)
+    with pytest.raises(MissingPrerequisite, match=f"port {taken}, which can't be had: Address already in use"):
+        check_default(None, "--stack")
 
 
 def test_an_explicit_port_is_served_until_the_end(free: int, out: Console) -> None:

@@ -385,6 +385,7 @@ def test_build_writes_what_check_accepts(tmp_path: Path) -> None:
 def test_check_names_each_file_that_differs(tmp_path: Path) -> None:
     write_all(tmp_path)
     (tmp_path / "trial.json").write_text("{}\n")
+    (tmp_path / "nodes.json").write_bytes(b"\xff\xfe")  # no text at all
     (tmp_path / "sweep.json").unlink()
     (tmp_path / "mine.json").write_text("{}\n")
     checked = CliRunner().invoke(app, ["dashboards", "check", "--in", str(tmp_path)])
@@ -392,6 +393,7 @@ def test_check_names_each_file_that_differs(tmp_path: Path) -> None:
     assert checked.exit_code == 1
     assert [line.removeprefix(f"{tmp_path}/") for line in checked.stdout.splitlines()] == [
         "mine.json: not built by orchestrate",
+        "nodes.json: differs from what the code builds",
         "sweep.json: missing",
         "trial.json: differs from what the code builds",
     ]

@@ -48,8 +48,15 @@ def test_each_is_confined_and_bounded(service: dict[str, Any]) -> None:
     assert not service["user"].startswith("0")
 
 
-def test_each_has_a_health_check_with_a_program_of_its_image(service: dict[str, Any]) -> None:
-    assert service["healthcheck"]["test"][:2] == ["CMD", "wget"]
+def test_the_volumes_of_the_machine_have_the_same_owner_whoever_calls() -> None:
+    assert {name: service["user"] for name, service in COMPOSE["services"].items()} == {
+        "prometheus": "65534:65534",
+        "grafana": "472:0",
+    }
+
+
+def test_each_has_a_health_check_with_a_program_of_its_image_that_asks_no_proxy(service: dict[str, Any]) -> None:
+    assert service["healthcheck"]["test"][:4] == ["CMD", "wget", "-Y", "off"]
     assert "http://127.0.0.1:" in service["healthcheck"]["test"][-1]
 
 
@@ -108,6 +115,14 @@ def test_what_is_provisioned_is_what_the_compose_file_mounts_and_sets() -> None:
     assert [provider["folder"] for provider in providers] == ["Orchestrate"]
     assert providers[0]["options"]["path"] == mounted["./grafana/dashboards"]
     assert providers[0]["allowUiUpdates"] is False
+
+
+def test_each_alert_rule_is_evaluated_once() -> None:
+    """By Prometheus, which Grafana asks for them: none is provisioned for Grafana."""
+    sources = yaml.safe_load((ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
+
+    assert sources[0]["jsonData"]["manageAlerts"] is True
+    assert not (ROOT / "grafana/provisioning/alerting").exists()
 
 
 def test_the_data_source_knows_how_often_prometheus_scrapes() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrator.errors import MissingPrerequisite
@@ -93,3 +94,17 @@ def test_a_command_that_is_interrupted_is_ended(script: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_docker("compose", "up", follow=interrupt)
+
+
+def test_an_engine_that_does_not_answer_is_not_waited_for(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.stack.docker.ANSWERS_WITHIN_S", 0.1)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+    script.write_text("#!/bin/sh\necho $$ > pid\nexec sleep 600\n")
+    monkeypatch.chdir(script.parent)
+
+    with pytest.raises(MissingPrerequisite) as raised:
+        run_docker("info", "--format", "{{json .}}")
+
+    assert raised.value.message == "the Docker daemon doesn't answer: no end of `docker info --format` within 0.1 s"
+    assert raised.value.hint == "is DOCKER_HOST=tcp://192.0.2.1:2375 right, and up?"
+    assert not psutil.pid_exists(int(Path("pid").read_text()))

@@ -23,7 +23,7 @@ def written(files: Files, *, anonymous: bool = False) -> str:
     return files.env.read_text()
 
 
-def test_the_password_is_generated_once_and_only_its_owner_can_read_it(files: Files) -> None:
+def test_the_password_is_generated_once_and_nobody_else_can_get_to_it(files: Files) -> None:
     previous = os.umask(0)
     try:
         written(files)
@@ -35,7 +35,7 @@ def test_the_password_is_generated_once_and_only_its_owner_can_read_it(files: Fi
 
     assert len(password) >= 32
     assert files.read_password() == password
-    assert [stat.S_IMODE(file.stat().st_mode) for file in (files.password, files.env)] == [0o600, 0o600]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (files.password, files.env)] == [0o640, 0o600]
     assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
 
 
@@ -55,13 +55,59 @@ def test_an_empty_password_is_replaced(files: Files) -> None:
     assert files.read_password()
 
 
+@pytest.mark.parametrize("written_by_hand", ["hunter2hunter2", "hunter2hunter2\n", " hunter2hunter2\r\n"])
+def test_a_password_written_by_hand_is_read_as_grafana_reads_it(files: Files, written_by_hand: str) -> None:
+    files.folder.mkdir()
+    files.password.write_text(written_by_hand)
+    written(files)
+
+    assert files.read_password() == "hunter2hunter2"
+
+
+def test_a_password_file_that_is_no_text_is_bad_input(files: Files) -> None:
+    files.folder.mkdir()
+    files.password.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(InputError, match="holds no password: it isn't a text file"):
+        written(files)
+
+
+def test_a_folder_that_was_open_to_others_is_closed(files: Files) -> None:
+    files.folder.mkdir(mode=0o755)
+    written(files)
+
+    assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
+
+
+def test_the_containers_get_the_group_that_may_read_the_password(files: Files) -> None:
+    assert f"ORCHESTRATE_STACK_GID='{files.folder.parent.stat().st_gid}'\n" in written(files)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can write for another user")
+def test_what_root_writes_into_a_users_home_is_the_users(files: Files) -> None:
+    os.chown(files.folder.parent, 1000, 1001)
+    variables = written(files)
+
+    made = (files.folder, files.password, files.env, files.prometheus)
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(1000, 1001)}
+    assert "ORCHESTRATE_STACK_GID='1001'\n" in variables
+
+
+def test_whether_anybody_may_view_is_remembered(files: Files) -> None:
+    before = files.anonymous
+    written(files, anonymous=True)
+    then = files.anonymous
+    written(files)
+
+    assert (before, then, files.anonymous) == (False, True, False)
+
+
 def test_the_variables_hold_the_choices_and_no_secret(files: Files) -> None:
     text = written(files, anonymous=True)
 
     assert files.read_password() not in text
     for line in ("PROMETHEUS_PORT='9091'", "GRAFANA_PORT='3001'", "ANONYMOUS='true'", "GRAFANA_CONFIG='abc'"):
         assert f"ORCHESTRATE_STACK_{line}\n" in text
-    assert "ORCHESTRATE_STACK_UID='0'" not in text
 
 
 def test_prometheus_looks_at_itself_where_it_listens_and_any_user_may_read_that(files: Files) -> None:
@@ -90,7 +136,7 @@ def test_a_quote_in_the_path_of_the_home_stays_one_value(tmp_path: Path) -> None
 def test_a_home_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(InputError, match="can't be written: File exists"):
+    with pytest.raises(InputError, match="can't be used: File exists"):
         written(Files(tmp_path / "file" / "stack"))
 
 

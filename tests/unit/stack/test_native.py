@@ -266,6 +266,54 @@ def test_a_damaged_record_is_as_none(lab: Lab) -> None:
     assert lab.native.down() is False
 
 
+@pytest.fixture
+def orphan(lab: Lab) -> psutil.Process:
+    """One that runs although nobody wrote it down: its `up` was killed right after it had started it."""
+    lab.program.write_text("#!/bin/sh\nwhile :; do sleep 0.01; done\n")
+    lab.native.up(PORT)
+    process = lab.process
+    lab.record_file.unlink()
+    return process
+
+
+def test_one_that_nobody_wrote_down_is_found_and_ended(lab: Lab, orphan: psutil.Process) -> None:
+    found = lab.native.service()
+
+    assert (found.state, found.url) == ("running", f"http://127.0.0.1:{PORT}")
+    assert lab.native.down() is True
+    assert not orphan.is_running()
+
+
+def test_one_that_nobody_wrote_down_makes_way_on_its_port(lab: Lab, orphan: psutil.Process) -> None:
+    lab.taken.add(PORT)
+
+    assert lab.native.up(PORT)[1] is True
+    assert not orphan.is_running()
+    assert lab.process.is_running()
+
+
+def test_its_log_does_not_grow_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.stack.native._MAX_LOG_BYTES", 1000)
+    lab.program.write_text("#!/bin/sh\nhead -c 2000 /dev/zero | tr '\\0' x\nread line <go\necho more\nexec sleep 600\n")
+    lab.ready = 0
+
+    def said(_step: str, _detail: str) -> None:
+        lab.ready = 200 if lab.native.log.is_file() and lab.native.log.stat().st_size == 2000 else 0
+
+    folder = lab.native.folder
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "go")
+    lab.native.up(PORT, timeout_s=1e9, progress=said)
+    lab.native.service()
+    emptied = lab.native.log.stat().st_size
+    with (folder / "go").open("w") as go:
+        go.write("\n")
+    while not (written := lab.native.log.read_text()).endswith("\n"):
+        pass
+
+    assert (emptied, written) == (0, "more\n")
+
+
 def test_status_and_down_need_no_docker_while_it_runs_or_ran(lab: Lab) -> None:
     stack = lab.stack(no_docker())
     with pytest.raises(MissingPrerequisite):
@@ -308,6 +356,21 @@ def test_what_runs_already_is_enough_for_a_sweep(lab: Lab) -> None:
     lab.native.down(volumes=True)
     assert lab.stack(docker).ensure().url("prometheus") == "http://127.0.0.1:9091"
     assert "compose up" not in docker.verbs()
+
+
+def test_a_sweep_waits_for_one_that_is_not_ready_yet(lab: Lab) -> None:
+    lab.native.up(PORT)
+    stack, process = lab.stack(no_docker()), lab.process
+    lab.ready = 503
+    waited = []
+
+    def progress(_step: str, detail: str) -> None:
+        waited.append(detail)
+        lab.ready = 200
+
+    assert stack.ensure(progress=progress).healthy
+    assert waited == ["Prometheus"]
+    assert lab.process == process
 
 
 def test_a_sweep_starts_the_stack_where_none_runs(lab: Lab) -> None:

@@ -14,8 +14,8 @@ from tests.unit.stack.fakes import NO_CONTAINERS, OK, FakeDocker
 PORTS = Ports(9091, 3001)
 COMPOSE = """\
 services:
-  prometheus: {image: "prom/prometheus:v1"}
-  grafana: {image: "grafana/grafana:1"}
+  prometheus: {image: "prom/prometheus:v1", user: "65534:65534", volumes: ["prometheus-data:/prometheus"]}
+  grafana: {image: "grafana/grafana:1", user: "472:0", volumes: ["grafana-data:/var/lib/grafana"]}
 """
 
 
@@ -164,12 +164,12 @@ def test_a_service_that_ends_is_told_with_its_last_words(lab: Lab) -> None:
     lab.docker = FakeDocker(
         {
             "compose ps": [NO_CONTAINERS, containers("exited", "")],
-            "compose logs": Result(0, "GF_PATHS_DATA='/var/lib/grafana' is not writable.\n", ""),
+            "compose logs": Result(0, "level=error err=broken\nlevel=info msg=bye\n", ""),
         }
     )
     lab.stack._docker = lab.docker
 
-    with pytest.raises(OrchestrateError, match="prometheus ended at once: GF_PATHS_DATA"):
+    with pytest.raises(OrchestrateError, match="prometheus ended at once: level=error err=broken"):
         lab.stack.up(PORTS)
 
 
@@ -220,7 +220,7 @@ def test_a_port_that_somebody_else_has_is_named_before_anything_starts(lab: Lab)
         lab.stack.up(PORTS)
 
     assert raised.value.message == "port 3001 of 127.0.0.1 is taken, and Grafana needs it"
-    assert "--grafana-port" in (raised.value.hint or "")
+    assert (raised.value.hint or "").endswith("or choose another first: orchestrate stack up --grafana-port PORT")
     assert lab.docker.verbs() == ["compose ps"]
     assert not lab.password_file.exists()
 
@@ -251,10 +251,40 @@ def test_a_grafana_with_an_older_password_is_told_the_new_one_on_stdin(lab: Lab)
 def test_a_grafana_that_refuses_the_password_still_is_asked_no_third_time(lab: Lab) -> None:
     lab.password = "of another home"
 
-    with pytest.raises(OrchestrateError, match="Grafana refuses the password"):
+    with pytest.raises(OrchestrateError, match="Grafana refuses the password") as raised:
         lab.stack.up(PORTS)
 
+    assert "docker volume rm orchestrate_grafana-data" in (raised.value.hint or "")
+    assert "--volumes" not in (raised.value.hint or "")
     assert lab.docker.verbs().count("compose exec") == 1
+
+
+def mixed(**health: str) -> Result:
+    """Containers of which one isn't well."""
+    rows = [json.loads(line) for line in containers().out.splitlines()]
+    for row in rows:
+        row["State"], _, row["Health"] = health.get(row["Service"], "running healthy").partition(" ")
+    return Result(0, "\n".join(map(json.dumps, rows)), "")
+
+
+@pytest.mark.parametrize("grafana", ["exited ", "running unhealthy", "running starting"])
+def test_a_sweep_mends_a_stack_that_is_not_well_where_it_is_and_as_it_was(lab: Lab, grafana: str) -> None:
+    lab.stack.up(PORTS, anonymous=True)
+    env = (lab.home / "stack" / ".env").read_text()
+    lab.docker = FakeDocker({"compose ps": [mixed(grafana=grafana), mixed(grafana=grafana), containers()]})
+    lab.stack._docker = lab.docker
+    lab.taken |= {9091} | ({3001} if grafana.startswith("running") else set())
+
+    assert lab.stack.ensure().healthy
+    assert lab.docker.verbs().count("compose up") == 1
+    assert (lab.home / "stack" / ".env").read_text() == env
+
+
+def test_a_sweep_leaves_a_healthy_stack_alone(lab: Lab) -> None:
+    lab.stack.up(PORTS)
+
+    assert lab.stack.ensure().healthy
+    assert lab.docker.verbs().count("compose up") == 1
 
 
 @pytest.mark.parametrize("volumes", [False, True])

@@ -1,0 +1,31 @@
+"""Why a service of the stack ended, from its log and the compose file, and what to do about it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import OrchestrateError
+from orchestrator.stack.probes import last_words
+
+_DENIED = ("permission denied", "not writable")
+
+
+def ended(name: str, log: str, compose: Mapping[str, Any], *, root: Path, project: str) -> OrchestrateError:
+    """The error for a service that ended by itself; `root` is the folder of the compose file.
+
+    What it may not read or write is either what it stores, or what it mounts.
+    """
+    denied = [line for line in log.splitlines() if any(sign in line.lower() for sign in _DENIED)]
+    said = last_words("\n".join(denied) or log)
+    hint = _way_in(said, compose["services"][name], root, project) if denied else None
+    return OrchestrateError(f"{name} ended at once: {said}", hint)
+
+
+def _way_in(said: str, service: Mapping[str, Any], root: Path, project: str) -> str:
+    for volume, target in (mount.split(":") for mount in service["volumes"] if isinstance(mount, str)):
+        if target in said and f"/etc{target}" not in said:
+            return (
+                f"its volume belongs to another user; give it to its own: docker run --rm --user 0 --volume"
+                f" {project}_{volume}:{target} --entrypoint chown {service['image']} -R {service['user']} {target}"
+            )
+    return f"its user may not read what it mounts: chmod -R go+rX {root / 'prometheus'} {root / 'grafana'}"
