@@ -23,8 +23,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from orchestrator.grafana import style
 from orchestrator.grafana.overrides import Override, known_colours, named, ref_id
-from orchestrator.grafana.parts import DATASOURCE
 from orchestrator.grafana.queries import Query
+from orchestrator.grafana.variables import DATASOURCE
 
 AnyPanel = TypeVar(
     "AnyPanel",
