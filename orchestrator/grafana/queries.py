@@ -103,7 +103,7 @@ def cpus_used(scope: Scope, called: str = "CPUs used") -> Query:
 
 
 def cpus_present(scope: Scope) -> Query:
-    """Logical CPUs of the nodes that live, by architecture."""
+    """Logical CPUs of the nodes that are running or idle, by architecture."""
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_cpu_capacity_cores:sum')})", "CPUs {{arch}}")
 
 
@@ -216,9 +216,7 @@ def stage_heat(scope: Scope) -> Query:
 
 def failed_nodes(scope: Scope) -> Query:
     """Nodes that have failed so far, by architecture; 0 until the first."""
-    failed = scope.of("trial_arch:orchestrator_failed_nodes:sum")
-    none = scope.of("trial_arch:orchestrator_nodes:sum")
-    return Query(f"sum by (arch) ({failed}) or 0 * sum by (arch) ({none})", "failed {{arch}}")
+    return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_failed_nodes:sum')})", "failed {{arch}}")
 
 
 def failures_of_trial(scope: Scope) -> Query:

@@ -235,7 +235,8 @@ def _cpus() -> Section:
             graph(
                 "CPU use by architecture",
                 "Share of the logical CPUs that tasks hold, and what the workers' processors do (dashed): tasks that "
-                "sleep hold a CPU without using it. On a local cluster all nodes show the one machine.",
+                "sleep hold a CPU without using it. More than all is held while tasks end on nodes that drain. On a "
+                "local cluster all nodes show the one machine.",
                 [q.cpu_share(TRIAL), q.machine_share(TRIAL)],
                 unit=style.SHARE,
                 decimals=0,
@@ -244,7 +245,7 @@ def _cpus() -> Section:
             ),
             graph(
                 "CPUs held and present",
-                "Logical CPUs that tasks hold, and those of the nodes that live (dashed).",
+                "Logical CPUs that tasks hold, and those of the nodes that are running or idle (dashed).",
                 [q.cpus_used(TRIAL), q.cpus_present(TRIAL)],
                 unit=style.CPUS,
                 decimals=0,
