@@ -7,7 +7,7 @@ import typer
 
 from orchestrator.cli import dashboards_push
 from orchestrator.cli.context import Context, console
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, MissingPrerequisite
 
 if TYPE_CHECKING:
     from orchestrator.grafana.compare import ComparedTrial
@@ -26,7 +26,9 @@ BUILD_EXAMPLES = """Examples:
 """
 COMPARE_EXAMPLES = """Examples:
 
-  orchestrate dashboards compare 3f2a90c1/5bd0 3f2a90c1/77e1 --to compare.json
+  orchestrate dashboards compare 3f2a90c1/5bd0 3f2a90c1/77e1
+
+  orchestrate dashboards compare 3f2a90c1/5bd0 81c0d4e2/5bd0 --url https://grafana.example.com
 """
 CHECK_EXAMPLES = """Examples:
 
@@ -83,20 +85,35 @@ def check(
 def compare(
     context: typer.Context,
     trials: Annotated[list[str], typer.Argument(metavar="TRIAL...", help="Two to four trials, as in show.")],
-    to: Annotated[Path, typer.Option(help="File for the JSON; import it in Grafana.")] = Path("compare.json"),
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A Grafana that has the dashboards.  [default: that of the stack]"),
+    ] = None,
 ) -> None:
-    """Write the board that lays two to four trials over each other on one axis of elapsed time."""
-    from orchestrator.grafana.build import board_json
-    from orchestrator.grafana.compare import compare_board
+    """Print the address of the board “Compare” with two to four trials over each other on one axis of elapsed time.
 
+    There they can be chosen by hand, too.
+    """
+    from orchestrator.grafana.access import parse_address
+    from orchestrator.grafana.compare import address
+
+    grafana = None if url is None else parse_address(url)
     chosen = [_compared(context.obj, each) for each in trials]
     try:
-        to.write_text(board_json(compare_board(chosen)), encoding="utf-8")
+        console().print(address(grafana or _grafana_of_the_stack(context.obj), chosen), soft_wrap=True)
     except ValueError as error:
         raise InputError(str(error)) from None
-    except OSError as error:
-        raise InputError(f"--to: {to} can't be written: {error.strerror}") from None
-    console().print(f"wrote {to}", soft_wrap=True)
+
+
+def _grafana_of_the_stack(common: Context) -> str:
+    from orchestrator.stack.stack import Stack
+
+    found = Stack(common.home).status().url("grafana")
+    if found is None:
+        raise MissingPrerequisite(
+            "no Grafana of the stack runs here", "start it: orchestrate stack up; or name one of yours with --url"
+        )
+    return found
 
 
 def _compared(common: Context, wanted: str) -> "ComparedTrial":
@@ -108,17 +125,16 @@ def _compared(common: Context, wanted: str) -> "ComparedTrial":
     record, trial = common.ledger().find(wanted)
     if trial is None:
         raise InputError(f"{wanted!r} is a sweep: name its trials", f"they are: orchestrate show {record.sweep_id}")
+    trial_id = trial.trial.trial_id
     start = submission(events) if (events := trial.trace and read_trace(Path(trial.trace)).events) else None
     if not events or start is None:
-        raise InputError(f"trial {trial.trial.trial_id} hasn't recorded anything yet")
-    by = Placement.read(common.home, record.sweep_id).moved_by.get(trial.trial.trial_id)
-    if by is None and record.backend == "simulated":
+        raise InputError(f"trial {trial_id} hasn't recorded anything yet")
+    if record.backend == "simulated" and trial_id not in Placement.read(common.home, record.sweep_id).moved_by:
         raise InputError(
-            f"trial {trial.trial.trial_id} is simulated, and Prometheus hasn't seen it",
+            f"trial {trial_id} is simulated, and Prometheus hasn't seen it",
             f"first: orchestrate push {record.sweep_id}",
         )
-    label = f"{trial.trial.label()} ({record.name})" if record.name else trial.trial.label()
-    return ComparedTrial(record.sweep_id, trial.trial.trial_id, label, start + (by or 0.0), events[-1].t - start)
+    return ComparedTrial(record.sweep_id, trial_id, events[-1].t - start)
 
 
 dashboards.command(epilog=dashboards_push.EXAMPLES)(dashboards_push.push)

@@ -6,7 +6,8 @@ from orchestrator.grafana import healthqueries as q
 from orchestrator.grafana import style
 from orchestrator.grafana.overrides import DASHED, colour, from_query, named
 from orchestrator.grafana.panels import graph, timeline
-from orchestrator.grafana.parts import Section, board, sweep_variable, trial_variable
+from orchestrator.grafana.parts import Section, board
+from orchestrator.grafana.variables import sweep_variable, trial_variable
 
 UID = "orchestrate-health"
 

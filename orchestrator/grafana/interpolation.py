@@ -12,7 +12,7 @@ INTERVALS: Mapping[str, str] = {"__interval": "5s", "__rate_interval": "20s", "_
 
 
 def queries_of(dashboard_json: str, values: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """The board's uid, the panel's title and the query, for each query of each panel and annotation.
+    """The board's uid, the panel's title and the query, for each of each panel and annotation that asks Prometheus.
 
     `values` are those of the variables, without `$`; `base:text` is what `${base:text}` becomes. A variable that isn't
     in it keeps what the board has chosen, and `$__interval`, `$__rate_interval`, `$__range` are `INTERVALS`.
@@ -53,5 +53,5 @@ def _queries(board: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for target in panel.get("targets", []):
             yield panel["title"], target["expr"]
     for annotation in board["annotations"]["list"]:
-        if "target" in annotation:
+        if annotation["datasource"]["type"] == "prometheus":
             yield f"annotation: {annotation['name']}", annotation["target"]["expr"]

@@ -6,8 +6,9 @@ from orchestrator.grafana import queries as q
 from orchestrator.grafana import style
 from orchestrator.grafana.overrides import DASHED, column, named
 from orchestrator.grafana.panels import graph, grid, heat_map, timeline
-from orchestrator.grafana.parts import Section, arch_variable, board, choice, sweep_variable, trial_variable
+from orchestrator.grafana.parts import Section, board
 from orchestrator.grafana.queries import TRIAL
+from orchestrator.grafana.variables import arch_variable, choice, sweep_variable, trial_variable
 
 UID = "orchestrate-nodes"
 
@@ -49,8 +50,8 @@ def _lives() -> Section:
             ),
             graph(
                 "Processors of each node",
-                "Share of each machine's CPU time that is used, as Ray measures it, every 10 s. Nodes of a local "
-                "cluster and, in containers, of one host all show the same machine.",
+                "Share of each worker machine's CPU time that is used, as Ray measures it, every 10 s, "
+                "under the node's name as above. Nodes of a local cluster all show the one machine.",
                 [q.machine_share_by_node(TRIAL)],
                 unit=style.SHARE,
                 size=(24, 8),

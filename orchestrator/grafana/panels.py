@@ -23,8 +23,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from orchestrator.grafana import style
 from orchestrator.grafana.overrides import Override, known_colours, named, ref_id
-from orchestrator.grafana.parts import DATASOURCE
 from orchestrator.grafana.queries import Query
+from orchestrator.grafana.variables import DATASOURCE
 
 AnyPanel = TypeVar(
     "AnyPanel",
@@ -58,7 +58,7 @@ def graph(
     no_value: str = style.NO_TRIAL,
     repeat: str = "",
 ) -> model.Panel:
-    """Lines over time, from 0 upwards; `steps` for counts, which hold until they change."""
+    """Lines over time, from 0 to `highest` at least; `steps` for counts, which hold until they change."""
     panel = (
         _common(timeseries.Panel(), title, description, queries, size, no_value)
         .unit(unit)
@@ -80,7 +80,7 @@ def graph(
     if decimals is not None:
         panel.decimals(decimals)
     if highest is not None:
-        panel.max(highest)
+        panel.axis_soft_max(highest)
     if repeat:
         panel.repeat(repeat).repeat_direction("h").max_per_row(2)
     return _finished(panel, queries, overrides)

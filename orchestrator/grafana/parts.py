@@ -1,7 +1,8 @@
-"""What all boards are made of: the frame with its links, variables, annotations, and where panels stand."""
+"""What all boards are made of: the frame with its links and annotations, and where panels stand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import prometheus
@@ -9,10 +10,13 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import DataSourceRef
 
+from orchestrator.grafana.variables import DATASOURCE, Variable, choosing, datasource_variable
+
 TAG = "orchestrate"
 COLUMNS = 24
-DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-REFRESH = "10s"
+GRAFANA = DataSourceRef(type_val="grafana", uid="-- Grafana --")
+# As often as the stack's Prometheus scrapes.
+REFRESH = "5s"
 
 # uid and name; the other boards' links lead here.
 BOARDS = {
@@ -22,10 +26,12 @@ BOARDS = {
     "orchestrate-sweep": "Sweep",
     "orchestrate-health": "Autoscaler health",
 }
-# Its time axis is elapsed time in the year 2000: neither its range nor its variables mean anything elsewhere.
+# Its time axis is elapsed time in the year 2000: such a range means nothing elsewhere.
 _OWN_TIME = "orchestrate-compare"
-
-Variable = Builder[model.VariableModel]
+_MOST_ANNOTATIONS = 1000
+# Where several sweeps may be chosen, or all: the boards of one can't take that over.
+_SEVERAL = ("orchestrate-compare", "orchestrate-health")
+_OF_A_TRIAL = ("orchestrate-trial", "orchestrate-nodes")
 
 
 @dataclass(frozen=True)
@@ -87,81 +93,19 @@ def _placed(sections: Sequence[Section]) -> list[model.Panel | model.RowPanel]:
 
 
 def _link(here: str, there: str) -> Builder[model.DashboardLink]:
-    own_time = _OWN_TIME in (here, there)
+    compares = there == _OWN_TIME and here in _OF_A_TRIAL
+    takes_over = here not in _SEVERAL and not compares
+    carried = "" if takes_over else "?var-datasource=${datasource}"
+    if compares:
+        carried += "&" + choosing("base", "${sweep_id}", "${trial_id}")
     return (
         build.DashboardLink(BOARDS[there])
         .type(model.DashboardLinkType.LINK)
         .icon("dashboard")
         .tooltip(f"The board “{BOARDS[there]}”")
-        .url(f"/d/{there}")
-        .keep_time(not own_time)
-        .include_vars(not own_time)
-    )
-
-
-# Variables
-
-
-def datasource_variable() -> Variable:
-    """Which Prometheus the whole board asks."""
-    return (
-        build.DatasourceVariable("datasource")
-        .label("Prometheus")
-        .description("Where the metrics of the trials are.")
-        .type("prometheus")
-        .current(model.VariableOption(text="default", value="default"))
-    )
-
-
-def sweep_variable(*, all_of_them: bool = False) -> Variable:
-    """`$sweep_id`: the sweeps that have samples in the time range: of a trial that runs, or of one that has ended."""
-    series = '{__name__=~"orchestrator_trial_phase|orchestrator_scorecard"}'
-    return _labels("sweep_id", "Sweep", series, all_of_them=all_of_them)
-
-
-def trial_variable(*, all_of_them: bool = False) -> Variable:
-    """`$trial_id`: the trials of `$sweep_id`."""
-    matcher = 'sweep_id=~"$sweep_id"' if all_of_them else 'sweep_id="$sweep_id"'
-    return _labels("trial_id", "Trial", f"orchestrator_trial_phase{{{matcher}}}", all_of_them=all_of_them)
-
-
-def arch_variable() -> Variable:
-    """`$arch`: the architectures of the trial's nodes, all of them unless some are chosen."""
-    series = 'orchestrator_nodes{sweep_id="$sweep_id", trial_id="$trial_id"}'
-    return _labels("arch", "Architecture", series, all_of_them=True, several=True)
-
-
-def _labels(name: str, label: str, series: str, *, all_of_them: bool = False, several: bool = False) -> Variable:
-    query = f"label_values({series}, {name})"
-    variable = (
-        build.QueryVariable(name)
-        .label(label)
-        .datasource(DATASOURCE)
-        .definition(query)
-        .query({"query": query, "refId": name, "qryType": 5})
-        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(model.VariableSort.ALPHABETICAL_ASC)
-        .multi(several)
-        .include_all(all_of_them)
-    )
-    if all_of_them:
-        variable.all_value(".*").current(model.VariableOption(text="All", value="$__all"))
-    return variable
-
-
-def choice(name: str, label: str, description: str, options: Sequence[tuple[str, str]]) -> Variable:
-    """A variable with fixed options, each text and value; the first is chosen."""
-    listed = [
-        model.VariableOption(selected=number == 0, text=text, value=value)
-        for number, (text, value) in enumerate(options)
-    ]
-    return (
-        build.CustomVariable(name)
-        .label(label)
-        .description(description)
-        .values(", ".join(f"{text} : {value}" for text, value in options))
-        .options(listed)
-        .current(listed[0])
+        .url(f"/d/{there}{carried}")
+        .keep_time(_OWN_TIME not in (here, there))
+        .include_vars(takes_over)
     )
 
 
@@ -189,3 +133,11 @@ def annotation(
         .text_format(text)
         .tag_keys(tags)
     )
+
+
+def tagged(name: str, tags: Sequence[str], colour: str, *, enabled: bool) -> Builder[model.AnnotationQuery]:
+    """Marks all graphs of the board wherever Grafana's own database has an annotation with all of these tags."""
+    # The SDK knows this target, but lets only those of other data sources stand here.
+    target: Any = build.AnnotationTarget().type("tags").tags(list(tags)).match_any(False).limit(_MOST_ANNOTATIONS)
+    query = build.AnnotationQuery().name(name).datasource(GRAFANA).target(target)
+    return query.enable(enabled).icon_color(colour)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from orchestrator.model.events import NodeState
+from orchestrator.model.events import FINAL_STATES, NodeState
 
 Kind = Literal["range", "instant", "table", "heatmap"]
 
@@ -14,11 +14,10 @@ STAGES = ("launch", "request", "boot", "install")
 ANNOTATED_EVENTS: Sequence[NodeState] = ("requested", "running", "terminated", "failed")
 """The scaling events that a graph marks; tasks make nodes go between `running` and `idle` too often."""
 
-_GONE = 'state!~"terminated|failed"'
 _SETTINGS = (
     "setting, backend, autoscaler, upscaling_speed, idle_timeout_minutes, target_utilization_fraction, workload, repeat"
 )
-_SCORECARD = "sweep_id, trial_id, setting, repeat, valid, quantity"
+_TRIAL = "sweep_id, trial_id, setting, repeat, valid"
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,12 @@ def most_nodes(scope: Scope) -> Query:
     return Query(f"sum by (arch) ({scope.of('orchestrator_max_workers')})", "max_workers {{arch}}")
 
 
-def node_states(scope: Scope) -> Query:
-    """Nodes of the architecture `$arch` by state, without those that are gone."""
-    states = scope.of("trial_arch_state:orchestrator_nodes:sum", 'arch=~"$arch"', _GONE)
-    return Query(f"sum by (state) ({states})", "{{state}}")
+def node_states(scope: Scope) -> Sequence[Query]:
+    """Nodes of the architecture `$arch` in each state but the final ones: one query each, which keeps their order."""
+    rule = "trial_arch_state:orchestrator_nodes:sum"
+    states = [state for state in get_args(NodeState) if state not in FINAL_STATES]
+    selectors = [scope.of(rule, 'arch=~"$arch"', f'state="{state}"') for state in states]
+    return [Query(f"sum by (state) ({each})", "{{state}}") for each in selectors]
 
 
 def cpus_used(scope: Scope, called: str = "CPUs used") -> Query:
@@ -102,7 +103,7 @@ def cpus_used(scope: Scope, called: str = "CPUs used") -> Query:
 
 
 def cpus_present(scope: Scope) -> Query:
-    """Logical CPUs of the nodes that live, by architecture."""
+    """Logical CPUs of the nodes that are running or idle, by architecture."""
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_cpu_capacity_cores:sum')})", "CPUs {{arch}}")
 
 
@@ -164,8 +165,12 @@ def scaling_events(scope: Scope) -> Query:
 
 
 def task_wait(scope: Scope, q: float) -> Query:
-    """How long tasks waited that ended of late, by architecture."""
-    return Query(quantile(q, scope, "orchestrator_task_wait_seconds", "arch"), f"p{q * 100:g} {{{{arch}}}}")
+    """How long tasks waited, over those of the trial so far, by architecture; nothing before the first.
+
+    The histogram begins with its trial. A rate would lose the first wave, which is there at its first sample.
+    """
+    waited = f"sum by (le, arch) ({scope.of('orchestrator_task_wait_seconds_bucket')})"
+    return Query(f"histogram_quantile({q:g}, {waited}) >= 0", f"p{q * 100:g} {{{{arch}}}}")
 
 
 def scaling_event_marks(event: str) -> str:
@@ -210,9 +215,8 @@ def stage_heat(scope: Scope) -> Query:
 
 
 def failed_nodes(scope: Scope) -> Query:
-    """Nodes that have failed so far, by architecture."""
-    failed = scope.of("trial_arch_state:orchestrator_nodes:sum", 'state="failed"')
-    return Query(f"sum by (arch) ({failed})", "failed {{arch}}")
+    """Nodes that have failed so far, by architecture; 0 until the first."""
+    return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_failed_nodes:sum')})", "failed {{arch}}")
 
 
 def failures_of_trial(scope: Scope) -> Query:
@@ -222,29 +226,49 @@ def failures_of_trial(scope: Scope) -> Query:
 
 
 def machine_share_by_node(scope: Scope) -> Query:
-    """Share of each machine's CPU time that is used, as Ray measures it."""
-    by_node = f"max by (node_type, ray_node_id, arch) ({scope.of('ray_node_cpu_utilization')})"
-    return Query(f"{by_node} / 100", "{{node_type}} {{ray_node_id}} {{arch}}")
+    """Share of each worker machine's CPU time that is used, as Ray measures it."""
+    used = scope.of("ray_node_cpu_utilization", 'RayNodeType="worker"')
+    return Query(f"max by (node, arch) ({used}) / 100", "{{node}} {{arch}}")
 
 
 # A sweep
 
 
-def scorecards(scope: Scope) -> Query:
+def scorecards(scope: Scope, window: str = "$__range") -> Query:
     """Each number of each trial that has ended."""
-    last = f"last_over_time({scope.of('orchestrator_scorecard', window='$__range')})"
-    return Query(f"max by ({_SCORECARD}) ({last})", "{{quantity}}", "instant")
+    last = f"last_over_time({scope.of('orchestrator_scorecard', window=window)})"
+    return Query(f"max by ({_TRIAL}, quantity) ({last})", "{{quantity}}", "instant")
 
 
-def scorecards_around(scope: Scope) -> Query:
-    """The same from half a day before to half a day after: a scorecard appears when its trial has ended.
+def trial_times(scope: Scope, window: str = "$__range") -> Sequence[Query]:
+    """When each of these trials was submitted and when its cluster was small again, in UNIX milliseconds.
+
+    As the quantities `started` and `ended` of its scorecard, which has the duration.
+    """
+
+    def last(metric: str, *more: str) -> str:
+        return f"last_over_time({scope.of(metric, *more, window=window)})"
+
+    started = f"max by (sweep_id, trial_id) ({last('orchestrator_trial_start_timestamp_seconds')})"
+    trials = f"group by ({_TRIAL}) ({last('orchestrator_scorecard')})"
+    duration = last("orchestrator_scorecard", 'quantity=~"makespan_s|scale_down_s"')
+    at = {
+        "started": f"{trials} * on (sweep_id, trial_id) group_left () {started}",
+        "ended": f"sum by ({_TRIAL}) ({duration}) + on (sweep_id, trial_id) group_left () {started}",
+    }
+    return [
+        Query(f'label_replace(1000 * ({expr}), "quantity", "{name}", "", "")', "{{quantity}}", "instant")
+        for name, expr in at.items()
+    ]
+
+
+def around(scope: Scope) -> Scope:
+    """The same moved by half a day more, for a window of a day: a scorecard appears when its trial has ended.
 
     The last trial's is there for a few seconds only, until its sweep ends: a subquery would step over it. So one offset
     moves both, the trial by seconds and the window by hours.
     """
-    moved = Scope(scope.matchers, f"-12h{scope.offset.removeprefix('-')}")
-    around = f"last_over_time({moved.of('orchestrator_scorecard', window='1d')})"
-    return Query(f"max by ({_SCORECARD}) ({around})", "{{quantity}}", "instant")
+    return Scope(scope.matchers, f"-12h{scope.offset.removeprefix('-')}")
 
 
 def trials_ended(scope: Scope, *more: str) -> Query:

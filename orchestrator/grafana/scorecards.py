@@ -50,6 +50,17 @@ QUANTITIES = (
     Column("jitter_per_min", "Jitter a minute", style.PLAIN, 2),
 )
 
+# In UNIX milliseconds, as an address wants them.
+TIMES = (
+    Column("started", "Started", "dateTimeAsLocal", width=170),
+    Column("ended", "Ended", "dateTimeAsLocal", width=170),
+)
+
+TRIAL_LINK = (
+    "/d/orchestrate-trial?var-datasource=${datasource}&var-sweep_id=${__data.fields.Sweep}&var-trial_id=${__value.text}"
+    "&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}"
+)
+
 # Each series becomes a one-row table whose value column is called after its quantity; then equal labels become one row.
 ONE_ROW_EACH: tuple[Transformation, ...] = (
     ("labelsToFields", {"mode": "columns", "valueLabel": "quantity"}),
@@ -64,10 +75,16 @@ MEANINGS = (
 
 
 def scorecard_table(
-    title: str, description: str, queries: Sequence[Query], *, trial_link: str, no_value: str, height: int = 10
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    no_value: str,
+    height: int,
+    overrides: Sequence[Override] = (),
 ) -> model.Panel:
-    """A table of scorecards; each trial leads to its board by `trial_link`."""
-    columns = (*LABELS, *QUANTITIES)
+    """A table of scorecards and `trial_times`; each trial leads to its board, at its time."""
+    columns = (*LABELS, *QUANTITIES, *TIMES)
     organise = {
         "excludeByName": {"Time": True},
         "indexByName": {each.name: position for position, each in enumerate(columns)},
@@ -79,7 +96,7 @@ def scorecard_table(
         queries,
         size=(24, height),
         transformations=(*ONE_ROW_EACH, ("organize", organise), _sorted_by("Makespan")),
-        overrides=[*(_format(each) for each in columns), *_specials(trial_link)],
+        overrides=[*(_format(each) for each in columns), *_SPECIALS, *overrides],
         no_value=no_value,
     )
 
@@ -95,15 +112,14 @@ def _format(each: Column) -> Override:
     return column(each.heading, properties)
 
 
-def _specials(trial_link: str) -> Sequence[Override]:
-    verdicts = {
-        "true": {"text": "valid", "color": style.GOOD, "index": 0},
-        "false": {"text": "invalid", "color": style.BAD, "index": 1},
-    }
-    return [
-        column("Trial", {"links": [{"title": "Open the trial", "url": trial_link, "targetBlank": False}]}),
-        column(
-            "Valid",
-            {"mappings": [{"type": "value", "options": verdicts}], "custom.cellOptions": {"type": "color-text"}},
-        ),
-    ]
+_VERDICTS = {
+    "true": {"text": "valid", "color": style.GOOD, "index": 0},
+    "false": {"text": "invalid", "color": style.BAD, "index": 1},
+}
+_SPECIALS = (
+    column("Trial", {"links": [{"title": "Open the trial", "url": TRIAL_LINK, "targetBlank": False}]}),
+    column(
+        "Valid",
+        {"mappings": [{"type": "value", "options": _VERDICTS}], "custom.cellOptions": {"type": "color-text"}},
+    ),
+)

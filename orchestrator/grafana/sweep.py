@@ -4,17 +4,21 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from orchestrator.grafana import queries as q
 from orchestrator.grafana import style
-from orchestrator.grafana.panels import number, scatter
-from orchestrator.grafana.parts import Section, board, sweep_variable
+from orchestrator.grafana.overrides import colour, column, from_query
+from orchestrator.grafana.panels import graph, number, scatter
+from orchestrator.grafana.parts import Section, board, tagged
 from orchestrator.grafana.queries import SWEEP
 from orchestrator.grafana.scorecards import ONE_ROW_EACH, scorecard_table
+from orchestrator.grafana.variables import choosing, sweep_variable
 
 UID = "orchestrate-sweep"
 
-TRIAL_LINK = (
-    "/d/orchestrate-trial?var-datasource=${datasource}&var-sweep_id=${sweep_id}&var-trial_id=${__value.text}"
-    "&${__url_time_range}"
-)
+COMPARE = {
+    "title": "Compare with other trials",
+    "url": "/d/orchestrate-compare?var-datasource=${datasource}&"
+    + choosing("base", "${__data.fields.Sweep}", "${__data.fields.Trial}"),
+    "targetBlank": False,
+}
 NO_SCORECARD = "no trial of this sweep has ended in the time range"
 # Repeats of a setting are one series of points.
 BY_SETTING = (*ONE_ROW_EACH, ("partitionByValues", {"fields": ["setting"], "keepFields": True}))
@@ -26,6 +30,14 @@ def sweep_board() -> Dashboard:
         UID,
         "The trials of one sweep. For which differences are real, ask `orchestrate compare`.",
         variables=[sweep_variable()],
+        annotations=[
+            tagged(
+                "Trials (sweep --annotate)",
+                ("orchestrate", "sweep:$sweep_id", "event:trial"),
+                style.SUPPLY,
+                enabled=True,
+            )
+        ],
         time=("now-6h", "now"),
         sections=[
             Section(
@@ -69,15 +81,33 @@ def sweep_board() -> Dashboard:
                 ],
             ),
             Section(
+                "Course",
+                [
+                    graph(
+                        "Pending tasks and nodes",
+                        "Of all trials of the sweep that run, one after another or side by side. Regions are trials, "
+                        "where the sweep was run with --annotate.",
+                        [q.pending_tasks(SWEEP), q.nodes(SWEEP)],
+                        unit=style.COUNT,
+                        size=(24, 8),
+                        decimals=0,
+                        steps=True,
+                        overrides=[from_query(0, colour(style.INK))],
+                        no_value="no trial of this sweep ran in the time range",
+                    )
+                ],
+            ),
+            Section(
                 "Trials",
                 [
                     scorecard_table(
                         "Scorecards",
-                        "One row for each trial that has ended; a trial leads to its board.",
-                        [q.scorecards(SWEEP)],
-                        trial_link=TRIAL_LINK,
+                        "One row for each trial that has ended. A trial leads to its board, at its time, a setting "
+                        "to the board “Compare”, where others are laid over it.",
+                        [q.scorecards(SWEEP), *q.trial_times(SWEEP)],
                         no_value=NO_SCORECARD,
                         height=12,
+                        overrides=[column("Setting", {"links": [COMPARE]})],
                     )
                 ],
             ),

@@ -6,10 +6,13 @@ from orchestrator.grafana import queries as q
 from orchestrator.grafana import style
 from orchestrator.grafana.overrides import DASHED, colour, from_query, named
 from orchestrator.grafana.panels import graph, grid, number, timeline
-from orchestrator.grafana.parts import Section, annotation, arch_variable, board, sweep_variable, trial_variable
+from orchestrator.grafana.parts import Section, annotation, board, tagged
 from orchestrator.grafana.queries import TRIAL
+from orchestrator.grafana.variables import arch_variable, sweep_variable, trial_variable
 
 UID = "orchestrate-trial"
+WRITTEN = ("orchestrate", "sweep:$sweep_id", "trial:$trial_id")
+"""The tags of what `sweep --annotate` writes into Grafana itself, see `grafana.annotations`."""
 
 PHASES = {"0": ("", style.INVISIBLE), "1": ("in this phase", style.SUPPLY)}
 
@@ -39,7 +42,10 @@ def trial_board() -> Dashboard:
                 title="fault on purpose: {{kind}} of {{node_type}}",
                 text="{{arch}}",
                 tags="arch,kind",
-            )
+            ),
+            tagged("Trial (sweep --annotate)", (*WRITTEN, "event:trial"), style.SUPPLY, enabled=True),
+            # The marks above again, but for faults as regions, and each node's with its cause.
+            tagged("All of sweep --annotate", WRITTEN, style.MUTED, enabled=False),
         ],
         sections=[_header(), _overlay(), _supply(), _nodes(), _cpus()],
     )
@@ -193,7 +199,7 @@ def _nodes() -> Section:
                 "Node states: $arch",
                 "Nodes of one architecture in each state, stacked in the order of a node's life; without those that "
                 "are gone.",
-                [q.node_states(TRIAL)],
+                q.node_states(TRIAL),
                 unit=style.COUNT,
                 decimals=0,
                 steps=True,
@@ -229,7 +235,8 @@ def _cpus() -> Section:
             graph(
                 "CPU use by architecture",
                 "Share of the logical CPUs that tasks hold, and what the workers' processors do (dashed): tasks that "
-                "sleep hold a CPU without using it. On a local cluster all nodes show the one machine.",
+                "sleep hold a CPU without using it. More than all is held while tasks end on nodes that drain. On a "
+                "local cluster all nodes show the one machine.",
                 [q.cpu_share(TRIAL), q.machine_share(TRIAL)],
                 unit=style.SHARE,
                 decimals=0,
@@ -238,7 +245,7 @@ def _cpus() -> Section:
             ),
             graph(
                 "CPUs held and present",
-                "Logical CPUs that tasks hold, and those of the nodes that live (dashed).",
+                "Logical CPUs that tasks hold, and those of the nodes that are running or idle (dashed).",
                 [q.cpus_used(TRIAL), q.cpus_present(TRIAL)],
                 unit=style.CPUS,
                 decimals=0,
@@ -247,7 +254,8 @@ def _cpus() -> Section:
             ),
             graph(
                 "How long tasks waited",
-                "Median and 95th percentile (dashed) from submission to start, of the tasks that ended of late.",
+                "Median and 95th percentile (dashed) from submission to start, over all tasks of the trial that have "
+                "ended so far.",
                 [q.task_wait(TRIAL, 0.5), q.task_wait(TRIAL, 0.95)],
                 unit=style.SECONDS,
                 size=(24, 8),

@@ -10,6 +10,8 @@ from tests.integration.arm64 import MixedEngine
 from tests.integration.conftest import Orchestrate
 from tests.integration.test_docker import ARM, X86, assert_nothing_is_left, containers, events, in_docker, options
 
+pytestmark = pytest.mark.alone
+
 START_TIMEOUT_S = 400.0
 SWEEP_TIMEOUT_S = 400.0
 

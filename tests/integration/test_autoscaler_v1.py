@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from tests.integration.watched import Watched
+
+pytestmark = pytest.mark.alone
 
 
 def test_v1_turns_a_fraction_into_a_speed_and_the_table_says_so(watched: Watched) -> None:

@@ -25,6 +25,8 @@ from tests.integration.prometheus_server import Prometheus
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+pytestmark = pytest.mark.alone
+
 ARM, X86 = "arm_worker_node", "x86_worker_node"
 HOME = "dev.orchestrate.home"
 BUILT_IN = Path(__file__).parents[2] / "cluster/docker.yaml"

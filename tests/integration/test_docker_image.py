@@ -36,6 +36,8 @@ from tests.integration.ray_images import (
     PYTHON_TAG,
 )
 
+pytestmark = pytest.mark.alone
+
 RAY = version("ray")
 STRANGER = "12345:12345"
 # For a machine that doesn't exist: whatever emulators are registered here, none takes it.

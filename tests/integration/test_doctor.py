@@ -11,6 +11,8 @@ from orchestrator.backends.docker.imagebuild import default_image_name
 from tests.integration.conftest import Orchestrate
 from tests.integration.engine import Engine
 
+pytestmark = pytest.mark.alone
+
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 

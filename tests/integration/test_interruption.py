@@ -19,6 +19,8 @@ from orchestrator.grafana.access import TOKEN_VARIABLE
 from tests.grafana_standin import TOKEN, Standin
 from tests.integration.conftest import Bystander, Orchestrate, raylets
 
+pytestmark = pytest.mark.alone
+
 SMALL = ["--idle-timeout-minutes", "0.1", "--tasks", "8", "--task-seconds", "3"]
 LONG = ["--idle-timeout-minutes", "0.1", "--tasks", "24", "--task-seconds", "5"]
 

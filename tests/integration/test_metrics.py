@@ -12,6 +12,8 @@ from orchestrator.model.events import NodeEvent, PhaseEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from tests.integration.watched import SCRAPES_PER_S, TASKS, Watched, get, samples
 
+pytestmark = pytest.mark.alone
+
 ARCHES = {"x86_worker_node": "x86_64", "arm_worker_node": "arm64"}
 
 

@@ -1,8 +1,12 @@
 """`observe` and `status` against a Ray cluster that is none of ours."""
 
+import pytest
+
 from orchestrator.model.events import NodeEvent
 from orchestrator.observer.trace import read_trace
 from tests.integration.conftest import Bystander, Orchestrate
+
+pytestmark = pytest.mark.alone
 
 
 def test_observe_writes_a_trace_of_any_cluster(orchestrate: Orchestrate, bystander: Bystander) -> None:

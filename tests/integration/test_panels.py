@@ -4,25 +4,30 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.analysis.lifecycle import node_lives, stacked
 from orchestrator.analysis.steps import Steps
-from orchestrator.grafana.build import BOARDS, board_json, build_all
-from orchestrator.grafana.compare import ComparedTrial, compare_board
+from orchestrator.analysis.window import submission
+from orchestrator.grafana.build import build_all
+from orchestrator.grafana.compare import ZERO_S, ComparedTrial
 from orchestrator.grafana.interpolation import queries_of
 from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
 from orchestrator.observer.server import DEFAULT_PORT
 from orchestrator.observer.trace import Trace, read_trace
 from orchestrator.sweep.placement import Placement, moved
+from tests.integration.chosen import chosen, options
 from tests.integration.conftest import Orchestrate, free_port, require
 from tests.integration.prometheus_server import HOW, Prometheus, running
 from tests.integration.watched import TRIALS, Watched
+
+pytestmark = pytest.mark.alone
 
 SCRAPE_S = 5.0
 # The observer looks twice a second, and a busy machine is late now and then.
@@ -71,21 +76,21 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 
 # What may be empty, and why. Everything else has to have an answer for one of the trials.
+NOBODY = 'trial_id="none"'
 MAY_BE_EMPTY = {
+    NOBODY: "two trials are compared, not four",
     'event="failed"': "no node fails here",
     "ray_cluster_failed_nodes": "no node fails here",
-    "orchestrator_faults_total": "on a local cluster nothing fails on purpose; after a push it has a test of its own",
+    "orchestrator_faults_total": "nothing fails on purpose here",
 }
-"""Parts of queries."""
-NOT_PUSHED = re.compile(r"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up\)")
+"""Parts of queries, after a real sweep."""
+NOT_PUSHED = re.compile(rf"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up\)|{NOBODY}")
 """What Ray, the observer and Prometheus itself export isn't in a trace."""
 
 
 def _unanswered(shown: Shown) -> list[tuple[str, str, str]]:
-    """File, panel and query of each one that has no answer, whichever trial is chosen."""
-    compared = [_compared(shown.sweep_id, trace) for trace in shown.traces]
-    boards = {**build_all(), "compare.json": board_json(compare_board(compared))}
-    assert boards.keys() == BOARDS.keys()
+    """File, panel and query of each one that has no answer but NaN, whichever trial is chosen."""
+    boards = build_all()
     answered: dict[tuple[str, int], tuple[str, str, bool]] = {}
     for trace in shown.traces:
         assert trace.trial is not None
@@ -98,43 +103,39 @@ def _unanswered(shown: Shown) -> list[tuple[str, str, str]]:
         }
         for name, board in boards.items():
             begin, end = _window(board, shown)
-            queries = zip(queries_of(board, values), _instant(board), strict=True)
+            known = {**values, **chosen(board, shown.prometheus, end, values)}
+            queries = zip(queries_of(board, known), _instant(board), strict=True)
             for number, ((_, title, expr), instant) in enumerate(queries):
                 ask = shown.prometheus
                 found = ask.at(expr, end) if instant else ask.over(expr, begin, end)
                 before = answered.get((name, number), (title, expr, False))
-                answered[name, number] = (title, expr, before[2] or bool(found))
-    return [
-        (name, title, expr)
-        for (name, _), (title, expr, found) in answered.items()
-        if not found and not any(part in expr for part in MAY_BE_EMPTY)
-    ]
+                answered[name, number] = (title, expr, before[2] or _has_number(found))
+    return [(name, title, expr) for (name, _), (title, expr, found) in answered.items() if not found]
 
 
-def _compared(sweep_id: str, trace: Trace) -> ComparedTrial:
-    assert trace.trial is not None
-    begin, end = trace.events[0].t, trace.events[-1].t
-    return ComparedTrial(sweep_id, trace.trial.trial_id, trace.trial.label(), begin, end - begin)
+def _has_number(answer: Sequence[Mapping[str, Any]]) -> bool:
+    values = [value for series in answer for value in series.get("values", [series.get("value")])]
+    return any(value != "NaN" for _, value in values)
 
 
 def _window(board: str, shown: Shown) -> tuple[float, float]:
-    """What the board looks at, in UNIX seconds: the sweep, unless its range is fixed."""
-    document = json.loads(board)
-    if document["time"]["from"].startswith("now"):
+    """What the board looks at, in UNIX seconds: the sweep; where its range is fixed, as much as a trial lasts."""
+    begin = json.loads(board)["time"]["from"]
+    if begin.startswith("now"):
         return shown.begin, shown.end
-    begin, end = (datetime.fromisoformat(document["time"][side]).timestamp() for side in ("from", "to"))
-    return begin, end
+    fixed = datetime.fromisoformat(begin).timestamp()
+    return fixed, fixed + max(trace.events[-1].t - trace.events[0].t for trace in shown.traces)
 
 
 def _instant(board: str) -> list[bool]:
     """For each query, in the order of `queries_of`, whether it is asked for one instant only."""
     document = json.loads(board)
     panels = [bool(target.get("instant")) for panel in document["panels"] for target in panel.get("targets", [])]
-    return panels + [False for each in document["annotations"]["list"] if "target" in each]
+    return panels + [False for each in document["annotations"]["list"] if "expr" in each]
 
 
 def test_every_query_of_every_board_has_an_answer_after_a_real_sweep(real: Shown) -> None:
-    empty = _unanswered(real)
+    empty = [each for each in _unanswered(real) if not any(part in each[2] for part in MAY_BE_EMPTY)]
 
     assert not empty, "\n".join(map(str, empty))
 
@@ -143,6 +144,67 @@ def test_every_query_has_an_answer_after_a_simulated_sweep_was_pushed(pushed: Sh
     unexpected = [each for each in _unanswered(pushed) if not NOT_PUSHED.search(each[2])]
 
     assert not unexpected, "\n".join(map(str, unexpected))
+
+
+@pytest.mark.parametrize("shown", ["real", "pushed"])
+def test_the_newest_trial_stands_first_and_is_called_by_its_setting(shown: str, request: pytest.FixtureRequest) -> None:
+    seen: Shown = request.getfixturevalue(shown)
+    known = {"__range": f"{seen.end - seen.begin:.0f}s"}
+    offered = options(build_all()["trial.json"], seen.prometheus, seen.end, known)
+    trials = [trace.trial for trace in reversed(seen.traces) if trace.trial is not None]
+
+    assert offered["sweep_id"] == [(seen.sweep_id, seen.sweep_id)]
+    assert offered["trial_id"] == [(f"{each.settings.label()} #{each.repeat}", each.trial_id) for each in trials]
+
+
+@pytest.mark.parametrize("shown", ["real", "pushed"])
+def test_the_two_newest_trials_are_compared_unless_others_are_chosen(
+    shown: str, request: pytest.FixtureRequest
+) -> None:
+    seen: Shown = request.getfixturevalue(shown)
+    board = build_all()["compare.json"]
+    newest, older = seen.traces[:-3:-1]
+    offered = options(board, seen.prometheus, seen.end, {})
+    swapped = options(board, seen.prometheus, seen.end, {"base": _matchers(seen, older)})
+
+    assert [value for _, value in (offered["base"][0], offered["other"][0])] == [
+        _matchers(seen, newest),
+        _matchers(seen, older),
+    ]
+    assert [offered[name][0][0] for name in ("third", "fourth")] == ["none", "none"]
+    assert swapped["other"][0][1] == _matchers(seen, newest)
+    for name, trace in (("base", newest), ("other", older)):
+        assert int(offered[f"{name}_start"][0][1]) == round(_submitted(seen, trace) - ZERO_S)
+
+
+def _matchers(seen: Shown, trace: Trace) -> str:
+    assert trace.trial is not None
+    return ComparedTrial(seen.sweep_id, trace.trial.trial_id, 1.0).matchers
+
+
+def _submitted(seen: Shown, trace: Trace) -> float:
+    """When the tasks of a trial were submitted, as Prometheus has it."""
+    metric = f"orchestrator_trial_start_timestamp_seconds{{{_matchers(seen, trace)}}}"
+    (found,) = seen.prometheus.at(f"max(last_over_time({metric}[{seen.end - seen.begin:.0f}s]))", seen.end)
+    return float(found["value"][1])
+
+
+@pytest.mark.parametrize("shown", ["real", "pushed"])
+def test_a_scorecard_leads_to_the_time_of_its_trial(shown: str, request: pytest.FixtureRequest) -> None:
+    seen: Shown = request.getfixturevalue(shown)
+    values = {"sweep_id": seen.sweep_id, "__range": f"{seen.end - seen.begin:.0f}s"}
+    found: dict[str, dict[str, float]] = {}
+    for _, title, expr in queries_of(build_all()["sweep.json"], values):
+        for sample in seen.prometheus.at(expr, seen.end) if title == "Scorecards" else []:
+            labels = sample["metric"]
+            found.setdefault(labels["trial_id"], {})[labels["quantity"]] = float(sample["value"][1]) / 1000
+
+    for trace in seen.traces:
+        assert trace.trial is not None
+        times, began = found[trace.trial.trial_id], submission(trace.events)
+        assert began is not None
+        assert times["started"] == pytest.approx(_submitted(seen, trace), abs=0.001)
+        assert 0 < times["ended"] - times["started"] <= trace.events[-1].t - began + 0.001
 
 
 def test_a_fault_that_was_pushed_is_marked_once_and_within_a_scrape(pushed: Shown) -> None:

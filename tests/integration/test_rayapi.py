@@ -10,6 +10,8 @@ import pytest
 from orchestrator import rayapi
 from tests.integration.conftest import Bystander, Orchestrate
 
+pytestmark = pytest.mark.alone
+
 
 def parameters(function: Any) -> set[str]:
     """Names of the parameters of a function or class."""

@@ -23,6 +23,8 @@ from tests.grafana_standin import TOKEN, Standin
 from tests.integration.browser import opened
 from tests.integration.conftest import Bystander, Orchestrate, clean_environment
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "schema" / "sweep.schema.json"
 SPEEDS = (1.0, 5.0, 10.0)

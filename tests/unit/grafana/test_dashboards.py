@@ -1,25 +1,20 @@
-"""The committed boards: built from the code, by the rules of Grafana's dashboard-linter, on metrics that exist."""
+"""The committed boards: built from the code, and by the rules of Grafana's dashboard-linter."""
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from orchestrator.cli.app import app
 from orchestrator.grafana import style
-from orchestrator.grafana.build import board_json, build_all, differences, write_all
-from orchestrator.grafana.compare import ComparedTrial, compare_board
-from orchestrator.grafana.interpolation import fill, queries_of
+from orchestrator.grafana.build import build_all, differences
+from orchestrator.grafana.compare import ComparedTrial
 from orchestrator.grafana.parts import BOARDS
-from orchestrator.grafana.scorecards import QUANTITIES
+from orchestrator.grafana.push import DATASOURCE_UID
+from orchestrator.grafana.scorecards import QUANTITIES, TIMES
 from orchestrator.model.scorecard import Scorecard
 
 ROOT = Path(__file__).parents[3]
@@ -29,39 +24,6 @@ Panel = dict[str, Any]
 
 RETIRED = {"graph", "singlestat", "table-old", "grafana-piechart-panel", "grafana-worldmap-panel"}
 
-# What Ray 2.60 exports: ray/autoscaler/_private/prom_metrics.py, ray/dashboard/modules/reporter.
-RAYS = {
-    "autoscaler_active_nodes",
-    "autoscaler_cluster_resources",
-    "autoscaler_config_validation_exceptions_total",
-    "autoscaler_drain_node_exceptions_total",
-    "autoscaler_failed_create_nodes_total",
-    "autoscaler_node_launch_exceptions_total",
-    "autoscaler_pending_nodes",
-    "autoscaler_pending_resources",
-    "autoscaler_recently_failed_nodes",
-    "autoscaler_reset_exceptions_total",
-    "autoscaler_started_nodes_total",
-    "autoscaler_stopped_nodes_total",
-    "autoscaler_update_loop_exceptions_total",
-    "autoscaler_update_time_seconds_bucket",
-    "autoscaler_update_time_seconds_count",
-    "autoscaler_worker_create_node_time_seconds_bucket",
-    "ray_cluster_active_nodes",
-    "ray_cluster_failed_nodes",
-    "ray_cluster_idle_nodes",
-    "ray_cluster_pending_nodes",
-    "ray_node_cpu_utilization",
-}
-PROMETHEUS_OWN = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
-
-# Counters that stand outside of rate() and increase(), and why.
-BARE_COUNTERS = {
-    "orchestrator_scaling_events_total": "exact differences: increase() misses the event that a series begins with",
-    "orchestrator_faults_total": "exact differences, for the same reason",
-    "orchestrator_node_stage_seconds_bucket": "exact differences, for the same reason",
-    "orchestrator_node_stage_seconds_count": "begins at 0 with its trial: its last value is the whole trial",
-}
 # Units that say nothing, and where they are right.
 WITHOUT_UNIT = {"state-timeline": "its values are names", "Phase": "a name"}
 
@@ -74,45 +36,6 @@ def panels() -> Iterator[tuple[str, Panel]]:
     """All panels but the rows' titles, each with its board."""
     for board in boards():
         yield from ((board["uid"], panel) for panel in board["panels"] if panel["type"] != "row")
-
-
-def expressions() -> list[str]:
-    """Each query as Prometheus gets it."""
-    values = {"sweep_id": "s", "trial_id": "t", "arch": "x86_64|arm64"}
-    return sorted({expr for board in BUILT.values() for _, _, expr in queries_of(board, values)})
-
-
-def raw_expressions() -> list[str]:
-    return sorted(
-        {target["expr"] for _, panel in panels() for target in panel["targets"]}
-        | {each["target"]["expr"] for board in boards() for each in board["annotations"]["list"]}
-    )
-
-
-def metrics_in(expr: str) -> set[str]:
-    """The names of metrics: what is left without strings, label lists, durations, functions and keywords."""
-    rest = re.sub(r'"[^"]*"', "", expr)
-    rest = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\bby \([^)]*\)|offset -?\d+\w+", " ", rest)
-    names = re.findall(r"[a-zA-Z_:][\w:]*(?!\w|\s*\()", rest)
-    return {name for name in names if name not in ("or", "and", "unless", "offset")}
-
-
-def documented_metrics() -> dict[str, str]:
-    """Each series of docs/metrics.md and its type."""
-    series: dict[str, str] = {}
-    for line in (ROOT / "docs" / "metrics.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) < 5 or not cells[1].startswith("`"):
-            continue
-        for name in re.findall(r"`(\w+)`", cells[1]):
-            suffixes = ("_bucket", "_count", "_sum") if cells[2] == "histogram" else ("",)
-            series.update({f"orchestrator_{name}{suffix}": cells[2] for suffix in suffixes})
-    return series
-
-
-def recorded_metrics() -> set[str]:
-    rules = yaml.safe_load((ROOT / "prometheus" / "rules" / "recording.yml").read_text())
-    return {rule["record"] for group in rules["groups"] for rule in group["rules"]}
 
 
 def test_the_committed_boards_are_those_of_the_code() -> None:
@@ -129,15 +52,21 @@ def test_there_is_a_board_for_each_link_and_each_links_to_all_others() -> None:
 
     assert sorted(uids) == sorted(BOARDS)
     for board in boards():
-        assert {link["url"] for link in board["links"]} == {f"/d/{uid}" for uid in BOARDS if uid != board["uid"]}
+        led_to = {link["url"].partition("?")[0] for link in board["links"]}
+        assert led_to == {f"/d/{uid}" for uid in BOARDS if uid != board["uid"]}
 
 
-def test_no_link_carries_a_time_to_or_from_the_board_of_elapsed_time() -> None:
+def test_links_carry_time_and_trial_to_where_they_mean_the_same() -> None:
     for board in boards():
         for link in board["links"]:
-            own_time = "orchestrate-compare" in (board["uid"], link["url"].removeprefix("/d/"))
+            own_time = "orchestrate-compare" in f"{board['uid']} {link['url']}"
+            several = board["uid"] in ("orchestrate-compare", "orchestrate-health")
 
             assert link["keepTime"] is not own_time
+            if several:
+                assert link["url"].endswith("?var-datasource=${datasource}")
+            else:
+                assert link["includeVars"] or "var-base" in link["url"]
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -168,11 +97,15 @@ def data_sources(value: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_each_data_source_is_the_variable(name: str) -> None:
+def test_each_data_source_is_the_variable_which_begins_with_ours(name: str) -> None:
     board = json.loads(BUILT[name])
     first = board["templating"]["list"][0]
 
     assert (first["type"], first["name"], first["query"]) == ("datasource", "datasource", "prometheus")
+    assert first["current"]["value"] == DATASOURCE_UID
+    for annotation in board["annotations"]["list"]:
+        if annotation["datasource"] == {"type": "grafana", "uid": "-- Grafana --"}:
+            del annotation["datasource"]
     assert all(found == {"type": "prometheus", "uid": "${datasource}"} for found in data_sources(board))
     assert all(target["datasource"] for panel in board["panels"] for target in panel.get("targets", []))
 
@@ -235,165 +168,53 @@ def test_each_state_of_a_node_has_its_name_and_colour() -> None:
     assert (style.STATE_NUMBERS["requested"], style.STATE_NUMBERS["failed"]) == (1, 8)
 
 
-def test_each_query_asks_for_metrics_that_exist() -> None:
-    known = documented_metrics().keys() | recorded_metrics() | RAYS | PROMETHEUS_OWN
-    asked = {metric for expr in expressions() for metric in metrics_in(expr)}
+def test_a_node_is_called_the_same_in_its_life_and_in_what_its_machine_does() -> None:
+    targets = {panel["title"]: panel["targets"][0] for board, panel in panels() if board == "orchestrate-nodes"}
+    life, machine = targets["States of nodes"], targets["Processors of each node"]
 
-    assert asked - known == set()
-    assert asked >= RAYS | PROMETHEUS_OWN, "no name stands here in vain"
-
-
-def test_each_rate_is_over_the_rate_interval() -> None:
-    windows = [
-        window for expr in raw_expressions() for window in re.findall(r"\b(?:rate|increase)\([^[]*\[([^\]]*)\]", expr)
-    ]
-
-    assert set(windows) == {"$__rate_interval"}
+    assert life["legendFormat"] == machine["legendFormat"] == "{{node}} {{arch}}"
+    assert "by (node, arch)" in machine["expr"]
+    assert 'RayNodeType="worker"' in machine["expr"]
 
 
-def test_counters_are_under_rate_or_increase_but_for_the_exceptions() -> None:
-    counters = {name for name, kind in documented_metrics().items() if kind in ("counter", "histogram")}
-    counters |= {name for name in RAYS if name.endswith(("_total", "_bucket", "_count"))}
-    bare = {
-        name
-        for expr in raw_expressions()
-        for name in counters & metrics_in(expr.replace("$", ""))
-        if re.search(rf"(?<!rate\()(?<!increase\(){name}\b", expr)
+def test_a_board_that_may_be_live_is_as_fresh_as_the_scrapes() -> None:
+    assert {board["uid"]: board["refresh"] for board in boards() if board.get("refresh")} == {
+        f"orchestrate-{name}": "5s" for name in ("trial", "nodes", "sweep", "health")
     }
-
-    assert bare == BARE_COUNTERS.keys()
-
-
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool isn't installed")
-def test_each_query_is_valid_promql(tmp_path: Path) -> None:
-    rules = [{"record": f"query_{number}", "expr": expr} for number, expr in enumerate(expressions())]
-    file = tmp_path / "queries.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
-    result = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
-
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_each_column_of_the_scorecards_is_a_quantity_of_theirs() -> None:
     assert {column.name for column in QUANTITIES} <= Scorecard.model_fields.keys()
 
 
-A = ComparedTrial("5f2a90c1", "5bd0c1a2e3f4", "v2 speed=1", start=1_764_000_000.4, duration_s=90)
-B = ComparedTrial("5f2a90c1", "0a1b2c3d4e5f", "v2 speed=5", start=1_764_000_500.0, duration_s=150.5)
+def test_a_trial_of_a_scorecard_leads_to_its_board_at_its_time() -> None:
+    for table in (panel for _, panel in panels() if panel["title"] == "Scorecards"):
+        columns = {each["matcher"]["options"]: each["properties"] for each in table["fieldConfig"]["overrides"]}
+        (link,) = next(each["value"] for each in columns["Trial"] if each["id"] == "links")
+
+        assert {column.heading for column in TIMES} == {"Started", "Ended"} <= columns.keys()
+        assert "&var-sweep_id=${__data.fields.Sweep}&var-trial_id=${__value.text}&" in link["url"]
+        assert link["url"].endswith("&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}")
 
 
-def compared(*trials: ComparedTrial) -> Board:
-    board: Board = json.loads(board_json(compare_board(trials)))
-    return board
+@pytest.mark.parametrize("board", ["trial.json", "nodes.json", "sweep.json"])
+def test_a_trial_that_is_looked_at_is_the_first_of_those_compared(board: str) -> None:
+    document = json.loads(BUILT[board])
+    values = {"datasource": "d", "sweep_id": "s", "trial_id": "t"}
+    values |= {"__data.fields.Sweep": "s", "__data.fields.Trial": "t"}
+    urls = re.findall(r'"(/d/orchestrate-compare\?[^"]+)"', json.dumps(document))
+    (url,) = {re.sub(r"\$\{([\w.]+)\}", lambda found: values[found[1]], url) for url in urls}
 
-
-def test_compared_trials_share_an_axis_of_elapsed_time() -> None:
-    board = compared(A, B)
-    chosen = {each["name"]: each["current"] for each in board["templating"]["list"] if each["type"] == "custom"}
-
-    assert board["time"] == {"from": "2000-01-01T00:00:00.000Z", "to": "2000-01-01T00:02:30.500Z"}
-    assert (board["timezone"], board.get("refresh", "")) == ("utc", "")
-    assert {name: (each["text"], each["value"]) for name, each in chosen.items()} == {
-        "base": ("5bd0c1a2e3f4", str(1_764_000_000 - 946_684_800)),
-        "other": ("0a1b2c3d4e5f", str(1_764_000_500 - 946_684_800)),
+    assert parse_qs(urlsplit(url).query) == {
+        "var-datasource": ["d"],
+        "var-sweep_id": ["s"],
+        "var-base": [ComparedTrial("s", "t", 1.0).matchers],
     }
 
 
-def test_each_query_of_compared_trials_is_moved_by_its_trials_start() -> None:
-    text = board_json(compare_board([A, B]))
-    moves = {"5bd0c1a2e3f4": "offset -817315200s", "0a1b2c3d4e5f": "offset -817315700s"}
+def test_node_states_are_stacked_in_the_order_of_a_nodes_life() -> None:
+    panel = next(panel for _, panel in panels() if panel["title"] == "Node states: $arch")
+    states = [re.findall(r'state="(\w+)"', target["expr"]) for target in panel["targets"]]
 
-    for _, title, expr in queries_of(text, {}):
-        (trial,) = (each for each in moves if each in expr)
-        moved = expr.replace("offset -12h", "offset -")  # the window of scorecards is moved too
-        assert moved.count(moves[trial]) == expr.count(trial), title
-        assert 'sweep_id="5f2a90c1"' in expr
-
-
-def test_up_to_four_trials_differ_by_dash_and_colour() -> None:
-    board = compared(A, B, ComparedTrial("s", "c", "C", A.start, 1), ComparedTrial("s", "d", "D", A.start, 1))
-    graphs = {panel["title"]: panel for panel in board["panels"]}
-
-    def values(title: str, name: str) -> list[Any]:
-        overrides = graphs[title]["fieldConfig"]["overrides"]
-        of_queries = [each for each in overrides if each["matcher"]["id"] == "byFrameRefID"]
-        return [json.dumps(item["value"]) for each in of_queries for item in each["properties"] if item["id"] == name]
-
-    assert len(set(values("Pending tasks", "color"))) == 4
-    assert len(set(values("Nodes by architecture", "custom.lineStyle"))) == 4
-
-
-def test_trials_of_equal_settings_are_told_apart_by_their_ids() -> None:
-    board = compared(A, ComparedTrial("aaaa", "b", A.label, A.start, 10))
-    pending = next(panel for panel in board["panels"] if panel["title"] == "Pending tasks")
-    names = [target["legendFormat"] for target in pending["targets"]]
-
-    assert names == ["v2 speed=1 (5f2a90c1/5bd0c1a2e3f4)", "v2 speed=1 (aaaa/b)"]
-
-
-@pytest.mark.parametrize("trials", [[A], [A, B, A, B, A]], ids=["one", "five"])
-def test_fewer_than_two_or_more_than_four_trials_cant_be_compared(trials: list[ComparedTrial]) -> None:
-    with pytest.raises(ValueError, match="from 2 to 4 trials"):
-        compare_board(trials)
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [({"trial_id": 'x"} or y'}, "can't be an id"), ({"start": 0.0}, "no start"), ({"duration_s": 0.0}, "no duration")],
-)
-def test_a_trial_that_would_break_the_queries_is_refused(change: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        ComparedTrial(**{"sweep_id": "s", "trial_id": "t", "label": "l", "start": 1e9, "duration_s": 1.0, **change})
-
-
-def test_variables_are_filled_in_as_grafana_does() -> None:
-    values = {"base": "60", "base:text": "abc", "trial_id": "t"}
-
-    assert fill('x{trial_id="$trial_id"} offset -${base}s', values) == 'x{trial_id="t"} offset -60s'
-    assert fill("${base:text} ${trial_id:text} a$", values) == "abc t a$"
-    with pytest.raises(KeyError, match="sweep_id"):
-        fill("$sweep_id", values)
-
-
-def test_no_query_keeps_a_variable() -> None:
-    assert not [expr for expr in expressions() if "$" in expr]
-    assert len(expressions()) > 70
-
-
-def test_help_loads_no_dashboard() -> None:
-    code = (
-        "import sys; sys.argv = ['orchestrate', '--help']\n"
-        "from orchestrator.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: print([m for m in sys.modules if m.startswith(('orchestrator.grafana', 'grafana_'))])"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert "dashboards" in result.stdout
-    assert result.stdout.splitlines()[-1] == "[]"
-
-
-def test_build_writes_what_check_accepts(tmp_path: Path) -> None:
-    built = CliRunner().invoke(app, ["dashboards", "build", "--to", str(tmp_path / "new" / "folder")])
-    checked = CliRunner().invoke(app, ["dashboards", "check", "--in", str(tmp_path / "new" / "folder")])
-
-    assert built.exit_code == 0
-    assert len(built.stdout.splitlines()) == len(BUILT)
-    assert (checked.exit_code, checked.stdout) == (0, "")
-
-
-def test_check_names_each_file_that_differs(tmp_path: Path) -> None:
-    write_all(tmp_path)
-    (tmp_path / "trial.json").write_text("{}\n")
-    (tmp_path / "nodes.json").write_bytes(b"\xff\xfe")  # no text at all
-    (tmp_path / "sweep.json").unlink()
-    (tmp_path / "mine.json").write_text("{}\n")
-    checked = CliRunner().invoke(app, ["dashboards", "check", "--in", str(tmp_path)])
-
-    assert checked.exit_code == 1
-    assert [line.removeprefix(f"{tmp_path}/") for line in checked.stdout.splitlines()] == [
-        "mine.json: not built by orchestrate",
-        "nodes.json: differs from what the code builds",
-        "sweep.json: missing",
-        "trial.json: differs from what the code builds",
-    ]
+    assert states == [["requested"], ["allocated"], ["installing"], ["running"], ["idle"], ["draining"]]
+    assert [target["refId"] for target in panel["targets"]] == list("ABCDEF")
