@@ -1,4 +1,4 @@
-"""The metrics of a real trial, scraped 50 times a second: those of its trace, and the trial is none the worse."""
+"""The metrics of real trials, scraped 50 times a second: those of their traces, and the trials are none the worse."""
 
 import urllib.error
 from collections import Counter
@@ -10,15 +10,23 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from orchestrator.analysis.score import score
 from orchestrator.model.events import NodeEvent, PhaseEvent, TaskEvent
 from orchestrator.model.prices import Prices
-from tests.integration.watched import SCRAPES_PER_S, TASKS, Watched, get, samples
+from orchestrator.observer.observer import DEFAULT_INTERVAL_S
+from orchestrator.observer.server import DEFAULT_PORT
+from tests.integration.conftest import require
+from tests.integration.prometheus_server import HOW
+from tests.integration.watched import HAMMERED_FROM, SCRAPES_PER_S, TASKS, Watched, get, samples
 
 pytestmark = pytest.mark.alone
 
+# Tasks of 8 s run in waves: a node that comes a moment later may move the last of them by a whole task.
+AS_LONG_S = 8.0
+# A look takes some milliseconds, of the 500 between two looks.
+SLOWER_LOOK_S = 0.05
 ARCHES = {"x86_worker_node": "x86_64", "arm_worker_node": "arm64"}
 
 
 def trial(watched: Watched) -> Any:
-    """The document of the trial that was scraped so often, the last one."""
+    """The document of the last trial, which was scraped so often."""
     return watched.document["trials"][-1]
 
 
@@ -29,6 +37,12 @@ def node_events(watched: Watched) -> list[NodeEvent]:
         for event in watched.traces[-1].events
         if isinstance(event, NodeEvent) and not event.is_head and event.cause != "baseline"
     ]
+
+
+def looks(text: str) -> tuple[float, float]:
+    """How often the observer had looked at the cluster, and how many seconds that took."""
+    found = samples(text)
+    return found["observer_poll_seconds_count"][0][1], found["observer_poll_seconds_sum"][0][1]
 
 
 def of_trial(watched: Watched, name: str) -> list[tuple[dict[str, str], float]]:
@@ -76,12 +90,32 @@ def test_targets_of_both_types_and_of_the_head_answer_with_rays_metrics(watched:
 
 def test_every_scrape_was_answered_until_the_sweep_ended(watched: Watched) -> None:
     times = watched.hammer.times
+    at_the_end = times[-1] - 0.1
 
-    assert len(times) > SCRAPES_PER_S / 2 * (times[-1] - times[0])
-    assert [failure for failure in watched.hammer.failures if failure[0] < times[-1]] == []
+    assert len(times) > 0.9 * SCRAPES_PER_S * (times[-1] - times[0])
+    assert [failure for failure in watched.hammer.failures if failure[0] < at_the_end] == []
 
 
-def test_the_trial_was_none_the_worse_for_it(watched: Watched) -> None:
+def test_a_trials_numbers_are_those_of_its_twin_that_nobody_hammered(watched: Watched) -> None:
+    alone, hammered = (each["scorecard"] for each in watched.document["trials"][:HAMMERED_FROM])
+
+    assert [card["valid"] for card in (alone, hammered)] == [True, True]
+    for count in ("launches", "peak_nodes", "failed_launches", "node_failures", "tasks"):
+        assert hammered[count] == alone[count], count
+    for time_s in ("makespan_s", "time_to_first_node_s", "time_to_peak_s"):
+        assert abs(hammered[time_s] - alone[time_s]) < AS_LONG_S, (time_s, hammered[time_s], alone[time_s])
+
+
+def test_the_observer_looked_as_often_and_as_fast_while_it_was_hammered(watched: Watched) -> None:
+    hammer, second = watched.hammer, watched.document["trials"][1]["trial_id"]
+    (alone, alone_s), (both, both_s) = map(looks, (hammer.first, hammer.texts[second]))
+    hammered_s = watched.traces[1].events[-1].t - watched.traces[1].events[0].t
+
+    assert (both - alone) / hammered_s > 0.9 / DEFAULT_INTERVAL_S
+    assert (both_s - alone_s) / (both - alone) < alone_s / alone + SLOWER_LOOK_S
+
+
+def test_a_hammered_trials_scorecard_is_that_of_its_trace(watched: Watched) -> None:
     prices = Prices.model_validate(watched.document["environment"]["prices"])
     trace, card = watched.traces[-1], trial(watched)["scorecard"]
     submitted = next(e.t for e in trace.events if isinstance(e, PhaseEvent) and e.phase == "running")
@@ -117,10 +151,22 @@ def test_the_histograms_are_those_of_the_trace(watched: Watched) -> None:
 
 
 def test_the_cost_never_fell(watched: Watched) -> None:
-    spent = watched.hammer.spent[trial(watched)["trial_id"]]
+    for client in watched.hammer.clients:
+        spent = client.spent[trial(watched)["trial_id"]]
 
-    assert spent == sorted(spent)
-    assert spent[-1] > 0
+        assert spent == sorted(spent)
+        assert spent[-1] > 0
+
+
+def test_a_prometheus_saw_that_each_trial_ended(watched: Watched) -> None:
+    """Else its last scrape would say of the last trial that its exporter vanished."""
+    require("prometheus", watched.prometheus is not None, f"{HOW}, and end what listens on port {DEFAULT_PORT}")
+    assert watched.prometheus is not None
+    last = watched.prometheus.at("last_over_time(orchestrator_trial_active[1h])", watched.end)
+
+    assert {each["metric"]["trial_id"]: each["value"][1] for each in last} == {
+        each["trial_id"]: "0" for each in watched.document["trials"]
+    }
 
 
 def test_after_the_end_nobody_listens(watched: Watched) -> None:

@@ -1,15 +1,17 @@
 """A real sweep that a real Prometheus watches: v1 with a speed, v1 with a fraction, v2. It runs once for all tests.
 
-The last trial is scraped 50 times a second beside that.
+From the second trial on it is scraped 50 times a second beside that. The first is the second's twin: v1 asks for up to
+5 nodes of a type at once whatever the speed, and there may be 3, so that both trials of v1 do the same.
 """
 
 import json
 import re
 import shutil
+import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,10 +34,14 @@ SWEEP = (
 TRIALS = 3
 TASKS = 24
 SCRAPES_PER_S = 50
+CLIENTS = 2
+HAMMERED_FROM = 2
 RAYS_METRICS_AFTER_S = 40.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 _COST = re.compile(r'^orchestrator_cost_dollars_total\{.*trial_id="(\w+)".*\} (.+)$', re.MULTILINE)
+
+_ACTIVE = re.compile(r'^orchestrator_trial_active\{.*trial_id="(\w+)".*\} 1\.0$', re.MULTILINE)
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -56,47 +62,79 @@ def samples(text: str) -> Samples:
 
 
 @dataclass
-class Hammer:
-    """Scrapes again and again in a thread of its own; keeps when it was answered, and what matters of the answers."""
+class Client:
+    """Scrapes `rate_per_s` times a second; keeps when it asked and was answered, and what matters of the answers."""
 
     url: str
+    rate_per_s: float
     times: list[float] = field(default_factory=list)
-    of_a_trial: str = ""
     spent: dict[str, list[float]] = field(default_factory=dict)
     failures: list[tuple[float, OSError]] = field(default_factory=list)
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Scrapes while the block runs."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self._run, args=(ended,))
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _run(self, ended: threading.Event) -> None:
+    def scrape(self, ended: threading.Event, answered: Callable[[str], None]) -> None:
+        """Again and again until it has `ended`; what came late is made up for."""
         due = time.monotonic()
-        while not ended.is_set():
+        while not ended.wait(due - time.monotonic()):
+            due += 1 / self.rate_per_s
             asked = time.time()
             try:
                 text = get(f"{self.url}/metrics")
             except OSError as error:
                 self.failures.append((asked, error))
-                ended.wait(0.1)
+                due = time.monotonic() + 0.1
                 continue
             self.times.append(asked)
-            if "orchestrator_trial_info{" in text:
-                self.of_a_trial = text
-                now: dict[str, float] = {}
-                for trial_id, dollars in _COST.findall(text):
-                    now[trial_id] = now.get(trial_id, 0.0) + float(dollars)
-                for trial_id, total in now.items():
-                    self.spent.setdefault(trial_id, []).append(total)
-            due = max(due + 1 / SCRAPES_PER_S, time.monotonic())
-            ended.wait(due - time.monotonic())
+            now: dict[str, float] = {}
+            for trial_id, dollars in _COST.findall(text):
+                now[trial_id] = now.get(trial_id, 0.0) + float(dollars)
+            for trial_id, total in now.items():
+                self.spent.setdefault(trial_id, []).append(total)
+            answered(text)
+
+
+@dataclass
+class Hammer:
+    """Some clients at once, since one is held up by each slow answer; `texts` are the newest by active trial."""
+
+    url: str
+    clients: list[Client] = field(default_factory=list)
+    first: str = ""
+    of_a_trial: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.clients = [Client(self.url, SCRAPES_PER_S / CLIENTS) for _ in range(CLIENTS)]
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Scrapes while the block runs."""
+        ended = threading.Event()
+        threads = [threading.Thread(target=each.scrape, args=(ended, self._answered)) for each in self.clients]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+
+    def _answered(self, text: str) -> None:
+        self.first = self.first or text
+        if "orchestrator_trial_info{" in text:
+            self.of_a_trial = text
+        for trial_id in _ACTIVE.findall(text):
+            self.texts[trial_id] = text
+
+    @property
+    def times(self) -> list[float]:
+        """When a scrape was asked for that was answered, in order."""
+        return sorted(t for each in self.clients for t in each.times)
+
+    @property
+    def failures(self) -> list[tuple[float, OSError]]:
+        """When one was asked for that wasn't, and why."""
+        return [failure for each in self.clients for failure in each.failures]
 
 
 @dataclass(frozen=True)
@@ -134,10 +172,11 @@ def watching(home: Path) -> Iterator[Watched]:
     hammer = Hammer(url)
     process = command.start("sweep", *SWEEP, *how)
     try:
-        for number in range(1, TRIALS + 1):
-            begun = f"trial {number} of {TRIALS}"
-            command.wait_for(lambda begun=begun: begun in command.output(), process, begun)  # type: ignore[misc]
+        for number in range(1, HAMMERED_FROM + 1):
+            _wait_for_trial(number, command, process)
         with hammer.at_work():
+            for number in range(HAMMERED_FROM + 1, TRIALS + 1):
+                _wait_for_trial(number, command, process)
             command.wait_for(lambda: _v2_runs(hammer.of_a_trial), process, "tasks")
             during, during_openmetrics = hammer.of_a_trial, get(f"{url}/metrics", Accept=OPENMETRICS)
             healthy = get(f"{url}/healthz")
@@ -155,6 +194,11 @@ def watching(home: Path) -> Iterator[Watched]:
         process.wait()
         command("clean", "--force")
         command("stack", "down", "--volumes")
+
+
+def _wait_for_trial(number: int, command: Orchestrate, process: subprocess.Popen[str]) -> None:
+    begun = f"trial {number} of {TRIALS}"
+    command.wait_for(lambda: begun in command.output(), process, begun)
 
 
 def _v2_runs(text: str) -> bool:
