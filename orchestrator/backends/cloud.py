@@ -22,6 +22,7 @@ from orchestrator.rayapi.world import LaunchRefused, no_capacity, request_failed
 NODE_ID_BYTES = 28
 # An engine that is away is waited for no longer than this when a cloud closes.
 CLOSE_S = 20.0
+# A guard against others than Ray, which counts a node that still ends otherwise than a cloud does.
 SLACK = 2
 
 

@@ -35,7 +35,7 @@ class ClusterNetwork:
     def create(self) -> None:
         """Make it. Addresses may be asked for only in a range that was: the engine is asked for one first.
 
-        Another cluster may take it before it is asked for: then it is another one's turn. Raises MissingPrerequisite.
+        Another cluster may take it before it is asked for: the race is run again, some times.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
