@@ -51,7 +51,7 @@ test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that it s
 	  --with 'ray[default]==$(OLDEST_RAY)' --with hypothesis --with pytest \
 	  pytest tests/integration/test_simulator.py $(ARGS)
 
-test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root: it takes ten minutes
+test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root: it takes minutes
 	ORCHESTRATE_TEST_ARM64=1 .venv/bin/pytest tests/integration/test_arm64.py $(ARGS)
 
 lint: $(DEV) ## check style, types and the directions of imports

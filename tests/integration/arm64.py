@@ -35,7 +35,7 @@ class MixedEngine:
 
 @pytest.fixture(scope="session")
 def mixed_engine(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MixedEngine]:
-    """Skips where arm64 can't be emulated, and where nobody has the ten minutes that it takes: make test-arm64."""
+    """Skips where arm64 can't be emulated, and where nobody has the minutes that it takes: make test-arm64."""
     from tests.integration.conftest import require
 
     if "ORCHESTRATE_TEST_ARM64" not in os.environ:

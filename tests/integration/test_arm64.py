@@ -56,7 +56,7 @@ def test_a_sweep_launches_an_arm64_worker_beside_x86_64_ones_and_runs_tasks_on_i
     }
     sweep = lab.start(
         *options(tmp_path, **mixed),
-        *("--image", mixed_engine.x86_64, "--upscaling-speed", "1"),
+        *("--image", mixed_engine.x86_64, "--upscaling-speed", "1", "--metrics-port", "0"),
         *("--tasks", "2", "--task-seconds", "40", "--task-resources", "Graviton=0.5"),
     )
 
