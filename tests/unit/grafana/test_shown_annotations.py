@@ -1,9 +1,9 @@
 """What `sweep --annotate` writes is what the boards ask Grafana for."""
 
 import json
+from typing import Any
 
 from orchestrator.grafana.access import Grafana
-from orchestrator.grafana.annotation import Annotation
 from orchestrator.grafana.annotations import Annotator, Sink
 from orchestrator.grafana.build import build_all
 from orchestrator.grafana.interpolation import fill
@@ -15,13 +15,13 @@ class Kept(Sink):
 
     def __init__(self) -> None:
         super().__init__(Grafana("http://127.0.0.1:9", "token"))
-        self.kept: list[Annotation] = []
+        self.kept: list[Any] = []
 
-    def add(self, annotation: Annotation) -> int:
+    def add(self, annotation: Any) -> int:
         self.kept.append(annotation)
         return len(self.kept)
 
-    def change(self, number: int, annotation: Annotation) -> None:
+    def change(self, number: int, annotation: Any) -> None:
         self.kept[number - 1] = annotation
 
 
