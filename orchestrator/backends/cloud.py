@@ -164,7 +164,30 @@ class ModelledCloud:
     ) -> None:
         """See `Cloud.create`. As EC2 with a minimum of one: what there is of the type, or a refusal if none is."""
         with self._asking(node_type, count):
-            self._ask(node_type, tags, count, resources, labels)
+            trial, seed = self._files.read_trial()
+            with self._lock:
+                # The n-th node of a type in a trial meets the same luck in every trial with the same seed.
+                first, call = self._requested[trial, node_type], self._calls[trial, node_type] + 1
+                self._requested[trial, node_type] += count
+                self._calls[trial, node_type] = call
+            latencies = [self._launch.latencies(seed, node_type, index) for index in range(first, first + count)]
+            nodes = [
+                CloudNode(secrets.token_hex(NODE_ID_BYTES), node_type, tags, resources, labels) for _ in range(count)
+            ]
+            for node in nodes:
+                self._journal("requested", node)
+            time.sleep(max(latency.request for latency in latencies))
+            if trial and self._launch.call_fails(seed, node_type, call):  # the baseline of a trial is no part of it
+                self._refuse(nodes, request_failed())
+            granted = self._grant(nodes)
+            if not granted:
+                self._refuse(nodes, no_capacity(node_type))
+            for node in nodes[granted:]:
+                self._journal("failed", node, detail=no_capacity(node_type).description)
+            for node, latency in zip(nodes[:granted], latencies, strict=False):
+                self._journal("allocated", node)
+                threading.Thread(target=self._live, args=(node, latency), daemon=True).start()
+            self._changed()
 
     @contextlib.contextmanager
     def _asking(self, node_type: str, count: int) -> Iterator[None]:
@@ -183,37 +206,6 @@ class ModelledCloud:
         finally:
             with self._lock:
                 self._asked[node_type] -= count
-
-    def _ask(
-        self,
-        node_type: str,
-        tags: Mapping[str, str],
-        count: int,
-        resources: Mapping[str, float],
-        labels: Mapping[str, str],
-    ) -> None:
-        trial, seed = self._files.read_trial()
-        with self._lock:
-            # The n-th node of a type in a trial meets the same luck in every trial with the same seed.
-            first, call = self._requested[trial, node_type], self._calls[trial, node_type] + 1
-            self._requested[trial, node_type] += count
-            self._calls[trial, node_type] = call
-        latencies = [self._launch.latencies(seed, node_type, index) for index in range(first, first + count)]
-        nodes = [CloudNode(secrets.token_hex(NODE_ID_BYTES), node_type, tags, resources, labels) for _ in range(count)]
-        for node in nodes:
-            self._journal("requested", node)
-        time.sleep(max(latency.request for latency in latencies))
-        if trial and self._launch.call_fails(seed, node_type, call):  # the baseline of a trial is no part of it
-            self._refuse(nodes, request_failed())
-        granted = self._grant(nodes)
-        if not granted:
-            self._refuse(nodes, no_capacity(node_type))
-        for node in nodes[granted:]:
-            self._journal("failed", node, detail=no_capacity(node_type).description)
-        for node, latency in zip(nodes[:granted], latencies, strict=False):
-            self._journal("allocated", node)
-            threading.Thread(target=self._live, args=(node, latency), daemon=True).start()
-        self._changed()
 
     def _grant(self, nodes: list[CloudNode]) -> int:
         """Let as many of these nodes of one type exist as there is capacity for; returns how many."""

@@ -1,6 +1,5 @@
 """A Grafana reached through its API: the address, the token, which is never shown, and what its answers mean."""
 
-import os
 import time
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.secretfile import take_secret
 
 if TYPE_CHECKING:
     from grafana_client.api import GrafanaApi
@@ -55,21 +55,9 @@ def take_token(file: Path | None = None, environment: MutableMapping[str, str] |
 
     Raises InputError, which never quotes what was found.
     """
-    environment = os.environ if environment is None else environment
-    token, source = environment.pop(TOKEN_VARIABLE, ""), TOKEN_VARIABLE
-    if file is not None:
-        source = str(file)
-        try:
-            token = file.read_text()
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "not a text file"
-            raise InputError(f"--token-file {file} can't be read: {why}") from None
-    token = token.strip()
+    token, source = take_secret(TOKEN_VARIABLE, "--token-file", file, HOW_TO_TOKEN, environment)
     if not token:
-        raise InputError(
-            "no token for Grafana" if file is None else f"--token-file {file} is empty",
-            HOW_TO_TOKEN,
-        )
+        raise InputError("no token for Grafana", HOW_TO_TOKEN)
     if not token.isascii() or not token.isprintable() or " " in token:
         raise InputError(f"{source} holds no token: that is one line of letters, digits and signs", HOW_TO_TOKEN)
     return token

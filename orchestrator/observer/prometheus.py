@@ -1,7 +1,6 @@
 """A Prometheus reached through its API: asked and written to, again where that helps; credentials are never shown."""
 
 import base64
-import os
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from email.utils import parsedate_to_datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.secretfile import take_secret
 
 if TYPE_CHECKING:
     import requests
@@ -49,19 +49,7 @@ def take_credentials(file: Path | None = None, environment: MutableMapping[str, 
 
     Raises InputError, which never quotes what was found.
     """
-    environment = os.environ if environment is None else environment
-    found, source = environment.pop(CREDENTIALS_VARIABLE, ""), CREDENTIALS_VARIABLE
-    if file is not None:
-        source = f"--credentials-file {file}"
-        try:
-            found = file.read_text()
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{source} can't be read: {getattr(error, 'strerror', None) or 'not a text file'}"
-            ) from None
-        if not found.strip():
-            raise InputError(f"{source} is empty", HOW_TO_CREDENTIALS)
-    found = found.strip()
+    found, source = take_secret(CREDENTIALS_VARIABLE, "--credentials-file", file, HOW_TO_CREDENTIALS, environment)
     if not found.isprintable() or (":" not in found and (" " in found or not found.isascii())):
         raise InputError(f"{source} holds no credentials: those are one line", HOW_TO_CREDENTIALS)
     return found

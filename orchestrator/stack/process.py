@@ -8,6 +8,7 @@ from typing import Self
 
 import psutil
 
+from orchestrator.backends.files import write_atomically
 from orchestrator.backends.owners import process_alive
 
 STORAGE = "--storage.tsdb.path"
@@ -48,9 +49,7 @@ class Running:
 
     def write(self, path: Path) -> None:
         """Whole or not at all. Raises OSError."""
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.write_text(json.dumps(asdict(self)))
-        fresh.replace(path)
+        write_atomically(path, json.dumps(asdict(self)))
 
     @property
     def alive(self) -> bool:
