@@ -11,6 +11,7 @@ from orchestrator.errors import InputError, MissingPrerequisite
 
 if TYPE_CHECKING:
     from orchestrator.grafana.compare import ComparedTrial
+    from orchestrator.sweep.ledger import SweepRecord, TrialRecord
 
 EXAMPLES = """Examples:
 
@@ -25,6 +26,8 @@ BUILD_EXAMPLES = """Examples:
   orchestrate dashboards build --to /var/lib/grafana/dashboards
 """
 COMPARE_EXAMPLES = """Examples:
+
+  orchestrate dashboards compare @last
 
   orchestrate dashboards compare 3f2a90c1/5bd0 3f2a90c1/77e1
 
@@ -84,7 +87,9 @@ def check(
 @dashboards.command(epilog=COMPARE_EXAMPLES)
 def compare(
     context: typer.Context,
-    trials: Annotated[list[str], typer.Argument(metavar="TRIAL...", help="Two to four trials, as in show.")],
+    trials: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="Two to four trials, or a sweep that has so many, as in show.")
+    ],
     url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="A Grafana that has the dashboards.  [default: that of the stack]"),
@@ -98,11 +103,11 @@ def compare(
     from orchestrator.grafana.compare import address
 
     grafana = None if url is None else parse_address(url)
-    chosen = [_compared(context.obj, each) for each in trials]
+    chosen = [compared for each in trials for compared in _compared(context.obj, each)]
     try:
         console().print(address(grafana or _grafana_of_the_stack(context.obj), chosen), soft_wrap=True)
     except ValueError as error:
-        raise InputError(str(error)) from None
+        raise InputError(str(error), "the trials of a sweep: orchestrate show SWEEP") from None
 
 
 def _grafana_of_the_stack(common: Context) -> str:
@@ -116,18 +121,21 @@ def _grafana_of_the_stack(common: Context) -> str:
     return found
 
 
-def _compared(common: Context, wanted: str) -> "ComparedTrial":
+def _compared(common: Context, wanted: str) -> "list[ComparedTrial]":
+    record, trial = common.ledger().find(wanted)
+    return [_to_compare(common, record, each) for each in ([trial] if trial is not None else record.trials)]
+
+
+def _to_compare(common: Context, record: "SweepRecord", trial: "TrialRecord") -> "ComparedTrial":
     from orchestrator.analysis.window import submission
     from orchestrator.grafana.compare import ComparedTrial
     from orchestrator.observer.trace import read_trace
     from orchestrator.sweep.placement import Placement
 
-    record, trial = common.ledger().find(wanted)
-    if trial is None:
-        raise InputError(f"{wanted!r} is a sweep: name its trials", f"they are: orchestrate show {record.sweep_id}")
     trial_id = trial.trial.trial_id
-    start = submission(events) if (events := trial.trace and read_trace(Path(trial.trace)).events) else None
-    if not events or start is None:
+    events = read_trace(Path(trial.trace)).events if trial.trace else ()
+    start = submission(events)
+    if start is None:
         raise InputError(f"trial {trial_id} hasn't recorded anything yet")
     if record.backend == "simulated" and trial_id not in Placement.read(common.home, record.sweep_id).moved_by:
         raise InputError(

@@ -46,14 +46,18 @@ def show(
     ] = "@last",
     as_json: _Json = False,
 ) -> None:
-    """Show a sweep's results, or all that is known of one trial."""
+    """Show a sweep's results and its trials, or all that is known of one trial."""
     from orchestrator.report.document import sweep_document, trial_document
-    from orchestrator.report.tables import sweep_table, trial_tables
+    from orchestrator.report.tables import sweep_table, trial_tables, trials_table
 
     common: Context = context.obj
     record, trial = common.ledger().find(wanted)
     if as_json:
         document = sweep_document(record) if trial is None else trial_document(trial)
         print_json(document.model_dump(mode="json"))
+    elif trial is None:
+        console().print(sweep_table(record))
+        console().print()
+        console().print(trials_table(record))
     else:
-        console().print(sweep_table(record) if trial is None else trial_tables(trial))
+        console().print(trial_tables(trial))

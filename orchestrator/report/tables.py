@@ -137,6 +137,23 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     return Group(table, *map(Text, _verdicts(record, rows)), *map(Text, _weaknesses(record, rows)))
 
 
+def trials_table(record: SweepRecord) -> RenderableType:
+    """The trials of a sweep in their order, by the ids that other commands take."""
+    table = new_table("trial", "setting", "repeat", "status", "makespan s", "valid")
+    table.columns[1].justify = table.columns[3].justify = "left"
+    for each in record.trials:
+        card = each.scorecard
+        table.add_row(
+            each.trial.trial_id,
+            each.trial.settings.label(),
+            str(each.trial.repeat),
+            Text(each.status, style=_STATUS_STYLES[each.status]),
+            _seconds(card.makespan_s if card else None),
+            "-" if card is None else "valid" if card.valid else "invalid",
+        )
+    return table
+
+
 def _verdicts(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
     """Which differences are real; nothing where no setting has repeats."""
     if len(rows) < 2 or not any(row.valid > 1 for row in rows):

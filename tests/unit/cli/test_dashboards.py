@@ -95,6 +95,12 @@ def test_compare_prints_where_the_stacks_grafana_shows_the_trials(home: Path, mo
     assert (printed.exit_code, printed.output) == (0, address("http://127.0.0.1:3001", compared) + "\n")
 
 
+def test_a_sweep_stands_for_its_trials(home: Path) -> None:
+    url = ("--url", "https://grafana.example.com/")
+
+    assert compare(home, "5f2a", *url).output == compare(home, f"5f2a/{SLOW}", f"5f2a/{FAST}", *url).output
+
+
 def test_compare_asks_no_docker_for_another_grafana(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Stack, "status")
     printed = compare(home, f"5f2a/{SLOW}", f"5f2a/{FAST}", "--url", "https://grafana.example.com/")
@@ -105,13 +111,14 @@ def test_compare_asks_no_docker_for_another_grafana(home: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["5f2a", f"5f2a/{FAST}"], "is a sweep: name its trials"),
+        (["5f2a", f"5f2a/{FAST}"], "one trial stands there twice"),
+        (["5f2a", "9c9c"], "is simulated, and Prometheus hasn't seen it"),
         ([f"9c9c/{SLOW}", f"9c9c/{FAST}"], "is simulated, and Prometheus hasn't seen it"),
         ([f"5f2a/{SLOW}"], "from 2 to 4 trials can be compared, not 1"),
         ([f"5f2a/{SLOW}", f"5f2a/{SLOW}"], "one trial stands there twice"),
         ([f"5f2a/{SLOW}", "5f2a/none"], "none"),
     ],
-    ids=["a sweep", "not pushed", "one trial", "one trial twice", "no trial"],
+    ids=["a sweep and its trial", "a sweep not pushed", "not pushed", "one trial", "one trial twice", "no trial"],
 )
 def test_compare_says_what_it_cant_compare(home: Path, arguments: list[str], problem: str) -> None:
     found = compare(home, *arguments, "--url", "http://127.0.0.1:3000")

@@ -20,6 +20,7 @@ from orchestrator.report.tables import (
     status_table,
     sweep_table,
     trial_tables,
+    trials_table,
 )
 from orchestrator.sweep.plan import Plan, make_plan
 from tests.builders import SHAPE, T0, scorecard, sweep_record, trial, trial_record
@@ -73,6 +74,14 @@ def test_a_long_plan_is_cut(show: Show) -> None:
 
 
 # A sweep
+
+
+def test_a_sweeps_trials_are_shown_by_their_ids(show: Show) -> None:
+    done, planned = trial_record(FAST, scorecard=scorecard(30.0)), trial_record(SLOW, status="planned", scorecard=None)
+    text = show(trials_table(sweep_record(done, planned)))
+
+    assert row_of(text, FAST.trial_id)[1:] == ["v2", "speed=10", "1", "done", "30.0", "valid"]
+    assert row_of(text, SLOW.trial_id)[1:] == ["v2", "speed=1", "1", "planned", "-", "-"]
 
 
 def test_a_sweep_has_a_row_for_each_setting_and_marks_the_fastest(show: Show) -> None:
