@@ -1,7 +1,9 @@
 """Serves `/metrics`, `/sd` and `/healthz` over HTTP, on loopback unless told otherwise."""
 
 import json
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,8 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9477
 # An observer that looks twice a second is ill when it hasn't for so long.
 UNHEALTHY_AFTER_S = 10.0
+# An observer looks twice a second: who asks more often than that learns nothing more, and must not slow a trial down.
+FRESH_S = 0.25
 _REQUEST_TIMEOUT_S = 10.0
 # How long the end may take.
 _POLL_S = 0.05
@@ -33,10 +37,9 @@ class MetricsServer:
         *,
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(exporter)
-        self._server = _Server((host, port), _handler(exporter, registry, targets))
+        self._server = _Server((host, port), _handler(exporter, _Exposition(exporter, clock), targets))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="orchestrate-metrics", daemon=True
         )
@@ -68,8 +71,30 @@ class _Server(ThreadingHTTPServer):
         """A client that goes away is none of the sweep's business."""
 
 
+class _Exposition:
+    """The metrics as text, made anew for who asks when the last one of that form is older than FRESH_S seconds."""
+
+    def __init__(self, exporter: Exporter, clock: Callable[[], float]) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(exporter)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._made: dict[str, tuple[float, bytes]] = {}
+
+    def answer(self, accept: str) -> tuple[bytes, str]:
+        """Text and content type for an Accept header; who asks meanwhile waits, and gets the same."""
+        encode, content_type = choose_encoder(accept)
+        with self._lock:
+            now = self._clock()
+            made, body = self._made.get(content_type, (-math.inf, b""))
+            if now - made >= FRESH_S:
+                body = encode(self._registry)
+                self._made[content_type] = now, body
+        return body, content_type
+
+
 def _handler(
-    exporter: Exporter, registry: CollectorRegistry, targets: Callable[[], Iterable[Target]]
+    exporter: Exporter, exposition: _Exposition, targets: Callable[[], Iterable[Target]]
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT_S
@@ -81,8 +106,7 @@ def _handler(
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-                self._answer(HTTPStatus.OK, encode(registry), content_type)
+                self._answer(HTTPStatus.OK, *exposition.answer(self.headers.get("Accept", "")))
             elif path == "/sd":
                 body = json.dumps(as_service_discovery(targets(), exporter.ids)).encode()
                 self._answer(HTTPStatus.OK, body, "application/json")

@@ -1,5 +1,6 @@
 """The metrics over HTTP, on a real port of loopback: whatever a client sends, it gets an answer and nobody waits."""
 
+import itertools
 import json
 import socket
 import time
@@ -18,7 +19,7 @@ from orchestrator.observer.discovery import Target
 from orchestrator.observer.exporter import LONGEST_LINGER_S, Exporter
 from orchestrator.observer.lifecycle import NodeTraits
 from orchestrator.observer.observer import Observer
-from orchestrator.observer.server import DEFAULT_HOST, UNHEALTHY_AFTER_S, MetricsServer
+from orchestrator.observer.server import DEFAULT_HOST, FRESH_S, UNHEALTHY_AFTER_S, MetricsServer
 from tests.builders import T0, life, trial
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -45,9 +46,13 @@ class Answer:
 
 @dataclass
 class Served:
-    """An exporter of one trial behind a server, and what the test moves: time, observers, targets."""
+    """An exporter of one trial behind a server, and what the test moves: time, observers, targets.
+
+    `ticks` are seconds of the server's own clock, by default so many that each scrape is a new one.
+    """
 
     now: float = T0
+    ticks: Iterator[float] = field(default_factory=lambda: itertools.count(0.0, FRESH_S))
     observer: Observer | None = None
     targets: list[Target] = field(default_factory=list)
     host: str = ""
@@ -58,7 +63,7 @@ class Served:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with MetricsServer(self.exporter, lambda: self.targets, port=0) as server:
+        with MetricsServer(self.exporter, lambda: self.targets, port=0, clock=lambda: next(self.ticks)) as server:
             where = urlsplit(server.url)
             self.host, self.port = where.hostname or "", where.port or 0
             yield
@@ -136,6 +141,20 @@ def test_each_scrape_is_of_now(served: Served) -> None:
 
     assert "orchestrator_nodes{" in before
     assert served.ask("/metrics").body == ""
+
+
+def test_who_asks_again_at_once_gets_the_same_text() -> None:
+    served = Served(ticks=iter([10.0, 10.0 + 0.9 * FRESH_S, 10.0 + 0.9 * FRESH_S, 10.0 + FRESH_S]))
+    with served.running():
+        first = served.ask("/metrics").body
+        served.exporter.trial_started(1, 1, trial(upscaling_speed=5))
+        again, other_form = served.ask("/metrics").body, served.ask("/metrics", Accept=OPENMETRICS).body
+        later = served.ask("/metrics").body
+
+    assert first == again
+    assert "trial_info" not in first
+    assert "trial_info" in other_form
+    assert "trial_info" in later
 
 
 def test_a_query_is_passed_over(served: Served) -> None:
