@@ -18,8 +18,9 @@ from tests.integration.watched import HAMMERED_FROM, SCRAPES_PER_S, TASKS, Watch
 
 pytestmark = pytest.mark.alone
 
-# Tasks of 8 s run in waves: a node that comes a moment later may move the last of them by a whole task.
-AS_LONG_S = 8.0
+# Nodes start one after another, and tasks of 8 s run in waves: a node that comes a moment later may move the last of
+# them by a whole task.
+AS_LONG_S = 10.0
 # A look takes some milliseconds, of the 500 between two looks.
 SLOWER_LOOK_S = 0.05
 ARCHES = {"x86_worker_node": "x86_64", "arm_worker_node": "arm64"}

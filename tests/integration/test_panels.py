@@ -164,9 +164,12 @@ def test_the_two_newest_trials_are_compared_unless_others_are_chosen(
     seen: Shown = request.getfixturevalue(shown)
     board = build_all()["compare.json"]
     newest, older = seen.traces[:-3:-1]
-    offered = options(board, seen.prometheus, seen.end, {})
-    swapped = options(board, seen.prometheus, seen.end, {"base": _matchers(seen, older)})
+    # Who scrapes one port all day has the sweeps of other tests, too.
+    sweep = {"sweep_id": seen.sweep_id}
+    offered = options(board, seen.prometheus, seen.end, sweep)
+    swapped = options(board, seen.prometheus, seen.end, {**sweep, "base": _matchers(seen, older)})
 
+    assert (seen.sweep_id, seen.sweep_id) in offered["sweep_id"]
     assert [value for _, value in (offered["base"][0], offered["other"][0])] == [
         _matchers(seen, newest),
         _matchers(seen, older),

@@ -20,8 +20,6 @@ from orchestrator.model.events import NodeState
 from tests.integration.conftest import require
 from tests.integration.prometheus_server import HOW, running
 
-pytestmark = pytest.mark.alone
-
 FOLDER = bundled("prometheus")
 CONTRACT = Path(__file__).parents[2] / "docs/metrics.md"
 SERVER_TIMEOUT_S = 60.0

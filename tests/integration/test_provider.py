@@ -16,8 +16,6 @@ from orchestrator.backends.providers.cloud import CloudNodeProvider
 from orchestrator.backends.providers.docker import DockerNodeProvider
 from orchestrator.rayapi.world import no_capacity
 
-pytestmark = pytest.mark.alone
-
 HEAD = "head-c0ffee00"
 WORKER_TAGS = {TAG_RAY_NODE_KIND: "worker", TAG_RAY_USER_NODE_TYPE: "x86"}
 

@@ -27,8 +27,6 @@ from tests.grafana_http import nobody_listens
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.engine import Engine, image_names
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).parents[2]
 EXPORTER_PORT = 9477
 SCRAPE_TIMEOUT_S = 60.0

@@ -14,8 +14,6 @@ from orchestrator.stack.probes import fetch
 from tests.integration.conftest import BIN, Orchestrate, free_port, require
 from tests.integration.prometheus_server import HOW
 
-pytestmark = pytest.mark.alone
-
 
 class Stack:
     """The native stack of one home, on a port of its own."""
