@@ -1,7 +1,9 @@
 """Builders of trials and events for tests: short to write, times in seconds after `T0`."""
 
+import json
 from typing import Any
 
+from orchestrator.backends.files import ClusterFiles
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import (
     DemandEvent,
@@ -22,6 +24,7 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
+from orchestrator.observer.tail import Tail
 from orchestrator.sweep.ledger import SweepRecord, TrialRecord
 
 T0 = 1_000_000.0
@@ -179,3 +182,8 @@ def sweep_record(*trials: TrialRecord, **more: Any) -> SweepRecord:
         **more,
     }
     return SweepRecord(trials=trials, **values)
+
+
+def journal_of(files: ClusterFiles) -> list[dict[str, Any]]:
+    """The entries of a cluster's journal so far, as an observer reads them."""
+    return [json.loads(line) for line in Tail(files.journal).read()]

@@ -136,18 +136,6 @@ class ClusterFiles:
         """Note the settings that the autoscaler has in force from now on."""
         _append(self.settings, {"settings": in_force})
 
-    def read_journal(self) -> list[dict[str, Any]]:
-        """All entries so far; a line that is still being written is left out."""
-        try:
-            lines = self.journal.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return []
-        entries = []
-        for line in lines:
-            with contextlib.suppress(ValueError):
-                entries.append(json.loads(line))
-        return entries
-
     def write_trial(self, trial_id: str, seed: int) -> None:
         """Tell the provider which trial begins."""
         write_atomically(self.root / "trial.json", json.dumps({"trial": trial_id, "seed": seed}))

@@ -15,6 +15,7 @@ from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.delay import Delay, LaunchModel
 from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.rayapi.world import LaunchRefused
+from tests.builders import journal_of
 
 TIMEOUT_S = 10.0  # a safety net: nothing here takes time
 NEVER = LaunchModel(boot=Delay(mean_s=86_400))
@@ -102,7 +103,7 @@ class Lab:
         return self._allocated()[len(before) :]
 
     def _allocated(self) -> list[str]:
-        return [entry["node"] for entry in self.files.read_journal() if entry["event"] == "allocated"]
+        return [entry["node"] for entry in journal_of(self.files) if entry["event"] == "allocated"]
 
     def box(self, number: int = 0) -> Box:
         with self._moved:
@@ -113,16 +114,16 @@ class Lab:
         """Wait until the journal has it."""
         tick = threading.Event()
         for _ in range(int(TIMEOUT_S / 0.002)):
-            if [entry["event"] for entry in self.files.read_journal()].count(event) >= count:
+            if [entry["event"] for entry in journal_of(self.files)].count(event) >= count:
                 return
             tick.wait(0.002)
         raise AssertionError(f"no {event} in {self.events()}")
 
     def events(self, node: str | None = None) -> list[str]:
-        return [entry["event"] for entry in self.files.read_journal() if node in (None, entry["node"])]
+        return [entry["event"] for entry in journal_of(self.files) if node in (None, entry["node"])]
 
     def last(self) -> dict[str, Any]:
-        entry = self.files.read_journal()[-1]
+        entry = journal_of(self.files)[-1]
         return {key: entry[key] for key in entry if key not in ("t", "node", "node_type")}
 
 
@@ -282,7 +283,7 @@ def test_the_cloud_takes_a_machine_back_by_force_and_says_why(lab: Make, cause: 
     assert node not in here.cloud.nodes()
 
     here.until("terminated")
-    entry = next(entry for entry in here.files.read_journal() if entry["event"] == "failed")
+    entry = next(entry for entry in journal_of(here.files) if entry["event"] == "failed")
 
     assert (entry["node"], entry["cause"], entry["detail"]) == (node, cause, "the cloud took it")
     assert here.events(node)[-2:] == ["failed", "terminated"]
@@ -418,7 +419,7 @@ def test_there_is_no_more_than_the_capacity(lab: Make) -> None:
     assert len(here.create(3)) == 2
 
     here.until("started", 2)
-    failed = [entry for entry in here.files.read_journal() if entry["event"] == "failed"]
+    failed = [entry for entry in journal_of(here.files) if entry["event"] == "failed"]
 
     assert [entry["detail"] for entry in failed] == ["no capacity for x86"]
 

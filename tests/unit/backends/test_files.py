@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.backends.files import ClusterFiles, needing_room, no_room, write_atomically
 from orchestrator.errors import MissingPrerequisite
+from tests.builders import journal_of
 
 
 @pytest.fixture
@@ -84,14 +85,14 @@ def test_whatever_else_fails_to_be_written_stays_what_it_is(tmp_path: Path) -> N
 
 
 def test_a_journal_that_nobody_has_written_is_empty(files: ClusterFiles) -> None:
-    assert [] == files.read_journal()
+    assert [] == journal_of(files)
 
 
 def test_journal_entries_are_read_in_order_with_their_time(files: ClusterFiles) -> None:
     before = time.time()
     files.append_journal({"event": "requested", "node": "n1"})
     files.append_journal({"event": "allocated", "node": "n1"})
-    entries = files.read_journal()
+    entries = journal_of(files)
 
     assert ["requested", "allocated"] == [entry["event"] for entry in entries]
     assert before <= entries[0]["t"] <= entries[1]["t"] <= time.time()
@@ -106,26 +107,26 @@ def test_a_torn_last_line_is_left_out_wherever_it_is_torn(files: ClusterFiles, c
     torn = json.dumps({"t": 1.0, "event": "failed", "detail": text}, ensure_ascii=False).encode()
     files.journal.write_bytes(whole + torn[:cut])
 
-    assert ["requested"] == [entry["event"] for entry in files.read_journal()]
+    assert ["requested"] == [entry["event"] for entry in journal_of(files)]
 
 
 def test_a_journal_of_one_torn_line_is_empty(files: ClusterFiles) -> None:
     files.journal.write_text('{"t": 1.0, "eve')
 
-    assert [] == files.read_journal()
+    assert [] == journal_of(files)
 
 
 def test_a_line_break_within_a_value_stays_within_its_line(files: ClusterFiles) -> None:
     files.append_journal({"detail": "one\ntwo\u2028three"})
 
-    assert ["one\ntwo\u2028three"] == [entry["detail"] for entry in files.read_journal()]
+    assert ["one\ntwo\u2028three"] == [entry["detail"] for entry in journal_of(files)]
 
 
 def test_threads_that_append_at_once_do_not_mix_their_lines(files: ClusterFiles) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda index: files.append_journal({"node": str(index) * 56}), range(100)))
 
-    assert {str(index) * 56 for index in range(100)} == {entry["node"] for entry in files.read_journal()}
+    assert {str(index) * 56 for index in range(100)} == {entry["node"] for entry in journal_of(files)}
 
 
 def test_before_the_first_trial_there_is_no_id_and_seed_zero(files: ClusterFiles) -> None:
