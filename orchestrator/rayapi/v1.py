@@ -1,5 +1,6 @@
 """Ray's v1 autoscaler in a simulation: `StandardAutoscaler`, the monitor's reading of the GCS, the node launcher."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -133,7 +134,8 @@ class AutoscalerV1:
         with fastpaths.enabled(self._session, not self._plain):
             self._monitor.update_load_metrics()
             if self._autoscaler.load_metrics:
-                self._autoscaler.update()
+                with contextlib.suppress(Exception), self._session.watched():
+                    self._autoscaler.update()
         self._autoscaler.event_summarizer.clear()
         self._session.raise_errors()
         while not self._autoscaler.launch_queue.empty():

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import inspect
 import math
 import os
 import random
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from ray.autoscaler._private.autoscaler import StandardAutoscaler
 
 from orchestrator.analysis.score import score
 from orchestrator.errors import BaselineNotReached, InputError, MissingPrerequisite, TrialFailed, TrialTimedOut
@@ -45,6 +47,8 @@ AT_AN_UPDATE = RayModel(demand_lag=Delay(), submit_phase=0.0)
 SEED_WORKLOAD = Workload()
 DEFAULT_MODEL = RayModel()
 
+# Older ones give up when a machine is gone by the time that its updater is done: a cloud has no address for it then.
+V1_DOES_WITHOUT_AN_ADDRESS = "if node_ip:" in inspect.getsource(StandardAutoscaler.process_completed_updates)
 both_versions = pytest.mark.parametrize("version", BOTH)
 
 
@@ -301,7 +305,12 @@ def test_a_fault_waits_for_a_node_of_its_type(version: AutoscalerVersion) -> Non
 @both_versions
 def test_a_node_may_be_lost_before_the_autoscaler_knows_that_it_has_joined(version: AutoscalerVersion) -> None:
     cluster = shape(model=RayModel(node_updaters=True), least=0, most=1)
-    events = run(trial(cluster, version, with_faults("kill@0", tasks=1, seconds=3)))
+    lost = trial(cluster, version, with_faults("kill@0", tasks=1, seconds=3))
+    if version == "v1" and not V1_DOES_WITHOUT_AN_ADDRESS:
+        with pytest.raises(AutoscalerRaised, match="AssertionError: IP should be known"):
+            run(lost)
+        return
+    events = run(lost)
 
     [(t, _, node)] = hits(events)
     assert t == next(event.t - SUBMISSION for event in nodes(events, "running") if event.node == node)
@@ -411,6 +420,10 @@ def test_the_shortcuts_change_no_event(one: Trial) -> None:
                 simulate(one, events.append, timeout_s=1000, plain=plain)
         except TrialFailed as failed:
             return lines(events), repr(failed)
+        except AutoscalerRaised as raised:
+            if V1_DOES_WITHOUT_AN_ADDRESS or "IP should be known" not in raised.message:
+                raise
+            return lines(events), repr(raised)
         return lines(events), "done"
 
     assert outcome(plain=False) == outcome(plain=True)
