@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator import rayapi
 from orchestrator.backends.config import render_config
 from orchestrator.backends.files import ClusterFiles, write_atomically
 from orchestrator.backends.owners import Owner
@@ -18,6 +17,7 @@ from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
 from orchestrator.observer.tail import Tail
+from orchestrator.rayapi.in_force import differences
 
 START_TIMEOUT_S = 120.0
 NODE_START_S = 5.0
@@ -93,7 +93,7 @@ class LiveCluster(ABC):
         while True:
             self.check_alive()
             in_force = self.in_force() or {}
-            wrong = rayapi.differences(in_force, settings, shape)
+            wrong = differences(in_force, settings, shape)
             if not wrong:
                 return in_force
             if time.monotonic() > deadline:

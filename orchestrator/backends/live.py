@@ -27,6 +27,7 @@ from orchestrator.observer.discovery import Target, targets_of
 from orchestrator.observer.lifecycle import describe_by
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 from orchestrator.observer.trace import TraceWriter
+from orchestrator.rayapi.in_force import differences
 from orchestrator.workload.faults import Victim
 from orchestrator.workload.job import Message, StressJob, stress_entrypoint
 
@@ -322,5 +323,5 @@ class _Run:
     def _check_settings_still_in_force(self) -> None:
         """Write down what the autoscaler has in force at the end, should it differ: the trial is then invalid."""
         in_force = self._cluster.in_force() or {}
-        if rayapi.differences(in_force, self._trial.settings, self._trial.shape):
+        if differences(in_force, self._trial.settings, self._trial.shape):
             self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=False))

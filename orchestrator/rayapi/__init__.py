@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrator.errors import MissingPrerequisite
-from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape
 from orchestrator.model.snapshot import DeathReason, Demand, NodeRow, NodeStatus, PendingNode, Snapshot
 
 LOOPBACK = "127.0.0.1"
@@ -269,78 +267,6 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         # Without this file, "auto" in a job means any GCS that runs on the machine: somebody else's too.
         write_ray_address(node.address, options.temp_dir)
     return lambda: {name: process.returncode for name, process in node.dead_processes()}
-
-
-def find_autoscaler() -> Any:
-    """The live autoscaler object of *this* process, which is Ray's monitor; None before it is built or elsewhere."""
-    import gc
-    import sys
-
-    kinds = [
-        getattr(sys.modules.get(module), name, None)
-        for module, name in (
-            ("ray.autoscaler.v2.autoscaler", "Autoscaler"),
-            ("ray.autoscaler._private.autoscaler", "StandardAutoscaler"),
-        )
-    ]
-    return next((thing for thing in gc.get_objects() if type(thing) in kinds), None)
-
-
-def settings_in_force(autoscaler: Any) -> dict[str, Any]:
-    """What a live autoscaler acts on right now, read from the object itself and not from any file.
-
-    Keys: `autoscaler`, `upscaling_speed` (the effective one), `idle_timeout_minutes`, `max_workers`, `node_types`
-    (name → `[min, max]`), and the caps that Ray read from the monitor's environment.
-    """
-    if type(autoscaler).__name__ == "Autoscaler":
-        config = autoscaler._config_reader.get_cached_autoscaling_config()
-        return _in_force("v2", config.get_raw_config_mutable(), config.get_upscaling_speed())
-    return _in_force("v1", autoscaler.config, autoscaler.resource_demand_scheduler.upscaling_speed)
-
-
-def _in_force(autoscaler: str, config: Mapping[str, Any], upscaling_speed: float) -> dict[str, Any]:
-    from ray.autoscaler._private import constants
-
-    head = config.get("head_node_type")
-    return {
-        "autoscaler": autoscaler,
-        "upscaling_speed": float(upscaling_speed),
-        "idle_timeout_minutes": config.get("idle_timeout_minutes"),
-        "max_workers": config.get("max_workers"),
-        "node_types": {
-            name: [node_type.get("min_workers", 0), node_type.get("max_workers", 0)]
-            for name, node_type in config.get("available_node_types", {}).items()
-            if name != head
-        },
-        "max_concurrent_launches": constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES,
-        "max_launch_batch": constants.AUTOSCALER_MAX_LAUNCH_BATCH,
-        "update_interval_s": constants.AUTOSCALER_UPDATE_INTERVAL_S,
-    }
-
-
-def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShape) -> list[str]:
-    """What the autoscaler has in force that the trial doesn't want, as readable phrases; empty when all is right."""
-    wanted: dict[str, Any] = {
-        "autoscaler": settings.autoscaler,
-        "max_concurrent_launches": settings.max_concurrent_launches,
-        "max_launch_batch": settings.max_launch_batch,
-        "update_interval_s": settings.update_interval_s,
-        "idle_timeout_minutes": settings.idle_timeout_minutes,
-        "node_types": {worker.name: [worker.min_workers, worker.max_workers] for worker in shape.workers},
-        "max_workers": shape.max_workers,
-        "upscaling_speed": settings.effective_upscaling_speed,
-    }
-    return [
-        f"{key} is {in_force.get(key)}, not {value}"
-        for key, value in wanted.items()
-        if value is not None and not _same(in_force.get(key), value)
-    ]
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float | int) and isinstance(other, float | int):
-        return abs(one - other) <= 1e-5 * max(1.0, abs(other))
-    return bool(one == other)
 
 
 def head_tags(node_type: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from orchestrator.model.delay import NodeLatencies
 from orchestrator.model.events import Emit
 from orchestrator.model.fault import impossible
 from orchestrator.model.trial import Trial
+from orchestrator.rayapi.in_force import differences, settings_in_force
 from orchestrator.rayapi.v1 import AutoscalerV1
 from orchestrator.rayapi.v2 import AutoscalerV2
 from orchestrator.rayapi.virtual import Session, simulation
@@ -136,8 +137,8 @@ class Simulation:
         self._recorder.begin(submission, list(self._cloud.machines.values()), self._load)
         self._recorder.phase("preparing")
         live, caps = self._autoscaler.settings_in_force()
-        in_force = {**rayapi.settings_in_force(live), "update_interval_s": interval, **caps}
-        wrong = rayapi.differences(in_force, self.settings, self.shape)
+        in_force = {**settings_in_force(live), "update_interval_s": interval, **caps}
+        wrong = differences(in_force, self.settings, self.shape)
         self._recorder.settings(in_force, as_wanted=not wrong)
         self._recorder.phase("submitting")
         offsets = arrival_offsets(workload.tasks, workload.arrival, workload.arrival_s, workload.waves, seed)

@@ -1,11 +1,14 @@
 """The NodeProvider, as Ray's autoscaler calls it: on a cloud that is a table, without a cluster."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.autoscaler._private.autoscaler import StandardAutoscaler
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS, TAG_RAY_USER_NODE_TYPE
 
@@ -139,7 +142,33 @@ def test_tags_that_are_set_later_are_found(provider: Provider) -> None:
     assert provider.node_tags("n1") == {**WORKER_TAGS, TAG_RAY_NODE_STATUS: "up-to-date"}
 
 
-def test_without_an_autoscaler_no_settings_are_noted(provider: Provider, tmp_path: Path) -> None:
+def driver_of(provider: CloudNodeProvider) -> StandardAutoscaler:
+    """An autoscaler with as much of its state as tells its settings."""
+    autoscaler = object.__new__(StandardAutoscaler)
+    autoscaler.provider = provider
+    autoscaler.config = {"idle_timeout_minutes": 5.0, "max_workers": 8}
+    autoscaler.resource_demand_scheduler = SimpleNamespace(upscaling_speed=3.0)
+    return autoscaler
+
+
+def test_the_settings_of_the_autoscaler_that_drives_it_are_noted_when_they_change(
+    provider: Provider, tmp_path: Path
+) -> None:
+    provider.non_terminated_nodes({})
+    driver = driver_of(provider)
+    files = ClusterFiles(tmp_path)
+    files.settings.parent.mkdir()
+    for speed in (3.0, 3.0, 5.0):
+        driver.resource_demand_scheduler.upscaling_speed = speed
+        provider.non_terminated_nodes({})
+
+    noted = [json.loads(line)["settings"] for line in files.settings.read_text().splitlines()]
+    assert [in_force["upscaling_speed"] for in_force in noted] == [3.0, 5.0]
+    assert noted[0]["idle_timeout_minutes"] == 5.0
+
+
+def test_those_of_an_autoscaler_that_drives_another_are_not(provider: Provider, tmp_path: Path) -> None:
+    _another = driver_of(Provider(config(tmp_path), "orchestrate-deadbeef"))
     provider.non_terminated_nodes({})
 
     assert not ClusterFiles(tmp_path).settings.exists()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator import rayapi
+from orchestrator.rayapi.in_force import autoscaler_of
 from tests.integration.conftest import Bystander, Orchestrate
 
 pytestmark = pytest.mark.alone
@@ -64,6 +65,8 @@ def test_the_live_autoscalers_still_hold_their_settings_where_we_look() -> None:
     constants = import_module("ray.autoscaler._private.constants")
 
     assert "self._config_reader = " in v2
+    assert "self._cloud_instance_provider = NodeProviderAdapter(" in v2
+    assert "self.provider = " in v1
     assert {"get_upscaling_speed", "get_raw_config_mutable"} <= set(dir(config))
     assert "self.resource_demand_scheduler = " in v1
     assert "upscaling_speed" in parameters(scheduler)
@@ -77,8 +80,20 @@ def test_v1_still_tells_nodes_of_one_address_apart_by_their_id() -> None:
     assert "use_node_id_as_ip" in monitor
 
 
-def test_outside_a_monitor_there_is_no_autoscaler() -> None:
-    assert rayapi.find_autoscaler() is None
+def test_a_provider_finds_the_autoscaler_that_drives_it_and_no_other() -> None:
+    v1_class = import_module("ray.autoscaler._private.autoscaler").StandardAutoscaler
+    v2_class = import_module("ray.autoscaler.v2.autoscaler").Autoscaler
+    adapter = import_module("ray.autoscaler.v2.instance_manager.node_provider").NodeProviderAdapter
+    _unfinished = [object.__new__(v1_class), object.__new__(v2_class)]
+    v1, v2 = object.__new__(v1_class), object.__new__(v2_class)
+    of_v1, of_v2 = object(), object()
+    v1.provider = of_v1
+    v2._cloud_instance_provider = object.__new__(adapter)
+    v2._cloud_instance_provider._v1_provider = of_v2
+
+    assert autoscaler_of(of_v1) is v1
+    assert autoscaler_of(of_v2) is v2
+    assert autoscaler_of(object()) is None
 
 
 def test_a_look_at_a_real_cluster_fills_every_field(orchestrate: Orchestrate, bystander: Bystander) -> None:

@@ -14,6 +14,7 @@ from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 from orchestrator import rayapi
 from orchestrator.backends.cloud import Cloud, CloudNode
 from orchestrator.backends.files import ClusterFiles
+from orchestrator.rayapi.in_force import autoscaler_of, settings_in_force
 from orchestrator.rayapi.world import LaunchRefused
 
 
@@ -112,11 +113,11 @@ class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
 
     def _note_settings(self) -> None:
         if self._autoscaler is None:
-            self._autoscaler = rayapi.find_autoscaler()
+            self._autoscaler = autoscaler_of(self)
         if self._autoscaler is None:
             return
         try:
-            in_force = rayapi.settings_in_force(self._autoscaler)
+            in_force = settings_in_force(self._autoscaler)
         except AttributeError:  # the autoscaler is still being built; the next update will tell
             return
         if in_force != self._in_force:

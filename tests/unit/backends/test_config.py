@@ -16,6 +16,7 @@ from orchestrator.backends.config import OBJECT_STORE_BYTES, render_config
 from orchestrator.backends.fit import fit_shape
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
+from orchestrator.rayapi.in_force import differences
 from tests.strategies import machines, settings
 
 FILE = read_cluster_file(Path(__file__).parents[3] / "cluster" / "local.yaml")
@@ -32,7 +33,7 @@ def _rendered(
 
 
 def _in_force(settings: Settings, shape: ClusterShape = FILE.shape) -> dict[str, Any]:
-    """What an autoscaler reports that took over everything, as `rayapi.settings_in_force` does."""
+    """What an autoscaler reports that took over everything, as `settings_in_force` does."""
     return {
         "autoscaler": settings.autoscaler,
         "upscaling_speed": settings.effective_upscaling_speed,
@@ -151,7 +152,7 @@ def test_rendering_is_deterministic(drawn: Settings) -> None:
 
 @given(settings())
 def test_there_is_no_difference_where_everything_is_in_force(drawn: Settings) -> None:
-    assert [] == rayapi.differences(_in_force(drawn), drawn, FILE.shape)
+    assert [] == differences(_in_force(drawn), drawn, FILE.shape)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_each_difference_is_named_with_what_is_and_what_should_be(key: str, valu
     wanted = Settings(upscaling_speed=5, idle_timeout_minutes=0.25)
     right = _in_force(wanted)
 
-    assert [f"{key} is {value}, not {right[key]}"] == rayapi.differences({**right, key: value}, wanted, FILE.shape)
+    assert [f"{key} is {value}, not {right[key]}"] == differences({**right, key: value}, wanted, FILE.shape)
 
 
 @given(st.sets(st.sampled_from(["autoscaler", "max_launch_batch", "update_interval_s", "node_types"])))
@@ -179,29 +180,29 @@ def test_all_differences_are_named_together(missing: set[str]) -> None:
     wanted = Settings()
     in_force = {key: value for key, value in _in_force(wanted).items() if key not in missing}
 
-    assert missing == {phrase.split()[0] for phrase in rayapi.differences(in_force, wanted, FILE.shape)}
+    assert missing == {phrase.split()[0] for phrase in differences(in_force, wanted, FILE.shape)}
 
 
 def test_settings_left_to_the_file_are_not_compared() -> None:
     in_force = {**_in_force(Settings()), "upscaling_speed": 0.0, "idle_timeout_minutes": 5.0}
 
-    assert [] == rayapi.differences(in_force, Settings(), FILE.shape)
+    assert [] == differences(in_force, Settings(), FILE.shape)
 
 
 def test_a_speed_that_differs_by_rays_rounding_only_is_the_same() -> None:
     wanted = Settings(autoscaler="v1", target_utilization_fraction=0.3)
 
-    assert [] == rayapi.differences({**_in_force(wanted), "upscaling_speed": 1 / 0.3 - 1}, wanted, FILE.shape)
+    assert [] == differences({**_in_force(wanted), "upscaling_speed": 1 / 0.3 - 1}, wanted, FILE.shape)
 
 
 def test_whole_numbers_are_the_same_with_and_without_a_point() -> None:
     wanted = Settings(upscaling_speed=5)
 
-    assert [] == rayapi.differences({**_in_force(wanted), "upscaling_speed": 5}, wanted, FILE.shape)
+    assert [] == differences({**_in_force(wanted), "upscaling_speed": 5}, wanted, FILE.shape)
 
 
 def test_worker_limits_that_are_not_yet_in_force_are_a_difference() -> None:
     wanted = FILE.shape.with_settings(Settings(max_workers=3))
-    phrases = rayapi.differences(_in_force(Settings()), Settings(), wanted)
+    phrases = differences(_in_force(Settings()), Settings(), wanted)
 
     assert ["node_types", "max_workers"] == [phrase.split()[0] for phrase in phrases]
