@@ -1,7 +1,7 @@
-"""Secrets that a user hands over: in a file, or in a variable of the environment. Neither is ever quoted."""
+"""Secrets that a user hands over: in a file, or in a variable of the environment. None is ever quoted or passed on."""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from orchestrator.errors import InputError
@@ -16,8 +16,7 @@ def take_secret(
 ) -> tuple[str, str]:
     """What the file of `option`, else the `variable` holds, without white space around it, and which of them it was.
 
-    It is taken out of the environment: no process started later inherits it. Raises InputError for a file that can't
-    be read or is empty; a variable may be.
+    It is taken out of the environment. Raises InputError for a file that can't be read or is empty; a variable may be.
     """
     environment = os.environ if environment is None else environment
     found = environment.pop(variable, "")
@@ -32,3 +31,12 @@ def take_secret(
     if not found:
         raise InputError(f"{source} is empty", hint)
     return found, source
+
+
+def inherited(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a process that we start gets of our environment: all but our own variables.
+
+    Some of those are secrets, a token or the URL of a ledger, and Ray runs anybody's code.
+    """
+    environment = os.environ if environment is None else environment
+    return {name: value for name, value in environment.items() if not name.startswith("ORCHESTRATE_")}

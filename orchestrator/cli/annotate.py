@@ -22,13 +22,10 @@ class Target:
 
 
 def parse_target(url: str | None) -> Target | None:
-    """Where to, if anywhere. Raises InputError. Ray's processes don't inherit the token either way."""
-    import os
-
-    from orchestrator.grafana.access import TOKEN_VARIABLE, parse_address, take_token
+    """Where to, if anywhere. Raises InputError."""
+    from orchestrator.grafana.access import parse_address, take_token
 
     if url is None:
-        os.environ.pop(TOKEN_VARIABLE, None)
         return None
     return Target(parse_address(url, "--annotate"), take_token())
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orchestrator.errors import MissingPrerequisite
-
-VARIABLES = "ORCHESTRATE_STACK_"
-"""What the names of docker-compose.yml's variables begin with."""
+from orchestrator.secretfile import inherited
 
 # An engine answers within a second. To end Prometheus alone may take 30, see docker-compose.yml.
 ANSWERS_WITHIN_S = 20.0
@@ -47,7 +45,7 @@ class Docker(Protocol):
 
 def run_docker(*arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
     """The real one. The user's environment goes along, but for our variables, which belong in the env file."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(VARIABLES)}
+    environment = inherited()
     command = ["docker", *arguments]
     try:
         if follow is None:

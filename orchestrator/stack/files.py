@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError
-from orchestrator.stack.docker import VARIABLES
+
+_VARIABLES = "ORCHESTRATE_STACK_"
+"""What the names of docker-compose.yml's variables begin with."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Files:
     @property
     def anonymous(self) -> bool:
         """Whether the last up let anybody view dashboards."""
-        return self.started and f"{VARIABLES}ANONYMOUS='true'\n" in self.env.read_text()
+        return self.started and f"{_VARIABLES}ANONYMOUS='true'\n" in self.env.read_text()
 
     @property
     def started(self) -> bool:
@@ -155,7 +157,7 @@ def _belongs_to_its_folders_owner(path: Path) -> None:
 
 def _env(values: Mapping[str, str]) -> str:
     # Single quotes: compose takes all between them as it is, but for \' itself.
-    lines = [f"{VARIABLES}{name}='{_quoted(value)}'\n" for name, value in values.items()]
+    lines = [f"{_VARIABLES}{name}='{_quoted(value)}'\n" for name, value in values.items()]
     return "# Written by `orchestrate stack up`, for docker-compose.yml.\n" + "".join(lines)
 
 

@@ -14,6 +14,7 @@ import psutil
 
 from orchestrator.bundle import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.secretfile import inherited
 from orchestrator.stack.files import on_port
 from orchestrator.stack.probes import Fetch, answers, fetch, is_taken, last_words
 from orchestrator.stack.process import STORAGE, Running
@@ -154,6 +155,7 @@ class Native:
                     stdout=log,
                     stderr=log,
                     cwd=self.folder,
+                    env=inherited(),
                     start_new_session=True,
                 )
             except OSError as error:

@@ -79,6 +79,7 @@ def test_ctrl_c_leaves_nothing_and_the_sweep_can_be_resumed(
 
 
 def test_after_kill_9_clean_removes_everything_and_nothing_else(orchestrate: Orchestrate, bystander: Bystander) -> None:
+    orchestrate.environment[TOKEN_VARIABLE] = TOKEN
     process = orchestrate.start("sweep", "--upscaling-speed", "5", *LONG)
     orchestrate.wait_for(lambda: in_phase(orchestrate, "running"), process, "running trial")
     [owner_file] = orchestrate.home.glob("clusters/*/owner.json")
@@ -86,6 +87,7 @@ def test_after_kill_9_clean_removes_everything_and_nothing_else(orchestrate: Orc
     assert owner is not None
     assert_only_on_loopback(orchestrate.home)
     assert_token_is_asked_for(owner.dashboard)
+    assert_nobody_inherits_a_secret(orchestrate.home)
     assert "x86_worker_node" in orchestrate("status").stdout
     assert orchestrate("clean").stdout.strip() == "nothing to clean"
     others = bystander.processes()
@@ -126,6 +128,17 @@ def assert_token_is_asked_for(dashboard: str) -> None:
         urllib.request.urlopen(f"{dashboard}/api/jobs/", timeout=10)
 
     assert refused.value.code == 401
+
+
+def assert_nobody_inherits_a_secret(home: Path) -> None:
+    """Ray runs anybody's code: no process of the cluster has the token that the sweep was started with."""
+    environments = []
+    for process in find_marked(home):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            environments.append(process.environ())
+
+    assert any(environments)
+    assert not [each for each in environments if TOKEN in each.values()]
 
 
 def test_a_killed_node_is_a_failed_node_event_and_the_trial_goes_on(orchestrate: Orchestrate) -> None:

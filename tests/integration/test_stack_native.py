@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.grafana.access import TOKEN_VARIABLE
 from orchestrator.stack.probes import fetch
 from tests.integration.conftest import BIN, Orchestrate, free_port, require
 from tests.integration.prometheus_server import HOW
@@ -22,7 +23,7 @@ class Stack:
         # Prometheus is on this PATH, and Docker isn't.
         folder.mkdir()
         (folder / "prometheus").symlink_to(program)
-        self.command = Orchestrate(home, {"PATH": f"{folder}{os.pathsep}{BIN}"})
+        self.command = Orchestrate(home, {"PATH": f"{folder}{os.pathsep}{BIN}", TOKEN_VARIABLE: "glsa_x"})
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = home / "stack" / "native"
@@ -56,6 +57,7 @@ def test_it_comes_up_once_and_goes_down_again(stack: Stack) -> None:
 
     assert len(processes) == 1
     assert os.getsid(processes[0]) == processes[0]
+    assert TOKEN_VARIABLE not in psutil.Process(processes[0]).environ()
     assert f"Prometheus  {stack.url}\n" in said
     assert f"--datasource-url {stack.url}" in said
     status, body = fetch(f"{stack.url}/api/v1/rules")

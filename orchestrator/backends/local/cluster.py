@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -22,6 +21,7 @@ from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import ClusterFailed
 from orchestrator.model.settings import Settings
 from orchestrator.model.shape import ClusterShape
+from orchestrator.secretfile import inherited
 
 START_ATTEMPTS = 2  # a port may have been taken between its choice and its use
 _LONGEST_BASE = 40
@@ -103,7 +103,7 @@ class LocalCluster(LiveCluster):
         options_file = files.node_options("head")
         options_file.write_text(json.dumps(asdict(options)))
         environment = {
-            **os.environ,
+            **inherited(),
             **processes.marker_environment(self.cluster_id, self._home),
             **rayapi.token_environment(ensure_token(self._home)),
             **rayapi.LOOPBACK_ENVIRONMENT,
