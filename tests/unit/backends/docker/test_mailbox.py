@@ -234,7 +234,7 @@ GOOD = {
         json.dumps({**GOOD, "tags": {"tag": "x" * mailbox.LONGEST_REQUEST}}),
         "5",
         "[" * 50_000,
-        "x" * 17_000_000,
+        "x" * 3 * mailbox.LONGEST_REQUEST,
         json.dumps({**GOOD, "socket": "/var/run/docker.sock"}),
     ],
 )
