@@ -135,19 +135,21 @@ def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], lis
                 "add --autoscaler v1, which turns a fraction f into an upscaling speed of 1/f - 1",
             )
         if "v2" in axes.autoscaler:
-            notes.append("target_utilization_fraction is tried under v1 only: Ray's v2 autoscaler rejects it")
+            notes.append(
+                "target_utilization_fraction is tried under v1 only: Ray's v2 autoscaler rejects it"
+                + ("" if axes.upscaling_speed else "; v2 is tried with the cluster file's upscaling_speed")
+            )
     from_file = cluster.upscaling_speed
-    speeds: tuple[float | None, ...] = axes.upscaling_speed or (() if fractions else (from_file,))
+    speeds: tuple[float | None, ...] = axes.upscaling_speed or (from_file,)
     others = _others(axes, cluster)
     if len(axes.autoscaler) * (len(speeds) + len(fractions)) * math.prod(map(len, others.values())) > MAX_TRIALS:
         raise InputError(f"more than {MAX_TRIALS} settings; sweep fewer values")
     choices: list[Settings] = []
     for autoscaler in axes.autoscaler:
         paces: list[dict[str, float | None]] = [{"upscaling_speed": speed} for speed in speeds]
-        if autoscaler == "v1":
+        if autoscaler == "v1" and fractions:
+            paces = paces if axes.upscaling_speed else []
             paces += [{"target_utilization_fraction": fraction} for fraction in fractions]
-        elif not paces:
-            continue
         for pace, combination in itertools.product(paces, itertools.product(*others.values())):
             knobs = dict(zip(others, combination, strict=True))
             choices.append(_settings({"autoscaler": autoscaler, **pace, **knobs}))

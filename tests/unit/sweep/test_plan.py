@@ -179,11 +179,13 @@ def test_fractions_are_tried_under_v1() -> None:
     assert found.notes == ()
 
 
-def test_under_both_versions_fractions_are_tried_with_v1_only_and_a_note_says_so() -> None:
-    found = plan(autoscaler=["v1", "v2"], target_utilization_fraction=[0.5])
+def test_under_both_versions_v2_is_tried_with_the_speed_of_the_cluster_file_and_a_note_says_so() -> None:
+    found = plan(speed=3.0, autoscaler=["v1", "v2"], target_utilization_fraction=[0.5])
 
-    assert [trial.settings.autoscaler for trial in found.trials] == ["v1"]
-    assert any("v1 only" in note for note in found.notes)
+    assert [(t.settings.autoscaler, t.settings.upscaling_speed) for t in found.trials] == [("v1", None), ("v2", 3.0)]
+    (note,) = found.notes
+    assert "v1 only" in note
+    assert "cluster file's upscaling_speed" in note
 
 
 def test_fractions_stand_beside_speeds_not_on_top_of_them() -> None:
