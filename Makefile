@@ -13,7 +13,8 @@ endif
 
 # An environment that works keeps its Python, whichever python3 is first on PATH today.
 NEW_PYTHON = $(if $(wildcard .venv/bin/python),,--python '$(PYTHON)')
-SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen $(NEW_PYTHON)
+# Compiled at once, for otherwise all nodes of a first cluster would do so while they are measured.
+SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --compile-bytecode $(NEW_PYTHON)
 
 RUNTIME := .venv/.synced-runtime
 DEV := .venv/.synced-dev
