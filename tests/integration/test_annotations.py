@@ -1,7 +1,6 @@
 """Annotations while a trial runs: they arrive as they should, and whatever Grafana does, the trial doesn't notice."""
 
 import io
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -291,13 +290,8 @@ def test_the_option_says_at_the_end_what_was_written(grafana: Standin, capsys: p
     assert capsys.readouterr().out == "annotations: 2 events as annotations in Grafana\n"
 
 
-def test_without_the_option_there_is_no_watcher_and_ray_does_not_inherit_the_token(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
-
+def test_without_the_option_there_is_no_watcher() -> None:
     assert parse_target(None) is None
-    assert TOKEN_VARIABLE not in os.environ
     with annotating(None, "5e3e9", Console()) as watchers:
         assert watchers == []
 
