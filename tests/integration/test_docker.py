@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from orchestrator.observer.server import DEFAULT_PORT
-from tests.integration.conftest import Orchestrate, free_port
+from tests.integration.conftest import Orchestrate, ended_well, free_port
 from tests.integration.cuttable import CuttableSocket
 from tests.integration.engine import Engine
 from tests.integration.prometheus_server import Prometheus
@@ -128,16 +128,20 @@ class Swept:
 
 @pytest.fixture(scope="module")
 def swept(ray_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+    """Once more if the machine was too busy for a valid sweep."""
     folder = tmp_path_factory.mktemp("docker")
     lab = in_docker(ray_engine, folder / "home")
     result = folder / "result.json"
     with the_stack(lab) as prometheus:
-        done = lab(
-            *options(folder),
-            *("--upscaling-speed", "1,5", "--tasks", "12", "--task-seconds", "8"),
-            *("--metrics-port", str(DEFAULT_PORT), "--json", str(result)),
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
+        for _ in range(2):
+            done = lab(
+                *options(folder),
+                *("--upscaling-speed", "1,5", "--tasks", "12", "--task-seconds", "8"),
+                *("--metrics-port", str(DEFAULT_PORT), "--json", str(result)),
+            )
+            assert ended_well(lab, done.returncode), done.stderr + done.stdout
+            if done.returncode == 0:
+                break
         yield Swept(lab, json.loads(result.read_text()), prometheus, folder)
     lab("clean", "--force")
 
@@ -180,7 +184,7 @@ def test_burning_shows_on_the_node_that_burns_and_on_no_other(swept: Swept, ray_
         *("--tasks", "1", "--task-seconds", "45", "--task-kind", "burn", "--task-resources", "Graviton=1"),
         *("--metrics-port", str(DEFAULT_PORT)),
     )
-    assert done.returncode == 0, done.stderr + done.stdout
+    assert ended_well(swept.lab, done.returncode), done.stderr + done.stdout
     task = events(swept.lab.home, "task")[0]
     assert task["arch"] == "arm64"
     begin, end = task["started"] + 20, task["ended"]  # Ray reports every 10 s
@@ -206,7 +210,7 @@ def test_the_three_backends_give_the_same_kind_of_trace(swept: Swept, tmp_path: 
             *("sweep", "--backend", backend, "--fit", "none", "--cluster", str(cluster), "--upscaling-speed", "5"),
             *("--tasks", "12", "--task-seconds", "8", "--json", str(tmp_path / f"{backend}.json")),
         )
-        assert done.returncode == 0, done.stderr + done.stdout
+        assert ended_well(other, done.returncode), done.stderr + done.stdout
         others[backend] = other.trace(), json.loads((tmp_path / f"{backend}.json").read_text())
     traces = {"docker": swept.traces()[1], **{backend: trace for backend, (trace, _) in others.items()}}
     cards = {
@@ -255,7 +259,7 @@ def test_struck_nodes_are_replaced_or_go_on(lab: Orchestrate, ray_engine: Engine
         # The first update sees the new nodes after 5 s: v2 counts one that was lost just then for minutes.
         *("--fault", f"kill@9:{X86}", "--fault", f"pause@12+3:{ARM}", "--fault", f"partition@18+3:{ARM}"),
     )
-    assert done.returncode in (0, 1), done.stderr  # on two busy cores it may be called invalid
+    assert ended_well(lab, done.returncode), done.stderr
     faults = events(lab.home, "fault")
     nodes = events(lab.home, "node")
     killed = next(event["node"] for event in faults if event["kind"] == "kill")

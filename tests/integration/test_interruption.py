@@ -17,7 +17,7 @@ from orchestrator.backends.local.processes import find_marked
 from orchestrator.backends.owners import Owner
 from orchestrator.grafana.access import TOKEN_VARIABLE
 from tests.grafana_standin import TOKEN, Standin
-from tests.integration.conftest import Bystander, Orchestrate, raylets
+from tests.integration.conftest import Bystander, Orchestrate, ended_well, raylets
 
 pytestmark = pytest.mark.alone
 
@@ -68,7 +68,7 @@ def test_ctrl_c_leaves_nothing_and_the_sweep_can_be_resumed(
     written = first.stat().st_mtime_ns
     resumed = orchestrate("sweep", "--resume", "@last", *annotate)
 
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert ended_well(orchestrate, resumed.returncode), resumed.stdout + resumed.stderr
     assert "note: --annotate: " in resumed.stderr
     assert "annotations: 0 events as annotations in Grafana, " in resumed.stderr
     document = orchestrate.json("show", "@last")
@@ -155,7 +155,7 @@ def test_a_killed_node_is_a_failed_node_event_and_the_trial_goes_on(orchestrate:
     except subprocess.TimeoutExpired:
         pytest.fail(f"the trial hangs: {orchestrate.output()}")
 
-    assert code == 0, orchestrate.output()
+    assert ended_well(orchestrate, code), orchestrate.output()
     [failed] = [e for e in orchestrate.trace() if e["type"] == "node" and e["state"] == "failed"]
     assert failed["node"] == victim
     assert failed["cause"] == "crash"

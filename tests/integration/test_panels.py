@@ -25,7 +25,7 @@ from orchestrator.sweep.placement import Placement, moved
 from tests.integration.chosen import chosen, options
 from tests.integration.conftest import Orchestrate, free_port, require
 from tests.integration.prometheus_server import HOW, Prometheus, running
-from tests.integration.watched import TRIALS, Watched
+from tests.integration.watched import TRIALS, Swept, Watched
 
 pytestmark = pytest.mark.alone
 
@@ -53,12 +53,27 @@ def _shown(command: Orchestrate, prometheus: Prometheus, begin: float, end: floa
 
 @pytest.fixture(scope="module")
 def real(watched: Watched) -> Shown:
-    """Trials of each autoscaler on real local clusters, scraped while they ran by the Prometheus of `sweep --stack`."""
+    """Trials on real local clusters, scraped while they ran by the Prometheus of `sweep --stack`."""
+    prometheus = _prometheus(watched)
+    assert f"stack: Prometheus {prometheus.url}" in watched.swept.output
+    return _of(watched.swept, prometheus)
+
+
+@pytest.fixture(scope="module")
+def real_of_both(watched: Watched, both_autoscalers: Swept) -> Shown:
+    """A trial of v1 and one of v2, scraped by the same Prometheus."""
+    return _of(both_autoscalers, _prometheus(watched))
+
+
+def _prometheus(watched: Watched) -> Prometheus:
     found = watched.prometheus
     require("prometheus", found is not None, f"{HOW}, and end what listens on port {DEFAULT_PORT}")
     assert found is not None
-    assert f"stack: Prometheus {found.url}" in watched.output
-    return Shown(found, watched.document["sweep_id"], watched.traces, watched.begin, watched.end)
+    return found
+
+
+def _of(swept: Swept, prometheus: Prometheus) -> Shown:
+    return Shown(prometheus, swept.document["sweep_id"], swept.traces, swept.begin, swept.end)
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +103,11 @@ NOT_PUSHED = re.compile(rf"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up\
 """What Ray, the observer and Prometheus itself export isn't in a trace."""
 
 
-def _unanswered(shown: Shown) -> list[tuple[str, str, str]]:
-    """File, panel and query of each one that has no answer but NaN, whichever trial is chosen."""
+def _unanswered(*sweeps: Shown) -> list[tuple[str, str, str]]:
+    """File, panel and query of each one that has no answer but NaN, whichever sweep and trial is chosen."""
     boards = build_all()
     answered: dict[tuple[str, int], tuple[str, str, bool]] = {}
-    for trace in shown.traces:
+    for shown, trace in ((sweep, trace) for sweep in sweeps for trace in sweep.traces):
         assert trace.trial is not None
         values = {
             "sweep_id": shown.sweep_id,
@@ -134,8 +149,9 @@ def _instant(board: str) -> list[bool]:
     return panels + [False for each in document["annotations"]["list"] if "expr" in each]
 
 
-def test_every_query_of_every_board_has_an_answer_after_a_real_sweep(real: Shown) -> None:
-    empty = [each for each in _unanswered(real) if not any(part in each[2] for part in MAY_BE_EMPTY)]
+def test_every_query_of_every_board_has_an_answer_after_a_real_sweep(real: Shown, real_of_both: Shown) -> None:
+    """Of the README's sweep, or, what v1 alone exports, of one with v1."""
+    empty = [each for each in _unanswered(real, real_of_both) if not any(part in each[2] for part in MAY_BE_EMPTY)]
 
     assert not empty, "\n".join(map(str, empty))
 

@@ -2,9 +2,7 @@
 
 import json
 import re
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,56 +12,38 @@ import pytest
 from playwright.sync_api import Browser
 
 from orchestrator.analysis.score import score
-from orchestrator.grafana.access import TOKEN_VARIABLE
 from orchestrator.grafana.annotation import is_scaling
 from orchestrator.model.events import NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.trace import read_trace
-from tests.grafana_standin import TOKEN, Standin
+from tests.grafana_standin import TOKEN
 from tests.integration.browser import opened
-from tests.integration.conftest import Bystander, Orchestrate, clean_environment
+from tests.integration.conftest import ROOT, Bystander
+from tests.integration.watched import NAME, SPEEDS, Swept, Watched
 
 pytestmark = pytest.mark.alone
 
-ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "schema" / "sweep.schema.json"
-SPEEDS = (1.0, 5.0, 10.0)
 
 
 @pytest.fixture(scope="module")
-def grafana() -> Iterator[Standin]:
-    """What is annotated while the sweep runs."""
-    with Standin(role="Editor") as standin:
-        yield standin
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander, grafana: Standin) -> tuple[Orchestrate, str]:
-    """A home in which three speeds were swept, and what the command said."""
-    command = Orchestrate(tmp_path_factory.mktemp("swept") / "home")
+def swept(watched: Watched) -> Swept:
+    """The sweep, which is over."""
     assert "\nmake sweep " in (ROOT / "README.md").read_text()
-    result = subprocess.run(
-        ["make", "--silent", "sweep", f"ARGS=--name 'three speeds' --annotate {grafana.url}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env=clean_environment(ORCHESTRATE_HOME=str(command.home), **{TOKEN_VARIABLE: TOKEN}),
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return command, result.stdout
+    assert watched.swept.exit_code == 0, watched.swept.output
+    return watched.swept
 
 
 @pytest.fixture(scope="module")
-def document(swept: tuple[Orchestrate, str]) -> Any:
+def document(swept: Swept) -> Any:
     """`show @last --json`."""
-    return swept[0].json("show", "@last")
+    return swept.document
 
 
-def test_the_table_has_a_valid_row_for_each_setting(swept: tuple[Orchestrate, str]) -> None:
-    rows = [line for line in swept[1].splitlines() if line.startswith("v2 speed=") and " valid" in line]
+def test_the_table_has_a_valid_row_for_each_setting(swept: Swept) -> None:
+    rows = [line for line in swept.output.splitlines() if line.startswith("v2 speed=") and " valid" in line]
 
-    assert len(rows) == len(SPEEDS), swept[1]
+    assert len(rows) == len(SPEEDS), swept.output
 
 
 def test_show_writes_json_that_matches_the_documented_schema(document: Any) -> None:
@@ -71,7 +51,7 @@ def test_show_writes_json_that_matches_the_documented_schema(document: Any) -> N
 
     assert [trial["settings"]["upscaling_speed"] for trial in document["trials"]] == list(SPEEDS)
     assert all(trial["status"] == "done" and trial["scorecard"]["valid"] for trial in document["trials"])
-    assert document["name"] == "three speeds"
+    assert document["name"] == NAME
 
 
 def test_a_trace_gives_the_same_scorecard_again(document: Any) -> None:
@@ -97,9 +77,9 @@ def test_every_task_is_recorded_with_its_node_and_architecture(document: Any) ->
         assert all(work.seconds - 0.1 <= task.ended - task.started <= work.seconds + 2 for task in tasks)
 
 
-def test_the_autoscaler_itself_had_each_setting_in_force(swept: tuple[Orchestrate, str]) -> None:
+def test_the_autoscaler_itself_had_each_setting_in_force(swept: Swept) -> None:
     """The provider, inside Ray's monitor, wrote down what the live autoscaler object holds."""
-    [noted] = swept[0].home.glob("sweeps/*/ray/*/settings.jsonl")
+    [noted] = swept.command.home.glob("sweeps/*/ray/*/settings.jsonl")
     entries = [json.loads(line) for line in noted.read_text().splitlines()]
     speeds = [entry["settings"]["upscaling_speed"] for entry in entries]
 
@@ -119,11 +99,9 @@ def launches_by_update(monitor_log: str) -> list[tuple[float, Counter[str]]]:
     return updates
 
 
-def test_the_first_update_launches_as_many_nodes_as_rays_rule_says(
-    swept: tuple[Orchestrate, str], document: Any
-) -> None:
+def test_the_first_update_launches_as_many_nodes_as_rays_rule_says(swept: Swept, document: Any) -> None:
     """v2 requests max(1, ceil(speed x max(running, 1))) of a type at an update; one of each runs, three are allowed."""
-    [log] = swept[0].home.glob("sweeps/*/ray/*/monitor.log")
+    [log] = swept.command.home.glob("sweeps/*/ray/*/monitor.log")
     updates = launches_by_update(log.read_text())
 
     for trial, expected in zip(document["trials"], (1, 2, 2), strict=True):
@@ -151,34 +129,35 @@ def test_the_stages_of_a_launch_are_seen_in_order(document: Any) -> None:
         assert 1 < stages["boot"]["p50"] < 15
 
 
-def test_the_simulator_foretells_each_trial(swept: tuple[Orchestrate, str]) -> None:
+def test_the_simulator_foretells_each_trial(swept: Swept) -> None:
     """The same number of launches, and makespan and time to peak within 15 %."""
-    result = swept[0]("validate", "@last", "--within", "15")
+    result = swept.command("validate", "@last", "--within", "15")
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("and its replay") == len(SPEEDS)
 
 
-def test_the_report_opens_in_a_browser_without_a_fault(swept: tuple[Orchestrate, str], browser: Browser) -> None:
+def test_the_report_opens_in_a_browser_without_a_fault(swept: Swept, browser: Browser) -> None:
     """Of a real sweep: with host load, real task times, notes, whatever the cluster did."""
-    path = swept[0].home / "report.html"
-    assert swept[0]("report", "@last", "--to", str(path)).returncode == 0
+    path = swept.command.home / "report.html"
+    assert swept.command("report", "@last", "--to", str(path)).returncode == 0
     page = opened(browser, path)
 
     assert page.said == page.asked == []
     assert page.count(".plot[data-drawn]") == page.count(".plot") == 3 * len(SPEEDS) + 2
-    assert "three speeds" in page.page.inner_text("h1")
+    assert NAME in page.page.inner_text("h1")
 
 
-def test_trials_and_their_scaling_events_stand_in_grafana(grafana: Standin, document: Any) -> None:
+def test_trials_and_their_scaling_events_stand_in_grafana(watched: Watched, document: Any) -> None:
     """As many launches as in the trace, of which some share an annotation."""
-    regions = [each for each in grafana.annotations.values() if "event:trial" in each["tags"]]
+    annotations = watched.grafana.annotations.values()
+    regions = [each for each in annotations if "event:trial" in each["tags"]]
 
     assert len(regions) == len(SPEEDS)
     for trial, region in zip(document["trials"], regions, strict=True):
         tag = f"trial:{trial['trial_id']}"
         events = read_trace(Path(trial["trace"])).events
-        moments = [each for each in grafana.annotations.values() if {tag, "event:requested"} <= set(each["tags"])]
+        moments = [each for each in annotations if {tag, "event:requested"} <= set(each["tags"])]
         counts = [re.match(r"(\d+) × ", moment["text"]) for moment in moments]
         nodes = [event for event in events if isinstance(event, NodeEvent) and is_scaling(event)]
 
@@ -190,16 +169,14 @@ def test_trials_and_their_scaling_events_stand_in_grafana(grafana: Standin, docu
         assert sum(int(count[1]) if count else 1 for count in counts) == requested > 0
 
 
-def test_nothing_is_left_and_the_bystander_was_not_touched(
-    swept: tuple[Orchestrate, str], bystander: Bystander
-) -> None:
-    assert swept[0].leftovers() == []
-    assert not list((swept[0].home / "clusters").iterdir())
+def test_nothing_is_left_and_the_bystander_was_not_touched(swept: Swept, bystander: Bystander) -> None:
+    assert swept.command.leftovers() == []
+    assert not list((swept.command.home / "clusters").iterdir())
     assert bystander.answers()
 
 
-def test_the_token_appears_nowhere(swept: tuple[Orchestrate, str]) -> None:
-    home, said = swept[0].home, swept[1]
+def test_the_token_appears_nowhere(swept: Swept) -> None:
+    home, said = swept.command.home, swept.output
     token = (home / "ray_token").read_text()
     holders = [
         path.name

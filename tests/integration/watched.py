@@ -1,41 +1,44 @@
-"""A real sweep that a real Prometheus watches: v1 with a speed, v1 with a fraction, v2. It runs once for all tests.
+"""The README's first command on a real local Ray cluster, while a real Prometheus and a Grafana watch.
 
-From the second trial on it is scraped 50 times a second beside that. The first is the second's twin: v1 asks for up to
-5 nodes of a type at once whatever the speed, and there may be 3, so that both trials of v1 do the same.
+Its last trial is scraped 50 times a second beside that. The one before is its twin: with one node of a type, of which
+there may be 3, v2 launches two more at its first update at a speed of 5 as at one of 10.
 """
 
 import json
 import re
 import shutil
-import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from orchestrator.grafana.access import TOKEN_VARIABLE
 from orchestrator.observer.server import DEFAULT_PORT
 from orchestrator.observer.trace import Trace, read_trace
 from orchestrator.stack.probes import is_taken
+from tests.grafana_standin import TOKEN, Standin
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.prometheus_server import Prometheus
 
+COMMAND = ("make", "--silent", "sweep")
+NAME = "three speeds"
+SPEEDS = (1.0, 5.0, 10.0)
+TRIALS = len(SPEEDS)
 # A phase has to be longer than a scrape interval to be seen: scaling down takes the idle timeout. Tasks are long enough
 # for the machine to rest from starting nodes, for otherwise the trials are invalid.
-SWEEP = (
-    *("--autoscaler", "v1,v2", "--upscaling-speed", "5", "--target-utilization-fraction", "0.25"),
-    *("--idle-timeout-minutes", "0.2", "--tasks", "24", "--task-seconds", "8"),
+BOTH = (
+    *("--autoscaler", "v1,v2", "--target-utilization-fraction", "0.25"),
+    *("--idle-timeout-minutes", "0.1", "--tasks", "16", "--task-seconds", "8"),
 )
-TRIALS = 3
-TASKS = 24
 SCRAPES_PER_S = 50
 CLIENTS = 2
-HAMMERED_FROM = 2
 RAYS_METRICS_AFTER_S = 40.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -138,76 +141,118 @@ class Hammer:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """The sweep, what was seen of its last trial while it ran, and the Prometheus, which still runs if there is one."""
+class Swept:
+    """A sweep that has ended, when it began and ended in UNIX seconds, and the last of its home."""
 
     command: Orchestrate
-    prometheus: Prometheus | None
-    hammer: Hammer
-    during: str
-    during_openmetrics: str
+    exit_code: int
+    begin: float
+    end: float = field(default_factory=time.time)
+
+    @cached_property
+    def output(self) -> str:
+        """All that it said."""
+        return self.command.output()
+
+    @cached_property
+    def document(self) -> Any:
+        """`show @last --json`."""
+        return self.command.json("show", "@last")
+
+    @cached_property
+    def traces(self) -> list[Trace]:
+        """One for each trial."""
+        return [read_trace(Path(trial["trace"])) for trial in self.document["trials"]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a sweep's exporter said while its last trial ran."""
+
+    metrics: str
+    openmetrics: str
     healthy: str
     targets: list[dict[str, Any]]
     of_targets: dict[str, str]
-    exit_code: int
-    output: str
-    document: Any
-    traces: list[Trace]
-    begin: float
-    end: float
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The sweep, and who watched: the Prometheus, which still runs if there is one, and what is left in Grafana."""
+
+    swept: Swept
+    prometheus: Prometheus | None
+    grafana: Standin
+    hammer: Hammer
+    seen: Seen
 
 
 @contextmanager
 def watching(home: Path) -> Iterator[Watched]:
     """The sweep, through `--stack` where a Prometheus is on PATH and its port for the exporter is free."""
-    command, began = Orchestrate(home), time.time()
-    exporter, prometheus = free_port(), None
-    how = ["--metrics-port", str(exporter)]
+    command = Orchestrate(home)
+    exporter, prometheus, how = free_port(), None, ""
     if shutil.which("prometheus") and not is_taken(DEFAULT_PORT):
-        port, exporter, how = free_port(), DEFAULT_PORT, ["--stack"]
+        port, exporter = free_port(), DEFAULT_PORT
         prometheus = Prometheus(f"http://127.0.0.1:{port}")
         up = command("stack", "up", "--native", "--prometheus-port", str(port))
         assert up.returncode == 0, up.stderr
-    url = f"http://127.0.0.1:{exporter}"
-    hammer = Hammer(url)
-    process = command.start("sweep", *SWEEP, *how)
+    how = "--stack" if prometheus else f"--metrics-port {exporter}"
+    hammer = Hammer(f"http://127.0.0.1:{exporter}")
+    with Standin(role="Editor") as grafana:
+        arguments = f"ARGS=--name '{NAME}' --annotate {grafana.url} {how}"
+        began = time.time()
+        process = command.launch([*COMMAND, arguments], ORCHESTRATE_HOME=str(command.home), **{TOKEN_VARIABLE: TOKEN})
+        try:
+            last = f"trial {TRIALS} of {TRIALS}"
+            command.wait_for(lambda: last in command.output(), process, last, timeout_s=420)
+            with hammer.at_work():
+                command.wait_for(lambda: _tasks_run(hammer.of_a_trial), process, "tasks")
+                seen = _look(hammer)
+                exit_code = process.wait(180)
+            yield Watched(Swept(command, exit_code, began), prometheus, grafana, hammer, seen)
+        finally:
+            process.kill()
+            process.wait()
+            command("clean", "--force")
+            command("stack", "down", "--volumes")
+
+
+def sweep_both(home: Path, watched: Watched) -> Swept:
+    """A sweep of v1, with a fraction, and v2."""
+    command, began = Orchestrate(home), time.time()
+    port = DEFAULT_PORT if watched.prometheus else free_port()
+    process = command.start("sweep", *BOTH, "--metrics-port", str(port))
     try:
-        for number in range(1, HAMMERED_FROM + 1):
-            _wait_for_trial(number, command, process)
-        with hammer.at_work():
-            for number in range(HAMMERED_FROM + 1, TRIALS + 1):
-                _wait_for_trial(number, command, process)
-            command.wait_for(lambda: _v2_runs(hammer.of_a_trial), process, "tasks")
-            during, during_openmetrics = hammer.of_a_trial, get(f"{url}/metrics", Accept=OPENMETRICS)
-            healthy = get(f"{url}/healthz")
-            targets = json.loads(get(f"{url}/sd"))
-            of_targets = _answers(targets)
-            exit_code = process.wait(180)
-        document = command.json("show", "@last")
-        traces = [read_trace(Path(trial["trace"])) for trial in document["trials"]]
-        yield Watched(
-            command, prometheus, hammer, during, during_openmetrics, healthy, targets, of_targets, exit_code,
-            command.output(), document, traces, began, time.time(),
-        )  # fmt: skip
+        return Swept(command, process.wait(420), began)
     finally:
         process.kill()
         process.wait()
         command("clean", "--force")
-        command("stack", "down", "--volumes")
 
 
-def _wait_for_trial(number: int, command: Orchestrate, process: subprocess.Popen[str]) -> None:
-    begun = f"trial {number} of {TRIALS}"
-    command.wait_for(lambda: begun in command.output(), process, begun)
-
-
-def _v2_runs(text: str) -> bool:
+def _tasks_run(text: str) -> bool:
+    """Whether the last of the speeds has its tasks running."""
     found = samples(text)
-    v2 = {labels["trial_id"] for labels, _ in found.get("trial_info", ()) if labels["autoscaler"] == "v2"}
+    last = {
+        labels["trial_id"]
+        for labels, _ in found.get("trial_info", ())
+        if float(labels["upscaling_speed"]) == SPEEDS[-1]
+    }
     return any(
-        labels["phase"] == "running" and value and labels["trial_id"] in v2
+        labels["phase"] == "running" and value and labels["trial_id"] in last
         for labels, value in found.get("trial_phase", ())
     )
+
+
+def _look(hammer: Hammer) -> Seen:
+    metrics = hammer.of_a_trial
+    openmetrics, healthy, targets = (
+        get(f"{hammer.url}/metrics", Accept=OPENMETRICS),
+        get(f"{hammer.url}/healthz"),
+        json.loads(get(f"{hammer.url}/sd")),
+    )
+    return Seen(metrics, openmetrics, healthy, targets, _answers(targets))
 
 
 def _answers(targets: list[dict[str, Any]]) -> dict[str, str]:
