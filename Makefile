@@ -48,7 +48,7 @@ test-integration: $(DEV) ## run the tests with real parts; what is missing here 
 OLDEST_RAY := 2.50.0
 
 test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that it supports
-	UV_PYTHON_DOWNLOADS=never $(UV) run --isolated --no-project --python .venv/bin/python --with-editable . \
+	UV_PYTHON_DOWNLOADS=never $(UV) run --compile-bytecode --isolated --no-project --python .venv/bin/python --with-editable . \
 	  --with 'ray[default]==$(OLDEST_RAY)' --with hypothesis --with pytest \
 	  pytest tests/integration/test_simulator.py $(ARGS)
 
