@@ -4,14 +4,17 @@ Its last trial is scraped 50 times a second beside that. The one before is its t
 there may be 3, v2 launches two more at its first update at a speed of 5 as at one of 10.
 """
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +111,7 @@ class Hammer:
     def __post_init__(self) -> None:
         self.clients = [Client(self.url, SCRAPES_PER_S / CLIENTS) for _ in range(CLIENTS)]
 
-    @contextmanager
+    @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
         """Scrapes while the block runs."""
         ended = threading.Event()
@@ -187,11 +190,11 @@ class Watched:
     seen: Seen
 
 
-@contextmanager
+@contextlib.contextmanager
 def watching(home: Path) -> Iterator[Watched]:
     """The sweep, through `--stack` where a Prometheus is on PATH and its port for the exporter is free."""
     command = Orchestrate(home)
-    exporter, prometheus, how = free_port(), None, ""
+    exporter, prometheus = free_port(), None
     if shutil.which("prometheus") and not is_taken(DEFAULT_PORT):
         port, exporter = free_port(), DEFAULT_PORT
         prometheus = Prometheus(f"http://127.0.0.1:{port}")
@@ -212,8 +215,7 @@ def watching(home: Path) -> Iterator[Watched]:
                 exit_code = process.wait(180)
             yield Watched(Swept(command, exit_code, began), prometheus, grafana, hammer, seen)
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
             command("clean", "--force")
             command("stack", "down", "--volumes")
 
@@ -226,9 +228,15 @@ def sweep_both(home: Path, watched: Watched) -> Swept:
     try:
         return Swept(command, process.wait(420), began)
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
         command("clean", "--force")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """With what it started: make doesn't pass a signal on."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _tasks_run(text: str) -> bool:
@@ -246,12 +254,8 @@ def _tasks_run(text: str) -> bool:
 
 
 def _look(hammer: Hammer) -> Seen:
-    metrics = hammer.of_a_trial
-    openmetrics, healthy, targets = (
-        get(f"{hammer.url}/metrics", Accept=OPENMETRICS),
-        get(f"{hammer.url}/healthz"),
-        json.loads(get(f"{hammer.url}/sd")),
-    )
+    metrics, openmetrics = hammer.of_a_trial, get(f"{hammer.url}/metrics", Accept=OPENMETRICS)
+    healthy, targets = get(f"{hammer.url}/healthz"), json.loads(get(f"{hammer.url}/sd"))
     return Seen(metrics, openmetrics, healthy, targets, _answers(targets))
 
 
