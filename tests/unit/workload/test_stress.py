@@ -1,11 +1,12 @@
 """When tasks arrive, and how they hold a CPU."""
 
-import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.workload import stress
 from orchestrator.workload.stress import arrival_offsets, hold_cpu
 
 arrivals = st.sampled_from(["burst", "waves", "ramp", "poisson"])
@@ -65,19 +66,18 @@ def test_every_task_arrives_in_order_beginning_at_once(
     assert arrival == "poisson" or offsets[-1] <= arrival_s * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("kind", ["sleep", "burn"])
-def test_a_cpu_is_held_for_as_long_as_asked(kind: str) -> None:
-    began = time.perf_counter()
-    hold_cpu(0.002, kind)
+def test_burning_keeps_a_core_busy_until_the_time_is_over_and_sleeping_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    looked: list[float] = []
 
-    assert time.perf_counter() - began >= 0.002
+    def clock() -> float:
+        looked.append(0.25 * len(looked))
+        return looked[-1]
 
+    monkeypatch.setattr(stress, "time", SimpleNamespace(sleep=slept.append, perf_counter=clock))
 
-def test_burning_takes_cpu_time_and_sleeping_takes_none() -> None:
-    used = {}
-    for kind in ("sleep", "burn"):
-        began = time.thread_time()
-        hold_cpu(0.005, kind)
-        used[kind] = time.thread_time() - began
+    hold_cpu(1.0, "burn")
+    assert (slept, looked) == ([], [0.0, 0.25, 0.5, 0.75, 1.0])
 
-    assert used["sleep"] < used["burn"]
+    hold_cpu(1.0, "sleep")
+    assert (slept, len(looked)) == ([1.0], 5)
