@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -23,13 +24,15 @@ from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import make_plan
 from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep
 
+# Ray reads its token once, when it is imported, which the simulator's benchmarks do as they are collected.
+_HOME = TemporaryDirectory(prefix="orchestrate-bench-")
+rayapi.authenticate(ensure_token(Path(_HOME.name)))
+
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home, and so one token, for the whole process: Ray reads its token once."""
-    home = tmp_path_factory.mktemp("bench")
-    rayapi.authenticate(ensure_token(home))
-    return home
+def home() -> Path:
+    """One home, and so one token, for the whole process."""
+    return Path(_HOME.name)
 
 
 @pytest.fixture(scope="session")
