@@ -33,10 +33,43 @@ def take_secret(
     return found, source
 
 
-def inherited(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a process that we start gets of our environment: all but our own variables.
+# Variables by which SDKs of clouds find credentials, accounts and endpoints.
+_CLOUD_PREFIXES = (
+    "AWS_",
+    "AZURE_",
+    "ARM_",
+    "GOOGLE_",
+    "GCLOUD_",
+    "GCP_",
+    "CLOUDSDK_",
+    "BOTO_",
+    "KUBECONFIG",
+    "OCI_",
+    "ALIBABA_",
+)
 
-    Some of those are secrets, a token or the URL of a ledger, and Ray runs anybody's code.
+# Credentials of clouds also lie in files under HOME and on metadata servers, where an SDK looks without being asked.
+_NO_CLOUD = {
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "BOTO_CONFIG": "/dev/null",
+    "CLOUDSDK_CONFIG": "/dev/null",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/dev/null",
+    "NO_GCE_CHECK": "true",
+    "AZURE_CONFIG_DIR": "/dev/null",
+    "KUBECONFIG": "/dev/null",
+}
+
+
+def inherited(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for a process that we start: without our own variables, and without any cloud's.
+
+    Ours may be secrets, such as a token or the URL of a ledger, and Ray runs anybody's code. With a cloud's credentials
+    that code, or a node provider, could start machines that nobody asked for.
     """
     environment = os.environ if environment is None else environment
-    return {name: value for name, value in environment.items() if not name.startswith("ORCHESTRATE_")}
+    kept = {
+        name: value for name, value in environment.items() if not name.startswith(("ORCHESTRATE_", *_CLOUD_PREFIXES))
+    }
+    return {**kept, **_NO_CLOUD}

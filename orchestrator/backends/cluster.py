@@ -71,7 +71,7 @@ class LiveCluster(ABC):
 
     @abstractmethod
     def _provider(self) -> dict[str, Any]:
-        """What the cluster config's `provider` section needs beside what every backend's does."""
+        """Return the `provider` section of the cluster config: the `module` of our node provider, and what it needs."""
 
     # Settings
 

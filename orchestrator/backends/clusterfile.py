@@ -29,6 +29,13 @@ class ClusterFile:
     upscaling_speed: float | None
     idle_timeout_minutes: float | None
 
+    @property
+    def foreign_provider(self) -> str | None:
+        """Return the node provider that the file names, such as `aws`; None if it names none. No backend uses it."""
+        provider = self.raw.get("provider", {})
+        named = provider.get("module") or provider.get("type")
+        return None if named is None else str(named)
+
 
 def read_cluster_file(path: Path) -> ClusterFile:
     """The cluster config at `path`, checked against Ray's own schema. Raises SpecError."""
@@ -69,6 +76,10 @@ def _check_against_rays_schema(path: Path, raw: dict[str, Any]) -> None:
             "Ray's schema rejects this key",
             "sweep it with --target-utilization-fraction and --autoscaler v1 instead",
         )
+    provider = raw.get("provider")
+    if isinstance(provider, dict):
+        # Ray requires a type. Here the backend chooses the node provider, so a file may leave it out.
+        raw = {**raw, "provider": {"type": "external", **provider}}
     try:
         jsonschema.validate(raw, rayapi.cluster_config_schema())
     except jsonschema.ValidationError as error:

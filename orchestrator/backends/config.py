@@ -1,4 +1,8 @@
-"""Renders the cluster config that Ray's monitor reads: the user's file, with the trial's shape and settings in it."""
+"""Render the cluster config that Ray's monitor reads, from the user's file, the trial's shape and its settings.
+
+Only the keys that an autoscaler decides by are taken from the user's file. Its provider, credentials, commands and file
+mounts belong to another cloud: Ray never sees them, so a sweep can't reach that cloud.
+"""
 
 import copy
 from collections.abc import Mapping
@@ -12,6 +16,10 @@ from orchestrator.model.shape import ClusterShape
 # Ray's minimum is 75 MB; the stress job stores nothing.
 OBJECT_STORE_BYTES = 80_000_000
 
+_DECISIVE_KEYS = ("upscaling_speed", "idle_timeout_minutes", "head_node_type")
+_DECISIVE_KEYS_OF_A_TYPE = ("resources", "labels", "min_workers", "max_workers", "priority", "idle_timeout_s")
+
+# Ray's monitor fails without these keys.
 _NEEDED_KEYS: dict[str, Any] = {
     "auth": {},
     "file_mounts": {},
@@ -33,8 +41,12 @@ _NEEDED_KEYS: dict[str, Any] = {
 def render_config(
     raw: dict[str, Any], shape: ClusterShape, settings: Settings, cluster_id: str, provider: Mapping[str, Any]
 ) -> str:
-    """The YAML for Ray. `shape` already carries the settings' worker limits; `provider` is what its section lacks."""
-    config = {**_NEEDED_KEYS, **copy.deepcopy(raw)}
+    """Return the YAML for Ray.
+
+    `shape` already carries the settings' worker limits. `provider` names the backend's own node provider (`module`) and
+    holds what that provider needs.
+    """
+    config = {**_NEEDED_KEYS, **{key: raw[key] for key in _DECISIVE_KEYS if key in raw}}
     config["cluster_name"] = f"orchestrate-{cluster_id}"
     config["max_workers"] = shape.max_workers
     if settings.idle_timeout_minutes is not None:
@@ -45,12 +57,14 @@ def render_config(
         # v1 reads it only where no speed is set.
         config.pop("upscaling_speed", None)
         config["target_utilization_fraction"] = settings.target_utilization_fraction
+    sections = {name: _node_type(section or {}) for name, section in raw["available_node_types"].items()}
     for node_type in shape.workers:
-        section = config["available_node_types"][node_type.name]
+        section = sections[node_type.name]
         section["resources"] = {name: int(amount) for name, amount in node_type.resources.items()}
         section["min_workers"], section["max_workers"] = node_type.min_workers, node_type.max_workers
+    config["available_node_types"] = sections
     config["provider"] = {
-        **config["provider"],
+        "type": "external",
         "disable_node_updaters": True,
         "disable_launch_config_check": True,
         "launch": shape.launch.model_dump(mode="json"),
@@ -59,3 +73,8 @@ def render_config(
         **provider,
     }
     return yaml.safe_dump(config, sort_keys=False)
+
+
+def _node_type(section: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: copy.deepcopy(section[key]) for key in _DECISIVE_KEYS_OF_A_TYPE if key in section}
+    return {**kept, "node_config": {}}

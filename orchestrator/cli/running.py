@@ -59,6 +59,7 @@ def begin(common: Context, plan: "Plan", cluster: "ClusterFile", how: Execution)
         folder.root.mkdir(parents=True)
         shutil.copy(cluster.path, folder.cluster)
         begin_sweep(ledger, plan, sweep_id)
+        console(stderr=True).print(plan.starts)
         return _run(common, ledger, sweep_id, plan.spec, how, start)
 
 

@@ -64,6 +64,7 @@ def plan_tables(plan: Plan) -> RenderableType:
     spec = plan.spec
     facts = _facts()
     facts.add_row("backend", f"{spec.backend}, isolation {spec.isolation}")
+    facts.add_row("starts", plan.starts)
     facts.add_row("shape", f"{plan.shape.describe()}; {plan.shape.max_workers} workers at most")
     facts.add_row("workload", plan.workload.describe())
     facts.add_row("trials", f"{len(plan.settings)} settings x {spec.repeat}, {spec.order} order, seed {spec.seed}")

@@ -23,6 +23,12 @@ from orchestrator.sweep.specfile import explain
 
 RAYS_IDLE_TIMEOUT_MINUTES = 5.0
 
+_STARTS = {
+    "local": "Ray processes on this machine",
+    "docker": "containers on this machine",
+    "simulated": "virtual time, nothing is started",
+}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -33,6 +39,7 @@ class Plan:
     workload: Workload
     trials: tuple[Trial, ...]
     prices: Prices
+    starts: str  # what a backend starts, and where, in one line
     notes: tuple[str, ...] = ()
 
     @property
@@ -82,7 +89,13 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         ]
         if len(trials) > MAX_TRIALS:
             raise InputError(f"more than {MAX_TRIALS} trials; sweep fewer values or repeats")
-    return Plan(spec, shape, workload, tuple(_ordered(trials, spec)), prices, tuple(notes))
+    return Plan(spec, shape, workload, tuple(_ordered(trials, spec)), prices, _starts(spec, cluster), tuple(notes))
+
+
+def _starts(spec: SweepSpec, cluster: ClusterFile) -> str:
+    foreign = cluster.foreign_provider
+    unused = "" if foreign is None else f"; provider {foreign} of {cluster.path} is not used"
+    return f"{spec.backend}: {_STARTS[spec.backend]}{unused}"
 
 
 def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:

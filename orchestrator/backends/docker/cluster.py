@@ -298,6 +298,7 @@ class DockerCluster(LiveCluster):
 
     def _provider(self) -> dict[str, Any]:
         return {
+            "module": "orchestrator.backends.providers.docker.DockerNodeProvider",
             "cluster_dir": SHARED,
             "head_node_id": self._head_id,
             "head_ip": self._network.head_address,

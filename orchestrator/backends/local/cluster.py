@@ -152,6 +152,7 @@ class LocalCluster(LiveCluster):
 
     def _provider(self) -> dict[str, Any]:
         return {
+            "module": "orchestrator.backends.providers.local.LocalNodeProvider",
             "use_node_id_as_ip": True,
             "cluster_dir": str(self.files.root),
             "head_node_id": self._head_id,

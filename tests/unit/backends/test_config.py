@@ -21,7 +21,7 @@ from tests.strategies import machines, settings
 
 FILE = read_cluster_file(Path(__file__).parents[3] / "cluster" / "local.yaml")
 SCHEMA = jsonschema.Draft7Validator(rayapi.cluster_config_schema())
-PROVIDER = {"cluster_dir": "/home/lab/clusters/c0ffee00", "head_node_id": "ab" * 28}
+PROVIDER = {"module": "lab.Provider", "cluster_dir": "/home/lab/clusters/c0ffee00", "head_node_id": "ab" * 28}
 
 
 def _rendered(
@@ -109,7 +109,6 @@ def test_the_provider_is_told_where_the_cluster_is() -> None:
     provider = _rendered()["provider"]
     expected = {
         "type": "external",
-        "module": FILE.raw["provider"]["module"],
         "disable_node_updaters": True,
         "disable_launch_config_check": True,
         **PROVIDER,
@@ -131,11 +130,43 @@ def test_keys_without_which_rays_monitor_dies_are_added() -> None:
     assert FILE.raw.keys() - {"upscaling_speed", "idle_timeout_minutes"} <= _rendered(raw=bare).keys()
 
 
-def test_what_the_user_wrote_elsewhere_stays() -> None:
-    raw = {**FILE.raw, "setup_commands": ["echo hello"], "metadata": {"team": "lab"}}
-    config = _rendered(raw=raw)
+@pytest.mark.parametrize(
+    "provider",
+    [
+        {"type": "aws", "region": "us-east-1", "cache_stopped_nodes": False},
+        {"type": "gcp", "project_id": "p", "availability_zone": "us-west1-a"},
+        {"type": "azure", "location": "westus2", "resource_group": "r"},
+        {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]},
+        {"type": "kuberay", "namespace": "default"},
+        {"type": "external", "module": "somebody.elses.Provider", "secret": "planted"},
+    ],
+    ids=lambda provider: str(provider["type"]),
+)
+def test_whatever_provider_the_file_names_ray_gets_that_of_the_backend(provider: dict[str, Any]) -> None:
+    rendered = _rendered(raw={**FILE.raw, "provider": provider})
 
-    assert (["echo hello"], {"team": "lab"}) == (config["setup_commands"], config["metadata"])
+    assert rendered == _rendered()
+    assert (rendered["provider"]["type"], rendered["provider"]["module"]) == ("external", PROVIDER["module"])
+
+
+def test_credentials_commands_and_files_for_another_cloud_never_reach_ray() -> None:
+    raw = {
+        **FILE.raw,
+        "auth": {"ssh_user": "ubuntu", "ssh_private_key": "~/.ssh/key.pem"},
+        "setup_commands": ["pip install -U ray"],
+        "file_mounts": {"/app": "/home/me/app"},
+        "docker": {"image": "rayproject/ray", "container_name": "ray"},
+    }
+
+    assert _rendered(raw=raw) == _rendered()
+
+
+def test_keys_of_a_node_type_that_decide_stay() -> None:
+    types = copy.deepcopy(FILE.raw["available_node_types"])
+    types["arm_worker_node"] |= {"priority": 5, "idle_timeout_s": 30}
+    section = _rendered(raw={**FILE.raw, "available_node_types": types})["available_node_types"]["arm_worker_node"]
+
+    assert (section["priority"], section["idle_timeout_s"], section["node_config"]) == (5, 30, {})
 
 
 def test_rendering_leaves_the_users_config_alone() -> None:

@@ -385,6 +385,14 @@ def test_a_docker_cluster_is_fitted_to_the_machine_as_a_local_one_is() -> None:
     assert docker.notes == local.notes
 
 
+def test_the_plan_says_what_is_started_and_that_the_files_provider_is_not_used() -> None:
+    raw = {"provider": {"type": "aws", "region": "us-east-1"}}
+    cluster = ClusterFile(Path("my.yaml"), raw, SHAPE, upscaling_speed=None, idle_timeout_minutes=None)
+    planned = make_plan(SweepSpec.model_validate({"fit": "none"}), cluster, LARGE)
+
+    assert planned.starts == "local: Ray processes on this machine; provider aws of my.yaml is not used"
+
+
 def test_a_docker_cluster_need_not_be_fitted() -> None:
     assert plan(machine=SMALL, spec={"backend": "docker", "fit": "none"}).shape == SHAPE
 
