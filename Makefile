@@ -66,7 +66,7 @@ format: $(DEV) ## format the code and mend what can be mended by itself
 	.venv/bin/ruff format .
 
 schema: $(DEV) ## write docs/schema/ from the code
-	.venv/bin/python -m orchestrator.report.document > docs/schema/sweep.schema.json
+	.venv/bin/python -m orchestrator.report.json_document > docs/schema/sweep.schema.json
 
 dashboards: $(DEV) ## write grafana/dashboards/ from the code
 	.venv/bin/orchestrate dashboards build --to grafana/dashboards

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench_simulator import SHAPE
-from orchestrator.analysis.evidence import Result, weigh
-from orchestrator.analysis.score import score
-from orchestrator.aws.prices import read_prices
+from orchestrator.analysis.sweep.evidence import Result, weigh
+from orchestrator.analysis.trial.score import score
+from orchestrator.inputs.prices import read_prices
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.observer.trace import TraceWriter, read_trace
 from orchestrator.simulator.simulation import simulate
+from orchestrator.trace.file import TraceWriter, read_trace
 
 
 def recorded(trial: Trial, folder: Path) -> Path:

@@ -8,15 +8,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from orchestrator.metrics.exporter import Exporter
 from orchestrator.model.arch import Arch
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import NodeEvent, NodeState
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.observer.exporter import Exporter
 
 SIZES = (16, 1000, 10_000)
 FORMATS = {"text": "", "openmetrics": "application/openmetrics-text; version=1.0.0"}

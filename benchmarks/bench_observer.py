@@ -7,9 +7,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Watched
 from orchestrator import rayapi
-from orchestrator.analysis.score import quantiles
+from orchestrator.analysis.trial.score import quantiles
 from orchestrator.backends.local.cluster import LocalCluster
-from orchestrator.observer.lifecycle import NodeTraits
+from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 
 WATCH_S = 30.0

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.model.cluster import ClusterShape, NodeType
+from orchestrator.model.latency import Delay, LaunchModel
 from orchestrator.model.settings import AutoscalerVersion, Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.simulator.simulation import simulate

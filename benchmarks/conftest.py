@@ -9,17 +9,17 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from orchestrator import rayapi
-from orchestrator.backends.clusterfile import ClusterFile, read_cluster_file
-from orchestrator.backends.fit import fit_shape, this_machine
+from orchestrator.assets import bundled
+from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.local.backend import LocalBackend
 from orchestrator.backends.local.cluster import LocalCluster
-from orchestrator.backends.owners import ensure_token
-from orchestrator.bundle import bundled
+from orchestrator.inputs.cluster_config import ClusterFile, read_cluster_file
 from orchestrator.model.events import Event, NodeEvent
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.spec import Axes, SweepSpec
 from orchestrator.model.trial import Trial
+from orchestrator.sweep.fit import fit_shape, this_machine
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import make_plan
 from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep

@@ -7,16 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.analysis.lifecycle import NodeLife, node_lives
-from orchestrator.analysis.waterfall import TimeSpent, Waterfall, time_spent, waterfalls
+from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
+from orchestrator.analysis.trial.waterfall import TimeSpent, Waterfall, time_spent, waterfalls
 from orchestrator.errors import InputError
 from orchestrator.model.events import TaskEvent
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
-from orchestrator.observer.trace import Trace, read_trace
-from orchestrator.report.frames import TraceFrames, has_trace, trace_frames, trials_frame
+from orchestrator.report.export.frames import TraceFrames, has_trace, trace_frames, trials_frame
 from orchestrator.sweep.ledger import LAST, Ledger, SweepRecord, TrialRecord
 from orchestrator.sweep.runner import prices_of
+from orchestrator.trace.file import Trace, read_trace
 
 if TYPE_CHECKING:
     import polars as pl

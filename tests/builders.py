@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from orchestrator.backends.files import ClusterFiles
+from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.model.arch import Arch
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import (
     DemandEvent,
     Event,
@@ -21,11 +22,10 @@ from orchestrator.model.events import (
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.observer.tail import Tail
 from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+from orchestrator.trace.tail import Tail
 
 T0 = 1_000_000.0
 """The moment when the tasks of a built trace are submitted, in UNIX seconds."""

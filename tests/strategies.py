@@ -4,8 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.backends.fit import Machine
-from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import (
     DemandEvent,
     Event,
@@ -19,10 +18,11 @@ from orchestrator.model.events import (
     UsageEvent,
 )
 from orchestrator.model.fault import Fault
+from orchestrator.model.latency import Delay, LaunchModel
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
+from orchestrator.sweep.fit import Machine
 
 NAN, INFINITY = float("nan"), float("inf")
 NOT_A_COUNT: tuple[Any, ...] = (-1, 1.5, NAN, INFINITY, "many", [], {})

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.metrics.discovery import Target
 from orchestrator.model.trial import Trial
-from orchestrator.observer.discovery import Target
 from orchestrator.observer.observer import Observer
-from orchestrator.observer.trace import TraceWriter
+from orchestrator.trace.file import TraceWriter
 
 
 class Backend(Protocol):

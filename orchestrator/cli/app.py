@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import (
+from orchestrator.cli.commands import (
     clean,
     compare,
     dashboards,
     doctor,
     export,
-    ledger,
     observe,
     push,
     recommend,
@@ -23,7 +22,8 @@ from orchestrator.cli import (
     sweep,
     validate,
 )
-from orchestrator.cli.context import Context
+from orchestrator.cli.commands import list_show as ledger
+from orchestrator.lab.home import Home
 
 app = typer.Typer(
     name="orchestrate",
@@ -60,7 +60,7 @@ def _common(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    context.obj = Context(home.resolve(), ledger_url)
+    context.obj = Home(home.resolve(), ledger_url)
 
 
 app.command(epilog=sweep.EXAMPLES)(sweep.sweep)

@@ -10,7 +10,7 @@ from orchestrator.backends.docker.image import base_image_name, default_image_st
 from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch
-from orchestrator.stack.docker import check_engine, run_docker
+from orchestrator.stack.compose import check_engine, run_docker
 
 _FOREIGN: dict[Arch, Arch] = {"x86_64": "arm64", "arm64": "x86_64"}
 

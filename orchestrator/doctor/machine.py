@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator import rayapi
-from orchestrator.backends.clusterfile import read_cluster_file
-from orchestrator.backends.config import OBJECT_STORE_BYTES
-from orchestrator.backends.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
-from orchestrator.backends.leftovers import find_leftovers
-from orchestrator.backends.owners import TOKEN_NAME
-from orchestrator.bundle import bundled
+from orchestrator.assets import bundled
+from orchestrator.backends.cleanup import find_leftovers
+from orchestrator.backends.live.ownership import TOKEN_NAME
+from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
-from orchestrator.rayapi.virtual import require_supported_ray
+from orchestrator.inputs.cluster_config import read_cluster_file
+from orchestrator.rayapi.virtual.patching import require_supported_ray
+from orchestrator.sweep.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
 
 _SHM = Path("/dev/shm")
 # Traces are small, but Ray's logs aren't; Ray itself gives up on a disk that is 95 % full.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
-from orchestrator.observer.server import DEFAULT_PORT
-from orchestrator.stack.files import Ports
+from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.stack.probes import Fetch, fetch, is_taken
 from orchestrator.stack.services import Status
 from orchestrator.stack.stack import Stack
+from orchestrator.stack.state import Ports
 
 _PROGRAM_TIMEOUT_S = 10.0
 

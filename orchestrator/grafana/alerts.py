@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SpecError
-from orchestrator.yamlfile import read_yaml_mapping
+from orchestrator.inputs.yaml_file import read_yaml_mapping
 
 MAX_UID = 40
 # Grafana evaluates at multiples of this.

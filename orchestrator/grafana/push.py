@@ -11,8 +11,8 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from orchestrator.errors import OrchestrateError
-from orchestrator.grafana.access import Grafana, RequestRefused, Unreachable
 from orchestrator.grafana.alerts import AlertGroup, milliseconds
+from orchestrator.grafana.client import Grafana, RequestRefused, Unreachable
 
 FOLDER_UID = "orchestrate"
 DATASOURCE_UID = "orchestrate-prometheus"

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field, computed_field, model_validator
 
 from orchestrator.model.base import Noun, content_hash
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape
 from orchestrator.model.workload import Workload
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.model.events import DemandEvent, Emit, Event, HostEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Snapshot
-from orchestrator.observer.lifecycle import Describe, NodeTracker, TrackedNode
 from orchestrator.observer.monitorlog import parse_line
-from orchestrator.observer.tail import Tail
+from orchestrator.observer.node_tracker import Describe, NodeTracker, TrackedNode
+from orchestrator.trace.tail import Tail
 
 if TYPE_CHECKING:
     from prometheus_client import Histogram

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from orchestrator.model.delay import LaunchModel, NodeLatencies
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import NodeState
-from orchestrator.model.shape import ClusterShape, NodeType
-from orchestrator.rayapi.world import LaunchRefused, no_capacity, request_failed
+from orchestrator.model.latency import LaunchModel, NodeLatencies
+from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity, request_failed
 from orchestrator.simulator.loop import EventLoop
-from orchestrator.simulator.recorder import Recorder
+from orchestrator.simulator.trace_recorder import Recorder
 
 _FOR_EVER_S = 10 * 365 * 86_400.0
 

@@ -5,12 +5,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.model.raymodel import RayModel
+from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.workload import Workload
-from orchestrator.rayapi.world import RayNodeView
+from orchestrator.rayapi.virtual.world import RayNodeView
 from orchestrator.simulator.cloud import SimulatedMachine
 from orchestrator.simulator.loop import EventLoop
-from orchestrator.simulator.recorder import Recorder
+from orchestrator.simulator.trace_recorder import Recorder
 
 # As many dead nodes as Ray's GCS keeps: RAY_maximum_gcs_dead_node_cached_count.
 DEAD_NODES_KEPT = 1000

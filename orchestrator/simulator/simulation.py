@@ -9,20 +9,20 @@ from functools import partial
 
 from orchestrator import rayapi
 from orchestrator.errors import BaselineNotReached, InputError, TrialTimedOut
-from orchestrator.model.delay import NodeLatencies
 from orchestrator.model.events import Emit
 from orchestrator.model.fault import impossible
+from orchestrator.model.latency import NodeLatencies
 from orchestrator.model.trial import Trial
-from orchestrator.rayapi.in_force import differences, settings_in_force
-from orchestrator.rayapi.v1 import AutoscalerV1
-from orchestrator.rayapi.v2 import AutoscalerV2
-from orchestrator.rayapi.virtual import Session, simulation
-from orchestrator.rayapi.world import RayNodeView
+from orchestrator.rayapi.live_settings import differences, settings_in_force
+from orchestrator.rayapi.virtual.autoscaler_v1 import AutoscalerV1
+from orchestrator.rayapi.virtual.autoscaler_v2 import AutoscalerV2
+from orchestrator.rayapi.virtual.patching import Session, simulation
+from orchestrator.rayapi.virtual.world import RayNodeView
 from orchestrator.simulator.cloud import Call, Cloud, SimulatedMachine
 from orchestrator.simulator.cluster import Cluster
-from orchestrator.simulator.faults import SimulatedFaults
+from orchestrator.simulator.fault_driver import SimulatedFaults
 from orchestrator.simulator.loop import EventLoop
-from orchestrator.simulator.recorder import SUBMISSION, Recorder
+from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
 from orchestrator.workload.stress import arrival_offsets
 
 # What Ray sees as UNIX time at virtual second 0.
@@ -66,7 +66,7 @@ def simulate(
 
 
 class Simulation:
-    """The world of one trial, as `orchestrator.rayapi.world.World` describes it."""
+    """The world of one trial, as `orchestrator.rayapi.virtual.world.World` describes it."""
 
     def __init__(self, trial: Trial, emit: Emit, latencies: Latencies | None = None) -> None:
         self.shape = trial.shape

@@ -8,8 +8,8 @@ from typing import Self
 
 import psutil
 
-from orchestrator.backends.files import write_atomically
-from orchestrator.backends.owners import process_alive
+from orchestrator.backends.live.cluster_dir import write_atomically
+from orchestrator.backends.live.ownership import process_alive
 
 STORAGE = "--storage.tsdb.path"
 _LISTEN = "--web.listen-address"

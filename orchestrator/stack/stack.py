@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.bundle import bundled
+from orchestrator.assets import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
 from orchestrator.stack import diagnosis
-from orchestrator.stack.docker import Docker, Line, Result, check_engine, is_desktop, missing_images, run_docker
-from orchestrator.stack.files import Files, Ports, digest
-from orchestrator.stack.native import Native
+from orchestrator.stack.compose import Docker, Line, Result, check_engine, is_desktop, missing_images, run_docker
+from orchestrator.stack.native_prometheus import Native
 from orchestrator.stack.probes import (
     Fetch,
     WrongPassword,
@@ -23,6 +22,7 @@ from orchestrator.stack.probes import (
     missing_dashboards,
 )
 from orchestrator.stack.services import Progress, Service, Status
+from orchestrator.stack.state import Files, Ports, digest
 
 PROJECT = "orchestrate"
 SERVICES = ("prometheus", "grafana")

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from orchestrator.aws.prices import read_prices
-from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.fit import Machine, fit_shape, fitted_workload
 from orchestrator.errors import InputError
+from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.inputs.prices import read_prices
+from orchestrator.inputs.sweep_spec import explain
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import POSSIBLE, impossible
 from orchestrator.model.prices import Prices
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.sweep.specfile import explain
+from orchestrator.sweep.fit import Machine, fit_shape, fitted_workload
 
 RAYS_IDLE_TIMEOUT_MINUTES = 5.0
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from orchestrator.analysis.evidence import Result
+from orchestrator.analysis.sweep.evidence import Result
 from orchestrator.sweep.ledger import TrialRecord
 
 

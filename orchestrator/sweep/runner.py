@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator import __version__, rayapi
-from orchestrator.analysis.score import score
+from orchestrator.analysis.trial.score import score
 from orchestrator.backends.base import Backend
-from orchestrator.backends.files import needing_room
-from orchestrator.backends.owners import process_alive
+from orchestrator.backends.live.cluster_dir import needing_room
+from orchestrator.backends.live.ownership import process_alive
 from orchestrator.errors import InputError, TrialFailed
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
-from orchestrator.observer.trace import TraceWriter, read_trace
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan
+from orchestrator.trace.file import TraceWriter, read_trace
 
 
 def new_sweep_id() -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from orchestrator.backends import nodehost
+from orchestrator.backends.live import node_process as nodehost
 from orchestrator.backends.local.processes import find_marked
 from tests.integration.arm64 import mixed_engine
 from tests.integration.browser import browser

@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 
-from orchestrator.bundle import bundled
-from orchestrator.stack.files import on_port
+from orchestrator.assets import bundled
+from orchestrator.stack.state import on_port
 from tests.integration.conftest import free_port, require
 
 HOW = "install Prometheus 2.42 or newer (Debian: apt install prometheus)"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.annotate import Target, annotating, check, parse_target
 from orchestrator.errors import InputError, MissingPrerequisite
-from orchestrator.grafana.access import TOKEN_VARIABLE, Grafana, WrongToken
 from orchestrator.grafana.annotation import Annotation
-from orchestrator.grafana.annotations import Annotator, Sink, Written, joined
+from orchestrator.grafana.annotator import Annotator, Sink, Written, joined
+from orchestrator.grafana.client import TOKEN_VARIABLE, Grafana, WrongToken
+from orchestrator.lab.annotate import Target, annotating, check, parse_target
 from orchestrator.model.events import Event, PhaseEvent
 from orchestrator.model.scorecard import ByPart, Scorecard
 from tests.builders import T0, baseline, fault, node, trial

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.bundle import bundled
+from orchestrator.assets import bundled
 from orchestrator.cli import main
 from orchestrator.errors import OrchestrateError
-from orchestrator.grafana import access
-from orchestrator.grafana.access import ATTEMPTS, TOKEN_VARIABLE, Grafana, RequestRefused, Unreachable, WrongToken
+from orchestrator.grafana import client as access
 from orchestrator.grafana.alerts import AlertGroup, read_alerts
-from orchestrator.grafana.build import build_all
+from orchestrator.grafana.boards.build import build_all
+from orchestrator.grafana.client import ATTEMPTS, TOKEN_VARIABLE, Grafana, RequestRefused, Unreachable, WrongToken
 from orchestrator.grafana.push import DATASOURCE_UID, Change, push
 from tests.grafana_http import Fault, nobody_listens
 from tests.grafana_standin import TOKEN, Standin

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from orchestrator.observer.server import DEFAULT_PORT
+from orchestrator.metrics.server import DEFAULT_PORT
 from tests.integration.conftest import Orchestrate, ended_well, free_port
 from tests.integration.cuttable import CuttableSocket
 from tests.integration.engine import Engine

@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import pytest
 
-from orchestrator.backends.docker import imagebuild
+from orchestrator.backends.docker import image_build as imagebuild
 from orchestrator.backends.docker.engine import connect, explain, facts
 from orchestrator.backends.docker.image import (
     PACKAGE_FOLDER,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.docker.imagebuild import default_image_name
+from orchestrator.backends.docker.image_build import default_image_name
 from tests.integration.conftest import Orchestrate
 from tests.integration.engine import Engine
 

@@ -9,13 +9,13 @@ from math import sqrt
 
 import pytest
 
-from orchestrator.analysis.evidence import Sample, any_difference_between, contrasts
-from orchestrator.analysis.score import score
-from orchestrator.analysis.statistics import median_interval
-from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.analysis.sweep.evidence import Sample, any_difference_between, contrasts
+from orchestrator.analysis.sweep.statistics import median_interval
+from orchestrator.analysis.trial.score import score
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import Event
+from orchestrator.model.latency import Delay, LaunchModel
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.simulator.simulation import simulate

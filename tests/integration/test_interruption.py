@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.backends.live.ownership import Owner
 from orchestrator.backends.local.processes import find_marked
-from orchestrator.backends.owners import Owner
-from orchestrator.grafana.access import TOKEN_VARIABLE
+from orchestrator.grafana.client import TOKEN_VARIABLE
 from tests.grafana_standin import TOKEN, Standin
 from tests.integration.conftest import Bystander, Orchestrate, ended_well, raylets
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from orchestrator.analysis.score import score
+from orchestrator.analysis.trial.score import score
+from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.model.events import NodeEvent, PhaseEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S
-from orchestrator.observer.server import DEFAULT_PORT
 from tests.integration.conftest import require
 from tests.integration.prometheus_server import HOW
 from tests.integration.watched import SCRAPES_PER_S, SPEEDS, Watched, get, samples

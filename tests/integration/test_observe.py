@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.model.events import NodeEvent
-from orchestrator.observer.trace import read_trace
+from orchestrator.trace.file import read_trace
 from tests.integration.conftest import Bystander, Orchestrate
 
 pytestmark = pytest.mark.alone

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.lifecycle import node_lives, stacked
-from orchestrator.analysis.steps import Steps
-from orchestrator.analysis.window import submission
-from orchestrator.grafana.build import build_all
-from orchestrator.grafana.compare import ZERO_S, ComparedTrial
+from orchestrator.analysis.trial.node_lives import node_lives, stacked
+from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.window import submission
+from orchestrator.grafana.boards.build import build_all
+from orchestrator.grafana.boards.compare import ZERO_S, ComparedTrial
 from orchestrator.grafana.interpolation import queries_of
+from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
-from orchestrator.observer.server import DEFAULT_PORT
-from orchestrator.observer.trace import Trace, read_trace
-from orchestrator.sweep.placement import Placement, moved
+from orchestrator.prometheus.placement import Placement, moved
+from orchestrator.trace.file import Trace, read_trace
 from tests.integration.chosen import chosen, options
 from tests.integration.conftest import Orchestrate, free_port, require
 from tests.integration.prometheus_server import HOW, Prometheus, running

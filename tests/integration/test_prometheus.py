@@ -15,7 +15,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from orchestrator.bundle import bundled
+from orchestrator.assets import bundled
 from orchestrator.model.events import NodeState
 from tests.integration.conftest import require
 from tests.integration.prometheus_server import HOW, running

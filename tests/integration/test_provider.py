@@ -12,12 +12,12 @@ from ray.autoscaler._private.autoscaler import StandardAutoscaler
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS, TAG_RAY_USER_NODE_TYPE
 
-from orchestrator.backends.cloud import Cloud, CloudNode
 from orchestrator.backends.docker.mailbox import MailboxServer
-from orchestrator.backends.files import ClusterFiles
-from orchestrator.backends.providers.cloud import CloudNodeProvider
-from orchestrator.backends.providers.docker import DockerNodeProvider
-from orchestrator.rayapi.world import no_capacity
+from orchestrator.backends.docker.node_provider import DockerNodeProvider
+from orchestrator.backends.live.cluster_dir import ClusterFiles
+from orchestrator.backends.live.modelled_cloud import Cloud, CloudNode
+from orchestrator.backends.live.node_provider import CloudNodeProvider
+from orchestrator.rayapi.virtual.world import no_capacity
 
 HEAD = "head-c0ffee00"
 WORKER_TAGS = {TAG_RAY_NODE_KIND: "worker", TAG_RAY_USER_NODE_TYPE: "x86"}

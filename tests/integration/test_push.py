@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.observer import remotewrite
-from orchestrator.observer.prometheus import Prometheus as Api
-from orchestrator.observer.trace import Trace, TraceWriter
+from orchestrator.prometheus import remote_write as remotewrite
+from orchestrator.prometheus.client import Prometheus as Api
+from orchestrator.prometheus.placement import PAUSE_S, Placement, moved
+from orchestrator.prometheus.samples import Samples, samples_of
 from orchestrator.sweep.ledger import Ledger
-from orchestrator.sweep.placement import PAUSE_S, Placement, moved
-from orchestrator.sweep.samples import Samples, samples_of
+from orchestrator.trace.file import Trace, TraceWriter
 from tests.builders import T0, baseline, life, node, sound, task, trial
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.prometheus_server import Prometheus, running

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator import rayapi
-from orchestrator.rayapi.in_force import autoscaler_of
+from orchestrator.rayapi.live_settings import autoscaler_of
 from tests.integration.conftest import Bystander, Orchestrate
 
 pytestmark = pytest.mark.alone

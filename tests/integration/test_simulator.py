@@ -20,21 +20,21 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from ray.autoscaler._private.autoscaler import StandardAutoscaler
 
-from orchestrator.analysis.score import score
+from orchestrator.analysis.trial.score import score
 from orchestrator.errors import BaselineNotReached, InputError, MissingPrerequisite, TrialFailed, TrialTimedOut
-from orchestrator.model.delay import Delay, LaunchModel, NodeLatencies
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import Event, FaultEvent, NodeEvent, NoteEvent, PhaseEvent, TaskEvent
 from orchestrator.model.fault import Fault
-from orchestrator.model.raymodel import RayModel
+from orchestrator.model.latency import Delay, LaunchModel, NodeLatencies
+from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import AutoscalerVersion, Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.rayapi import fastpaths
-from orchestrator.rayapi.virtual import AutoscalerRaised, replaced_names
-from orchestrator.simulator.recorder import SUBMISSION
+from orchestrator.rayapi.virtual import fastpaths
+from orchestrator.rayapi.virtual.patching import AutoscalerRaised, replaced_names
 from orchestrator.simulator.simulation import Latencies, simulate
+from orchestrator.simulator.trace_recorder import SUBMISSION
 from tests.integration.conftest import clean_environment
 
 BOTH: tuple[AutoscalerVersion, ...] = ("v1", "v2")
@@ -563,7 +563,7 @@ def test_a_simulation_inside_another_one_is_refused() -> None:
 
 @pytest.mark.parametrize("unsupported", ["2.49.1", "2.61.0"])
 def test_a_ray_whose_insides_are_unknown_is_refused_by_name(unsupported: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.rayapi.virtual.version", lambda _: unsupported)
+    monkeypatch.setattr("orchestrator.rayapi.virtual.patching.version", lambda _: unsupported)
 
     with pytest.raises(MissingPrerequisite, match=unsupported.replace(".", r"\.")):
         run(trial(shape(), "v2"))

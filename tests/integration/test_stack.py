@@ -20,9 +20,9 @@ import pytest
 
 from orchestrator.errors import OrchestrateError
 from orchestrator.stack import stack as stack_module
-from orchestrator.stack.docker import Result, run_docker
-from orchestrator.stack.files import Ports
+from orchestrator.stack.compose import Result, run_docker
 from orchestrator.stack.probes import dashboard_uids, fetch, is_taken
+from orchestrator.stack.state import Ports
 from tests.grafana_http import nobody_listens
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.engine import Engine, image_names

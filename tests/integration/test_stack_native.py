@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.grafana.access import TOKEN_VARIABLE
+from orchestrator.grafana.client import TOKEN_VARIABLE
 from orchestrator.stack.probes import fetch
 from tests.integration.conftest import BIN, Orchestrate, free_port, require
 from tests.integration.prometheus_server import HOW

@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 from playwright.sync_api import Browser
 
-from orchestrator.analysis.score import score
+from orchestrator.analysis.trial.score import score
 from orchestrator.grafana.annotation import is_scaling
 from orchestrator.model.events import NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
-from orchestrator.observer.trace import read_trace
+from orchestrator.trace.file import read_trace
 from tests.grafana_standin import TOKEN
 from tests.integration.browser import opened
 from tests.integration.conftest import ROOT, Bystander

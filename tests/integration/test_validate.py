@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.observer.trace import TraceWriter
+from orchestrator.trace.file import TraceWriter
 from tests.integration.conftest import Orchestrate
 
 SWEEP = ("simulate", "--autoscaler", "v1,v2", "--upscaling-speed", "1,10", "--seed", "5")

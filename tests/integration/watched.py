@@ -22,10 +22,10 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from orchestrator.grafana.access import TOKEN_VARIABLE
-from orchestrator.observer.server import DEFAULT_PORT
-from orchestrator.observer.trace import Trace, read_trace
+from orchestrator.grafana.client import TOKEN_VARIABLE
+from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.stack.probes import is_taken
+from orchestrator.trace.file import Trace, read_trace
 from tests.grafana_standin import TOKEN, Standin
 from tests.integration.conftest import Orchestrate, free_port
 from tests.integration.prometheus_server import Prometheus

@@ -1,8 +1,8 @@
 """Secrets of the user's: what a process that we start sees of them."""
 
-from orchestrator.grafana.access import TOKEN_VARIABLE
-from orchestrator.observer.prometheus import CREDENTIALS_VARIABLE
-from orchestrator.secretfile import inherited
+from orchestrator.grafana.client import TOKEN_VARIABLE
+from orchestrator.inputs.secrets import inherited
+from orchestrator.prometheus.client import CREDENTIALS_VARIABLE
 
 
 def test_a_process_that_we_start_inherits_all_but_our_variables() -> None:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.backends.clusterfile import ClusterFile
 from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import connect, facts, platform_of
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import RayImage, default_image_state, ensure_image, same_versions
 from orchestrator.backends.docker.labels import lone_labels
-from orchestrator.backends.docker.nodeconfig import container_configs, dashboard_port
-from orchestrator.backends.live import LiveBackend
+from orchestrator.backends.docker.node_config import container_configs, dashboard_port
+from orchestrator.backends.live.backend import LiveBackend
+from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.model.arch import Arch
 from orchestrator.model.trial import Trial
 

@@ -14,11 +14,8 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from orchestrator import rayapi
-from orchestrator.backends import nodehost
-from orchestrator.backends.cloud import CLOSE_S, CannotStart, CloudNode, MachineLost, ModelledCloud
-from orchestrator.backends.cluster import LiveCluster
-from orchestrator.backends.config import OBJECT_STORE_BYTES
 from orchestrator.backends.docker import labels
+from orchestrator.backends.docker.cleanup import remove_all
 from orchestrator.backends.docker.container import NodeContainer
 from orchestrator.backends.docker.engine import ENGINE_ERRORS, explain, explained, platform_of
 from orchestrator.backends.docker.host import DockerHost
@@ -26,14 +23,17 @@ from orchestrator.backends.docker.image import PACKAGE_FOLDER
 from orchestrator.backends.docker.mailbox import MailboxServer
 from orchestrator.backends.docker.mounts import OPTIONS, SHARED, TOKEN, head_mounts, in_head, node_mounts
 from orchestrator.backends.docker.network import ClusterNetwork
-from orchestrator.backends.docker.remains import remove_all
-from orchestrator.backends.faults import NodeGone
-from orchestrator.backends.files import no_room
-from orchestrator.backends.owners import ensure_token
+from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live.cluster import LiveCluster
+from orchestrator.backends.live.cluster_dir import no_room
+from orchestrator.backends.live.modelled_cloud import CLOSE_S, CannotStart, CloudNode, MachineLost, ModelledCloud
+from orchestrator.backends.live.ownership import ensure_token
+from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
+from orchestrator.faults.injector import NodeGone
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 
 _TEMP_DIR = "/tmp/ray"
 
@@ -298,7 +298,7 @@ class DockerCluster(LiveCluster):
 
     def _provider(self) -> dict[str, Any]:
         return {
-            "module": "orchestrator.backends.providers.docker.DockerNodeProvider",
+            "module": "orchestrator.backends.docker.node_provider.DockerNodeProvider",
             "cluster_dir": SHARED,
             "head_node_id": self._head_id,
             "head_ip": self._network.head_address,

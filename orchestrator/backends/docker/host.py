@@ -8,7 +8,7 @@ import docker
 
 from orchestrator.backends.docker.engine import EngineFacts
 from orchestrator.backends.docker.image import RayImage
-from orchestrator.backends.docker.nodeconfig import ContainerConfig
+from orchestrator.backends.docker.node_config import ContainerConfig
 from orchestrator.model.arch import Arch, normalise_arch
 
 

@@ -14,7 +14,7 @@ from docker.types import LogConfig
 
 from orchestrator import rayapi
 from orchestrator.backends.docker.engine import explain, platform_of
-from orchestrator.backends.docker.imagebuild import (
+from orchestrator.backends.docker.image_build import (
     Progress,
     base_image_name,
     build,

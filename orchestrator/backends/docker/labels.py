@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.backends.owners import Owner
+from orchestrator.backends.live.ownership import Owner
 
 PREFIX = "dev.orchestrate"
 HOME = f"{PREFIX}.home"

@@ -21,12 +21,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from orchestrator.backends.cloud import CLOSE_S, Cloud, CloudNode
-from orchestrator.backends.files import ClusterFiles, write_atomically
+from orchestrator.backends.live.cluster_dir import ClusterFiles, write_atomically
+from orchestrator.backends.live.modelled_cloud import CLOSE_S, Cloud, CloudNode
 from orchestrator.model.base import NonNegative, Noun
-from orchestrator.model.shape import MAX_NODES
-from orchestrator.observer.tail import Tail
-from orchestrator.rayapi.world import LaunchRefused, no_capacity
+from orchestrator.model.cluster import MAX_NODES
+from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity
+from orchestrator.trace.tail import Tail
 
 POLL_S = 0.02
 # Ray's own requests have some hundred bytes; it makes some tens at a time, and reads an answer at once.

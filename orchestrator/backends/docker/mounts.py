@@ -5,7 +5,7 @@ from pathlib import Path
 from docker.types import Mount
 
 from orchestrator.backends.docker.image import PACKAGE_FOLDER, RayImage
-from orchestrator.backends.files import ClusterFiles
+from orchestrator.backends.live.cluster_dir import ClusterFiles
 
 SHARED = "/orchestrate"
 TOKEN = "/run/orchestrate/ray_token"

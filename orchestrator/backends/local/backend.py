@@ -1,6 +1,6 @@
 """The `local` backend: head and workers are processes on this machine's loopback."""
 
-from orchestrator.backends.live import LiveBackend
+from orchestrator.backends.live.backend import LiveBackend
 from orchestrator.backends.local.cluster import LocalCluster
 from orchestrator.model.trial import Trial
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import rayapi
-from orchestrator.backends import nodehost
-from orchestrator.backends.cluster import LiveCluster
-from orchestrator.backends.config import OBJECT_STORE_BYTES
+from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live.cluster import LiveCluster
+from orchestrator.backends.live.ownership import ensure_token
+from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.backends.local import processes
-from orchestrator.backends.owners import ensure_token
 from orchestrator.errors import ClusterFailed
+from orchestrator.inputs.secrets import inherited
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape
-from orchestrator.secretfile import inherited
 
 START_ATTEMPTS = 2  # a port may have been taken between its choice and its use
 _LONGEST_BASE = 40
@@ -152,7 +152,7 @@ class LocalCluster(LiveCluster):
 
     def _provider(self) -> dict[str, Any]:
         return {
-            "module": "orchestrator.backends.providers.local.LocalNodeProvider",
+            "module": "orchestrator.backends.local.node_provider.LocalNodeProvider",
             "use_node_id_as_ip": True,
             "cluster_dir": str(self.files.root),
             "head_node_id": self._head_id,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.analysis.comparison import Condition, Side, compare_sides
-from orchestrator.analysis.evidence import Contrast, Result, Sample, contrasts
+from orchestrator.analysis.sweep.comparison import Condition, Side, compare_sides
+from orchestrator.analysis.sweep.evidence import Contrast, Result, Sample, contrasts
 from orchestrator.model.scorecard import ByPart
 from orchestrator.model.settings import Settings
 from tests.builders import scorecard

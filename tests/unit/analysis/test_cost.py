@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.cost import Bill, bills, cost_usd
-from orchestrator.analysis.lifecycle import node_lives
+from orchestrator.analysis.trial.cost import Bill, bills, cost_usd
+from orchestrator.analysis.trial.node_lives import node_lives
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.elasticity import elasticity
-from orchestrator.analysis.score import score
-from orchestrator.analysis.steps import Steps
+from orchestrator.analysis.trial.elasticity import elasticity
+from orchestrator.analysis.trial.score import score
+from orchestrator.analysis.trial.steps import Steps
 from orchestrator.model.scorecard import Elasticity
 from tests.builders import baseline, life, node, sound, task, trial
 

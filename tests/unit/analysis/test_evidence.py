@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.analysis.evidence import Evidence, Result, Sample, contrasts, recommend, weigh
-from orchestrator.analysis.objective import Objective
+from orchestrator.analysis.sweep.evidence import Evidence, Result, Sample, contrasts, recommend, weigh
+from orchestrator.analysis.sweep.objective import Objective
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.model.settings import Settings
 from tests.builders import scorecard

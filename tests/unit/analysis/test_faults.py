@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.analysis.faults import aftermaths, lost_on_purpose
-from orchestrator.analysis.lifecycle import node_lives
+from orchestrator.analysis.trial.aftermath import aftermaths, lost_on_purpose
+from orchestrator.analysis.trial.node_lives import node_lives
 from orchestrator.model.events import Event, NodeEvent
 from tests.builders import T0, baseline, fault, life, node, sound
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.analysis.latencies import fitted, stage_samples
-from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.analysis.trial.latencies import fitted, stage_samples
+from orchestrator.model.latency import Delay, LaunchModel
 from tests.builders import baseline, life
 
 TRACE = [

@@ -1,6 +1,6 @@
 """From scaling events to the life of each node."""
 
-from orchestrator.analysis.lifecycle import NodeLife, node_lives
+from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
 from orchestrator.model.events import Event
 from tests.builders import T0, baseline, life, node, task
 

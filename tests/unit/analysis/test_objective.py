@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.objective import MAX_LENGTH, NAMES, SHORT, Objective
-from orchestrator.analysis.summary import SettingSummary, Spread
+from orchestrator.analysis.sweep.objective import MAX_LENGTH, NAMES, SHORT, Objective
+from orchestrator.analysis.sweep.summary import SettingSummary, Spread
 from orchestrator.model.settings import Settings
 
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.pareto import pareto_front
+from orchestrator.analysis.sweep.pareto import pareto_front
 
 Point = tuple[float, float]
 points = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(float)), max_size=20)

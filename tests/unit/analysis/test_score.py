@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.score import quantiles, score
+from orchestrator.analysis.trial.score import quantiles, score
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard

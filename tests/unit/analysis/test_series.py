@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestrator.analysis.score import score
-from orchestrator.analysis.series import Mark, Series, Span, pieces, series
-from orchestrator.analysis.steps import Steps
+from orchestrator.analysis.trial.score import score
+from orchestrator.analysis.trial.series import Mark, Series, Span, pieces, series
+from orchestrator.analysis.trial.steps import Steps
 from orchestrator.model.events import Event
 from tests.builders import T0, baseline, fault, life, node, phase, settings_in_force, sound, task, trial
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from orchestrator.analysis.statistics import (
+from orchestrator.analysis.sweep.statistics import (
     Difference,
     Drift,
     Interval,
@@ -53,11 +53,11 @@ def alarms(shift: float, *, paired: bool) -> int:
 @pytest.fixture
 def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """A permutation test keeps its level with any number of resamples; fewer are faster."""
-    monkeypatch.setattr("orchestrator.analysis.statistics._RESAMPLES", 1_999)
+    monkeypatch.setattr("orchestrator.analysis.sweep.statistics._RESAMPLES", 1_999)
 
 
 def test_the_module_is_imported_without_scipy() -> None:
-    program = "import sys, orchestrator.analysis.statistics; print(*sys.modules)"
+    program = "import sys, orchestrator.analysis.sweep.statistics; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
 
     assert not {"scipy", "numpy"} & set(loaded)

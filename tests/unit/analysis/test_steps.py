@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.steps import Steps, covered
+from orchestrator.analysis.trial.steps import Steps, covered
 
 # 0 until 10, 2 until 20, 5 until 30, 1 from then on
 STEPS = Steps.from_changes([(10, 2), (20, 3), (30, -4)])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.summary import SettingSummary, Spread, summarise
+from orchestrator.analysis.sweep.summary import SettingSummary, Spread, summarise
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.settings import Settings
 from tests.builders import scorecard

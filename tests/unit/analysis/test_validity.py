@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.score import score
+from orchestrator.analysis.trial.score import score
 from orchestrator.model.events import Event
 from orchestrator.model.trial import Trial
 from tests.builders import baseline, demand, fault, host, life, node, note, phase, settings_in_force, task, trial

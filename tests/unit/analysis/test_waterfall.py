@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.lifecycle import node_lives
-from orchestrator.analysis.waterfall import Waterfall, queued_since, time_spent, waterfalls
+from orchestrator.analysis.trial.node_lives import node_lives
+from orchestrator.analysis.trial.waterfall import Waterfall, queued_since, time_spent, waterfalls
 from orchestrator.model.events import Event, TaskEvent
 from orchestrator.model.scorecard import Quantiles
 from orchestrator.model.trial import Trial

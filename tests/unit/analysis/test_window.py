@@ -1,6 +1,6 @@
 """What of a trace counts. Seconds stand for seconds after the submission."""
 
-from orchestrator.analysis.window import measured, submission
+from orchestrator.analysis.trial.window import measured, submission
 from tests.builders import T0, baseline, life, node, phase, sound, task, trial
 
 TRACE = sound(

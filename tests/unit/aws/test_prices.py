@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.aws.prices import DEFAULT_PRICES, read_prices
 from orchestrator.errors import InputError, SpecError
+from orchestrator.inputs.prices import DEFAULT_PRICES, read_prices
 
 REGIONS = (
     *("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1"),
@@ -183,7 +183,7 @@ def test_a_fault_in_a_file_is_a_fault_of_a_spec(write: Write) -> None:
 
 
 def test_prices_are_read_without_loading_anything_heavy() -> None:
-    program = "import sys; from orchestrator.aws import prices; prices.read_prices(); print(*sys.modules)"
+    program = "import sys; from orchestrator.inputs import prices; prices.read_prices(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"ray", "scipy", "numpy", "sqlalchemy", "boto3", "optuna"} & set(loaded)

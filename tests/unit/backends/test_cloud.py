@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.cloud import CannotStart, CloudNode, Machine, MachineLost, ModelledCloud
-from orchestrator.backends.files import ClusterFiles
+from orchestrator.backends.live.cluster_dir import ClusterFiles
+from orchestrator.backends.live.modelled_cloud import CannotStart, CloudNode, Machine, MachineLost, ModelledCloud
 from orchestrator.errors import MissingPrerequisite
-from orchestrator.model.delay import Delay, LaunchModel
-from orchestrator.model.shape import ClusterShape, NodeType
-from orchestrator.rayapi.world import LaunchRefused
+from orchestrator.model.cluster import ClusterShape, NodeType
+from orchestrator.model.latency import Delay, LaunchModel
+from orchestrator.rayapi.virtual.world import LaunchRefused
 from tests.builders import journal_of
 
 TIMEOUT_S = 10.0  # a safety net: nothing here takes time

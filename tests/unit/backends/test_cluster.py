@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.backends.cluster import LiveCluster
-from orchestrator.backends.clusterfile import read_cluster_file
+from orchestrator.backends.live.cluster import LiveCluster
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
+from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.settings import Settings
 
 FILE = read_cluster_file(Path(__file__).parents[3] / "cluster" / "docker.yaml")

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.backends.clusterfile import read_cluster_file
 from orchestrator.errors import SpecError
-from orchestrator.model.shape import NodeType
-from orchestrator.yamlfile import MAX_FILE_BYTES, read_yaml_mapping
+from orchestrator.inputs.cluster_config import read_cluster_file
+from orchestrator.inputs.yaml_file import MAX_FILE_BYTES, read_yaml_mapping
+from orchestrator.model.cluster import NodeType
 from tests.strategies import INFINITY, NAN
 
 SHIPPED = Path(__file__).parents[3] / "cluster" / "local.yaml"

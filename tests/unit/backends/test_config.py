@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import rayapi
-from orchestrator.backends.clusterfile import read_cluster_file
-from orchestrator.backends.config import OBJECT_STORE_BYTES, render_config
-from orchestrator.backends.fit import fit_shape
+from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES, render_config
+from orchestrator.inputs.cluster_config import read_cluster_file
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape
-from orchestrator.rayapi.in_force import differences
+from orchestrator.rayapi.live_settings import differences
+from orchestrator.sweep.fit import fit_shape
 from tests.strategies import machines, settings
 
 FILE = read_cluster_file(Path(__file__).parents[3] / "cluster" / "local.yaml")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.faults import POLL_S, FaultInjector, NodeGone
+from orchestrator.faults.injector import POLL_S, FaultInjector, NodeGone
+from orchestrator.faults.schedule import Victim
 from orchestrator.model.events import Event, FaultEvent, NoteEvent
 from orchestrator.model.fault import Fault, FaultKind
-from orchestrator.workload.faults import Victim
 from tests.builders import T0
 
 TIMEOUT_S = 10.0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.backends.files import ClusterFiles, needing_room, no_room, write_atomically
+from orchestrator.backends.live.cluster_dir import ClusterFiles, needing_room, no_room, write_atomically
 from orchestrator.errors import MissingPrerequisite
 from tests.builders import journal_of
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.backends.fit import (
+from orchestrator.model.cluster import ClusterShape, NodeType
+from orchestrator.sweep.fit import (
     FITTED_TASK_SECONDS,
     FITTED_WAVES_OF_TASKS,
     MEMORY_SHARE,
@@ -16,7 +17,6 @@ from orchestrator.backends.fit import (
     fit_shape,
     fitted_workload,
 )
-from orchestrator.model.shape import ClusterShape, NodeType
 from tests.strategies import machines, shapes
 
 GIB = 2**30

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.backends.docker import engine, remains
-from orchestrator.backends.docker.remains import Remains
-from orchestrator.backends.leftovers import Leftover, find_leftovers
-from orchestrator.backends.owners import Owner
+from orchestrator.backends.cleanup import Leftover, find_leftovers
+from orchestrator.backends.docker import cleanup as remains
+from orchestrator.backends.docker import engine
+from orchestrator.backends.docker.cleanup import Remains
+from orchestrator.backends.live.ownership import Owner
 
 ALIVE = Owner.this_process("a", "", "", backend="docker")
 DEAD = replace(ALIVE, pid=2**22 + 1)

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends import live
-from orchestrator.backends.clusterfile import read_cluster_file
-from orchestrator.backends.live import LiveBackend, _Run, _Strikable
+from orchestrator.backends.live import backend as live
+from orchestrator.backends.live.backend import LiveBackend, _Run, _Strikable
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, TrialFailed
+from orchestrator.faults.schedule import Victim
+from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.events import NodeState, PhaseEvent
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.observer.lifecycle import NodeTraits, TrackedNode
-from orchestrator.observer.trace import TraceWriter, read_trace
-from orchestrator.workload.faults import Victim
+from orchestrator.observer.node_tracker import NodeTraits, TrackedNode
+from orchestrator.trace.file import TraceWriter, read_trace
 from tests.builders import trial
 
 

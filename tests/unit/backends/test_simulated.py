@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.backends.engines import Recording
-from orchestrator.backends.simulated import SimulatedBackend
-from orchestrator.cli.parallel import Parallel, automatic, parse_parallel
+from orchestrator.backends.simulated.backend import SimulatedBackend
+from orchestrator.backends.simulated.executors import Recording
 from orchestrator.errors import InputError, TrialTimedOut
+from orchestrator.lab.parallel import Parallel, automatic, parse_parallel
 from orchestrator.model.events import Event
 from orchestrator.model.trial import Trial
-from orchestrator.observer.trace import TraceWriter, read_trace
+from orchestrator.trace.file import TraceWriter, read_trace
 from tests.builders import phase, trial
 
 TRIALS = [trial(upscaling_speed=speed) for speed in range(1, 10)]

@@ -9,12 +9,12 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
 from orchestrator.errors import InputError, MissingPrerequisite
-from orchestrator.grafana.build import build_all, write_all
-from orchestrator.grafana.compare import ComparedTrial, address
-from orchestrator.observer.trace import TraceWriter
+from orchestrator.grafana.boards.build import build_all, write_all
+from orchestrator.grafana.boards.compare import ComparedTrial, address
 from orchestrator.stack.services import Service, Status
 from orchestrator.stack.stack import Stack
 from orchestrator.sweep.ledger import Ledger
+from orchestrator.trace.file import TraceWriter
 from tests.builders import phase, trial
 
 BUILT = build_all()

@@ -12,7 +12,7 @@ import typer.main
 
 from orchestrator.cli import main
 from orchestrator.cli.app import app
-from orchestrator.sweep.foresight import Foresight
+from orchestrator.replay.prediction import Foresight
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -33,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Calls `orchestrate` in this process, in a folder and with a home of its own."""
     monkeypatch.chdir(tmp_path)
     # The prediction of a dry run needs Ray: tests/integration/test_simulate.py has it.
-    monkeypatch.setattr("orchestrator.sweep.foresight.foresee", lambda plan: Foresight((), ()))
+    monkeypatch.setattr("orchestrator.replay.prediction.foresee", lambda plan: Foresight((), ()))
     return Run(monkeypatch, capsys)
 
 

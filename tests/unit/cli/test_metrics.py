@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.metrics import check_default, check_port, serving
 from orchestrator.errors import InputError, MissingPrerequisite
-from orchestrator.observer.exporter import LINGER_S, Exporter
+from orchestrator.lab.metrics import check_default, check_port, serving
+from orchestrator.metrics.exporter import LINGER_S, Exporter
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def said(out: Console) -> str:
 
 
 def default_port(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setattr("orchestrator.observer.server.DEFAULT_PORT", port)
+    monkeypatch.setattr("orchestrator.metrics.server.DEFAULT_PORT", port)
 
 
 def answers(port: int) -> bool:

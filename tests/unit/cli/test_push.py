@@ -6,10 +6,10 @@ import pytest
 
 from orchestrator.cli.app import app
 from orchestrator.errors import InputError
-from orchestrator.observer.prometheus import CREDENTIALS_VARIABLE
-from orchestrator.observer.trace import TraceWriter
+from orchestrator.prometheus.client import CREDENTIALS_VARIABLE
 from orchestrator.sweep.ledger import Ledger
 from orchestrator.sweep.runner import _this_process
+from orchestrator.trace.file import TraceWriter
 from tests.builders import phase, trial
 
 

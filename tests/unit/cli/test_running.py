@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import running
-from orchestrator.cli.context import Context
-from orchestrator.cli.running import Execution, begin
 from orchestrator.errors import Interrupted
+from orchestrator.lab import run as running
+from orchestrator.lab.home import Home
+from orchestrator.lab.run import Execution, begin
 from orchestrator.model.trial import Trial
 from tests.unit.sweep.test_runner import PreparedBackend, planned
 
@@ -38,7 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
         (tmp_path / "cluster.yaml").touch()
         cluster: Any = SimpleNamespace(path=tmp_path / "cluster.yaml")
         how = Execution(None, 0, str(tmp_path / "result.json"))
-        return begin(Context(tmp_path / "home", ""), planned(1, 5), cluster, how)
+        return begin(Home(tmp_path / "home", ""), planned(1, 5), cluster, how)
 
     return call
 

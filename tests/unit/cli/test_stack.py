@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.stack import beside
+from orchestrator.cli.commands.stack import beside
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.stack.services import Service, Status
 from orchestrator.stack.stack import Stack

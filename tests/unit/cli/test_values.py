@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cli.values import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
+from orchestrator.cli.parsing import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
 from orchestrator.errors import InputError
 from orchestrator.model.spec import Axes
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.backends.fit import Machine
-from orchestrator.backends.owners import TOKEN_NAME, ensure_token
+from orchestrator.backends.live.ownership import TOKEN_NAME, ensure_token
 from orchestrator.doctor import machine
 from orchestrator.doctor.machine import cores_and_memory, disk, home_folder, ray, shared_memory, token
+from orchestrator.sweep.fit import Machine
 
 Usage = namedtuple("Usage", "total used free")
 GB = 10**9
@@ -89,7 +89,7 @@ def test_the_fit_of_the_built_in_cluster_is_told(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("version", "state"), [("2.60.0", "ok"), ("2.61.0", "warning"), ("2.49.1", "warning")])
 def test_a_ray_outside_the_supported_window_is_told(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
     monkeypatch.setattr("orchestrator.rayapi.version", lambda name: version)
-    monkeypatch.setattr("orchestrator.rayapi.virtual.version", lambda name: version)
+    monkeypatch.setattr("orchestrator.rayapi.virtual.patching.version", lambda name: version)
     found = ray()
 
     assert found.state == state

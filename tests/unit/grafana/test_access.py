@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.grafana.access import TOKEN_VARIABLE, parse_address, take_token, travels_openly
+from orchestrator.grafana.client import TOKEN_VARIABLE, parse_address, take_token, travels_openly
 
 
 def test_the_token_is_taken_out_of_the_environment() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.bundle import bundled
+from orchestrator.assets import bundled
 from orchestrator.errors import SpecError
 from orchestrator.grafana.alerts import MAX_UID, AlertGroup, milliseconds, read_alerts
 

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from orchestrator.grafana.build import build_all
-from orchestrator.grafana.compare import VARIABLES, ComparedTrial, address
+from orchestrator.grafana.boards.build import build_all
+from orchestrator.grafana.boards.compare import VARIABLES, ComparedTrial, address
 from orchestrator.grafana.interpolation import queries_of
 
 TEXT = build_all()["compare.json"]

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from orchestrator.grafana import style
-from orchestrator.grafana.build import build_all, differences
-from orchestrator.grafana.compare import ComparedTrial
-from orchestrator.grafana.parts import BOARDS
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.build import build_all, differences
+from orchestrator.grafana.boards.compare import ComparedTrial
+from orchestrator.grafana.boards.layout import BOARDS
+from orchestrator.grafana.boards.scorecards import QUANTITIES, TIMES
 from orchestrator.grafana.push import DATASOURCE_UID
-from orchestrator.grafana.scorecards import QUANTITIES, TIMES
 from orchestrator.model.scorecard import Scorecard
 
 ROOT = Path(__file__).parents[3]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.grafana.build import build_all
-from orchestrator.grafana.compare import VARIABLES
+from orchestrator.grafana.boards.build import build_all
+from orchestrator.grafana.boards.compare import VARIABLES
 from orchestrator.grafana.interpolation import fill, queries_of
 
 ROOT = Path(__file__).parents[3]

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from orchestrator.grafana.access import Grafana
-from orchestrator.grafana.annotations import Annotator, Sink
-from orchestrator.grafana.build import build_all
+from orchestrator.grafana.annotator import Annotator, Sink
+from orchestrator.grafana.boards.build import build_all
+from orchestrator.grafana.client import Grafana
 from orchestrator.grafana.interpolation import fill
 from tests.builders import T0, fault, node, trial
 

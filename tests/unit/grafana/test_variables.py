@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.grafana.build import build_all
+from orchestrator.grafana.boards.build import build_all
 
 BOARDS: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in build_all().items()}
 

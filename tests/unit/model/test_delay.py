@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orchestrator.model.delay import Delay, LaunchModel
+from orchestrator.model.latency import Delay, LaunchModel
 from tests.strategies import NOT_A_NUMBER, NOT_FINITE, delays, launch_models
 
 SAMPLES = 4000

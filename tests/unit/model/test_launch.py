@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.model.delay import Delay, LaunchModel, NodeLatencies, StageOverrides
-from orchestrator.model.raymodel import RayModel
-from orchestrator.model.shape import ClusterShape
+from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.latency import Delay, LaunchModel, NodeLatencies, StageOverrides
+from orchestrator.model.ray_latencies import RayModel
 from tests.builders import SHAPE
 
 NAN, INFINITY = math.nan, math.inf

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from tests.strategies import NOT_A_COUNT, NOT_FINITE, settings, shapes
 
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.model.delay import Delay, LaunchModel, StageOverrides
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import Fault
-from orchestrator.model.raymodel import RayModel
+from orchestrator.model.latency import Delay, LaunchModel, StageOverrides
+from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
-from orchestrator.model.shape import ClusterShape, NodeType
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from tests.strategies import trials

@@ -9,11 +9,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.registry import CollectorRegistry
 
+from orchestrator.metrics.exporter import Exporter
 from orchestrator.model.events import Event, NodeEvent
 from orchestrator.model.prices import Prices
 from orchestrator.model.snapshot import Snapshot
-from orchestrator.observer.exporter import Exporter
-from orchestrator.observer.lifecycle import NodeTraits
+from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import Observer
 from tests.builders import (
     T0,

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.metrics.discovery import Target, as_service_discovery, targets_of
+from orchestrator.metrics.exporter import Exporter
 from orchestrator.model.events import Event
 from orchestrator.model.snapshot import NodeRow, NodeStatus, Snapshot
-from orchestrator.observer.discovery import Target, as_service_discovery, targets_of
-from orchestrator.observer.exporter import Exporter
-from orchestrator.observer.lifecycle import NodeTraits
+from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import Observer
 
 HEAD_PORTS = {"autoscaler": 44217, "dashboard": 44227}

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from prometheus_client import parser
 from prometheus_client.exposition import choose_encoder
 
+from orchestrator.metrics.catalogue import STATES, UNITS
+from orchestrator.metrics.exporter import LINGER_S, LONGEST_LINGER_S, Exporter, numbers
 from orchestrator.model.events import Event, UsageEvent
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart
-from orchestrator.observer.exporter import LINGER_S, LONGEST_LINGER_S, Exporter, numbers
-from orchestrator.observer.families import STATES, UNITS
-from orchestrator.observer.lifecycle import NodeTraits
+from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import Observer
 from tests.builders import (
     T0,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from orchestrator.model.events import FINAL_STATES, NodeEvent, NodeState
 from orchestrator.model.snapshot import DeathReason, Demand, NodeRow, NodeStatus, Snapshot
-from orchestrator.observer.lifecycle import NodeTracker, NodeTraits
 from orchestrator.observer.monitorlog import InstanceTransition, parse_line
+from orchestrator.observer.node_tracker import NodeTracker, NodeTraits
 
 Fact = tuple[float, str, str | None]
 

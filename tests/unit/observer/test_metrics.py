@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.analysis.cost import bills
-from orchestrator.analysis.lifecycle import STAGES, node_lives, stacked
+from orchestrator.analysis.trial.cost import bills
+from orchestrator.analysis.trial.node_lives import STAGES, node_lives, stacked
+from orchestrator.metrics.catalogue import STATES
+from orchestrator.metrics.exporter import Exporter
+from orchestrator.metrics.trial import MAX_NODE_SERIES, MAX_PAST_SHAPES
 from orchestrator.model.events import Event, NodeState, UsageEvent
 from orchestrator.model.prices import Prices
-from orchestrator.observer.exporter import Exporter
-from orchestrator.observer.families import STATES
-from orchestrator.observer.metrics import MAX_NODE_SERIES, MAX_PAST_SHAPES
 from tests.builders import (
     T0,
     baseline,

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.model.events import DemandEvent, Event, HostEvent, NodeEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Demand, NodeRow, Snapshot
-from orchestrator.observer.lifecycle import NodeTraits
+from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import Observer
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
-from orchestrator.observer.prometheus import CREDENTIALS_VARIABLE, LONGEST_WAIT_S, Prometheus, take_credentials
+from orchestrator.prometheus.client import CREDENTIALS_VARIABLE, LONGEST_WAIT_S, Prometheus, take_credentials
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 HUNTER = "bob:hunter2"

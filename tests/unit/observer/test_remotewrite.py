@@ -2,8 +2,8 @@
 
 import snappy
 
-from orchestrator.observer import remotewrite
-from orchestrator.observer.remotewrite import STALE, encoded, labels_of
+from orchestrator.prometheus import remote_write as remotewrite
+from orchestrator.prometheus.remote_write import STALE, encoded, labels_of
 
 
 def test_what_is_sent_can_be_read_back() -> None:

@@ -14,12 +14,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from orchestrator.metrics.discovery import Target
+from orchestrator.metrics.exporter import LONGEST_LINGER_S, Exporter
+from orchestrator.metrics.server import DEFAULT_HOST, FRESH_S, UNHEALTHY_AFTER_S, MetricsServer
 from orchestrator.model.snapshot import Snapshot
-from orchestrator.observer.discovery import Target
-from orchestrator.observer.exporter import LONGEST_LINGER_S, Exporter
-from orchestrator.observer.lifecycle import NodeTraits
+from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import Observer
-from orchestrator.observer.server import DEFAULT_HOST, FRESH_S, UNHEALTHY_AFTER_S, MetricsServer
 from tests.builders import T0, life, trial
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.observer.tail import Tail
+from orchestrator.trace.tail import Tail
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import SpecError
 from orchestrator.model.events import Event, NodeEvent, NoteEvent, OtherEvent, parse_event
 from orchestrator.model.trial import Trial
-from orchestrator.observer.trace import TraceWriter, read_trace
+from orchestrator.trace.file import TraceWriter, read_trace
 from tests.builders import node, note, phase, trial
 from tests.strategies import events, trials
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.model.trial import Trial
-from orchestrator.report.document import SweepDocument, TrialDocument, sweep_document, trial_document
+from orchestrator.report.json_document import SweepDocument, TrialDocument, sweep_document, trial_document
 from orchestrator.sweep.ledger import SweepRecord
 from tests.builders import scorecard, sweep_record, trial, trial_record
 from tests.strategies import trials

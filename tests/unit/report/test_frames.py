@@ -8,16 +8,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from orchestrator.analysis.score import score
+from orchestrator.analysis.trial.score import score
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.workload import Workload
-from orchestrator.observer.trace import TraceWriter
-from orchestrator.report.columns import data_dictionary
-from orchestrator.report.frames import TABLES, TraceFrames, files, trace_frames, trials_frame, write
+from orchestrator.report.export.columns import data_dictionary
+from orchestrator.report.export.frames import TABLES, TraceFrames, files, trace_frames, trials_frame, write
 from orchestrator.sweep.ledger import TrialRecord
+from orchestrator.trace.file import TraceWriter
 from tests.builders import T0, baseline, fault, life, node, phase, sound, task, trial, trial_record
 
 PRICES = Prices(usd_per_hour={"m7i.large": 0.36, "m8g.xlarge": 0.72})

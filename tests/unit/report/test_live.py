@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from orchestrator.model.events import Event
 from orchestrator.model.trial import Trial
-from orchestrator.report.live import LiveView, duration, estimate_s
+from orchestrator.report.terminal.live_view import LiveView, duration, estimate_s
 from tests.builders import T0, baseline, demand, fault, host, life, node, note, phase, scorecard, task, trial
 from tests.strategies import events, trials
 

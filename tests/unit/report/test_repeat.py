@@ -8,11 +8,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orchestrator.cli import sweep as sweep_module
 from orchestrator.cli.app import app
+from orchestrator.cli.commands import sweep as sweep_module
+from orchestrator.inputs.sweep_spec import read_spec
 from orchestrator.model.spec import SweepSpec
-from orchestrator.report.repeat import Repeat, repeat
-from orchestrator.sweep.specfile import read_spec
+from orchestrator.report.document.reproduce import Repeat, repeat
 from tests.builders import sweep_record, trial, trial_record
 
 

@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from orchestrator.analysis.score import score
-from orchestrator.analysis.series import series
+from orchestrator.analysis.trial.score import score
+from orchestrator.analysis.trial.series import series
 from orchestrator.errors import SpecError
 from orchestrator.model.events import Event, SettingsEvent
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart
 from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
-from orchestrator.observer.trace import TraceWriter
-from orchestrator.report import content
-from orchestrator.report.colours import ARCH
-from orchestrator.report.content import Report, gather, idle_cost
-from orchestrator.report.grids import MAX_FAULTS, faults_grid
+from orchestrator.palette import ARCH
+from orchestrator.report.document import content
+from orchestrator.report.document.content import Report, gather, idle_cost
+from orchestrator.report.document.grids import MAX_FAULTS, faults_grid
+from orchestrator.report.document.html import html_page
+from orchestrator.report.document.markdown import escaped, markdown
+from orchestrator.report.document.trial_plots import MAX_NODES, overlay, provisioning, waterfall
 from orchestrator.report.junit import junit_xml
-from orchestrator.report.markdown import escaped, markdown
-from orchestrator.report.page import html_page
-from orchestrator.report.trialplots import MAX_NODES, overlay, provisioning, waterfall
 from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+from orchestrator.trace.file import TraceWriter
 from tests.builders import T0, baseline, fault, life, node, scorecard, sound, sweep_record, task, trial, trial_record
 
 PRICES = Prices(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.report.document import schema
+from orchestrator.report.json_document import schema
 
 DOCUMENTED = Path(__file__).parents[3] / "docs" / "schema" / "sweep.schema.json"
 

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from rich.console import RenderableType
 
-from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.fit import Machine
+from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.model.scorecard import ByPart, Quantiles
 from orchestrator.model.snapshot import Demand, NodeRow, NodeStatus, PendingNode, Snapshot
 from orchestrator.model.spec import SweepSpec
-from orchestrator.observer.lifecycle import NodeTraits
-from orchestrator.report.tables import (
+from orchestrator.observer.node_tracker import NodeTraits
+from orchestrator.report.terminal.tables import (
     MAX_ROWS_OF_A_PLAN,
     ledger_table,
     plan_tables,
@@ -22,6 +21,7 @@ from orchestrator.report.tables import (
     trial_tables,
     trials_table,
 )
+from orchestrator.sweep.fit import Machine
 from orchestrator.sweep.plan import Plan, make_plan
 from tests.builders import SHAPE, T0, scorecard, sweep_record, trial, trial_record
 

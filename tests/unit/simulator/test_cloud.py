@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.model.delay import Delay, LaunchModel, NodeLatencies
 from orchestrator.model.events import Event, NodeEvent
-from orchestrator.rayapi.world import LaunchRefused
+from orchestrator.model.latency import Delay, LaunchModel, NodeLatencies
+from orchestrator.rayapi.virtual.world import LaunchRefused
 from orchestrator.simulator.cloud import Cloud
 from orchestrator.simulator.loop import EventLoop
-from orchestrator.simulator.recorder import SUBMISSION, Recorder
+from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
 from tests.builders import SHAPE
 
 FOREVER_S = 1e6

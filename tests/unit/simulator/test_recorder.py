@@ -1,10 +1,10 @@
 """The recorder: what it writes, at which time of the trace."""
 
-from orchestrator.model.delay import NodeLatencies
 from orchestrator.model.events import DemandEvent, Event, NodeEvent, UsageEvent
+from orchestrator.model.latency import NodeLatencies
 from orchestrator.simulator.cloud import SimulatedMachine
 from orchestrator.simulator.loop import EventLoop
-from orchestrator.simulator.recorder import Recorder
+from orchestrator.simulator.trace_recorder import Recorder
 from tests.builders import X86
 
 ZERO = 946_684_800.0

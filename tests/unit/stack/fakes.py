@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
-from orchestrator.stack.docker import Line, Result
+from orchestrator.stack.compose import Line, Result
 
 OK = Result(0, "", "")
 NO_CONTAINERS = Result(0, "", "")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.bundle import bundled
+from orchestrator.assets import bundled
 from orchestrator.errors import OrchestrateError
 from orchestrator.stack.diagnosis import ended
 

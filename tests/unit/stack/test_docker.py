@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from orchestrator.errors import MissingPrerequisite
-from orchestrator.stack.docker import Result, check_engine, run_docker
+from orchestrator.stack.compose import Result, check_engine, run_docker
 from tests.unit.stack.fakes import FakeDocker
 
 PERMISSION = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
@@ -97,7 +97,7 @@ def test_a_command_that_is_interrupted_is_ended(script: Path) -> None:
 
 
 def test_an_engine_that_does_not_answer_is_not_waited_for(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.stack.docker.ANSWERS_WITHIN_S", 0.1)
+    monkeypatch.setattr("orchestrator.stack.compose.ANSWERS_WITHIN_S", 0.1)
     monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
     script.write_text("#!/bin/sh\necho $$ > pid\nexec sleep 600\n")
     monkeypatch.chdir(script.parent)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.bundle import bundled
+from orchestrator.assets import bundled
 from orchestrator.errors import InputError
-from orchestrator.stack.files import Files, Ports, digest, on_port
+from orchestrator.stack.state import Files, Ports, digest, on_port
 
 
 @pytest.fixture

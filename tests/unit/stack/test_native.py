@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
-from orchestrator.stack.docker import Result
-from orchestrator.stack.files import Ports
-from orchestrator.stack.native import Native, configuration, flags, rules
+from orchestrator.stack.compose import Result
+from orchestrator.stack.native_prometheus import Native, configuration, flags, rules
 from orchestrator.stack.stack import Stack
+from orchestrator.stack.state import Ports
 from tests.unit.stack.fakes import FakeDocker
 from tests.unit.stack.test_stack import containers
 
@@ -293,7 +293,7 @@ def test_one_that_nobody_wrote_down_makes_way_on_its_port(lab: Lab, orphan: psut
 
 
 def test_its_log_does_not_grow_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.stack.native._MAX_LOG_BYTES", 1000)
+    monkeypatch.setattr("orchestrator.stack.native_prometheus._MAX_LOG_BYTES", 1000)
     lab.program.write_text("#!/bin/sh\nhead -c 2000 /dev/zero | tr '\\0' x\nread line <go\necho more\nexec sleep 600\n")
     lab.ready = 0
 

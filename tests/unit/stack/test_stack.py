@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import MissingPrerequisite, OrchestrateError
-from orchestrator.stack.docker import Result
-from orchestrator.stack.files import Ports
+from orchestrator.stack.compose import Result
 from orchestrator.stack.stack import Stack
+from orchestrator.stack.state import Ports
 from tests.unit.stack.fakes import NO_CONTAINERS, OK, FakeDocker
 
 PORTS = Ports(9091, 3001)

@@ -2,7 +2,7 @@
 
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
-from orchestrator.sweep.foresight import _alike
+from orchestrator.replay.prediction import _alike
 from tests.builders import scorecard
 
 SLOW, FAST, FASTER = (Settings(upscaling_speed=speed) for speed in (1, 5, 10))

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from orchestrator.analysis.objective import Objective
-from orchestrator.analysis.summary import SettingSummary, Spread
+from orchestrator.analysis.sweep.objective import Objective
+from orchestrator.analysis.sweep.summary import SettingSummary, Spread
 from orchestrator.errors import InputError, TrialFailed
 from orchestrator.model.settings import Settings
 from orchestrator.model.spec import Axes
-from orchestrator.sweep.optimise import BATCH, TOLERANCE, Optimum, Verdict, optimise
-from orchestrator.sweep.space import Space
+from orchestrator.search.optimise import BATCH, TOLERANCE, Optimum, Verdict, optimise
+from orchestrator.search.space import Space
 
 REFERENCE = Settings(upscaling_speed=1, idle_timeout_minutes=5)
 

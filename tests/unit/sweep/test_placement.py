@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.observer.trace import Trace
-from orchestrator.sweep.placement import PAUSE_S, Placement, RecordedTrial, laid_out, moved
+from orchestrator.prometheus.placement import PAUSE_S, Placement, RecordedTrial, laid_out, moved
+from orchestrator.trace.file import Trace
 from tests.builders import T0, baseline, fault, sound, task, trial
 
 A = RecordedTrial("s", "a", Path("a.jsonl"), T0, T0 + 100, simulated=True)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.fit import Machine
 from orchestrator.errors import InputError
-from orchestrator.model.shape import ClusterShape
+from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.spec import MAX_TRIALS, SweepSpec
 from orchestrator.model.trial import Trial
+from orchestrator.sweep.fit import Machine
 from orchestrator.sweep.plan import Plan, make_plan
 from tests.builders import ARM, HEAD, SHAPE, X86
 from tests.strategies import machines, shapes

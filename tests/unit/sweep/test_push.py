@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.observer.prometheus import Prometheus
-from orchestrator.sweep.placement import Key, RecordedTrial, laid_out
-from orchestrator.sweep.push import Plan, planned
+from orchestrator.prometheus.backfill import Plan, planned
+from orchestrator.prometheus.client import Prometheus
+from orchestrator.prometheus.placement import Key, RecordedTrial, laid_out
 from tests.builders import T0
 
 NOW = T0 + 10_000

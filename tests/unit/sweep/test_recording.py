@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from orchestrator.bundle import bundled
-from orchestrator.observer.prometheus import Prometheus
-from orchestrator.observer.remotewrite import STALE, labels_of
-from orchestrator.sweep.recording import Rule, recorded, recording_rules, with_ends
-from orchestrator.sweep.samples import STEP_S
+from orchestrator.assets import bundled
+from orchestrator.prometheus.client import Prometheus
+from orchestrator.prometheus.recording_rules import Rule, recorded, recording_rules, with_ends
+from orchestrator.prometheus.remote_write import STALE, labels_of
+from orchestrator.prometheus.samples import STEP_S
 
 RULE = Rule("trial:nodes:sum", "sum by (sweep_id, trial_id) (nodes)")
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.backends.clusterfile import ClusterFile
-from orchestrator.backends.fit import Machine
 from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, TrialFailed
+from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.metrics.discovery import Target
 from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
-from orchestrator.observer.discovery import Target
 from orchestrator.observer.observer import Observer
-from orchestrator.observer.trace import TraceWriter, read_trace
+from orchestrator.sweep.fit import Machine
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan, make_plan
 from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep, new_sweep_id, prices_of, still_runs, take_over
+from orchestrator.trace.file import TraceWriter, read_trace
 from tests.builders import SHAPE, T0, baseline, phase, settings_in_force, sound, task
 
 Behaviour = Callable[[Trial], None]

@@ -4,11 +4,11 @@ import math
 from collections import Counter
 from itertools import pairwise
 
+from orchestrator.metrics.exporter import LINGER_S
 from orchestrator.model.events import NodeEvent
-from orchestrator.observer.exporter import LINGER_S
-from orchestrator.observer.trace import Trace
-from orchestrator.sweep.placement import PAUSE_S, moved
-from orchestrator.sweep.samples import STEP_S, Samples, samples_of
+from orchestrator.prometheus.placement import PAUSE_S, moved
+from orchestrator.prometheus.samples import STEP_S, Samples, samples_of
+from orchestrator.trace.file import Trace
 from tests.builders import T0, baseline, life, node, sound, task, trial
 
 

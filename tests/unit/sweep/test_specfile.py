@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import InputError, SpecError
+from orchestrator.inputs.sweep_spec import read_spec
 from orchestrator.model.spec import Axes, SweepSpec, WorkloadOverrides
-from orchestrator.sweep.specfile import read_spec
 
 Write = Callable[[str], Path]
 

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from orchestrator.model.delay import Delay, LaunchModel, NodeLatencies
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import DemandEvent, Event
-from orchestrator.model.raymodel import RayModel
-from orchestrator.model.shape import ClusterShape
+from orchestrator.model.latency import Delay, LaunchModel, NodeLatencies
+from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.trial import Trial
-from orchestrator.sweep.validation import Comparison, Validation, measured_latencies, replay_of
+from orchestrator.replay.replay import Comparison, Validation, measured_latencies, replay_of
 from tests.builders import SHAPE, T0, baseline, life, scorecard, sound, task, trial
 
 

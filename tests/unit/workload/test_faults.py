@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.faults.schedule import FaultSchedule, Victim
 from orchestrator.model.fault import Fault
-from orchestrator.workload.faults import FaultSchedule, Victim
 from tests.strategies import faults
 
 A, B, C = Victim("a", "x86"), Victim("b", "x86"), Victim("c", "arm")

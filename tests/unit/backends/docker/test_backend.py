@@ -14,13 +14,14 @@ import yaml
 from docker.errors import ImageNotFound
 
 from orchestrator import rayapi
-from orchestrator.backends.clusterfile import ClusterFile, read_cluster_file
-from orchestrator.backends.docker import backend, engine, image, imagebuild, labels
+from orchestrator.backends.docker import backend, engine, image, labels
+from orchestrator.backends.docker import image_build as imagebuild
 from orchestrator.backends.docker.backend import prepare
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import default_image_name
-from orchestrator.backends.owners import Owner
+from orchestrator.backends.live.ownership import Owner
 from orchestrator.errors import MissingPrerequisite, SpecError
+from orchestrator.inputs.cluster_config import ClusterFile, read_cluster_file
 from orchestrator.model.arch import Arch
 
 RAW: dict[str, Any] = yaml.safe_load((Path(__file__).parents[4] / "cluster" / "docker.yaml").read_text())

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.backends.cloud import CloudNode, MachineLost
-from orchestrator.backends.clusterfile import read_cluster_file
 from orchestrator.backends.docker import cluster as module
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.engine import EngineFacts
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import RayImage
-from orchestrator.backends.docker.nodeconfig import ContainerConfig
-from orchestrator.backends.faults import NodeGone
+from orchestrator.backends.docker.node_config import ContainerConfig
+from orchestrator.backends.live.modelled_cloud import CloudNode, MachineLost
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
+from orchestrator.faults.injector import NodeGone
+from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.settings import Settings
 from tests.unit.backends.docker.fakes import GONE, not_found, refused
 
@@ -320,7 +320,7 @@ def test_the_provider_is_told_where_it_finds_its_mailbox(cluster: DockerCluster)
     cluster.write_settings(FILE.shape, Settings())
     provider = yaml.safe_load(cluster.files.config.read_text())["provider"]
 
-    assert provider["module"] == "orchestrator.backends.providers.docker.DockerNodeProvider"
+    assert provider["module"] == "orchestrator.backends.docker.node_provider.DockerNodeProvider"
     assert provider["cluster_dir"] == "/orchestrate"
 
 

@@ -8,10 +8,10 @@ import pytest
 import requests
 import urllib3
 
-from orchestrator.backends import nodehost
-from orchestrator.backends.cloud import CannotStart, MachineLost
 from orchestrator.backends.docker import container as module
 from orchestrator.backends.docker.container import AWAY_S, START_TIMEOUT_S, NodeContainer
+from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
 from orchestrator.errors import MissingPrerequisite
 from tests.unit.backends.docker.fakes import GONE, FakeClient, FakeContainer, not_found, refused
 

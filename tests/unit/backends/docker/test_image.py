@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import rayapi
-from orchestrator.backends.docker import imagebuild
+from orchestrator.backends.docker import image_build as imagebuild
 from orchestrator.backends.docker.image import (
     RayImage,
     base_image_name,

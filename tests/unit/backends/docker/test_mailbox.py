@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backends.cloud import CloudNode
 from orchestrator.backends.docker import mailbox
 from orchestrator.backends.docker.mailbox import MailboxCloud, MailboxServer
-from orchestrator.backends.files import ClusterFiles
-from orchestrator.rayapi.world import LaunchRefused, no_capacity
+from orchestrator.backends.live.cluster_dir import ClusterFiles
+from orchestrator.backends.live.modelled_cloud import CloudNode
+from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity
 
 TIMEOUT_S = 10.0
 TAGS = {"ray-user-node-type": "x86", "ray-node-kind": "worker"}

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.backends.docker.image import RayImage
 from orchestrator.backends.docker.mounts import head_mounts, node_mounts
-from orchestrator.backends.files import ClusterFiles
+from orchestrator.backends.live.cluster_dir import ClusterFiles
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.backends.clusterfile import read_cluster_file
-from orchestrator.backends.docker.nodeconfig import ContainerConfig, container_configs, dashboard_port
+from orchestrator.backends.docker.node_config import ContainerConfig, container_configs, dashboard_port
 from orchestrator.errors import SpecError
+from orchestrator.inputs.cluster_config import read_cluster_file
 
 SHIPPED = Path(__file__).parents[4] / "cluster" / "docker.yaml"
 RAW: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())

@@ -4,7 +4,7 @@ import stat
 from importlib.util import cache_from_source
 from pathlib import Path
 
-from orchestrator.backends.docker.prepare import compile_packages, let_anybody_pass, let_anybody_read
+from orchestrator.backends.docker.image_prepare import compile_packages, let_anybody_pass, let_anybody_read
 
 
 def mode(path: Path) -> int:

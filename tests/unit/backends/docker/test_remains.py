@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.backends.docker import labels
-from orchestrator.backends.docker.remains import REMOVAL_S, Remains, find_remains, remove_all
-from orchestrator.backends.owners import Owner
+from orchestrator.backends.docker.cleanup import REMOVAL_S, Remains, find_remains, remove_all
+from orchestrator.backends.live.ownership import Owner
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from tests.unit.backends.docker.fakes import GONE, not_found, refused
 

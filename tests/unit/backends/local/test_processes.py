@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.backends.live.ownership import Owner
 from orchestrator.backends.local.processes import (
     HOME_MARKER,
     MARKER,
@@ -19,7 +20,6 @@ from orchestrator.backends.local.processes import (
     find_marked,
     marker_environment,
 )
-from orchestrator.backends.owners import Owner
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 

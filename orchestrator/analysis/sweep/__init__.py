@@ -1,0 +1,1 @@
+"""Numbers of a whole sweep: summaries, intervals, comparisons, recommendations, Pareto fronts."""

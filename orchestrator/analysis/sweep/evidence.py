@@ -1,0 +1,329 @@
+"""What the trials of a sweep prove: how sure each number is, which differences are real, and which setting to take."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.analysis.sweep.objective import Objective
+from orchestrator.analysis.sweep.pareto import pareto_front
+from orchestrator.analysis.sweep.statistics import (
+    Difference,
+    Drift,
+    Interval,
+    any_difference,
+    compare,
+    drift,
+    holm,
+    median_interval,
+    outliers,
+    repeats_needed,
+)
+from orchestrator.analysis.sweep.summary import summarise
+from orchestrator.model.base import Noun
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.settings import Settings
+
+ALPHA = 0.05
+CONFIDENCE = 0.95
+# Nobody asked whether there is a drift, so it must be plain to be mentioned.
+DRIFT_ALPHA = 0.01
+# The numbers that get an interval; the names are those of `SettingSummary`.
+QUANTITIES = (
+    "makespan_s",
+    "cost_usd",
+    "time_to_first_node_s",
+    "time_to_peak_s",
+    "scale_down_s",
+    "theta_u",
+    "theta_o",
+    "cpu_utilisation",
+    "task_wait_p95_s",
+)
+# From here on the sign-flip test of pairs can reach the level at all.
+_FEWEST_PAIRS = 6
+
+Verdict = Literal["lower", "higher", "indistinguishable", "too few repeats"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trial's part in the evidence; `scorecard` is None until it has ended. Results stand in the order they ran.
+
+    Trials with one `seed` have their random numbers in common: boot times and arrivals.
+    """
+
+    settings: Settings
+    repeat: int
+    seed: int
+    trial_id: str
+    scorecard: Scorecard | None
+
+    @property
+    def valid(self) -> bool:
+        """Whether it enters any number."""
+        return self.scorecard is not None and self.scorecard.valid
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The values of one side, by seed."""
+
+    label: str
+    values: Mapping[int, float]
+
+    @property
+    def ordered(self) -> list[float]:
+        """The values, by ascending seed."""
+        return [self.values[seed] for seed in sorted(self.values)]
+
+
+class SettingEvidence(Noun):
+    """One setting: trials planned, ended and valid, and for each quantity that the valid ones show its interval."""
+
+    settings: Settings
+    label: str
+    trials: int
+    ended: int
+    valid: int
+    intervals: dict[str, Interval]
+
+
+class Contrast(Noun):
+    """What b shows more than a in one quantity. `p_adjusted` allows for the number of comparisons made.
+
+    `repeats_needed` is how many repeats would probably tell a difference as large, where these can't.
+    """
+
+    quantity: str
+    a: str
+    b: str
+    difference: Difference
+    p_adjusted: float
+    verdict: Verdict
+    repeats_needed: int | None = None
+
+
+class Evidence(Noun):
+    """What a sweep proves: its settings, the contrasts of each with the best in `objective`, and what weakens it.
+
+    `best` has the lowest median of the objective, `value`; `alike` are the settings that can't be told from it. `front`
+    are the settings than which none is both faster and cheaper. All name settings by their labels.
+    """
+
+    objective: str
+    settings: tuple[SettingEvidence, ...]
+    best: str | None
+    value: Interval | None
+    alike: tuple[str, ...]
+    front: tuple[str, ...]
+    contrasts: tuple[Contrast, ...]
+    warnings: tuple[str, ...]
+
+
+def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evidence:
+    """The evidence of a sweep, for an objective that is to be low (default: makespan).
+
+    The best setting is chosen by the very data that then has to prove it. So it is asked first whether there is any
+    difference between the settings at all; then each is held against the best, as one of so many comparisons (Holm).
+    Invalid trials enter no number and are always mentioned.
+    """
+    objective = objective or Objective.parse("makespan_s")
+    groups = by_setting(results)
+    settings = tuple(_setting_evidence(own) for own in groups.values())
+    values = {choice: values_by_seed(own, objective) for choice, own in groups.items()}
+    judged = {choice: each for choice, each in values.items() if each}
+    best = min(judged, key=lambda choice: statistics.median(judged[choice].values()), default=None)
+    found = []
+    if best is not None:
+        samples = {choice: Sample(choice.label(), each) for choice, each in judged.items()}
+        others = [sample for choice, sample in samples.items() if choice != best]
+        at_all = any_difference_between(list(samples.values())) if len(others) > 1 else 0.0
+        found = contrasts(objective.text, [(samples[best], each) for each in others], least_p=at_all)
+    unlike = ("lower", "higher")
+    return Evidence(
+        objective=objective.text,
+        settings=settings,
+        best=None if best is None else best.label(),
+        value=None if best is None else median_interval(judged[best].values(), CONFIDENCE),
+        alike=tuple(each.b for each in found if each.verdict not in unlike),
+        front=tuple(pareto_front(_speed_and_cost(settings))),
+        contrasts=tuple(found),
+        warnings=tuple(_warnings(results, groups)),
+    )
+
+
+class Recommendation(Noun):
+    """The setting to take, what speaks for it, and what should make one doubt; sentences for people."""
+
+    settings: Settings
+    label: str
+    reasons: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+
+def recommend(evidence: Evidence) -> Recommendation | None:
+    """The setting with the lowest objective, with the evidence and the doubt; None if no trial is valid."""
+    if evidence.value is None:
+        return None
+    chosen = next(each for each in evidence.settings if each.label == evidence.best)
+    value = evidence.value
+    among = f"lowest {evidence.objective} of {len(evidence.settings)} settings"
+    within = "" if value.low is None else f", {CONFIDENCE:.0%} interval {value.low:.4g} to {value.high:.4g}"
+    reasons = [f"{among}: median {value.median:.4g}{within}, n = {value.n}"]
+    reasons += [
+        f"{each.b} is higher by {each.difference.difference:.4g}{_percent(each.difference)} (p = {each.p_adjusted:.2g})"
+        for each in evidence.contrasts
+        if each.verdict == "higher"
+    ]
+    if chosen.label in evidence.front:
+        reasons.append("no other setting is both faster and cheaper")
+    doubts = []
+    if same := [each.b for each in evidence.contrasts if each.verdict == "indistinguishable"]:
+        doubts.append(f"indistinguishable from it: {_listed(same)}")
+    if few := [each for each in evidence.contrasts if each.verdict == "too few repeats"]:
+        needed = sorted({each.repeats_needed for each in few if each.repeats_needed})
+        advice = f"{needed[0]} repeats or more might" if needed else "take --repeat 5 at least"
+        doubts.append(f"too few repeats to tell it from {_listed([each.b for each in few])}; {advice}")
+    return Recommendation(
+        settings=chosen.settings, label=chosen.label, reasons=tuple(reasons), doubts=(*doubts, *evidence.warnings)
+    )
+
+
+def _listed(labels: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more
+
+
+def _percent(difference: Difference) -> str:
+    return "" if difference.relative is None else f", {difference.relative:+.1%}"
+
+
+def contrasts(
+    quantity: str, pairs: Sequence[tuple[Sample, Sample]], *, least_p: float = 0.0, alpha: float = ALPHA
+) -> list[Contrast]:
+    """What the second of each pair shows more than the first; p-values are adjusted for the number of pairs (Holm).
+
+    Where both have the same six seeds or more, the values of one seed are compared. No p-value is below `least_p`.
+    """
+    paired = [a.values.keys() == b.values.keys() and len(a.values) >= _FEWEST_PAIRS for a, b in pairs]
+    tested = [
+        compare(a.ordered, b.ordered, paired=by_seed, confidence=CONFIDENCE)
+        for (a, b), by_seed in zip(pairs, paired, strict=True)
+    ]
+    adjusted = holm([difference.p_value for difference in tested])
+    found = []
+    for (a, b), by_seed, difference, p in zip(pairs, paired, tested, adjusted, strict=True):
+        p_adjusted, needed = max(p, least_p), None
+        if p_adjusted < alpha:
+            verdict: Verdict = "lower" if difference.difference < 0 else "higher"
+        else:
+            differ = len(a.values) < 2 or a.ordered != b.ordered
+            few = difference.smallest_p * len(pairs) >= alpha and differ
+            verdict = "too few repeats" if few else "indistinguishable"
+            needed = repeats_needed(a.ordered, b.ordered, paired=by_seed, alpha=alpha / len(pairs))
+        found.append(
+            Contrast(
+                quantity=quantity,
+                a=a.label,
+                b=b.label,
+                difference=difference,
+                p_adjusted=p_adjusted,
+                verdict=verdict,
+                repeats_needed=needed,
+            )
+        )
+    return found
+
+
+def any_difference_between(samples: Sequence[Sample]) -> float:
+    """The p-value of the question whether any of the samples differs at all."""
+    blocked = all(sample.values.keys() == samples[0].values.keys() for sample in samples)
+    return any_difference([sample.ordered for sample in samples], blocked=blocked)
+
+
+def values_by_seed(results: Iterable[Result], objective: Objective) -> dict[int, float]:
+    """The valid trials' values of an objective, where it has one, by seed."""
+    found = {
+        result.seed: objective.value(summarise([(result.settings, result.scorecard)])[0])
+        for result in results
+        if result.valid
+    }
+    return {seed: value for seed, value in found.items() if value is not None}
+
+
+def by_setting(results: Iterable[Result]) -> dict[Settings, list[Result]]:
+    """The results of each setting, in the order of its first."""
+    groups: dict[Settings, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.settings, []).append(result)
+    return groups
+
+
+def _setting_evidence(results: Sequence[Result]) -> SettingEvidence:
+    settings = results[0].settings
+    known = {name: list(values_by_seed(results, Objective.parse(name)).values()) for name in QUANTITIES}
+    return SettingEvidence(
+        settings=settings,
+        label=settings.label(),
+        trials=len(results),
+        ended=sum(1 for result in results if result.scorecard is not None),
+        valid=sum(1 for result in results if result.valid),
+        intervals={name: median_interval(values, CONFIDENCE) for name, values in known.items() if values},
+    )
+
+
+def _speed_and_cost(settings: Iterable[SettingEvidence]) -> Iterable[tuple[str, tuple[float, float]]]:
+    for each in settings:
+        if "makespan_s" in each.intervals and "cost_usd" in each.intervals:
+            yield each.label, (each.intervals["makespan_s"].median, each.intervals["cost_usd"].median)
+
+
+def _warnings(results: Sequence[Result], groups: Mapping[Settings, Sequence[Result]]) -> Iterable[str]:
+    """What a reader must know, the gravest first."""
+    for result in results:
+        if result.scorecard is not None and not result.scorecard.valid:
+            because = "; ".join(result.scorecard.invalid_because)
+            yield f"invalid, and in no number: {_name(result)}: {because}"
+    yield from (f"no valid trial: {settings.label()}" for settings, own in groups.items() if not _valid(own))
+    for own in groups.values():
+        makespans = list(_makespans(own))
+        yield from (
+            f"outlier: {_name(_valid(own)[i])}: makespan {makespans[i]:.1f} s, of its setting "
+            f"{statistics.median(makespans):.1f} s"
+            for i in outliers(makespans)
+        )
+    if (trend := _trend(groups)) is not None and trend.p_value < DRIFT_ALPHA:
+        yield (
+            f"drift: makespan changes by {trend.slope_per_trial:+.2f} s with each repeat (p = {trend.p_value:.2g}); "
+            "find out what else the machine does"
+        )
+    fewest = min((len(_valid(own)) for own in groups.values()), default=0)
+    if len(groups) > 1 and 0 < fewest < 3:
+        yield f"{fewest} valid trial{'' if fewest == 1 else 's'} of a setting say nothing about chance: take --repeat 5"
+
+
+def _valid(results: Iterable[Result]) -> list[Result]:
+    return [result for result in results if result.valid]
+
+
+def _name(result: Result) -> str:
+    return f"{result.trial_id} ({result.settings.label()} #{result.repeat})"
+
+
+def _trend(groups: Mapping[Settings, Sequence[Result]]) -> Drift | None:
+    """The trend over the repeats, in the order in which they ran, of what makespans are above their setting's median.
+
+    One value for each repeat: the trials of one have their random numbers in common, and say one thing several times.
+    """
+    above: dict[int, list[float]] = {}
+    for own in groups.values():
+        makespans = list(_makespans(own))
+        for result, makespan in zip(_valid(own), makespans, strict=True):
+            above.setdefault(result.repeat, []).append(makespan - statistics.median(makespans))
+    return drift(statistics.fmean(above[repeat]) for repeat in sorted(above))
+
+
+def _makespans(results: Iterable[Result]) -> Iterable[float]:
+    """Those of the valid trials; each has one, since a task ended in it."""
+    return (result.scorecard.makespan_s or 0.0 for result in results if result.scorecard is not None and result.valid)

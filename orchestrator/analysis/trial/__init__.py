@@ -1,0 +1,1 @@
+"""Numbers of one trial, computed from its trace alone."""

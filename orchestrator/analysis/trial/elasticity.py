@@ -1,0 +1,56 @@
+"""How well supply followed demand: the elasticity metrics of the SPEC Research Group.
+
+Sources: N. R. Herbst, S. Kounev, R. Reussner, "Elasticity in Cloud Computing: What It Is, and What It Is Not", ICAC
+2013; N. R. Herbst, S. Kounev, A. Weber, H. Groenda, "BUNGEE: An Elasticity Benchmark for Self-Adaptive IaaS Cloud
+Environments", SEAMS 2015, which defines accuracy θ, timeshare τ and jitter as they are computed here.
+"""
+
+import math
+from collections.abc import Iterator
+
+from orchestrator.analysis.trial.steps import Steps
+from orchestrator.model.scorecard import Elasticity
+
+
+def elasticity(demand: Steps, supply: Steps, start: float, end: float, cap: float = math.inf) -> Elasticity:
+    """The elasticity over [start, end] (UNIX seconds) of a supply s under a demand d, both in CPUs; exact integrals.
+
+    d counts up to `cap` only: what no setting could supply is no shortcoming of one. An empty window has no elasticity.
+    """
+    length = end - start
+    if length <= 0:
+        return Elasticity()
+    under = over = under_relative = over_relative = 0.0
+    time_under = time_over = 0.0
+    changes = {"demand": 0, "supply": 0}
+    last: tuple[float, float] | None = None
+    for seconds, d, s in _pieces(demand, supply, start, end, cap):
+        if last is not None:
+            changes["demand"] += d != last[0]
+            changes["supply"] += s != last[1]
+        last = d, s
+        if d > s:
+            under += (d - s) * seconds
+            under_relative += (d - s) / d * seconds
+            time_under += seconds
+        elif s > d:
+            over += (s - d) * seconds
+            over_relative += (s - d) / d * seconds if d > 0 else 0.0
+            time_over += seconds
+    return Elasticity(
+        theta_u=under / length,
+        theta_o=over / length,
+        theta_u_relative=under_relative / length,
+        theta_o_relative=over_relative / length,
+        tau_u=time_under / length,
+        tau_o=time_over / length,
+        jitter_per_min=(changes["supply"] - changes["demand"]) / (length / 60),
+    )
+
+
+def _pieces(demand: Steps, supply: Steps, start: float, end: float, cap: float) -> Iterator[tuple[float, float, float]]:
+    """(seconds, d, s) for each stretch of [start, end] on which neither changes."""
+    times = sorted({t for steps in (demand, supply) for t in steps.times if start < t < end})
+    d, s = demand.walk(), supply.walk()
+    for begin, until in zip([start, *times], [*times, end], strict=True):
+        yield until - begin, min(d(begin), cap), s(begin)

@@ -1,1 +1,0 @@
-"""What is to be known about AWS: prices."""

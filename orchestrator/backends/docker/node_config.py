@@ -1,0 +1,64 @@
+"""What a cluster file says of the containers of its node types, under `node_config`."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from orchestrator.errors import SpecError
+from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.model.base import Finite, Noun
+
+_SIZE = re.compile(r"[1-9][0-9]*[kmg]")
+
+
+def _size(text: object) -> str:
+    if not isinstance(text, str) or not _SIZE.fullmatch(text):
+        raise ValueError("expected a size such as 512m or 2g")
+    return text
+
+
+Size = Annotated[str, BeforeValidator(_size)]
+
+
+class ContainerConfig(Noun):
+    """How the container of a node is limited, beside its logical resources.
+
+    `cpus` is its CPU limit in cores (the node type's `CPU` if absent, no limit for a head of none), `memory` and
+    `shm_size` are as Docker writes them. `image` is for this node type alone. `environment` is added to Ray's.
+    """
+
+    InstanceType: str = ""
+    image: str | None = None
+    cpus: Annotated[Finite, Field(ge=0.01, le=10_000)] | None = None
+    memory: Size = "2g"
+    shm_size: Size = "256m"
+    environment: dict[str, str] = Field(default_factory=dict)
+
+
+def container_configs(cluster: ClusterFile) -> dict[str, ContainerConfig]:
+    """The containers of a cluster file by node type. Raises SpecError."""
+    types = cluster.raw["available_node_types"]
+    return {
+        name: _container_config(cluster.path, name, section.get("node_config") or {}) for name, section in types.items()
+    }
+
+
+def dashboard_port(cluster: ClusterFile) -> int | None:
+    """The port of this machine that Ray's dashboard is to have; None for any. Raises SpecError."""
+    port = cluster.raw["provider"].get("dashboard_port")
+    if port is None or (type(port) is int and 0 < port < 65536):
+        return port
+    raise SpecError(f"{cluster.path}: provider.dashboard_port", "expected a port, 1 to 65535")
+
+
+def _container_config(path: Path, name: str, section: Mapping[str, Any]) -> ContainerConfig:
+    try:
+        return ContainerConfig.model_validate(section)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in ("available_node_types", name, "node_config", *fault["loc"]))
+        problem = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{path}: {where}", problem) from None

@@ -1,1 +1,0 @@
-"""Ray NodeProviders. They are loaded inside Ray's monitor process, so they import little."""

@@ -1,0 +1,1 @@
+"""The backend that runs trials in virtual time, in one process or in many."""

@@ -1,0 +1,116 @@
+"""`orchestrate compare`: two sides held against each other, and an exit code for CI."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.console import check_json_target, console, write_json
+from orchestrator.cli.parsing import parse_set
+from orchestrator.errors import InputError
+from orchestrator.lab.home import Home
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.sweep.comparison import Condition, Side
+
+EXAMPLES = """Examples:
+
+  orchestrate compare 3f2a90c1 @last
+
+  orchestrate compare @last:autoscaler=v1 @last:autoscaler=v2
+
+  orchestrate compare @last:upscaling_speed=1 @last:upscaling_speed=10 --quantity makespan_s,cost_usd
+
+  orchestrate compare 3f2a90c1 @last --fail-if 'makespan_s>+10%' --fail-if 'cost_usd>+0.05' --junit compare.xml
+"""
+
+BREACHED = 4
+_SIDE = "A sweep or trial, as in show; SWEEP:KEY=VALUE,KEY=VALUE takes the settings that have these values."
+
+
+def compare(
+    context: typer.Context,
+    a: Annotated[str, typer.Argument(metavar="A", help=_SIDE)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same; what is told is how B differs from A.")],
+    quantity: Annotated[
+        str | None, typer.Option(help="What to compare, such as makespan_s,cost_usd.  [default: the main ones]")
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME>LIMIT[%]",
+            help="End with exit code 4 if all of the difference's interval lies beyond the limit; may be repeated.",
+        ),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML too.")] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")
+    ] = None,
+) -> int:
+    """Compare settings, trials or sweeps, with intervals and permutation tests: is the difference real?"""
+    from orchestrator.analysis.sweep.comparison import compare_sides
+    from orchestrator.report.terminal.comparison import checks, comparison_document, comparison_tables, write_junit
+
+    if json_file is not None:
+        check_json_target(json_file)
+    conditions = [_condition(text) for text in fail_if or ()]
+    wanted = _quantities(quantity, conditions)
+    common: Home = context.obj
+    sides = _side(common, a), _side(common, b)
+    try:
+        comparison = compare_sides(*sides, wanted)
+    except ValueError as error:
+        raise InputError(str(error), "choose settings with SWEEP:KEY=VALUE") from None
+    checked = checks(comparison, conditions)
+    console(stderr=json_file == "-").print(comparison_tables(comparison, checked))
+    if json_file is not None:
+        write_json(json_file, comparison_document(comparison, checked))
+    if junit is not None:
+        try:
+            write_junit(junit, comparison, checked)
+        except OSError as error:
+            raise InputError(f"--junit: {junit} can't be written: {error.strerror}") from None
+    return BREACHED if any(check.breached for check in checked) else 0
+
+
+def _condition(text: str) -> "Condition":
+    from orchestrator.analysis.sweep.comparison import Condition
+
+    try:
+        return Condition.parse(text)
+    except ValueError as error:
+        raise InputError(f"--fail-if {text!r}: {error}") from None
+
+
+def _quantities(text: str | None, conditions: "list[Condition]") -> list[str]:
+    from orchestrator.analysis.sweep.evidence import QUANTITIES
+    from orchestrator.analysis.sweep.objective import Objective
+
+    chosen = [part.strip() for part in text.split(",")] if text is not None else list(QUANTITIES)
+    for name in chosen:
+        try:
+            Objective.parse(name)
+        except ValueError as error:
+            raise InputError(f"--quantity {name!r}: {error}") from None
+    return list(dict.fromkeys([*chosen, *(condition.name for condition in conditions)]))
+
+
+def _side(common: Home, text: str) -> "Side":
+    from orchestrator.analysis.sweep.comparison import Side
+    from orchestrator.sweep.results import results_of
+
+    wanted, _, knobs = text.partition(":")
+    record, trial = common.ledger().find(wanted)
+    name = record.name or record.sweep_id
+    ray = record.environment.get("ray")
+    name = f"{name}{f':{knobs}' if knobs else ''} ({record.backend}{f', Ray {ray}' if ray else ''})"
+    results = results_of(record.trials if trial is None else [trial])
+    try:
+        return Side.of(name, results, _knobs(knobs))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _knobs(text: str) -> dict[str, Any]:
+    values = parse_set(text.split(",") if text else (), "after the colon")
+    return {key: each[0] for key, each in values.items()}

@@ -1,0 +1,102 @@
+"""`orchestrate dashboards push`: the boards into a Grafana that exists already."""
+
+import json
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.console import console
+
+if TYPE_CHECKING:
+    from orchestrator.grafana.push import Change
+
+EXAMPLES = """Examples:
+
+  ORCHESTRATE_GRAFANA_TOKEN=… orchestrate dashboards push --url https://grafana.example.com
+
+  orchestrate dashboards push --url https://grafana.example.com --token-file token.txt --dry-run
+
+  orchestrate dashboards push --url http://localhost:3000 --datasource-url http://prometheus:9090 --skip alerts
+
+The alert rules read what prometheus/rules/recording.yml records: load that file in the Prometheus of the data source.
+"""
+
+
+class Skip(StrEnum):
+    """What may be left out of a push."""
+
+    DATASOURCE = "datasource"
+    ALERTS = "alerts"
+
+
+def push(
+    url: Annotated[str, typer.Option(metavar="URL", help="The Grafana, with its path if it has one.")],
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File that holds a service account's token; its role: Admin; an Editor needs --skip datasource."
+            "  [default: the variable ORCHESTRATE_GRAFANA_TOKEN]",
+            show_default=False,
+        ),
+    ] = None,
+    datasource_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The Prometheus as Grafana reaches it.  [default: what the data source has, else http://localhost:9090]",
+        ),
+    ] = None,
+    folder: Annotated[str, typer.Option(help="Title of the folder, where it is missing.")] = "Orchestrate",
+    skip: Annotated[
+        list[Skip] | None, typer.Option(help="What to leave out; may be repeated.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+) -> int:
+    """Bring folder, data source, dashboards and alert rules into a Grafana, and say what changed.
+
+    What is there as wanted isn't written again, and what failed is mended by a second push.
+    """
+    from orchestrator.assets import bundled
+    from orchestrator.grafana.alerts import read_alerts
+    from orchestrator.grafana.boards.build import build_all
+    from orchestrator.grafana.client import Grafana, parse_address, take_token, travels_openly
+    from orchestrator.grafana.push import DATASOURCE_UID, push
+
+    left_out = set(skip or ())
+    address = parse_address(url)
+    reads = None if datasource_url is None else parse_address(datasource_url, "--datasource-url")
+    token = take_token(token_file)
+    alerts = () if Skip.ALERTS in left_out else read_alerts(bundled("prometheus/rules/alerts.yml"), DATASOURCE_UID)
+    if travels_openly(address):
+        console(stderr=True).print(f"note: the token goes to {address} without encryption", soft_wrap=True)
+    boards = [json.loads(text) for text in build_all().values()]
+    changes = []
+    with Grafana(address, token) as grafana:
+        for change in push(
+            grafana,
+            boards,
+            folder=folder,
+            with_datasource=Skip.DATASOURCE not in left_out,
+            datasource_url=reads,
+            alerts=alerts,
+            dry_run=dry_run,
+        ):
+            changes.append(change)
+            console().print(_line(change), soft_wrap=True)
+    console().print(_summary(changes, dry_run), soft_wrap=True)
+    return 1 if any(change.outcome == "failed" for change in changes) else 0
+
+
+def _line(change: "Change") -> str:
+    return f"{change.outcome:<10}  {change.kind:<11}  {change.name}" + (f": {change.detail}" if change.detail else "")
+
+
+def _summary(changes: "list[Change]", dry_run: bool) -> str:
+    counts = Counter(change.outcome for change in changes)
+    text = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+    text = f"would be: {text}; nothing was written" if dry_run else text
+    return f"{text}; push again when it is mended" if counts["failed"] else text

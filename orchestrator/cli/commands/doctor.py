@@ -1,0 +1,57 @@
+"""`orchestrate doctor`: what is ready on this machine, what isn't, and how to mend it."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.console import console, print_json
+from orchestrator.errors import MissingPrerequisite
+from orchestrator.lab.home import Home
+
+EXAMPLES = """Examples:
+
+  orchestrate doctor
+
+  orchestrate doctor --json
+"""
+
+_STYLES = {"ok": "green", "warning": "yellow", "missing": "red"}
+
+
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+) -> int:
+    """Say what is ready on this machine, what isn't, and how to mend it. It changes nothing.
+
+    Exit code 3 if a sweep can't run on local nodes; what only Docker or the stack need is no reason.
+    """
+    from dataclasses import asdict
+
+    from orchestrator.doctor.checks import can_sweep, examine
+    from orchestrator.doctor.containers import container_questions
+    from orchestrator.doctor.machine import machine_questions
+    from orchestrator.doctor.services import service_questions
+
+    common: Home = context.obj
+    questions = [*machine_questions(common.root), *container_questions(), *service_questions(common.root)]
+    with console(stderr=True).status("looking around…"):
+        checks = list(examine(questions))
+    ready = can_sweep(checks)
+    if as_json:
+        print_json({"ready": ready, "checks": [asdict(check) for check in checks]})
+        return 0 if ready else MissingPrerequisite.exit_code
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("check", "state", "needed by", "what there is, and what to do")
+    for check in checks:
+        words = Text(check.detail)
+        if check.hint:
+            words.append(f"\n{check.hint}", style="cyan")
+        state = Text(check.state, style=_STYLES[check.state])
+        table.add_row(check.name, state, ", ".join(check.needed_by) or "-", words)
+    out = console()
+    out.print(table)
+    out.print("local sweeps can run" if ready else "local sweeps can't run: see what is missing above")
+    return 0 if ready else MissingPrerequisite.exit_code

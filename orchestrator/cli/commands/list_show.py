@@ -1,0 +1,64 @@
+"""`orchestrate list` and `orchestrate show`: what the ledger holds."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.console import console, print_json
+from orchestrator.lab.home import Home
+
+LIST_EXAMPLES = """Examples:
+
+  orchestrate list
+
+  orchestrate list --json
+"""
+SHOW_EXAMPLES = """Examples:
+
+  orchestrate show @last
+
+  orchestrate show 3f2a --json
+
+  orchestrate show 3f2a90c1/5bd0
+"""
+
+_Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+
+
+def list_sweeps(context: typer.Context, as_json: _Json = False) -> None:
+    """List the sweeps, the newest first."""
+    from orchestrator.report.json_document import sweep_document
+    from orchestrator.report.terminal.tables import ledger_table
+
+    common: Home = context.obj
+    records = common.ledger().sweeps()
+    if as_json:
+        print_json([sweep_document(record).model_dump(mode="json") for record in records])
+    elif records:
+        console().print(ledger_table(records))
+    else:
+        console(stderr=True).print("no sweeps yet; run one: orchestrate sweep --upscaling-speed 1,5,10")
+
+
+def show(
+    context: typer.Context,
+    wanted: Annotated[
+        str, typer.Argument(metavar="ID", help="A sweep, a trial or SWEEP/TRIAL by unique prefix, or @last.")
+    ] = "@last",
+    as_json: _Json = False,
+) -> None:
+    """Show a sweep's results and its trials, or all that is known of one trial."""
+    from orchestrator.report.json_document import sweep_document, trial_document
+    from orchestrator.report.terminal.tables import sweep_table, trial_tables, trials_table
+
+    common: Home = context.obj
+    record, trial = common.ledger().find(wanted)
+    if as_json:
+        document = sweep_document(record) if trial is None else trial_document(trial)
+        print_json(document.model_dump(mode="json"))
+    elif trial is None:
+        console().print(sweep_table(record))
+        console().print()
+        console().print(trials_table(record))
+    else:
+        console().print(trial_tables(trial))

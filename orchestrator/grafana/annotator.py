@@ -1,0 +1,343 @@
+"""Trial boundaries, scaling events and faults as Grafana annotations, written while a trial runs, beside it.
+
+The trial only ever appends to a bounded queue. A thread of its own takes from it, joins what happened at once into one
+annotation, and sends. What Grafana doesn't take in time is dropped and counted, never waited for.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+
+from orchestrator.errors import OrchestrateError
+from orchestrator.grafana.annotation import Annotation, describe, is_scaling, result_of
+from orchestrator.grafana.client import TOO_MANY_REQUESTS, Grafana, RequestRefused, WrongToken
+from orchestrator.model.events import Event, FaultEvent, NodeEvent
+from orchestrator.model.fault import LASTING
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.trial import Trial
+
+CAPACITY = 2000
+# Events that are gathered before they are sent, in seconds; after a failure, how long Grafana is left alone.
+GATHER_S = 1.0
+PAUSE_S = 10.0
+CLOSE_S = 2.0
+REQUEST_TIMEOUT_S = 5.0
+# To connect, and again to be answered, before the first trial.
+CHECK_TIMEOUT_S = 1.0
+# Events of one kind that are no further apart become one annotation.
+TOGETHER_S = 2.0
+# A viewer may annotate boards alone.
+_SCOPES = frozenset({"*", "annotations:*", "annotations:type:*", "annotations:type:organization"})
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of the events: how many stand in Grafana, how many don't, and why."""
+
+    written: int
+    dropped: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """For the end of a sweep."""
+        text = f"{self.written} events as annotations in Grafana"
+        return text + (f", {self.dropped} not: {self.reason or 'it was too slow'}" if self.dropped else "")
+
+
+def may_annotate(grafana: Grafana) -> bool:
+    """Whether the token may write annotations that belong to no board; True where Grafana can't say (before 9).
+
+    Raises OrchestrateError.
+    """
+    permissions = grafana.find(lambda api: api.client.GET("/access-control/user/permissions"))
+    if permissions is None:
+        return True
+    if not isinstance(permissions, dict):
+        raise RequestRefused(0, f"{grafana.url} answers with something that isn't Grafana's")
+    return not _SCOPES.isdisjoint(permissions.get("annotations:create") or ())
+
+
+class Sink:
+    """Where annotations go: `add` returns an id with which `change` finds it again."""
+
+    def __init__(self, grafana: Grafana) -> None:
+        self._grafana = grafana
+
+    def add(self, annotation: Annotation) -> int:
+        """Write a new one. Raises OrchestrateError."""
+        answer = self._grafana.send(lambda api: api.client.POST("/annotations", json=annotation.body()))
+        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
+            raise RequestRefused(0, f"{self._grafana.url} answers with something that isn't Grafana's")
+        return int(answer["id"])
+
+    def change(self, number: int, annotation: Annotation) -> None:
+        """Write it again in another form. Raises OrchestrateError."""
+        self._grafana.send(lambda api: api.client.PUT(f"/annotations/{number}", json=annotation.body()))
+
+
+@dataclass
+class _Boundary:
+    """The running trial: from its first event to its last. Its id is a hash, and computed once."""
+
+    trial_id: str
+    label: str
+    first: float | None = None
+    last: float = 0.0
+
+    def at(self, t: float) -> None:
+        self.first = t if self.first is None else min(self.first, t)
+        self.last = max(self.last, t)
+
+
+@dataclass(frozen=True)
+class _Begins:
+    region: str
+    annotation: Annotation
+
+
+@dataclass(frozen=True)
+class _Ends:
+    region: str
+    annotation: Annotation
+
+
+_Item = Annotation | _Begins | _Ends
+
+
+class Annotator:
+    """A watcher of a sweep, see `sweep.runner.Watcher`; `close` at its end says what was written.
+
+    with Annotator(sweep_id, Sink(grafana)) as annotator:
+        Runner(ledger, backend, folder, [annotator]).run(sweep_id)
+    print(annotator.result)
+    """
+
+    def __init__(
+        self,
+        sweep_id: str,
+        sink: Sink,
+        *,
+        capacity: int = CAPACITY,
+        gather_s: float = GATHER_S,
+        pause_s: float = PAUSE_S,
+        close_s: float = CLOSE_S,
+    ) -> None:
+        self._sweep_tag = f"sweep:{sweep_id}"
+        self._sink = sink
+        self._capacity = capacity
+        self._gather_s = gather_s
+        self._pause_s = pause_s
+        self._close_s = close_s
+        self._waiting: deque[_Item] = deque()
+        self._trial: _Boundary | None = None
+        self._tally = _Tally()
+        self._regions: dict[str, int] = {}
+        self._overflown = 0
+        self._refused = False
+        self._abandoned = False
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="grafana-annotations", daemon=True)
+        self._thread.start()
+
+    # Told by the sweep: nothing here waits.
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        """Its beginning is marked with its first event, whose time it takes."""
+        self._trial = _Boundary(trial.trial_id, f"Trial {number} of {total}: {trial.label()}")
+
+    def event(self, event: Event) -> None:
+        """Scaling events and faults become annotations; a node that turns idle or busy again isn't one."""
+        running = self._trial
+        if running is None:
+            return
+        is_first = running.first is None
+        running.at(event.t)
+        if is_first:
+            self._put(_Begins(running.trial_id, self._boundary(running, running.label)), always=True)
+        if isinstance(event, NodeEvent) and is_scaling(event):
+            self._put(
+                Annotation(
+                    event.t, describe(event), self._tags(running.trial_id, event.state, event.arch, event.node_type)
+                )
+            )
+
+        elif isinstance(event, FaultEvent):
+            self._put(self._fault(running.trial_id, event))
+
+    def _fault(self, trial_id: str, event: FaultEvent) -> _Item:
+        """A moment; a region once a fault that lasts is over."""
+        began = event.t if event.since is None else event.since
+        over = event.stage == "end"
+        text = f"Fault: {event.kind} of {event.node_type} ({event.arch}) {event.node}: {event.detail}"
+        tags = self._tags(trial_id, "fault", event.arch, event.node_type)
+        annotation = Annotation(began, text, tags, event.t if over else None)
+        region = f"{trial_id} {event.node} {began}"
+        if over:
+            return _Ends(region, annotation)
+        return _Begins(region, annotation) if event.kind in LASTING else annotation
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        """Its mark becomes a region, with the result as text."""
+        self._end(result_of(scorecard, reason))
+
+    def _end(self, result: str) -> None:
+        running, self._trial = self._trial, None
+        if running is not None and running.first is not None:
+            region = self._boundary(running, f"{running.label}\n{result}", until=running.last)
+            self._put(_Ends(running.trial_id, region), always=True)
+
+    def _boundary(self, running: _Boundary, text: str, until: float | None = None) -> Annotation:
+        assert running.first is not None
+        return Annotation(running.first, text, self._tags(running.trial_id, "trial"), until)
+
+    def _tags(self, trial_id: str, event: str, arch: str = "", node_type: str = "") -> tuple[str, ...]:
+        more = (f"arch:{arch}", f"node_type:{node_type}") if arch else ()
+        return ("orchestrate", self._sweep_tag, f"trial:{trial_id}", f"event:{event}", *more)
+
+    def _put(self, item: _Item, *, always: bool = False) -> None:
+        if self._refused or (len(self._waiting) >= self._capacity and not always):
+            self._overflown += 1
+            return
+        self._waiting.append(item)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    # The end
+
+    @property
+    def result(self) -> Written:
+        """What was written so far; what still waits counts as not."""
+        return self._tally.result(left=self._overflown + sum(map(_events, list(self._waiting))))
+
+    def close(self) -> Written:
+        """Send what waits, for at most `close_s`; the rest is dropped. A trial that still runs was interrupted.
+
+        A second time it only says the same.
+        """
+        if self._abandoned:
+            return self.result
+        self._end("interrupted")
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(self._close_s)
+        self._abandoned = True
+        return self.result
+
+    def __enter__(self) -> "Annotator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # The thread
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if not self._closing.is_set():
+                self._closing.wait(self._gather_s)
+            closing = self._closing.is_set()
+            well = self._send_waiting()
+            if closing:
+                return
+            if not well:
+                self._closing.wait(self._pause_s)
+            if self._waiting or self._closing.is_set():
+                self._wake.set()
+
+    def _send_waiting(self) -> bool:
+        """Send what is in the queue now; False if Grafana failed: then what is left waits, or goes if it never will."""
+        items = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        todo: deque[_Item] = deque(joined(items))
+        self._tally.sending = sum(map(_events, todo))
+        while todo and not self._abandoned:
+            item = todo.popleft()
+            try:
+                self._send(item)
+                self._tally.done(_events(item))
+            except Exception as error:  # whatever it is: nothing that only watches may fail a trial
+                status = error.status if isinstance(error, RequestRefused) else 0
+                if status == TOO_MANY_REQUESTS:  # it isn't there, and may be sent again
+                    todo.appendleft(item)
+                self._tally.failed(0 if status == TOO_MANY_REQUESTS else _events(item), _said(error))
+                if isinstance(error, WrongToken) or status == HTTPStatus.FORBIDDEN:
+                    self._give_up(todo)
+                    return False
+                if not isinstance(error, RequestRefused) or status >= 500 or status == TOO_MANY_REQUESTS:
+                    self._waiting.extendleft(reversed(todo))
+                    self._tally.sending = 0
+                    return False
+        return True
+
+    def _send(self, item: _Item) -> None:
+        match item:
+            case _Begins(region, annotation):
+                self._regions[region] = self._sink.add(annotation)
+            case _Ends(region, annotation):
+                number = self._regions.pop(region, None)
+                if number is None:
+                    self._sink.add(annotation)
+                else:
+                    self._sink.change(number, annotation)
+            case Annotation():
+                self._sink.add(item)
+
+    def _give_up(self, left: Iterable[_Item]) -> None:
+        """The token will never do: nothing more is gathered."""
+        self._refused = True
+        for item in (*left, *self._waiting):
+            self._tally.failed(_events(item))
+        self._waiting.clear()
+
+
+@dataclass
+class _Tally:
+    written: int = 0
+    dropped: int = 0
+    sending: int = 0
+    reason: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def done(self, events: int) -> None:
+        with self._lock:
+            self.written += events
+            self.sending -= events
+
+    def failed(self, events: int, reason: str = "") -> None:
+        with self._lock:
+            self.dropped += events
+            self.sending = max(0, self.sending - events)
+            self.reason = reason or self.reason
+
+    def result(self, left: int) -> Written:
+        with self._lock:
+            return Written(self.written, self.dropped + self.sending + left, self.reason)
+
+
+def joined(items: Sequence[_Item]) -> list[_Item]:
+    """Events alike that happened together, as one annotation each; trials' boundaries stay as they are."""
+    found: list[_Item] = []
+    newest: dict[tuple[tuple[str, ...], str], int] = {}
+    for item in items:
+        if isinstance(item, Annotation):
+            alike = item.tags, item.text
+            place = newest.get(alike)
+            before = None if place is None else found[place]
+            if place is not None and isinstance(before, Annotation) and abs(item.t - before.t) <= TOGETHER_S:
+                found[place] = replace(before, t=min(before.t, item.t), events=before.events + item.events)
+                continue
+            newest[alike] = len(found)
+        found.append(item)
+    return found
+
+
+def _events(item: _Item) -> int:
+    return item.events if isinstance(item, Annotation) else 1
+
+
+def _said(error: Exception) -> str:
+    return error.message if isinstance(error, OrchestrateError) else type(error).__name__

@@ -1,0 +1,237 @@
+"""The board that lays trials over each other on one axis of elapsed time.
+
+The board's range begins at 2000-01-01 UTC, and each query is moved by the time between that and its trial's start: so
+all trials begin at 00:00:00. Which trials these are is chosen on the board, or by an address that names them.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+from urllib.parse import urlencode
+
+from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
+
+from orchestrator.grafana.boards import queries as q
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.layout import Section, annotation, board
+from orchestrator.grafana.boards.overrides import Override, colour, from_query
+from orchestrator.grafana.boards.panels import graph
+from orchestrator.grafana.boards.queries import Query, Scope
+from orchestrator.grafana.boards.scorecards import scorecard_table
+from orchestrator.grafana.boards.variables import compared_trial, start_of, sweeps_ever
+
+UID = "orchestrate-compare"
+
+ZERO = datetime(2000, 1, 1, tzinfo=UTC)
+ZERO_S = 946_684_800
+"""`ZERO` in UNIX seconds."""
+USUAL_S = 900
+"""What the axis shows of trials that are chosen by hand."""
+VARIABLES = ("base", "other", "third", "fourth")
+"""One for each trial. The last two may stay empty."""
+
+NO_TRIAL = "no samples of these trials: choose others above"
+
+
+@dataclass(frozen=True)
+class ComparedTrial:
+    """A trial to be laid over others, and how many seconds of it the axis has to show."""
+
+    sweep_id: str
+    trial_id: str
+    duration_s: float
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what a query can't hold."""
+        for each in (self.sweep_id, self.trial_id):
+            if not re.fullmatch(r"[\w.-]+", each):
+                raise ValueError(f"{each!r} can't be an id: letters, digits, dots and dashes only")
+
+    @property
+    def matchers(self) -> str:
+        """The value of its variable."""
+        return f'sweep_id="{self.sweep_id}",trial_id="{self.trial_id}"'
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A place for a trial: its variable, its number on the board, what its series are called, its queries' scope."""
+
+    variable: str
+    number: int
+
+    @property
+    def called(self) -> str:
+        return f"${{{self.variable}:text}}"
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(f"${{{self.variable}:raw}}", f"-${{{self.variable}_start}}s")
+
+
+SLOTS = tuple(_Slot(variable, number) for number, variable in enumerate(VARIABLES))
+
+
+def address(grafana: str, trials: Sequence[ComparedTrial]) -> str:
+    """Where a Grafana shows two to four different trials over each other. Raises ValueError for other numbers."""
+    if not 2 <= len(trials) <= len(VARIABLES):
+        raise ValueError(f"from 2 to {len(VARIABLES)} trials can be compared, not {len(trials)}")
+    if len({trial.matchers for trial in trials}) < len(trials):
+        raise ValueError("one trial stands there twice")
+    chosen = [
+        *(("var-sweep_id", sweep) for sweep in dict.fromkeys(trial.sweep_id for trial in trials)),
+        *((f"var-{name}", trial.matchers) for name, trial in zip(VARIABLES, trials, strict=False)),
+        ("from", f"{ZERO_S * 1000}"),
+        ("to", f"{ZERO_S * 1000 + round(1000 * max(trial.duration_s for trial in trials))}"),
+    ]
+    return f"{grafana}/d/{UID}?{urlencode(chosen)}"
+
+
+def compare_board() -> Dashboard:
+    """Two to four trials over each other, at first the two newest."""
+    pickers = [
+        (
+            compared_trial(
+                slot.variable, f"Trial {slot.number + 1}", besides=VARIABLES[: slot.number], optional=slot.number > 1
+            ),
+            start_of(slot.variable, ZERO_S),
+        )
+        for slot in SLOTS
+    ]
+    return board(
+        UID,
+        "Two to four trials over each other: choose sweeps and trials above, or open what "
+        "`orchestrate dashboards compare TRIAL TRIAL` prints. The time axis is the time since each began, as a date of "
+        "the year 2000 in UTC; zoom out if they took longer.",
+        variables=[sweeps_ever(), *chain.from_iterable(pickers)],
+        annotations=[_end_of_work(slot) for slot in SLOTS],
+        sections=[
+            Section("Scorecards", [_scorecards()]),
+            Section("Demand and nodes", list(_demand_and_nodes())),
+            Section("CPUs and cost", list(_cpus_and_cost())),
+        ],
+        time=(_iso(ZERO), _iso(ZERO + timedelta(seconds=USUAL_S))),
+        timezone="utc",
+        refresh="",
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _end_of_work(slot: _Slot) -> Any:
+    """Marks a trial from the end of its last task until its cluster is small again."""
+    phase = slot.scope.of("orchestrator_trial_phase", 'phase="scaling_down"')
+    trial_colour = style.TRIAL_COLOURS[slot.number]
+    # Grafana fills in no variables here.
+    name = f"Trial {slot.number + 1}"
+    return annotation(
+        f"{name}: scaling down",
+        f"max({phase}) > 0",
+        style.MUTED if trial_colour == style.INK else trial_colour,
+        title=f"{name}: all tasks have ended",
+    )
+
+
+def _scorecards() -> Panel:
+    around = [q.around(slot.scope) for slot in SLOTS]
+    return scorecard_table(
+        "Scorecards",
+        "One row for each trial, as far as its scorecard was scraped within half a day. Trials of any sweep can be "
+        "chosen above; `orchestrate dashboards compare TRIAL TRIAL` prints the address of this board with them.",
+        [query for scope in around for query in (q.scorecards(scope, "1d"), *q.trial_times(scope, "1d"))],
+        no_value=NO_TRIAL,
+        height=6,
+    )
+
+
+def _demand_and_nodes() -> Sequence[Panel]:
+    demand = [
+        (q.demand(slot.scope, f"{slot.called}: demand"), q.supply(slot.scope, f"{slot.called}: supply"))
+        for slot in SLOTS
+    ]
+    demand_styles = [
+        from_query(
+            2 * slot.number + part, {**colour(style.TRIAL_COLOURS[slot.number]), "custom.lineStyle": _dash(part)}
+        )
+        for slot in SLOTS
+        for part in (0, 1)
+    ]
+    return [
+        graph(
+            "Pending tasks",
+            "Tasks that wait, over the time since each trial began.",
+            _each(q.pending_tasks),
+            unit=style.COUNT,
+            decimals=0,
+            steps=True,
+            overrides=_by_colour(),
+            no_value=NO_TRIAL,
+        ),
+        graph(
+            "Demand and supply",
+            "CPUs asked for (solid) and CPUs of nodes that can run tasks (dashed).",
+            list(chain.from_iterable(demand)),
+            unit=style.CPUS,
+            decimals=0,
+            steps=True,
+            overrides=demand_styles,
+            no_value=NO_TRIAL,
+        ),
+        graph(
+            "Nodes by architecture",
+            "Nodes that live. Colours are architectures, dashes are trials.",
+            _each(q.nodes),
+            unit=style.COUNT,
+            size=(24, 10),
+            decimals=0,
+            steps=True,
+            overrides=_by_dash(),
+            no_value=NO_TRIAL,
+        ),
+    ]
+
+
+def _cpus_and_cost() -> Sequence[Panel]:
+    return [
+        graph(
+            "CPU use by architecture",
+            "Share of the logical CPUs that tasks hold. Colours are architectures, dashes are trials.",
+            _each(q.cpu_share),
+            unit=style.SHARE,
+            decimals=0,
+            highest=1,
+            overrides=_by_dash(),
+            no_value=NO_TRIAL,
+        ),
+        graph(
+            "Cost so far",
+            "Dollars at list price. Empty where no price is known.",
+            _each(q.cost),
+            unit=style.DOLLARS,
+            decimals=4,
+            overrides=_by_colour(),
+            no_value=f"{NO_TRIAL}; or no price is known",
+        ),
+    ]
+
+
+def _each(query: Callable[[Scope, str], Query]) -> list[Query]:
+    return [query(slot.scope, slot.called) for slot in SLOTS]
+
+
+def _by_colour() -> list[Override]:
+    return [from_query(slot.number, colour(style.TRIAL_COLOURS[slot.number])) for slot in SLOTS]
+
+
+def _by_dash() -> list[Override]:
+    return [from_query(slot.number, {"custom.lineStyle": _dash(slot.number)}) for slot in SLOTS]
+
+
+def _dash(number: int) -> dict[str, Any]:
+    dash = style.TRIAL_DASHES[number]
+    return {"fill": "dash", "dash": list(dash)} if dash else {"fill": "solid"}

@@ -1,0 +1,203 @@
+"""The board of the machinery: the autoscaler, the observer and the scrapes, with the traps in Ray's own metrics."""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from orchestrator.grafana.boards import health_queries as q
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.layout import Section, board
+from orchestrator.grafana.boards.overrides import DASHED, colour, from_query, named
+from orchestrator.grafana.boards.panels import graph, timeline
+from orchestrator.grafana.boards.variables import sweep_variable, trial_variable
+
+UID = "orchestrate-health"
+
+REACHED = {"0": ("not reached", style.BAD), "1": ("reached", style.GOOD)}
+NO_AUTOSCALER = "the autoscaler's port (44217) isn't scraped, or no cluster runs"
+V1_ONLY = "Trap: under the v2 autoscaler, the default, this never moves."
+
+
+def health_board() -> Dashboard:
+    """Can the numbers be trusted, and where does time go?"""
+    return board(
+        UID,
+        "Whether the numbers can be trusted: the autoscaler's own, our observer and Prometheus' scrapes.",
+        variables=[sweep_variable(all_of_them=True), trial_variable(all_of_them=True)],
+        sections=[_autoscaler(), _observer(), _scrapes(), _v1_only()],
+    )
+
+
+def _autoscaler() -> Section:
+    return Section(
+        "The autoscaler",
+        [
+            graph(
+                "Requests in flight",
+                "Nodes requested from the cloud and not allocated yet, as seen by us, by architecture; v2 allows 10 at "
+                "once (AUTOSCALER_MAX_CONCURRENT_LAUNCHES). Dashed: nodes that Ray calls pending, which are also those "
+                "that boot.",
+                q.requests_in_flight(),
+                unit=style.COUNT,
+                decimals=0,
+                steps=True,
+                overrides=[named("^Ray: ", {"custom.lineStyle": DASHED})],
+            ),
+            graph(
+                "Nodes, as the autoscaler counts them",
+                "Trap: under v2, “recently failed” (autoscaler_recently_failed_nodes) counts nodes that are being "
+                "terminated, so that every normal scale-down looks like failures. Failures are on the board “Nodes”.",
+                q.autoscaler_nodes(),
+                unit=style.COUNT,
+                decimals=0,
+                steps=True,
+                overrides=[named("^“recently failed” ", {"custom.lineStyle": DASHED})],
+                no_value=NO_AUTOSCALER,
+            ),
+            graph(
+                "Nodes, as Ray's head reports them",
+                "ray_cluster_*_nodes, every 10 s. They include the head.",
+                q.cluster_nodes(),
+                unit=style.COUNT,
+                decimals=0,
+                steps=True,
+                no_value="Ray's own metrics aren't scraped, or no cluster runs",
+            ),
+            graph(
+                "CPUs, as the autoscaler counts them",
+                "Trap: under v2, pending CPUs keep their last value when nothing is pending any more, and the "
+                "cluster's when the last node has gone: they are set only while there is something to count.",
+                q.autoscaler_cpus(),
+                unit=style.CPUS,
+                decimals=0,
+                steps=True,
+                overrides=[from_query(1, {"custom.lineStyle": DASHED})],
+                no_value=NO_AUTOSCALER,
+            ),
+        ],
+    )
+
+
+def _observer() -> Section:
+    return Section(
+        "The observer",
+        [
+            graph(
+                "Observer lag",
+                "The age of our newest look at the cluster. It should stay near the interval of the looks (0.5 s); "
+                "beyond a few seconds, events carry times that are too late.",
+                [q.observer_lag()],
+                unit=style.SECONDS,
+                size=(8, 8),
+                no_value="no cluster is observed",
+            ),
+            graph(
+                "Duration of a look",
+                "Median and 95th percentile (dashed) of how long our requests to the cluster's GCS took.",
+                q.poll_time(),
+                unit=style.SECONDS,
+                size=(8, 8),
+                overrides=[named("^p95 ", {"custom.lineStyle": DASHED})],
+                no_value="no cluster is observed",
+            ),
+            graph(
+                "Looks that failed",
+                "How many requests to the cluster's GCS failed; a trial with gaps is flagged in its scorecard.",
+                [q.observer_errors()],
+                unit=style.COUNT,
+                size=(8, 8),
+                decimals=0,
+                bars=True,
+                overrides=[named(".*", colour(style.BAD))],
+                no_value="no cluster is observed",
+            ),
+        ],
+    )
+
+
+def _scrapes() -> Section:
+    return Section(
+        "Scrapes",
+        [
+            timeline(
+                "Targets",
+                "Which targets Prometheus reaches. `orchestrator` is there only while a sweep or an observer runs. A "
+                "board without data is most often one of Ray's ports (8080, 44217, 44227) that isn't scraped.",
+                q.scrapes(),
+                REACHED,
+                size=(24, 9),
+                rows=20,
+                no_value="Prometheus has no targets",
+            ),
+            graph(
+                "Duration of scrapes",
+                "The slowest target of each job. One that comes near the scrape interval (5 s) loses samples.",
+                [q.scrape_time()],
+                unit=style.SECONDS,
+                no_value="Prometheus has no targets",
+            ),
+            graph(
+                "Samples in a scrape",
+                "Of all targets of a job together: what Prometheus has to store each time.",
+                [q.scrape_samples()],
+                unit=style.COUNT,
+                decimals=0,
+                steps=True,
+                no_value="Prometheus has no targets",
+            ),
+        ],
+    )
+
+
+def _v1_only() -> Section:
+    return Section(
+        "What only the v1 autoscaler reports",
+        [
+            graph(
+                "Duration of an update",
+                f"Median and 95th percentile (dashed) of the autoscaler's update loop. {V1_ONLY} Ray's buckets are "
+                "powers of ten: take it as an order of magnitude.",
+                q.update_time(),
+                unit=style.SECONDS,
+                overrides=[from_query(1, {"custom.lineStyle": DASHED})],
+                no_value=NO_AUTOSCALER,
+            ),
+            graph(
+                "Updates a second",
+                f"0.2 at the default interval of 5 s; less if an update takes longer than that. {V1_ONLY}",
+                [q.updates()],
+                unit="ops",
+                decimals=2,
+                no_value=NO_AUTOSCALER,
+            ),
+            graph(
+                "Calls that create nodes",
+                "Median and 95th percentile (dashed) of calls to the cloud. A batch counts once for each of its nodes. "
+                f"{V1_ONLY}",
+                q.launch_calls(),
+                unit=style.SECONDS,
+                size=(8, 8),
+                overrides=[from_query(1, {"custom.lineStyle": DASHED})],
+                no_value=NO_AUTOSCALER,
+            ),
+            graph(
+                "Nodes started, stopped, failed to create",
+                "Trap: under v2 only “stopped” moves; started and failed stay 0 whatever happens. The scaling events "
+                "on the board “Trial” count them all.",
+                q.autoscaler_counts(),
+                unit=style.COUNT,
+                size=(8, 8),
+                decimals=0,
+                bars=True,
+                no_value=NO_AUTOSCALER,
+            ),
+            graph(
+                "Exceptions of the autoscaler",
+                f"By where they were raised. {V1_ONLY} Look into monitor.err instead.",
+                q.autoscaler_exceptions(),
+                unit=style.COUNT,
+                size=(8, 8),
+                decimals=0,
+                bars=True,
+                no_value=NO_AUTOSCALER,
+            ),
+        ],
+    )

@@ -1,0 +1,153 @@
+"""The board of a trial's nodes: the life of each, how long the stages of a launch took, and what failed."""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from orchestrator.grafana.boards import queries as q
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.layout import Section, board
+from orchestrator.grafana.boards.overrides import DASHED, column, named
+from orchestrator.grafana.boards.panels import graph, grid, heat_map, timeline
+from orchestrator.grafana.boards.queries import TRIAL
+from orchestrator.grafana.boards.variables import arch_variable, choice, sweep_variable, trial_variable
+
+UID = "orchestrate-nodes"
+
+STATES = {"0": ("", style.INVISIBLE)} | {
+    str(value): (state, style.STATE[state]) for state, value in style.STATE_NUMBERS.items()
+}
+NO_LAUNCH = "no launch has ended in the time range"
+
+
+def nodes_board() -> Dashboard:
+    """The nodes of a trial."""
+    stage = choice(
+        "stage",
+        "Stage",
+        "Of a launch: request (until allocated), boot, install (until it runs), or launch (all of them).",
+        [(name, name) for name in q.STAGES],
+    )
+    return board(
+        UID,
+        "The nodes of one trial: what each did when, and how long launches took.",
+        variables=[sweep_variable(), trial_variable(), arch_variable(), stage],
+        sections=[_lives(), _stages(), _failures()],
+    )
+
+
+def _lives() -> Section:
+    return Section(
+        "The life of each node",
+        [
+            timeline(
+                "States of nodes",
+                "One row for each worker node, from its request to its end; 30 on a page. Of more than 1000 nodes at "
+                "once, none is shown here.",
+                q.node_life(TRIAL),
+                STATES,
+                size=(24, 14),
+                rows=30,
+                values=True,
+            ),
+            graph(
+                "Processors of each node",
+                "Share of each worker machine's CPU time that is used, as Ray measures it, every 10 s, "
+                "under the node's name as above. Nodes of a local cluster all show the one machine.",
+                [q.machine_share_by_node(TRIAL)],
+                unit=style.SHARE,
+                size=(24, 8),
+                decimals=0,
+                highest=1,
+                no_value="Ray's own metrics of this trial weren't scraped: see “Autoscaler health”",
+            ),
+        ],
+    )
+
+
+def _stages() -> Section:
+    return Section(
+        "Launches",
+        [
+            grid(
+                "Stages of a launch",
+                "Over all launches of the trial. request: until the cloud allocated it; boot: until its set-up began; "
+                "install: until it ran; launch: all of them. Buckets of the histogram make these estimates.",
+                q.stages_of_trial(TRIAL),
+                size=(12, 9),
+                unit=style.SECONDS,
+                transformations=[
+                    ("merge", {}),
+                    (
+                        "organize",
+                        {
+                            "excludeByName": {"Time": True},
+                            "indexByName": {"stage": 0, "arch": 1, "Value #A": 2, "Value #B": 3, "Value #C": 4},
+                            "renameByName": {
+                                "stage": "Stage",
+                                "arch": "Architecture",
+                                "Value #A": "p50",
+                                "Value #B": "p95",
+                                "Value #C": "Launches",
+                            },
+                        },
+                    ),
+                ],
+                overrides=[column("Launches", {"unit": style.COUNT, "decimals": 0})],
+                no_value=NO_LAUNCH,
+            ),
+            graph(
+                "Duration of $stage by architecture",
+                "Median and 95th percentile (dashed) over the launches of the trial so far.",
+                [q.stage_quantile(TRIAL, "p50"), q.stage_quantile(TRIAL, "p95")],
+                unit=style.SECONDS,
+                size=(12, 9),
+                steps=True,
+                overrides=[named("^p95 ", {"custom.lineStyle": DASHED})],
+                no_value=NO_LAUNCH,
+            ),
+            heat_map(
+                "Launches by duration of $stage",
+                "How many launches ended when (across) and how long this stage took them (upwards).",
+                q.stage_heat(TRIAL),
+                unit=style.SECONDS,
+                no_value=NO_LAUNCH,
+            ),
+        ],
+    )
+
+
+def _failures() -> Section:
+    return Section(
+        "Failures",
+        [
+            graph(
+                "Failed nodes",
+                "Nodes that failed so far: launches that never ran, and nodes that died.",
+                [q.failed_nodes(TRIAL)],
+                unit=style.COUNT,
+                decimals=0,
+                steps=True,
+            ),
+            grid(
+                "Why nodes failed",
+                "Failed nodes of the whole trial by cause.",
+                [q.failures_of_trial(TRIAL)],
+                size=(12, 8),
+                transformations=[
+                    (
+                        "organize",
+                        {
+                            "excludeByName": {"Time": True},
+                            "indexByName": {"cause": 0, "node_type": 1, "arch": 2, "Value": 3},
+                            "renameByName": {
+                                "cause": "Cause",
+                                "node_type": "Node type",
+                                "arch": "Architecture",
+                                "Value": "Nodes",
+                            },
+                        },
+                    )
+                ],
+                no_value="no node failed",
+            ),
+        ],
+    )

@@ -1,0 +1,55 @@
+"""What single series and columns look like; architectures and states have their colours by themselves."""
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.queries import Query
+
+Override = tuple[model.MatcherConfig, list[model.DynamicConfigValue]]
+
+DASHED = {"fill": "dash", "dash": [10, 8]}
+
+
+def colour(value: str) -> dict[str, Any]:
+    """One fixed colour, as the property of an override."""
+    return {"color": {"mode": "fixed", "fixedColor": value}}
+
+
+def named(pattern: str, properties: Mapping[str, Any]) -> Override:
+    """Properties of the series whose name matches a regular expression."""
+    return _override("byRegexp", f"/{pattern}/", properties)
+
+
+def from_query(number: int, properties: Mapping[str, Any]) -> Override:
+    """Properties of the series of a panel's query, from 0."""
+    return _override("byFrameRefID", ref_id(number), properties)
+
+
+def column(name: str, properties: Mapping[str, Any]) -> Override:
+    """Properties of a table's column."""
+    return _override("byName", name, properties)
+
+
+def _override(matcher: str, options: str, properties: Mapping[str, Any]) -> Override:
+    values = [model.DynamicConfigValue(id_val=name, value=value) for name, value in properties.items()]
+    return model.MatcherConfig(id_val=matcher, options=options), values
+
+
+def known_colours(queries: Sequence[Query]) -> list[Override]:
+    """Of all that has a colour of its own; legends end with it, so that nothing in front of it can be taken for it."""
+    colours: dict[str, str] = {}
+    for query in queries:
+        if query.legend.endswith("{{arch}}"):
+            colours.update(style.ARCH.items())
+        if query.legend.endswith(("{{state}}", "{{event}}")):
+            colours.update(style.STATE.items())
+    return [named(f"(^| ){name}$", colour(value)) for name, value in colours.items()]
+
+
+def ref_id(position: int) -> str:
+    """The letter by which Grafana knows a panel's query, from 0."""
+    return string.ascii_uppercase[position]

@@ -1,0 +1,280 @@
+"""The kinds of panels, each with its defaults: what is empty says why, counts are steps, axes begin at 0."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+    xychart,
+)
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models import common as shown
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models import xychart as xy
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.overrides import Override, known_colours, named, ref_id
+from orchestrator.grafana.boards.queries import Query
+from orchestrator.grafana.boards.variables import DATASOURCE
+
+AnyPanel = TypeVar(
+    "AnyPanel",
+    bargauge.Panel,
+    heatmap.Panel,
+    stat.Panel,
+    statetimeline.Panel,
+    table.Panel,
+    timeseries.Panel,
+    xychart.Panel,
+)
+
+# Panels
+
+
+def graph(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: str,
+    size: tuple[int, int] = (12, 8),
+    decimals: int | None = None,
+    highest: float | None = None,
+    axis: str = "",
+    steps: bool = False,
+    stacked: bool = False,
+    bars: bool = False,
+    overrides: Sequence[Override] = (),
+    summary: Sequence[str] = ("lastNotNull", "max"),
+    no_value: str = style.NO_TRIAL,
+    repeat: str = "",
+) -> model.Panel:
+    """Lines over time, from 0 to `highest` at least; `steps` for counts, which hold until they change."""
+    panel = (
+        _common(timeseries.Panel(), title, description, queries, size, no_value)
+        .unit(unit)
+        .min(0)
+        .axis_label(axis)
+        .line_width(2)
+        .line_interpolation(shown.LineInterpolation.STEP_AFTER if steps else shown.LineInterpolation.LINEAR)
+        .fill_opacity(70 if stacked or bars else 0)
+        .show_points(shown.VisibilityMode.NEVER)
+        .span_nulls(False)
+        .draw_style(shown.GraphDrawStyle.BARS if bars else shown.GraphDrawStyle.LINE)
+        .stacking(
+            common.StackingConfig().mode(shown.StackingMode.NORMAL if stacked else shown.StackingMode.NONE).group("A")
+        )
+        .legend(_legend(summary))
+        .tooltip(common.VizTooltipOptions().mode(shown.TooltipDisplayMode.MULTI).sort(shown.SortOrder.DESCENDING))
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
+    )
+    if decimals is not None:
+        panel.decimals(decimals)
+    if highest is not None:
+        panel.axis_soft_max(highest)
+    if repeat:
+        panel.repeat(repeat).repeat_direction("h").max_per_row(2)
+    return _finished(panel, queries, overrides)
+
+
+def number(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    unit: str,
+    size: tuple[int, int] = (4, 4),
+    decimals: int | None = None,
+    show_name: bool = False,
+    only_name: bool = False,
+    no_value: str = "–",
+    colour: str = style.INK,
+) -> model.Panel:
+    """The newest value as a large number; with its series' name, or only that."""
+    mode = shown.BigValueTextMode.VALUE
+    if show_name or only_name:
+        mode = shown.BigValueTextMode.NAME if only_name else shown.BigValueTextMode.VALUE_AND_NAME
+    panel = (
+        _common(stat.Panel(), title, description, [query], size, no_value)
+        .unit(unit)
+        .text_mode(mode)
+        .color_mode(shown.BigValueColorMode.VALUE)
+        .graph_mode(shown.BigValueGraphMode.NONE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(colour))
+    )
+    if decimals is not None:
+        panel.decimals(decimals)
+    return _finished(panel, [], [])
+
+
+def timeline(
+    title: str,
+    description: str,
+    query: Query,
+    meanings: Mapping[str, tuple[str, str]],
+    *,
+    size: tuple[int, int] = (24, 10),
+    rows: int = 0,
+    values: bool = False,
+    no_value: str = style.NO_TRIAL,
+) -> model.Panel:
+    """A row for each series, coloured by its value: `meanings` are text and colour; `rows` on one page, 0 for all."""
+    panel = (
+        _common(statetimeline.Panel(), title, description, [query], size, no_value)
+        .unit(style.PLAIN)
+        .merge_values(True)
+        .show_value(shown.VisibilityMode.AUTO if values else shown.VisibilityMode.NEVER)
+        .row_height(0.85)
+        .line_width(0)
+        .fill_opacity(85)
+        .mappings(_mappings(meanings))
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(style.MUTED))
+        .legend(_legend((), as_table=False))
+        .tooltip(common.VizTooltipOptions().mode(shown.TooltipDisplayMode.SINGLE))
+    )
+    if rows:
+        panel.per_page(rows)
+    return _finished(panel, [], [])
+
+
+def heat_map(
+    title: str, description: str, query: Query, *, unit: str, size: tuple[int, int] = (24, 9), no_value: str
+) -> model.Panel:
+    """How many observations fell into each bucket of a histogram, over time."""
+    panel = (
+        _common(heatmap.Panel(), title, description, [query], size, no_value)
+        .unit(style.COUNT)
+        .calculate(False)
+        .cell_gap(1)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(heat.HeatmapColorMode.SCHEME)
+            .scheme("Purples")
+            .scale(heat.HeatmapColorScale.LINEAR)
+            .steps(16)
+        )
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .cell_values(heatmap.CellValues().unit(style.COUNT).decimals(0))
+        .y_axis(heatmap.YAxisConfig().unit(unit).min(0))
+        .tooltip(heatmap.HeatmapTooltip().mode(shown.TooltipDisplayMode.SINGLE).y_histogram(True))
+        .show_legend()
+    )
+    return _finished(panel, [], [])
+
+
+def grid(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    size: tuple[int, int] = (24, 8),
+    unit: str = style.COUNT,
+    transformations: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    overrides: Sequence[Override] = (),
+    no_value: str = style.NO_TRIAL,
+) -> model.Panel:
+    """A table."""
+    panel = _common(table.Panel(), title, description, queries, size, no_value).unit(unit)
+    panel.show_header(True).cell_height(shown.TableCellHeight.SM)
+    panel.transformations(_transformations(transformations))
+    return _finished(panel, [], overrides)
+
+
+def scatter(
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    x: tuple[str, str, str],
+    y: tuple[str, str, str],
+    transformations: Sequence[tuple[str, Mapping[str, Any]]],
+    size: tuple[int, int] = (12, 10),
+    no_value: str,
+) -> model.Panel:
+    """Points; `x` and `y` are a column's name, its label on the axis and its unit. A series for each frame."""
+
+    def axis(of: tuple[str, str, str]) -> Override:
+        return named(f"(^| ){of[0]}$", {"custom.axisLabel": of[1], "unit": of[2], "min": 0})
+
+    def of_column(name: str) -> xychart.MatcherConfig:
+        return xychart.MatcherConfig().id("byRegexp").options(f"/(^| ){name}$/")
+
+    series = (
+        xychart.XYSeriesConfig()
+        .x(xychart.XychartXYSeriesConfigX().matcher(of_column(x[0])))
+        .y(xychart.XychartXYSeriesConfigY().matcher(of_column(y[0])))
+    )
+    panel = (
+        _common(xychart.Panel(), title, description, [query], size, no_value)
+        .unit(style.COUNT)
+        .mapping(xy.SeriesMapping.AUTO)
+        .series([series])
+        .show(xy.XYShowMode.POINTS)
+        .point_size(xychart.XychartFieldConfigPointSize().fixed(9))
+        .legend(_legend((), as_table=False))
+        .tooltip(common.VizTooltipOptions().mode(shown.TooltipDisplayMode.SINGLE))
+        .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
+        .transformations(_transformations(transformations))
+    )
+    return _finished(panel, [], [axis(x), axis(y)])
+
+
+# What they share
+
+
+def _common(
+    panel: AnyPanel, title: str, description: str, queries: Sequence[Query], size: tuple[int, int], no_value: str
+) -> AnyPanel:
+    panel.title(title).description(description).datasource(DATASOURCE).no_value(no_value)
+    panel.grid_pos(model.GridPos(w=size[0], h=size[1], x=0, y=0))
+    for position, query in enumerate(queries):
+        panel.with_target(_target(query, ref_id(position)))
+    return panel
+
+
+def _target(query: Query, ref: str) -> prometheus.Dataquery:
+    formats = {"table": PromQueryFormat.TABLE, "heatmap": PromQueryFormat.HEATMAP}
+    target = (
+        prometheus.Dataquery()
+        .datasource(DATASOURCE)
+        .expr(query.expr)
+        .ref_id(ref)
+        .format(formats.get(query.kind, PromQueryFormat.TIME_SERIES))
+    )
+    if query.legend:
+        target.legend_format(query.legend)
+    return target.instant() if query.kind in ("instant", "table") else target.range()
+
+
+def _finished(panel: AnyPanel, queries: Sequence[Query], overrides: Sequence[Override]) -> model.Panel:
+    for matcher, properties in [*known_colours(queries), *overrides]:
+        panel.with_override(matcher, properties)
+    return panel.build()
+
+
+def _legend(summary: Sequence[str], *, as_table: bool = True) -> common.VizLegendOptions:
+    mode = shown.LegendDisplayMode.TABLE if as_table else shown.LegendDisplayMode.LIST
+    legend = common.VizLegendOptions().show_legend(True).display_mode(mode).calcs(list(summary))
+    return legend.placement(shown.LegendPlacement.BOTTOM)
+
+
+def _mappings(meanings: Mapping[str, tuple[str, str]]) -> list[model.ValueMapping]:
+    results = {
+        value: model.ValueMappingResult(text=text, color=colour, index=index)
+        for index, (value, (text, colour)) in enumerate(meanings.items())
+    }
+    return [model.ValueMap(options=results)]
+
+
+def _transformations(wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[model.DataTransformerConfig]:
+    return [model.DataTransformerConfig(id_val=name, options=dict(options)) for name, options in wanted]

@@ -1,0 +1,125 @@
+"""The scorecards of ended trials: one row for each trial, one column for each quantity."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.overrides import Override, column
+from orchestrator.grafana.boards.panels import grid
+from orchestrator.grafana.boards.queries import Query
+
+Transformation = tuple[str, Mapping[str, Any]]
+
+
+class Column(NamedTuple):
+    """A label or a quantity of `orchestrator_scorecard`, and how its column is headed and formatted."""
+
+    name: str
+    heading: str
+    unit: str = style.PLAIN
+    decimals: int | None = None
+    width: int = 110
+
+
+LABELS = (
+    Column("setting", "Setting", width=240),
+    Column("repeat", "Repeat", width=80),
+    Column("trial_id", "Trial", width=140),
+    Column("sweep_id", "Sweep", width=120),
+    Column("valid", "Valid", width=80),
+)
+QUANTITIES = (
+    Column("makespan_s", "Makespan", style.SECONDS, 1),
+    Column("cost_usd", "Cost", style.DOLLARS, 4),
+    Column("time_to_first_node_s", "First node", style.SECONDS, 1),
+    Column("time_to_peak_s", "Peak after", style.SECONDS, 1),
+    Column("scale_down_s", "Scale-down", style.SECONDS, 1),
+    Column("peak_nodes", "Peak nodes", style.COUNT, 0),
+    Column("launches", "Launches", style.COUNT, 0),
+    Column("excess_nodes", "Excess nodes", style.COUNT, 0),
+    Column("failed_launches", "Failed launches", style.COUNT, 0),
+    Column("node_seconds", "Node-seconds", style.SECONDS, 0),
+    Column("idle_node_seconds", "Idle node-seconds", style.SECONDS, 0),
+    Column("cpu_utilisation", "CPU use", style.SHARE, 0),
+    Column("theta_u", "θ under", style.CPUS, 2),
+    Column("theta_o", "θ over", style.CPUS, 2),
+    Column("tau_u", "τ under", style.SHARE, 0),
+    Column("tau_o", "τ over", style.SHARE, 0),
+    Column("jitter_per_min", "Jitter a minute", style.PLAIN, 2),
+)
+
+# In UNIX milliseconds, as an address wants them.
+TIMES = (
+    Column("started", "Started", "dateTimeAsLocal", width=170),
+    Column("ended", "Ended", "dateTimeAsLocal", width=170),
+)
+
+TRIAL_LINK = (
+    "/d/orchestrate-trial?var-datasource=${datasource}&var-sweep_id=${__data.fields.Sweep}&var-trial_id=${__value.text}"
+    "&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}"
+)
+
+# Each series becomes a one-row table whose value column is called after its quantity; then equal labels become one row.
+ONE_ROW_EACH: tuple[Transformation, ...] = (
+    ("labelsToFields", {"mode": "columns", "valueLabel": "quantity"}),
+    ("merge", {}),
+)
+
+MEANINGS = (
+    "θ: mean CPUs of demand beyond supply (under) and of supply beyond demand (over); τ: share of the time with "
+    "either; jitter: changes of supply minus changes of demand (SPEC Research Group, Herbst et al. 2013). Excess "
+    "nodes never got a task."
+)
+
+
+def scorecard_table(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    no_value: str,
+    height: int,
+    overrides: Sequence[Override] = (),
+) -> model.Panel:
+    """A table of scorecards and `trial_times`; each trial leads to its board, at its time."""
+    columns = (*LABELS, *QUANTITIES, *TIMES)
+    organise = {
+        "excludeByName": {"Time": True},
+        "indexByName": {each.name: position for position, each in enumerate(columns)},
+        "renameByName": {each.name: each.heading for each in columns},
+    }
+    return grid(
+        title,
+        f"{description} {MEANINGS}",
+        queries,
+        size=(24, height),
+        transformations=(*ONE_ROW_EACH, ("organize", organise), _sorted_by("Makespan")),
+        overrides=[*(_format(each) for each in columns), *_SPECIALS, *overrides],
+        no_value=no_value,
+    )
+
+
+def _sorted_by(heading: str) -> Transformation:
+    return "sortBy", {"sort": [{"field": heading, "desc": False}]}
+
+
+def _format(each: Column) -> Override:
+    properties: dict[str, Any] = {"unit": each.unit, "custom.width": each.width}
+    if each.decimals is not None:
+        properties["decimals"] = each.decimals
+    return column(each.heading, properties)
+
+
+_VERDICTS = {
+    "true": {"text": "valid", "color": style.GOOD, "index": 0},
+    "false": {"text": "invalid", "color": style.BAD, "index": 1},
+}
+_SPECIALS = (
+    column("Trial", {"links": [{"title": "Open the trial", "url": TRIAL_LINK, "targetBlank": False}]}),
+    column(
+        "Valid",
+        {"mappings": [{"type": "value", "options": _VERDICTS}], "custom.cellOptions": {"type": "color-text"}},
+    ),
+)

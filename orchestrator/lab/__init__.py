@@ -1,0 +1,1 @@
+"""The application: each operation of the laboratory, without a terminal."""

@@ -1,0 +1,45 @@
+"""The home folder and the ledger in it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.sweep.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds sweeps, traces and the ledger.
+
+    `root` is absolute. `ledger_url` is empty for the default ledger, a SQLite file under the root.
+    """
+
+    root: Path
+    ledger_url: str
+
+    def ledger(self) -> "Ledger":
+        """The ledger; its folder is made if needed. Raises InputError."""
+        from orchestrator.sweep.ledger import Ledger
+
+        self.make()
+        return Ledger(self.ledger_url or f"sqlite:///{self.root / 'ledger.db'}")
+
+    def trace_files(self, source: str) -> list[Path]:
+        """The traces that an id of the ledger, or a path, means: those of trials that have begun. Raises UnknownId."""
+        if Path(source).is_file():
+            return [Path(source)]
+        sweep, trial = self.ledger().find(source)
+        records = sweep.trials if trial is None else (trial,)
+        return [Path(record.trace) for record in records if record.trace]
+
+    def make(self) -> None:
+        """Make the home folder, readable by this user only. Raises InputError."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise InputError(
+                f"the home {self.root} can't be made: {error.strerror}", "choose another with --home"
+            ) from None

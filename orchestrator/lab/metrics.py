@@ -1,0 +1,74 @@
+"""`--metrics-port`: serves the metrics of what runs, while it runs."""
+
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import InputError, MissingPrerequisite
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.metrics.discovery import Target
+    from orchestrator.metrics.exporter import Exporter
+
+HELP = "Serve /metrics, /sd and /healthz on this port of 127.0.0.1; 0: don't.  [default: 9477]"
+
+
+@contextmanager
+def serving(
+    exporter: "Exporter", targets: "Callable[[], Iterable[Target]]", port: int | None, out: "Console"
+) -> Iterator[None]:
+    """Serve an exporter as `--metrics-port` says. A default port that is taken is no reason not to run a sweep."""
+    from orchestrator.metrics.server import DEFAULT_PORT, MetricsServer
+
+    if port == 0:
+        yield
+        return
+    try:
+        server = MetricsServer(exporter, targets, port=DEFAULT_PORT if port is None else port)
+    except OSError as error:
+        if port is not None:
+            raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
+        out.print(f"note: no metrics are served, port {DEFAULT_PORT}: {error.strerror}; another: --metrics-port PORT")
+        yield
+        return
+    with server:
+        out.print(f"metrics: {server.url}/metrics")
+        try:
+            yield
+        finally:
+            with suppress(KeyboardInterrupt):  # of somebody who won't wait for the last scrape; all else is done
+                exporter.end()
+
+
+def check_port(port: int | None) -> None:
+    """Raises InputError for what is no port, or none that can be listened on, before anything is begun."""
+    if port is None or port == 0:
+        return
+    if not 0 < port < 65_536:
+        raise InputError(f"--metrics-port: {port} is no port", "one from 1 to 65535, or 0 for none")
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
+
+
+def check_default(port: int | None, option: str) -> int:
+    """The port at which the bundled Prometheus configuration looks, if it is to be this one and is free.
+
+    Raises InputError and MissingPrerequisite: elsewhere it would see nothing of this sweep, or another one.
+    """
+    from orchestrator.metrics.server import DEFAULT_PORT
+
+    if port not in (None, DEFAULT_PORT):
+        raise InputError(f"{option}: its Prometheus looks at port {DEFAULT_PORT} only", "leave --metrics-port out")
+    try:
+        socket.create_server(("127.0.0.1", DEFAULT_PORT)).close()
+    except OSError as error:
+        raise MissingPrerequisite(
+            f"{option}: its Prometheus looks at port {DEFAULT_PORT}, which can't be had: {error.strerror}",
+            f"does another sweep run? wait for its end, or see who listens: ss -ltnp 'sport = :{DEFAULT_PORT}'",
+        ) from None
+    return DEFAULT_PORT

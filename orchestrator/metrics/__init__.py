@@ -1,0 +1,1 @@
+"""Metrics of trials: the catalogue, the collector, the exporter and its HTTP server."""

@@ -1,0 +1,217 @@
+"""What `/metrics` serves: the trial that runs, those that have just ended and their scorecards, and the observer.
+
+`Exporter` is a watcher of a sweep and a collector of prometheus-client; `docs/metrics.md` describes the metrics.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from orchestrator.metrics.catalogue import HELP, IDS, PREFIX, gauge
+from orchestrator.metrics.trial import TrialMetrics
+from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.events import Event
+from orchestrator.model.prices import Prices
+from orchestrator.model.scorecard import ByPart, Scorecard
+from orchestrator.model.trial import Trial
+from orchestrator.observer.observer import Observer
+
+# A Prometheus that scrapes every five seconds, as the stack's, comes by in this time.
+LINGER_S = 6.0
+# One that comes by less often is waited for so long, unless the sweep ends before. A scorecard is shown so long and no
+# longer: a sweep may have thousands of trials, and a scrape has to stay cheap.
+LONGEST_LINGER_S = 60.0
+
+
+@dataclass
+class _Leaving:
+    """A trial that has ended, in UNIX seconds, and whose last values have been scraped or are still to be."""
+
+    metrics: TrialMetrics
+    ended: float
+    scraped: bool = False
+
+    def stays(self, now: float) -> bool:
+        """Whether it is shown to a scrape at `now`: to all who come by in time, else to the first who does."""
+        return now - self.ended < (LINGER_S if self.scraped else LONGEST_LINGER_S)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial that has ended, in UNIX seconds, and the numbers of its scorecard."""
+
+    ids: dict[str, str]
+    setting: str
+    repeat: int
+    scorecard: Scorecard
+    ended: float
+
+
+class Exporter(Collector):
+    """Serves the metrics of the trial that runs; a watcher of a sweep, see `sweep.runner.Watcher`.
+
+    `observer` gives the observer that watches the cluster now, if any. Safe to be scraped while events come in.
+    """
+
+    def __init__(
+        self,
+        sweep_id: str,
+        *,
+        prices: Prices | None = None,
+        observer: Callable[[], Observer | None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.sweep_id = sweep_id
+        self._prices = prices
+        self._observer = observer
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._current: TrialMetrics | None = None
+        self._leaving: list[_Leaving] = []
+        self._ended: list[Ended] = []
+        self._scraped = False
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The labels that lead back to what runs now."""
+        with self._lock:
+            return dict(self._current.ids) if self._current is not None else {"sweep_id": self.sweep_id}
+
+    def lag_s(self) -> float | None:
+        """How old the newest look at the cluster is; None if nobody looks."""
+        observer = self._observer()
+        return None if observer is None or observer.latest is None else self._clock() - observer.latest.t
+
+    def trial_started(self, number: int, total: int, trial: Trial) -> None:
+        """From now on the metrics are this trial's."""
+        self._begin(
+            TrialMetrics(
+                self.sweep_id,
+                trial.trial_id,
+                info=_info(trial),
+                shape=trial.shape,
+                prices=self._prices,
+                faults=trial.workload.faults,
+            )
+        )
+
+    def watch(self, name: str, shape: ClusterShape | None = None) -> None:
+        """From now on the metrics are those of a cluster that is only observed; `name` stands for the trial."""
+        self._begin(TrialMetrics(self.sweep_id, name, shape=shape, prices=self._prices))
+
+    def _begin(self, metrics: TrialMetrics) -> None:
+        with self._lock:
+            self._current = metrics
+            # Another attempt at the same trial has its very series.
+            self._leaving = [each for each in self._leaving if each.metrics.ids != metrics.ids]
+
+    def event(self, event: Event) -> None:
+        """Take an event in."""
+        with self._lock:
+            if self._current is not None:
+                self._current.event(event)
+
+    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
+        """The trial's series end once they were scraped as they are now; its scorecard is shown for a minute."""
+        with self._lock:
+            now = self._clock()
+            self._leave(now)
+            if scorecard is not None:
+                ids = {"sweep_id": self.sweep_id, "trial_id": trial.trial_id}
+                self._ended.append(Ended(ids, trial.settings.label(), trial.repeat, scorecard, now))
+
+    def _leave(self, now: float) -> None:
+        self._forget(now)
+        if self._current is not None:
+            self._leaving.append(_Leaving(self._current, now))
+        self._current = None
+
+    def _forget(self, now: float) -> None:
+        self._leaving = [each for each in self._leaving if each.stays(now)]
+        self._ended = [each for each in self._ended if now - each.ended < LONGEST_LINGER_S]
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics now."""
+        with self._lock:
+            now = self._clock()
+            self._forget(now)
+            shown = [each.metrics.collect(each.ended, active=False) for each in self._leaving]
+            if self._current is not None:
+                shown.append(self._current.collect(now))
+            families = _merged(family for trial in shown for family in trial)
+            for each in self._leaving:
+                each.scraped = True
+            ended = list(self._ended)
+            self._scraped = True
+        yield from families
+        if ended:
+            yield _scorecards(ended)
+        if (observer := self._observer()) is not None:
+            yield from _observer_metrics(observer, self.lag_s())
+
+    def end(self) -> None:
+        """Nothing runs any more: if anybody scrapes, wait until they have seen the end, and the last scorecard.
+
+        An exporter that vanishes without having said so is a fault, see `prometheus/rules/alerts.yml`.
+        """
+        with self._lock:
+            self._leave(self._clock())
+            scraped = self._scraped
+        if scraped:
+            self._sleep(LINGER_S)
+
+
+def _merged(families: Iterable[Metric]) -> Iterable[Metric]:
+    """Each family once, with the samples of all of its name: an exposition may not have it twice."""
+    merged: dict[str, Metric] = {}
+    for family in families:
+        if (same := merged.setdefault(family.name, family)) is not family:
+            same.samples.extend(family.samples)
+    return merged.values()
+
+
+def _scorecards(ended: Sequence[Ended]) -> Metric:
+    labels = [*IDS, "setting", "repeat", "valid", "quantity"]
+    family = GaugeMetricFamily(PREFIX + "scorecard", HELP["scorecard"], labels=labels)
+    for each in ended:
+        valid = "true" if each.scorecard.valid else "false"
+        for quantity, value in numbers(each.scorecard):
+            family.add_metric([*each.ids.values(), each.setting, str(each.repeat), valid, quantity], value)
+    return family
+
+
+def numbers(scorecard: Scorecard) -> Iterator[tuple[str, float]]:
+    """The plain numbers of a scorecard, sums as their total; what the trace didn't show is left out."""
+    for name, value in scorecard:
+        number = value.total if isinstance(value, ByPart) else value
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            yield name, float(number)
+
+
+def _observer_metrics(observer: Observer, lag_s: float | None) -> Iterable[Metric]:
+    statistics = observer.statistics
+    yield from statistics.poll_histogram.collect()
+    errors = CounterMetricFamily(PREFIX + "observer_errors", HELP["observer_errors"], labels=["kind"])
+    errors.add_metric(["gcs_unreachable"], statistics.errors)
+    yield errors
+    if lag_s is not None:
+        yield gauge("observer_lag_seconds", {(): max(0.0, lag_s)}, {})
+
+
+def _info(trial: Trial) -> dict[str, str]:
+    settings = trial.settings
+    knobs = ("autoscaler", "upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
+    known = {name: value for name in knobs if (value := getattr(settings, name)) is not None}
+    return {
+        "backend": trial.backend,
+        **{name: value if isinstance(value, str) else f"{value:g}" for name, value in known.items()},
+        "workload": trial.workload.describe(),
+        "repeat": str(trial.repeat),
+        "setting": settings.label(),
+    }

@@ -1,0 +1,250 @@
+"""Merges what several sources say of a node into its one life: each transition becomes one scaling event.
+
+Sources differ in what they know: the GCS has exact start and end times, but of Ray only; the provider's journal knows
+the machine; the monitor's log the autoscaler's intent. Each may come late. A state is reported once, with its true
+time, in the order of `STATE_RANK`; `running` and `idle` alternate.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.model.arch import Arch, infer_arch
+from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.events import FINAL_STATES, STATE_RANK, NodeEvent, NodeState
+from orchestrator.model.snapshot import NodeRow, Snapshot
+from orchestrator.observer.monitorlog import InstanceTransition
+
+_STAGES_BEFORE_RAY: tuple[NodeState, ...] = ("requested", "allocated", "installing")
+_JOURNAL_STATES: dict[str, NodeState] = {
+    "requested": "requested",
+    "allocated": "allocated",
+    "installing": "installing",
+    "terminating": "draining",
+    "terminated": "terminated",
+    "failed": "failed",
+}
+_DEATH_CAUSES = {"idle": "idle", "expected": "scale_down", "preempted": "preempted"}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTraits:
+    """What a node's type says of it."""
+
+    arch: Arch
+    instance_type: str = ""
+    cpus: float | None = None
+
+
+Describe = Callable[[str, Mapping[str, str], Mapping[str, float]], NodeTraits]
+
+
+def describe_by(shape: ClusterShape | None) -> Describe:
+    """How a node gets its architecture: from the shape if its type is in there, else from what it says of itself."""
+
+    def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
+        known = shape.node_type(node_type) if shape is not None else None
+        if known is not None:
+            return NodeTraits(known.arch, known.instance_type, known.cpus)
+        return NodeTraits(infer_arch(name=node_type, labels=labels, resources=resources))
+
+    return describe
+
+
+@dataclass(slots=True)
+class TrackedNode:
+    """A node as known now; `since` is when it entered `state`."""
+
+    node: str
+    node_type: str
+    traits: NodeTraits
+    state: NodeState | None = None
+    since: float = 0.0
+    cpus: float = 0.0
+    is_head: bool = False
+    ray_node_id: str = ""
+    cause: str = ""
+    seen: set[NodeState] = field(default_factory=set)
+
+
+class NodeTracker:
+    """Feed it snapshots, journal entries and log lines; each call yields the scaling events that follow.
+
+    `provider_journal` says that a journal will tell when machines end; without one, a node ends with its Ray.
+    """
+
+    def __init__(self, describe: Describe, *, provider_journal: bool = False) -> None:
+        self._describe = describe
+        self._provider_journal = provider_journal
+        self._nodes: dict[str, TrackedNode] = {}
+        self._by_ray_id: dict[str, TrackedNode] = {}
+        self._unlinked: dict[str, list[InstanceTransition]] = {}
+        self._cloud_ids: dict[str, str] = {}
+        self._demand_seen = False
+
+    def nodes(self) -> list[TrackedNode]:
+        """Every node that is not terminated or failed."""
+        return [node for node in self._nodes.values() if node.state not in FINAL_STATES]
+
+    def of_ray_node(self, ray_node_id: str) -> TrackedNode | None:
+        """The node, living or dead, that Ray knows under this id."""
+        return self._by_ray_id.get(ray_node_id)
+
+    def baseline(self, t: float) -> list[NodeEvent]:
+        """The present state of every node as events at `t`, with which a trace can begin."""
+        return [
+            self._event(node, node.state, t, None, "baseline", "", since=node.since)
+            for node in self.nodes()
+            if node.state is not None
+        ]
+
+    # Sources
+
+    def observe_snapshot(self, snapshot: Snapshot) -> Iterator[NodeEvent]:
+        """Ray's own view: nodes that joined, became idle or busy, drain, or died."""
+        self._demand_seen = any(demand.count for demand in snapshot.demand)
+        for row in snapshot.nodes:
+            node = self._by_ray_id.get(row.ray_node_id)
+            if node is None:
+                if row.status == "dead" and row.instance_id not in self._nodes:
+                    continue  # it was dead before we looked
+                node = self._node(row.node, row.node_type, row.labels, row.total)
+                node.ray_node_id, node.is_head = row.ray_node_id, row.is_head
+                node.cpus = row.total.get("CPU", node.cpus)
+                self._by_ray_id[row.ray_node_id] = node
+            yield from self._observe_row(node, row, snapshot.t)
+
+    def _observe_row(self, node: TrackedNode, row: NodeRow, t: float) -> Iterator[NodeEvent]:
+        if "running" not in node.seen:
+            yield from self._enter(node, "running", row.start_time)
+        if row.status == "idle":
+            yield from self._enter(node, "idle", max(t - row.idle_s, row.start_time), "no tasks")
+        elif row.status == "running" and node.state == "idle":
+            yield from self._enter(node, "running", t, "tasks")
+        elif row.status == "draining":
+            yield from self._enter(node, "draining", t)
+        elif row.status == "dead":
+            end, cause = row.end_time or t, _DEATH_CAUSES.get(row.death_reason)
+            if cause is None and node.state != "draining":
+                yield from self._enter(node, "failed", end, "crash", row.death_message)
+            elif self._provider_journal and not node.is_head:
+                yield from self._enter(node, "draining", end, cause or "", row.death_message)
+            else:
+                yield from self._enter(node, "terminated", end, node.cause or cause or "", row.death_message)
+
+    def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent]:
+        """The provider's view: what was asked of the cloud, what it gave, what it took back."""
+        # The GCS takes a quarter of a minute to notice that a raylet is gone.
+        crashed = entry.get("event") == "ray_ended" and entry.get("code", 0) != 0
+        state = "failed" if crashed else _JOURNAL_STATES.get(entry.get("event", ""))
+        if state is None:
+            return
+        node = self._node(entry["node"], entry["node_type"], {}, {})
+        if crashed and node.state == "draining":
+            return
+        cause = ""
+        if state == "requested":
+            cause = "demand" if self._demand_seen else "min_workers"
+        elif state == "failed":
+            cause = entry.get("cause") or ("crash" if crashed else "launch")
+        elif state == "terminated":
+            cause = node.cause
+        yield from self._enter(node, state, entry["t"], cause, entry.get("detail", ""))
+
+    def observe_log(self, line: InstanceTransition) -> Iterator[NodeEvent]:
+        """The autoscaler's view. Without a journal it tells a machine's first stages, else only why it drains.
+
+        An instance has no cloud id before it is allocated: what it did before is held back until then.
+        """
+        if line.cloud_id:
+            self._cloud_ids[line.instance] = line.cloud_id
+        cloud_id = self._cloud_ids.get(line.instance)
+        if cloud_id is None:
+            if line.state == "failed":
+                node = self._node(line.instance, line.node_type, {}, {})
+                for earlier in self._unlinked.pop(line.instance, []):
+                    yield from self._enter(node, earlier.state, earlier.t, "", earlier.detail)
+                yield from self._enter(node, "failed", line.t, "launch", line.detail)
+            else:
+                self._unlinked.setdefault(line.instance, []).append(line)
+            return
+        node = self._node(cloud_id, line.node_type, {}, {})
+        node.is_head = node.is_head or "(HEAD)" in line.detail
+        if line.state == "running":
+            yield from self._take_drain_back(node, line)
+            return
+        for held in (*self._unlinked.pop(line.instance, []), line):
+            if held.state in ("draining", "failed") or not self._provider_journal:
+                cause = _cause_in(held.detail) if held.state == "draining" else ""
+                yield from self._enter(node, held.state, held.t, cause, held.detail)
+
+    def _take_drain_back(self, node: TrackedNode, line: InstanceTransition) -> Iterator[NodeEvent]:
+        """The node refused to drain, since work had arrived: the one way back from `draining`."""
+        if node.state == "draining":
+            node.state, node.since, node.cause = "running", max(line.t, node.since), ""
+            node.seen.discard("draining")
+            yield self._event(node, "running", node.since, "draining", "drain_rejected", line.detail)
+
+    # The one place where states change, but for that
+
+    def _enter(
+        self, node: TrackedNode, state: NodeState, t: float, cause: str = "", detail: str = ""
+    ) -> Iterator[NodeEvent]:
+        if node.state == state == "draining":
+            node.cause = node.cause or cause
+        alternates = {node.state, state} == {"running", "idle"}
+        # A machine outlives its Ray: one that ran and crashed is billed until the autoscaler ends it.
+        buried = node.state == "failed" and state == "terminated" and "running" in node.seen
+        ended = node.state in FINAL_STATES and not buried
+        if node.state == state or ended or (state in node.seen and not alternates):
+            return
+        node.seen.add(state)
+        if node.state is not None and STATE_RANK[state] < STATE_RANK[node.state]:
+            # It came late, and the present state stands. v2 notices an allocation only when Ray may already run.
+            if state in _STAGES_BEFORE_RAY or t <= node.since:
+                yield self._event(node, state, min(t, node.since), None, cause, detail)
+            return
+        t = max(t, node.since)  # clocks and polls differ by moments; a life runs forward
+        previous, node.state, node.since = node.state, state, t
+        if state == "draining":
+            node.cause = cause
+        yield self._event(node, state, t, previous, cause, detail)
+
+    def _event(
+        self,
+        node: TrackedNode,
+        state: NodeState,
+        t: float,
+        previous: NodeState | None,
+        cause: str,
+        detail: str,
+        since: float | None = None,
+    ) -> NodeEvent:
+        return NodeEvent(
+            t=t,
+            node=node.node,
+            node_type=node.node_type,
+            arch=node.traits.arch,
+            instance_type=node.traits.instance_type,
+            cpus=node.cpus,
+            is_head=node.is_head,
+            state=state,
+            previous=previous,
+            cause=cause,
+            detail=detail[:500],
+            ray_node_id=node.ray_node_id,
+            since=since,
+        )
+
+    def _node(self, key: str, node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> TrackedNode:
+        if key not in self._nodes:
+            traits = self._describe(node_type, labels, resources)
+            self._nodes[key] = TrackedNode(key, node_type, traits, cpus=traits.cpus or 0.0)
+        return self._nodes[key]
+
+
+def _cause_in(detail: str) -> str:
+    for word, cause in (("idle", "idle"), ("max", "max_workers"), ("outdated", "outdated"), ("preempt", "preempted")):
+        if word in detail.lower():
+            return cause
+    return "scale_down"

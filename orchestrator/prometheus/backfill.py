@@ -1,0 +1,92 @@
+"""Shows recorded or simulated trials in Prometheus as if they had been scraped while they ran."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import InputError
+from orchestrator.model.prices import Prices
+from orchestrator.prometheus.client import Prometheus
+from orchestrator.prometheus.placement import Key, RecordedTrial, laid_out, moved
+from orchestrator.prometheus.recording_rules import Rule, recorded
+from orchestrator.prometheus.remote_write import send
+from orchestrator.prometheus.samples import INSTANCE, STEP_S, samples_of
+from orchestrator.trace.file import read_trace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a push will do: trials with the seconds by which each is moved, in the order of time, and those left out."""
+
+    placed: Sequence[tuple[RecordedTrial, float]]
+    scraped: Sequence[RecordedTrial]
+
+
+def planned(
+    prometheus: Prometheus,
+    trials: Sequence[RecordedTrial],
+    earlier: Mapping[Key, float],
+    *,
+    end_now: bool,
+    now: float,
+) -> Plan:
+    """Where the trials will stand; `earlier` is by how much they were moved when they were pushed before.
+
+    A sweep that is there from an earlier push stays where it was put, so that its samples are the same ones again. Else
+    real trials keep their times, and simulated ones end now; with `end_now` all do. What Prometheus has scraped is left
+    out: a second copy would be added to the first. Raises InputError if a trial would overlap its own older copy.
+    """
+    kept = {} if end_now else _still_there(prometheus, trials, earlier, now)
+    anew = laid_out([trial for trial in trials if trial.key not in kept and (end_now or trial.simulated)], now=now)
+    by = {trial.key: kept.get(trial.key, anew.get(trial.key, 0.0)) for trial in trials}
+    placed, scraped = [], []
+    for trial in sorted(trials, key=lambda trial: trial.begin + by[trial.key]):
+        instances = _instances(prometheus, trial, by[trial.key])
+        if instances - {INSTANCE}:
+            scraped.append(trial)
+        elif instances and trial.key in anew:
+            begin, end = trial.window(0.0)
+            raise InputError(
+                f"trial {trial.trial_id} was put at this time before, and would overlap itself",
+                f"without --end-now it stays where it was put; or try again in {math.ceil((end - begin) / 60)} min",
+            )
+        else:
+            placed.append((trial, by[trial.key]))
+    return Plan(placed, scraped)
+
+
+def push(
+    prometheus: Prometheus, plan: Plan, prices: Mapping[str, Prices | None], rules: Sequence[Rule]
+) -> Iterator[int]:
+    """Write trial after trial, then what recording rules make of it; yields how many samples each came to.
+
+    `prices` are those of the sweeps, by id. Nothing is held but one trial.
+    """
+    for trial, by in plan.placed:
+        trace = moved(read_trace(trial.trace), by)
+        written = send(prometheus, samples_of(trial.sweep_id, trace, prices[trial.sweep_id]))
+        for rule in rules:
+            written += send(prometheus, recorded(prometheus, rule, trial.key, *trial.window(by)))
+        yield written
+
+
+def _still_there(
+    prometheus: Prometheus, trials: Iterable[RecordedTrial], earlier: Mapping[Key, float], now: float
+) -> dict[Key, float]:
+    """What stays where it was put: all of a sweep of which anything is there, since a push may have broken off."""
+    # A trial that ran again since has other times: moved as before, it could end in the future.
+    known = [trial for trial in trials if trial.key in earlier and trial.end + earlier[trial.key] <= now]
+    there: set[str] = set()
+    for trial in known:
+        if trial.sweep_id not in there and INSTANCE in _instances(prometheus, trial, earlier[trial.key]):
+            there.add(trial.sweep_id)
+    return {trial.key: earlier[trial.key] for trial in known if trial.sweep_id in there}
+
+
+def _instances(prometheus: Prometheus, trial: RecordedTrial, moved_by: float) -> set[str]:
+    """Where Prometheus has samples of the trial from, in the time where it would stand when it is moved so."""
+    begin, end = trial.window(moved_by)
+    series = f'orchestrator_trial_phase{{sweep_id="{trial.sweep_id}",trial_id="{trial.trial_id}"}}'
+    seconds = math.ceil(end - begin + 2 * STEP_S)
+    found = prometheus.at(f"count by (instance) (last_over_time({series}[{seconds}s]))", end + STEP_S)
+    return {each["metric"].get("instance", "") for each in found}

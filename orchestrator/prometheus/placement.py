@@ -1,0 +1,91 @@
+"""Where recorded trials stand in the time of a Prometheus: at their own times, or moved; a sweep remembers it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.backends.live.cluster_dir import write_atomically
+from orchestrator.model.events import Event, FaultEvent, NodeEvent, TaskEvent
+from orchestrator.sweep.runner import SweepFolder
+from orchestrator.trace.file import Trace
+
+# Between two trials that are moved, and after the last, so that scorecards can be seen.
+PAUSE_S = 60.0
+
+Key = tuple[str, str]
+"""The ids of a sweep and of one of its trials."""
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """A trial whose trace goes from `begin` to `end`, UNIX seconds."""
+
+    sweep_id: str
+    trial_id: str
+    trace: Path
+    begin: float
+    end: float
+    simulated: bool
+
+    @property
+    def key(self) -> Key:
+        """What tells it from all others."""
+        return self.sweep_id, self.trial_id
+
+    def window(self, moved_by: float) -> tuple[float, float]:
+        """From when until when it is shown, its scorecard too, when it is moved by so many seconds."""
+        return self.begin + moved_by, self.end + moved_by + PAUSE_S
+
+
+@dataclass(frozen=True)
+class Placement:
+    """By how many seconds the trials of a sweep, by id, were moved when they were pushed last."""
+
+    moved_by: Mapping[str, float]
+
+    @classmethod
+    def read(cls, home: Path, sweep_id: str) -> "Placement":
+        """What the last push wrote down; empty if there was none."""
+        try:
+            return cls(json.loads(_placement_file(home, sweep_id).read_text()))
+        except (OSError, ValueError):
+            return cls({})
+
+    def write(self, home: Path, sweep_id: str) -> None:
+        """Write it down, for another push and for boards; what is known of the sweep's other trials stays."""
+        file = _placement_file(home, sweep_id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        known = {**self.read(home, sweep_id).moved_by, **self.moved_by}
+        write_atomically(file, json.dumps(known))
+
+
+def _placement_file(home: Path, sweep_id: str) -> Path:
+    return SweepFolder.of(home, sweep_id).root / "pushed.json"
+
+
+def laid_out(trials: Sequence[RecordedTrial], *, now: float) -> dict[Key, float]:
+    """By how much each moves for them to stand one after another, a pause behind each, so that the last ends now."""
+    lengths = [end - begin for begin, end in (trial.window(0.0) for trial in trials)]
+    begin = now - sum(lengths)
+    by = {}
+    for trial, length in zip(trials, lengths, strict=True):
+        by[trial.key] = begin - trial.begin
+        begin += length
+    return by
+
+
+def moved(trace: Trace, by: float) -> Trace:
+    """The trace as if it had been recorded so many seconds later."""
+    return Trace(trace.trial, trace.context, tuple(_moved(event, by) for event in trace.events)) if by else trace
+
+
+def _moved(event: Event, by: float) -> Event:
+    times = ["t"]
+    if isinstance(event, TaskEvent):
+        times += ["submitted", "started", "ended"]
+    if isinstance(event, NodeEvent | FaultEvent) and event.since is not None:
+        times.append("since")
+    if isinstance(event, FaultEvent) and event.until is not None:
+        times.append("until")
+    return event.model_copy(update={name: getattr(event, name) + by for name in times})

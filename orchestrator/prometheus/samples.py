@@ -1,0 +1,65 @@
+"""A recorded trial as samples: what a Prometheus that scrapes its exporter would have seen."""
+
+from collections.abc import Iterator
+
+from orchestrator.analysis.trial.score import score
+from orchestrator.metrics.exporter import Exporter
+from orchestrator.model.prices import Prices
+from orchestrator.prometheus.placement import PAUSE_S
+from orchestrator.prometheus.remote_write import STALE, Labels, labels_of
+from orchestrator.trace.file import Trace
+
+# As often as the stack's Prometheus scrapes.
+STEP_S = 5.0
+# What stands in place of the address that is scraped.
+INSTANCE = "push"
+
+Samples = dict[Labels, list[tuple[float, float]]]
+
+
+def samples_of(sweep_id: str, trace: Trace, prices: Prices | None) -> Samples:
+    """The samples of a trial, (UNIX seconds, value) by series; each series ends, the scorecard's a pause later.
+
+    They depend on this trial alone, so that it has the same ones with whichever others it is pushed.
+    """
+    assert trace.trial is not None
+    begin, end = trace.events[0].t, trace.events[-1].t
+    moment = begin
+    exporter = Exporter(sweep_id, prices=prices, clock=lambda: moment)
+    samples: Samples = {}
+    there: set[Labels] = set()
+    exporter.trial_started(1, 1, trace.trial)
+    events = iter(trace.events)
+    upcoming = next(events, None)
+    for moment in _grid(begin, end):
+        while upcoming is not None and upcoming.t <= moment:
+            exporter.event(upcoming)
+            upcoming = next(events, None)
+        there = _scrape(exporter, moment, samples, there)
+    exporter.trial_ended(trace.trial, score(trace.trial, trace.events, prices), "")
+    for moment in _grid(end + STEP_S, end + PAUSE_S - STEP_S):
+        there = _scrape(exporter, moment, samples, there)
+    for labels in there:
+        samples[labels].append((end + PAUSE_S, STALE))
+    return samples
+
+
+def _scrape(exporter: Exporter, t: float, samples: Samples, before: set[Labels]) -> set[Labels]:
+    """What is there at `t`. What was there `before` and isn't any more has ended, as a Prometheus would write it."""
+    there = set()
+    for family in exporter.collect():
+        for sample in family.samples:
+            labels = labels_of(sample.name, {**sample.labels, "job": "orchestrator", "instance": INSTANCE})
+            samples.setdefault(labels, []).append((t, sample.value))
+            there.add(labels)
+    for labels in before - there:
+        samples[labels].append((t, STALE))
+    return there
+
+
+def _grid(begin: float, end: float) -> Iterator[float]:
+    t = begin
+    while t < end:
+        yield t
+        t += STEP_S
+    yield end

@@ -1,0 +1,94 @@
+"""What a live autoscaler acts on: the object is found in its process, read, and held against what a trial wants."""
+
+import gc
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.settings import Settings
+
+# The autoscalers by module and class, and where each holds its provider; while it is being built it has none.
+_AUTOSCALERS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("ray.autoscaler.v2.autoscaler", "Autoscaler"): lambda v2: getattr(
+        getattr(v2, "_cloud_instance_provider", None), "v1_provider", None
+    ),
+    ("ray.autoscaler._private.autoscaler", "StandardAutoscaler"): lambda v1: getattr(v1, "provider", None),
+}
+
+
+def autoscaler_of(provider: Any) -> Any:
+    """The live autoscaler that drives this NodeProvider; None before it is built, and outside Ray's monitor.
+
+    A process may hold others: of another provider, of a simulation.
+    """
+    provider_of = {
+        getattr(sys.modules[module], name): held
+        for (module, name), held in _AUTOSCALERS.items()
+        if module in sys.modules
+    }
+    return next(
+        (
+            thing
+            for thing in gc.get_objects()
+            if type(thing) in provider_of and provider_of[type(thing)](thing) is provider
+        ),
+        None,
+    )
+
+
+def settings_in_force(autoscaler: Any) -> dict[str, Any]:
+    """What a live autoscaler acts on right now, read from the object itself and not from any file.
+
+    Keys: `autoscaler`, `upscaling_speed` (the effective one), `idle_timeout_minutes`, `max_workers`, `node_types`
+    (name → `[min, max]`), and the caps that Ray read from the monitor's environment.
+    """
+    if type(autoscaler).__name__ == "Autoscaler":
+        config = autoscaler._config_reader.get_cached_autoscaling_config()
+        return _in_force("v2", config.get_raw_config_mutable(), config.get_upscaling_speed())
+    return _in_force("v1", autoscaler.config, autoscaler.resource_demand_scheduler.upscaling_speed)
+
+
+def _in_force(autoscaler: str, config: Mapping[str, Any], upscaling_speed: float) -> dict[str, Any]:
+    from ray.autoscaler._private import constants
+
+    head = config.get("head_node_type")
+    return {
+        "autoscaler": autoscaler,
+        "upscaling_speed": float(upscaling_speed),
+        "idle_timeout_minutes": config.get("idle_timeout_minutes"),
+        "max_workers": config.get("max_workers"),
+        "node_types": {
+            name: [node_type.get("min_workers", 0), node_type.get("max_workers", 0)]
+            for name, node_type in config.get("available_node_types", {}).items()
+            if name != head
+        },
+        "max_concurrent_launches": constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES,
+        "max_launch_batch": constants.AUTOSCALER_MAX_LAUNCH_BATCH,
+        "update_interval_s": constants.AUTOSCALER_UPDATE_INTERVAL_S,
+    }
+
+
+def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShape) -> list[str]:
+    """What the autoscaler has in force that the trial doesn't want, as readable phrases; empty when all is right."""
+    wanted: dict[str, Any] = {
+        "autoscaler": settings.autoscaler,
+        "max_concurrent_launches": settings.max_concurrent_launches,
+        "max_launch_batch": settings.max_launch_batch,
+        "update_interval_s": settings.update_interval_s,
+        "idle_timeout_minutes": settings.idle_timeout_minutes,
+        "node_types": {worker.name: [worker.min_workers, worker.max_workers] for worker in shape.workers},
+        "max_workers": shape.max_workers,
+        "upscaling_speed": settings.effective_upscaling_speed,
+    }
+    return [
+        f"{key} is {in_force.get(key)}, not {value}"
+        for key, value in wanted.items()
+        if value is not None and not _same(in_force.get(key), value)
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return abs(one - other) <= 1e-5 * max(1.0, abs(other))
+    return bool(one == other)

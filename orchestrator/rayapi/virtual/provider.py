@@ -1,0 +1,223 @@
+"""The simulated cloud as a Ray NodeProvider, and the simulated GCS as a GCS client."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ray.autoscaler.node_launch_exception import NodeLaunchException
+from ray.autoscaler.node_provider import NodeProvider
+from ray.core.generated import autoscaler_pb2, common_pb2, gcs_pb2, gcs_service_pb2
+
+from orchestrator.rayapi.virtual.patching import active_session
+from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, RayNodeView, World
+
+GCS_ADDRESS = "10.255.255.1:6379"
+
+# What a raylet reports beside the resources of its node type; bytes. It plays no part where tasks ask for none of it.
+_MEMORY = {"memory": 16e9, "object_store_memory": 8e9}
+
+
+class SimulatedProvider(NodeProvider):  # type: ignore[misc]
+    """What Ray loads for `type: external`; the cloud is that of the calling thread's simulation."""
+
+    def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
+        super().__init__(provider_config, cluster_name)
+        session = active_session()
+        if session is None:
+            raise RuntimeError("a simulated provider belongs into a simulation")
+        self._session = session
+        self._world: World = session.world
+        self.call: LaunchCall | None = None
+
+    def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+        """Ids of the machines that exist and carry these tags."""
+        machines = self._world.machines
+        if not tag_filters:
+            return list(machines)
+        wanted = tag_filters.items()
+        return [name for name, machine in machines.items() if wanted <= machine.tags.items()]
+
+    def is_running(self, node_id: str) -> bool:
+        """Whether the machine has booted."""
+        machine = self._world.machines.get(node_id)
+        return machine is not None and machine.booted
+
+    def is_terminated(self, node_id: str) -> bool:
+        """Whether the machine is gone."""
+        return node_id not in self._world.machines
+
+    def node_tags(self, node_id: str) -> dict[str, str]:
+        """The machine's tags."""
+        machine = self._world.machines.get(node_id)
+        return machine.tags if machine is not None else {}
+
+    def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
+        """Add tags to a machine."""
+        self.node_tags(node_id).update(tags)
+
+    def internal_ip(self, node_id: str) -> str | None:
+        """The machine's address; as EC2, none of one that is gone."""
+        machine = self._world.machines.get(node_id)
+        return None if machine is None else machine.ip
+
+    def external_ip(self, node_id: str) -> str | None:
+        """As `internal_ip`."""
+        return self.internal_ip(node_id)
+
+    def create_node_with_resources_and_labels(
+        self,
+        node_config: dict[str, Any],
+        tags: dict[str, str],
+        count: int,
+        resources: dict[str, float],
+        labels: dict[str, str],
+    ) -> None:
+        """The answer to the request that the executor has begun; it set `call` before it ran Ray's code."""
+        call, self.call = self.call, None
+        if call is None:
+            raise RuntimeError("Ray asked for nodes in a way that the simulator doesn't know")
+        refused: LaunchRefused | None = None
+        with self._session.watched():
+            try:
+                self._world.finish_launch(call, tags)
+            except LaunchRefused as answer:
+                refused = answer
+        if refused is not None:
+            raise NodeLaunchException(refused.category, refused.description, None) from refused
+
+    def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
+        """Older calls name neither resources nor labels."""
+        self.create_node_with_resources_and_labels(node_config, tags, count, {}, {})
+
+    def terminate_node(self, node_id: str) -> None:
+        """End one machine."""
+        self._world.terminate([node_id])
+
+    def terminate_nodes(self, node_ids: Iterable[str]) -> None:
+        """End machines."""
+        with self._session.watched():
+            self._world.terminate(list(node_ids))
+
+    @staticmethod
+    def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to add."""
+        return cluster_config
+
+
+class SimulatedGcs:
+    """The methods of a `GcsClient` that the autoscalers use."""
+
+    address = GCS_ADDRESS
+
+    def __init__(self, world: World, *, most_tasks: int | None = None) -> None:
+        self._world = world
+        self._most_tasks = most_tasks
+        self._version = 0
+        self._states: dict[bytes, tuple[int, Any]] = {}
+
+    def state(self) -> Any:
+        """The cluster's resource state as Ray's message; a node's part is made anew only when the node has changed."""
+        self._version += 1
+        state = autoscaler_pb2.ClusterResourceState(cluster_resource_state_version=self._version)
+        known, fresh = self._states, {}
+        for node in self._world.ray_nodes():
+            entry = known.get(node.node_id)
+            if entry is None or entry[0] != node.revision:
+                entry = (node.revision, _node_state(node, self._world.task_resources))
+            fresh[node.node_id] = entry
+            if node.idle_since is not None and node.status == "idle":
+                entry[1].idle_duration_ms = int((self._world.now() - node.idle_since) * 1000)
+        self._states = fresh
+        state.node_states.extend([message for _, message in fresh.values()])
+        if count := self.visible_tasks():
+            state.pending_resource_requests.append(
+                autoscaler_pb2.ResourceRequestByCount(request=self._request(), count=count)
+            )
+        return state
+
+    def visible_tasks(self) -> int:
+        """The pending tasks; no more than ever could run at once, where they are clipped."""
+        pending = self._world.pending_tasks()
+        return pending if self._most_tasks is None else min(pending, self._most_tasks)
+
+    def _request(self) -> Any:
+        request = autoscaler_pb2.ResourceRequest(resources_bundle=dict(self._world.task_resources))
+        if labels := self._world.task_labels:
+            selector = request.label_selectors.add()
+            for key, value in labels.items():
+                selector.label_constraints.add(
+                    label_key=key,
+                    operator=common_pb2.LabelSelectorOperator.LABEL_OPERATOR_IN,
+                    label_values=[value],
+                )
+        return request
+
+    # As GcsClient
+
+    def get_cluster_resource_state(self, *_args: Any, **_more: Any) -> bytes:
+        """Read by v2, and by the v1 monitor."""
+        reply = autoscaler_pb2.GetClusterResourceStateReply(cluster_resource_state=self.state())
+        return reply.SerializeToString()  # type: ignore[no-any-return]
+
+    def get_all_resource_usage(self, *_args: Any, **_more: Any) -> Any:
+        """Read by the v1 monitor: demand by shape, and until Ray 2.50 the nodes' resources too."""
+        reply = gcs_service_pb2.GetAllResourceUsageReply()
+        usage = reply.resource_usage_data
+        for node in self._world.ray_nodes():
+            if node.status == "dead":
+                continue
+            total, free = _resources(node, self._world.task_resources)
+            usage.batch.append(
+                gcs_pb2.ResourcesData(
+                    node_id=node.node_id,
+                    node_manager_address=node.ip,
+                    resources_total=total,
+                    resources_available=free,
+                )
+            )
+        if count := self.visible_tasks():
+            usage.resource_load_by_shape.resource_demands.append(
+                gcs_pb2.ResourceDemand(shape=dict(self._world.task_resources), backlog_size=count)
+            )
+        return reply
+
+    def drain_node(self, node_id: str, *_args: Any, **_more: Any) -> tuple[bool, str]:
+        """Called by v2 for an idle node."""
+        accepted = self._world.drain_if_idle(bytes.fromhex(node_id))
+        return accepted, "" if accepted else "the node is not idle"
+
+    def drain_nodes(self, node_ids: Iterable[bytes], *_args: Any, **_more: Any) -> list[bytes]:
+        """Called by v1 with a set, by v2 for nodes that needn't be idle."""
+        return self._world.stop_ray(sorted(node_ids))
+
+
+_STATUS_NAMES = {"running": "RUNNING", "idle": "IDLE", "draining": "DRAINING", "dead": "DEAD"}
+
+
+def _resources(node: RayNodeView, task: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """What a node has in all, and what is free."""
+    total = {**_MEMORY, **node.total, f"node:{node.ip}": 1.0}
+    if node.is_head:
+        total["node:__internal_head__"] = 1.0
+    free = dict(total)
+    if node.used_slots:
+        for name, amount in task.items():
+            if amount:
+                # Ray counts in ten thousandths; a full node has exactly 0 left.
+                free[name] = round(max(0.0, total.get(name, 0.0) - node.used_slots * amount), 4)
+    return total, free
+
+
+def _node_state(node: RayNodeView, task: Mapping[str, float]) -> Any:
+    total, free = _resources(node, task)
+    dead = node.status == "dead"
+    return autoscaler_pb2.NodeState(
+        node_id=node.node_id,
+        instance_id=node.machine_id,
+        ray_node_type_name=node.node_type,
+        node_ip_address=node.ip,
+        node_state_version=node.revision,
+        status=autoscaler_pb2.NodeStatus.Value(_STATUS_NAMES[node.status]),
+        total_resources={} if dead else total,
+        available_resources={} if dead else free,
+        labels=dict(node.labels),
+    )

@@ -1,0 +1,1 @@
+"""Recorded trials replayed in the simulator, and planned ones predicted by it."""

@@ -1,0 +1,78 @@
+"""What the simulator expects of a plan, before anything is started."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from orchestrator.analysis.sweep.summary import SettingSummary, summarise
+from orchestrator.analysis.trial.score import score
+from orchestrator.errors import TrialFailed
+from orchestrator.model.events import Event
+from orchestrator.model.fault import Fault, impossible
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.settings import Settings
+from orchestrator.sweep.plan import Plan
+
+SEEDS = 3
+MAX_SETTINGS = 40
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """A row for each setting, over `SEEDS` seeds; `alike` are the groups of settings that can't be told apart.
+
+    `without` are the workload's faults that the simulator hasn't, and the prediction doesn't know.
+    """
+
+    rows: tuple[SettingSummary, ...]
+    alike: tuple[tuple[Settings, ...], ...]
+    without: tuple[Fault, ...] = ()
+
+
+def foresee(plan: Plan) -> Foresight:
+    """Simulate each setting of a plan, the first `MAX_SETTINGS` of them, under the same few seeds.
+
+    Settings are alike if in each seed makespan and time to peak differ by less than one update of the autoscaler:
+    a real cluster's chance is larger than that.
+    """
+    from orchestrator.backends.simulated.backend import default_timeout_s
+    from orchestrator.simulator.simulation import simulate
+
+    chosen = plan.settings[:MAX_SETTINGS]
+    without = tuple(impossible("simulated", plan.workload.faults))
+    faults = tuple(fault for fault in plan.workload.faults if fault not in without)
+    workload = plan.workload.model_copy(update={"faults": faults})
+    cards: dict[Settings, list[Scorecard]] = {}
+    for settings in chosen:
+        first = next(trial for trial in plan.trials if trial.settings == settings)
+        for seed in range(plan.spec.seed, plan.spec.seed + SEEDS):
+            trial = first.model_copy(update={"backend": "simulated", "workload": workload, "seed": seed, "repeat": 1})
+            events: list[Event] = []
+            with suppress(TrialFailed):  # the scorecard says that it is invalid, and why
+                simulate(trial, events.append, timeout_s=plan.spec.timeout_s or default_timeout_s(trial))
+            events.sort(key=lambda event: event.t)
+            cards.setdefault(settings, []).append(score(trial, events, plan.prices))
+    rows = summarise((settings, card) for settings, own in cards.items() for card in own)
+    return Foresight(tuple(rows), _alike(cards), without)
+
+
+def _alike(cards: dict[Settings, list[Scorecard]]) -> tuple[tuple[Settings, ...], ...]:
+    groups: list[list[Settings]] = []
+    for settings, own in cards.items():
+        group = next((group for group in groups if _close(settings, own, cards[group[0]])), None)
+        if group is None:
+            groups.append([settings])
+        else:
+            group.append(settings)
+    return tuple(tuple(group) for group in groups if len(group) > 1)
+
+
+def _close(settings: Settings, some: list[Scorecard], others: list[Scorecard]) -> bool:
+    """Whether two settings showed the same within one update, seed by seed."""
+    pairs = [
+        (getattr(one, name), getattr(other, name))
+        for one, other in zip(some, others, strict=True)
+        for name in ("makespan_s", "time_to_peak_s")
+    ]
+    return all(
+        one is not None and other is not None and abs(one - other) < settings.update_interval_s for one, other in pairs
+    )

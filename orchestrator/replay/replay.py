@@ -1,0 +1,162 @@
+"""Holds the simulator against reality: a recorded trial, and the same trial in virtual time."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.analysis.trial.latencies import launch_stages
+from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
+from orchestrator.analysis.trial.score import score
+from orchestrator.errors import InputError
+from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.events import DemandEvent, Event, TaskEvent
+from orchestrator.model.latency import Delay, NodeLatencies
+from orchestrator.model.ray_latencies import RayModel
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.trial import Trial
+from orchestrator.trace.file import Trace
+
+# What is compared, in the scorecard's words.
+QUANTITIES = (
+    "launches",
+    "peak_nodes",
+    "time_to_first_node_s",
+    "time_to_peak_s",
+    "makespan_s",
+    "scale_down_s",
+    "theta_u",
+    "theta_o",
+)
+# What `Validation.worst` looks at: with these right, a sweep's ranking of settings is.
+DECISIVE = ("time_to_peak_s", "makespan_s")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One quantity, as recorded and as simulated; None where a trace doesn't show it."""
+
+    name: str
+    recorded: float | None
+    simulated: float | None
+
+    @property
+    def error(self) -> float | None:
+        """Simulated less recorded."""
+        return None if self.recorded is None or self.simulated is None else self.simulated - self.recorded
+
+    @property
+    def relative_error(self) -> float | None:
+        """The error as a share of what was recorded; 0 where both are 0, None where only that is."""
+        if self.error is None or self.recorded is None:
+            return None
+        return self.error / abs(self.recorded) if self.recorded else (0.0 if not self.error else None)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A recorded trial beside its replay: the scorecards, and when each launch was requested (s after submission)."""
+
+    trial: Trial
+    recorded: Scorecard
+    simulated: Scorecard
+    launches: tuple[tuple[float, ...], tuple[float, ...]]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Each quantity side by side."""
+        return [Comparison(name, getattr(self.recorded, name), getattr(self.simulated, name)) for name in QUANTITIES]
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error of the decisive times; infinite if one is missing or the launches differ."""
+        if self.recorded.launches != self.simulated.launches:
+            return math.inf
+        errors = (row.relative_error for row in self.comparisons if row.name in DECISIVE)
+        return max(math.inf if error is None else abs(error) for error in errors)
+
+
+def validate(trace: Trace) -> Validation:
+    """Replay a recorded trial in virtual time: its workload, shape and settings, and the boot times that it met.
+
+    The first update of the autoscaler after the submission happens when it happened. How Ray behaves below the
+    autoscaler is as the cluster file says (`provider.simulation`). Raises InputError for a trace without a trial or
+    without tasks, TrialFailed if the replay can't be finished.
+    """
+    from orchestrator.backends.simulated.backend import default_timeout_s
+    from orchestrator.simulator.simulation import simulate
+
+    if trace.trial is None:
+        raise InputError("the trace holds no trial: a cluster was only observed", "validate a trial of a sweep")
+    recorded = score(trace.trial, trace.events)
+    if recorded.makespan_s is None:
+        raise InputError(f"trial {trace.trial.trial_id} recorded no task", "validate one that is done")
+    trial = replay_of(trace.trial, trace.events)
+    events: list[Event] = []
+    simulate(
+        trial, events.append, timeout_s=default_timeout_s(trial), latencies=measured_latencies(trial, trace.events)
+    )
+    events.sort(key=lambda event: event.t)
+    launches = (_requests(trace.events), _requests(events))
+    return Validation(trace.trial, recorded, score(trial, events), launches)
+
+
+def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:
+    """The trial as the simulator is to run it, from the state in which the autoscaler met the submission."""
+    interval, requests = trial.settings.update_interval_s, _requests(events)
+    model = trial.shape.simulation
+    if requests:
+        first = requests[0]
+        model = RayModel(
+            **{
+                **dict(model),
+                "submit_phase": (1 - first % interval / interval) % 1.0,
+                "demand_lag": Delay(mean_s=min(model.demand_lag.expected_s, _seen_after(events), first)),
+            }
+        )
+    shape = ClusterShape(**{**dict(trial.shape), "simulation": model})
+    return trial.model_copy(update={"backend": "simulated", "shape": shape})
+
+
+def measured_latencies(trial: Trial, events: Sequence[Event]) -> Callable[[str, int], NodeLatencies]:
+    """`latencies(node_type, index)` as the trial's nodes met them, in the order of their requests by node type.
+
+    For a node that wasn't launched then, and for what the trace doesn't show, the cluster file's model stands in.
+    """
+    measured: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for life in _launched(events):
+        if (stages := launch_stages(life)) is not None:
+            measured[life.node_type].append(stages)
+
+    def latencies(node_type: str, index: int) -> NodeLatencies:
+        assumed = trial.shape.launch.latencies(trial.seed, node_type, index)
+        known = measured[node_type][index : index + 1]
+        return assumed._replace(**known[0]) if known else assumed
+
+    return latencies
+
+
+def _submission(events: Iterable[Event]) -> float:
+    return min(event.submitted for event in events if isinstance(event, TaskEvent))
+
+
+def _launched(events: Sequence[Event]) -> list[NodeLife]:
+    """The nodes that were requested after the submission, in that order."""
+    start = _submission(events)
+    return sorted(
+        (life for life in node_lives(events) if life.states[0][1] == "requested" and life.states[0][0] >= start),
+        key=lambda life: life.states[0][0],
+    )
+
+
+def _requests(events: Sequence[Event]) -> tuple[float, ...]:
+    """When launches were requested, in seconds after the submission."""
+    start = _submission(events)
+    return tuple(life.states[0][0] - start for life in _launched(events))
+
+
+def _seen_after(events: Sequence[Event]) -> float:
+    """After how many seconds the observer first saw pending tasks; infinite if it never did."""
+    start = _submission(events)
+    seen = (event.t - start for event in events if isinstance(event, DemandEvent) and event.pending and event.t > start)
+    return next(seen, math.inf)

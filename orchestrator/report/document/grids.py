@@ -1,0 +1,159 @@
+"""The tables of the report, as text: what each setting showed, and each of its trials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.analysis.sweep.evidence import Evidence
+from orchestrator.analysis.sweep.statistics import Interval
+from orchestrator.analysis.sweep.summary import SettingSummary, Spread
+from orchestrator.analysis.trial.series import Hit
+from orchestrator.model.scorecard import Scorecard
+from orchestrator.sweep.ledger import TrialRecord
+
+# Spot interruptions may be many.
+MAX_FAULTS = 50
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: text, a smaller text below it, and the exact number that they show."""
+
+    text: str
+    below: str = ""
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text; the first column names the row. `marked` are the rows that stand out."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    marked: frozenset[int] = frozenset()
+
+
+def settings_grid(evidence: Evidence, summary: Sequence[SettingSummary]) -> Grid:
+    """A row for each setting with its intervals; the best one is marked."""
+    columns = {
+        "makespan_s": ("makespan s", 1),
+        "cost_usd": ("cost $", 3),
+        "time_to_first_node_s": ("first node s", 1),
+        "time_to_peak_s": ("peak s", 1),
+        "scale_down_s": ("scale-down s", 1),
+        "theta_u": ("θ under CPUs", 2),
+        "theta_o": ("θ over CPUs", 2),
+        "cpu_utilisation": ("CPU use", 3),
+        "task_wait_p95_s": ("wait p95 s", 1),
+    }
+    rows = []
+    for number, (each, row) in enumerate(zip(evidence.settings, summary, strict=True), start=1):
+        label = Cell(f"{number}. {each.label}", _standing(evidence, each.label))
+        trust = Cell(f"{each.valid} of {each.trials}")
+        measured = [_interval_cell(each.intervals.get(name), digits) for name, (_, digits) in columns.items()]
+        rows.append((label, trust, *measured, _spread_cell(row.launches), _spread_cell(row.peak_nodes)))
+    headings = (heading for heading, _ in columns.values())
+    return Grid(
+        caption="Medians of the valid trials, and below them 95 % confidence intervals where there are three or more. "
+        "θ: CPUs lacking and CPUs too many on average. Compared by makespan: ‘as good’ can’t be told from the best, "
+        "‘too few repeats’ neither, for want of trials.",
+        columns=("setting", "valid trials", *headings, "launches", "peak nodes"),
+        rows=tuple(rows),
+        marked=frozenset(i for i, each in enumerate(evidence.settings) if each.label == evidence.best),
+    )
+
+
+def trials_grid(trials: Sequence[TrialRecord], chosen: TrialRecord | None) -> Grid:
+    """A row for each trial of a setting; `chosen` is the one that has plots."""
+    rows = []
+    for each in trials:
+        card = each.scorecard or Scorecard()
+        usd = None if card.cost_usd is None else card.cost_usd.total
+        state = each.status if each.scorecard is None or each.status != "done" else "valid" if card.valid else "INVALID"
+        rows.append(
+            (
+                Cell(f"#{each.trial.repeat} {each.trial.trial_id}", "drawn above" if each is chosen else ""),
+                Cell(str(each.trial.seed)),
+                Cell(shown_as(card.makespan_s, "{:.1f}"), value=card.makespan_s),
+                Cell(shown_as(usd, "{:.4f}"), value=usd),
+                Cell(str(card.launches)),
+                Cell(shown_as(card.theta_u, "{:.2f}"), value=card.theta_u),
+                Cell(shown_as(card.theta_o, "{:.2f}"), value=card.theta_o),
+                Cell(state),
+            )
+        )
+    columns = ("trial", "seed", "makespan s", "cost $", "launches", "θ under", "θ over", "state")
+    return Grid("All trials of this setting.", columns, tuple(rows))
+
+
+def faults_grid(hits: Sequence[Hit]) -> Grid | None:
+    """A row for each fault on purpose of a trial, and what followed; None of one without."""
+    if not hits:
+        return None
+
+    def after(hit: Hit, t: float | None) -> Cell:
+        seconds = None if t is None else t - hit.t
+        return Cell(shown_as(seconds, "{:.1f}"), value=seconds)
+
+    rows = [
+        (
+            Cell(hit.detail),
+            Cell(f"{hit.node_type} ({hit.arch})", hit.node),
+            Cell(f"{hit.t:.1f}", value=hit.t),
+            after(hit, hit.until),
+            Cell("-" if hit.tasks is None else str(hit.tasks)),
+            after(hit, hit.lost),
+            after(hit, hit.replaced),
+        )
+        for hit in hits[:MAX_FAULTS]
+    ]
+    more = f" The first {MAX_FAULTS} of {len(hits)} are shown." if len(hits) > MAX_FAULTS else ""
+    return Grid(
+        "Faults on purpose, and after how many seconds each was over, its node was lost, and as many nodes of its type "
+        f"could run tasks again. Tasks: what the node ran when it was hit; Ray runs them again if it is lost.{more}",
+        ("fault", "node", "at s", "over after s", "tasks", "lost after s", "replaced after s"),
+        tuple(rows),
+    )
+
+
+def shown_as(value: float | None, form: str) -> str:
+    """The value in a format such as `{:.1f} s`, or a dash."""
+    return "-" if value is None else form.format(value)
+
+
+def _standing(evidence: Evidence, label: str) -> str:
+    """How a setting compares to the best, in a few words."""
+    words = []
+    if label == evidence.best:
+        words.append("lowest median")
+    verdicts = {contrast.b: contrast.verdict for contrast in evidence.contrasts}
+    if verdicts.get(label) == "indistinguishable":
+        words.append("as good")
+    elif verdicts.get(label) == "too few repeats":
+        words.append("too few repeats")
+    if label in evidence.front:
+        words.append("Pareto front")
+    return ", ".join(words)
+
+
+def _interval_cell(interval: Interval | None, digits: int) -> Cell:
+    if interval is None:
+        return Cell("-")
+    within = ""
+    if interval.low is not None and interval.high is not None:
+        within = _range(f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}")
+    return Cell(f"{interval.median:.{digits}f}", within, interval.median)
+
+
+def _range(low: str, high: str) -> str:
+    return f"{low} to {high}" if low.startswith("-") else f"{low}–{high}"
+
+
+def _spread_cell(spread: Spread | None) -> Cell:
+    if spread is None:
+        return Cell("-")
+    return Cell(
+        f"{spread.median:g}",
+        "" if spread.low == spread.high else _range(f"{spread.low:g}", f"{spread.high:g}"),
+        spread.median,
+    )

@@ -1,0 +1,131 @@
+"""How to repeat a sweep: the exact command, made from the spec as it was planned, and what else it depends on."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import SpecError
+from orchestrator.inputs.yaml_file import read_yaml_mapping
+from orchestrator.model.latency import LaunchModel
+from orchestrator.model.spec import SweepSpec
+from orchestrator.sweep.ledger import SweepRecord
+
+_SPEC_FILE = "sweep.yaml"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """The command; the YAML of the spec file that it reads, where options can't say it all; what else has to agree."""
+
+    command: str
+    spec: str
+    notes: tuple[str, ...]
+
+
+def repeat(record: SweepRecord, cluster: Path | None = None) -> Repeat | None:
+    """How to repeat a sweep; None for a record without a spec. `cluster` is the cluster file as it was then."""
+    if not record.spec:
+        return None
+    spec = SweepSpec.model_validate(record.spec)
+    options = _options(spec)
+    text = ""
+    if options is None:
+        document = _without_defaults(spec.model_dump(mode="json"), SweepSpec().model_dump(mode="json"))
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        options = ["--spec", _SPEC_FILE]
+    return Repeat(shlex.join(["orchestrate", "sweep", *options]), text, tuple(_notes(record, spec, cluster)))
+
+
+def _options(spec: SweepSpec) -> list[str] | None:
+    """The spec as options of `orchestrate sweep`, but for what is their default; None if they can't say it."""
+    workload, default = spec.workload, SweepSpec()
+    resources = workload.resources or {}
+    if workload.labels or any(set(name) & set("=, ") for name in resources):
+        return None
+    axes = {name: values for name, values in dict(spec.settings).items() if values != getattr(default.settings, name)}
+    own = ("autoscaler", "upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
+    named: dict[str, Any] = {f"--{name.replace('_', '-')}": _listed(axes[name]) for name in own if name in axes}
+    told = {
+        "--backend": (spec.backend, default.backend),
+        "--cluster": (spec.cluster, None),
+        "--image": (spec.image, None),
+        "--fit": (spec.fit, default.fit),
+        "--tasks": (workload.tasks, None),
+        "--task-seconds": (workload.seconds, None),
+        "--task-cpus": (workload.cpus, None),
+        "--task-kind": (workload.kind, None),
+        "--arrival": (workload.arrival, None),
+        "--arrival-s": (workload.arrival_s, None),
+        "--waves": (workload.waves, None),
+        "--repeat": (spec.repeat, default.repeat),
+        "--order": (spec.order, default.order),
+        "--seed": (spec.seed, default.seed),
+        "--isolation": (spec.isolation, default.isolation),
+        "--prices": (spec.prices, default.prices),
+        "--timeout": (spec.timeout_s, None),
+        "--name": (spec.name, default.name),
+    }
+    named |= {option: _number(value) for option, (value, usual) in told.items() if value != usual}
+    pairs = [word for name, value in resources.items() for word in ("--task-resources", f"{name}={_number(value)}")]
+    pairs += [word for fault in workload.faults or () for word in ("--fault", str(fault))]
+    others = [
+        word for name, values in axes.items() if name not in own for word in ("--set", f"{name}={_listed(values)}")
+    ]
+    return [word for option, value in named.items() for word in (option, value)] + pairs + others
+
+
+def _notes(record: SweepRecord, spec: SweepSpec, cluster: Path | None) -> list[str]:
+    notes = []
+    versions = ", ".join(
+        f"{name} {record.environment[name]}" for name in ("orchestrate", "ray") if name in record.environment
+    )
+    if versions:
+        notes.append(f"with the same versions: {versions}")
+    if spec.cluster is not None:
+        notes.append(f"with the cluster file {spec.cluster} as it was" + (f": {cluster}" if cluster else ""))
+    if spec.backend in ("local", "docker") and spec.fit == "machine":
+        notes.append("on a machine of the same size: the shape is fitted to it, and --fit none takes the file's own")
+    if _latencies_were_measured(record, cluster):
+        notes.append(
+            "with --boot-from and the same traces: the latencies here were measured ones, which a spec doesn't "
+            "hold; the first line of each trace does"
+        )
+    if record.trials:
+        first = record.trials[0].trial.trial_id
+        notes.append(f"the same experiment has the same trial ids, which --dry-run prints first: {first}, …")
+    return notes
+
+
+def _latencies_were_measured(record: SweepRecord, cluster: Path | None) -> bool:
+    """Whether the trials' latencies aren't those of their cluster file."""
+    if cluster is None or not record.trials:
+        return False
+    try:
+        section = read_yaml_mapping(cluster).get("provider", {}).get("launch", {})
+        return LaunchModel.model_validate(section) != record.trials[0].trial.shape.launch
+    except (SpecError, ValueError, AttributeError):
+        return False
+
+
+def _without_defaults(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, value in document.items():
+        usual = defaults.get(name)
+        if isinstance(value, dict) and isinstance(usual, dict):
+            value, usual = _without_defaults(value, usual), {}
+        if value != usual:
+            kept[name] = value
+    return kept
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    return ",".join(_number(value) for value in values)
+
+
+def _number(value: Any) -> str:
+    """As short as is exact: 5.0 as 5."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)

@@ -1,0 +1,163 @@
+"""The table `trials`: a trial's ids, settings, workload and status, and its scorecard, flattened."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import attrgetter
+from typing import Any, get_args
+
+from orchestrator.model.arch import Arch
+from orchestrator.model.scorecard import ByPart, Scorecard
+from orchestrator.report.export.columns import Column, Kind, TableOf
+from orchestrator.sweep.ledger import TrialRecord
+
+ARCHES: tuple[str, ...] = get_args(Arch)
+
+TrialColumn = Column[TrialRecord]
+
+_SETTINGS: tuple[tuple[str, Kind, str, str], ...] = (
+    ("autoscaler", "text", "", "Ray's autoscaler: v1 or v2"),
+    ("upscaling_speed", "number", "", "as set; null: as the cluster file has it"),
+    ("idle_timeout_minutes", "number", "min", "as set; null: as the cluster file has it"),
+    ("target_utilization_fraction", "number", "", "as set, v1 only"),
+    ("max_concurrent_launches", "count", "nodes", "as set"),
+    ("max_launch_batch", "count", "nodes", "as set"),
+    ("update_interval_s", "count", "s", "time between two updates of the autoscaler, as set"),
+    ("min_workers", "count", "nodes", "of each worker type, as set; null: as the cluster file has it"),
+    ("max_workers", "count", "nodes", "of each worker type, as set; null: as the cluster file has it"),
+)
+_WORKLOAD: tuple[tuple[str, Kind, str, str], ...] = (
+    ("tasks", "count", "tasks", "tasks that are submitted"),
+    ("seconds", "number", "s", "how long each task takes"),
+    ("cpus", "number", "CPUs", "what each task needs"),
+    ("arrival", "text", "", "how the tasks arrive: burst, waves, ramp or poisson"),
+    ("arrival_s", "number", "s", "over which time they arrive, unless at once"),
+    ("waves", "count", "", "waves, if they arrive in waves"),
+    ("kind", "text", "", "sleep, or burn (keeps a core busy)"),
+)
+_ELASTICITY: tuple[tuple[str, str, str], ...] = (
+    ("theta_u", "CPUs", "under-provisioning: mean of demand beyond supply"),
+    ("theta_o", "CPUs", "over-provisioning: mean of supply beyond demand"),
+    ("theta_u_relative", "", "the same divided by demand: under-provisioning"),
+    ("theta_o_relative", "", "the same divided by demand: over-provisioning"),
+    ("tau_u", "", "share of the time with demand above supply"),
+    ("tau_o", "", "share of the time with supply above demand"),
+    ("jitter_per_min", "1/min", "changes of supply minus changes of demand"),
+)
+_SCALARS: tuple[tuple[str, Kind, str, str], ...] = (
+    ("makespan_s", "number", "s", "end of the last task"),
+    ("time_to_first_node_s", "number", "s", "first launched node ran"),
+    ("time_to_peak_s", "number", "s", "supply was first at its maximum"),
+    ("scale_down_s", "number", "s", "from the last task's end until the cluster was back at its minimum size"),
+    ("launches", "count", "nodes", "nodes that were launched"),
+    ("terminations", "count", "nodes", "nodes that were terminated"),
+    ("failed_launches", "count", "nodes", "nodes that were launched and never ran"),
+    ("node_failures", "count", "nodes", "nodes that failed after they ran"),
+    ("faults", "count", "", "faults that were caused on purpose"),
+    ("excess_nodes", "count", "nodes", "launched nodes that never got a task"),
+    ("peak_nodes", "count", "nodes", "most worker nodes that ran at once"),
+    *((name, "number", unit, f"{text}; demand counts as far as it can be served") for name, unit, text in _ELASTICITY),
+    ("cpu_utilisation", "number", "", "CPU-seconds used of those supplied"),
+    ("tasks", "count", "tasks", "tasks that were recorded"),
+    ("effective_upscaling_speed", "number", "", "the speed that Ray acts on"),
+    ("host_cpu_percent", "number", "%", "mean load of the machine that ran the laboratory"),
+    ("valid", "flag", "", "whether the trial can be trusted"),
+    ("invalid_because", "text", "", "why not; several reasons are separated by semicolons"),
+    ("warnings", "text", "", "what weakens the numbers, separated by semicolons"),
+)
+_SUMS: tuple[tuple[str, str, str], ...] = (
+    ("node_seconds", "s", "time of worker nodes from allocation to end"),
+    ("idle_node_seconds", "s", "time of worker nodes that could run tasks and ran none"),
+    ("cost_usd", "USD", "what the worker nodes cost"),
+)
+# `task_wait_s` and the stages of `launch_s`.
+_DURATIONS: tuple[tuple[str, str], ...] = (
+    ("task_wait", "from a task's submission to its start"),
+    ("request", "from a node's request to its allocation"),
+    ("boot", "from a node's allocation until its set-up began"),
+    ("install", "from the beginning of a node's set-up until it ran"),
+    ("launch", "from a node's request until it ran"),
+)
+_STATISTICS: tuple[tuple[str, str], ...] = (("p50", "median"), ("p95", "95th percentile of the"), ("max", "longest"))
+
+
+def _columns() -> Iterator[TrialColumn]:
+    yield Column("sweep_id", "text", "", "the sweep", attrgetter("sweep_id"))
+    yield Column("trial_id", "text", "", "the trial: a hash of all that determines it", attrgetter("trial.trial_id"))
+    yield Column("backend", "text", "", "what ran it", attrgetter("trial.backend"))
+    yield Column("setting", "text", "", "the settings in short", lambda record: record.trial.settings.label())
+    yield Column("repeat", "count", "", "which repeat of its settings, from 1", attrgetter("trial.repeat"))
+    yield Column("seed", "count", "", "fixes what is random in the trial", attrgetter("trial.seed"))
+    for name, kind, unit, meaning in _SETTINGS:
+        yield Column(name, kind, unit, meaning, attrgetter(f"trial.settings.{name}"))
+    for name, kind, unit, meaning in _WORKLOAD:
+        yield Column(f"workload_{name}", kind, unit, meaning, attrgetter(f"trial.workload.{name}"))
+    yield Column("workload_faults", "text", "", "what happens to nodes on purpose, by commas", _faults)
+    yield Column("status", "text", "", "planned, running, done, failed or interrupted", attrgetter("status"))
+    yield Column("reason", "text", "", "why it failed or was interrupted", lambda record: record.reason or None)
+    yield Column("started", "time", "", "when it began", attrgetter("started"))
+    yield Column("ended", "time", "", "when it ended", attrgetter("ended"))
+    for name, kind, unit, meaning in _SCALARS:
+        yield Column(name, kind, unit, meaning, _of_card(attrgetter(name)))
+    for name, unit, meaning in _ELASTICITY:
+        meaning = f"{meaning}; all demand counts"
+        yield Column(f"uncapped_{name}", "number", unit, meaning, _of_card(attrgetter(f"uncapped.{name}")))
+    for name, unit, meaning in _SUMS:
+        yield Column(name, "number", unit, meaning, _of_card(partial(_sum, name, "all")))
+        for arch in ARCHES:
+            value = _of_card(partial(_sum, name, arch))
+            yield Column(f"{name}_{arch}", "number", unit, f"{meaning}: {arch}", value)
+    for group in ("all", *ARCHES):
+        suffix, where = ("", "") if group == "all" else (f"_{group}", f": {group}")
+        meaning = f"tasks that ran for each dollar of worker nodes{where}"
+        yield Column(f"tasks_per_usd{suffix}", "number", "1/USD", meaning, _of_card(partial(_tasks_per_usd, group)))
+    for name, meaning in _DURATIONS:
+        for group in ("all", *ARCHES):
+            yield from _quantile_columns(name, meaning, group)
+
+
+def _quantile_columns(name: str, meaning: str, group: str) -> Iterator[TrialColumn]:
+    suffix, where = ("", "") if group == "all" else (f"_{group}", f": {group}")
+    for statistic, called in _STATISTICS:
+        value = _of_card(partial(_quantile, name, group, statistic))
+        yield Column(f"{name}_{statistic}_s{suffix}", "number", "s", f"{called} time {meaning}{where}", value)
+    yield Column(
+        f"{name}_n{suffix}",
+        "count",
+        "",
+        f"how many times {meaning}{where}",
+        _of_card(partial(_quantile, name, group, "n")),
+    )
+
+
+def _of_card(value: Callable[[Scorecard], Any]) -> Callable[[TrialRecord], Any]:
+    """A column's value from the scorecard; None as long as there is none."""
+
+    def of_record(record: TrialRecord) -> Any:
+        found = None if record.scorecard is None else value(record.scorecard)
+        return ("; ".join(found) or None) if isinstance(found, tuple) else found
+
+    return of_record
+
+
+def _faults(record: TrialRecord) -> str | None:
+    return ", ".join(map(str, record.trial.workload.faults)) or None
+
+
+def _sum(name: str, group: str, card: Scorecard) -> float | None:
+    parts: ByPart | None = getattr(card, name)
+    if parts is None:
+        return None
+    return parts.total if group == "all" else parts.by_arch.get(group, 0.0)
+
+
+def _tasks_per_usd(group: str, card: Scorecard) -> float | None:
+    return card.tasks_per_usd.get(group)
+
+
+def _quantile(name: str, group: str, statistic: str, card: Scorecard) -> float | None:
+    groups = card.task_wait_s if name == "task_wait" else card.launch_s.get(group, {})
+    found = groups.get(group if name == "task_wait" else name)
+    return None if found is None else getattr(found, statistic)
+
+
+TRIALS = TableOf("trials", "A row is a trial.", tuple(_columns()))

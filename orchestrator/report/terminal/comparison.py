@@ -1,0 +1,117 @@
+"""A comparison for the terminal, as JSON and as JUnit."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from orchestrator.analysis.sweep.comparison import Comparison, Condition, Pair
+from orchestrator.analysis.sweep.evidence import Contrast
+from orchestrator.report.terminal.tables import new_table
+
+_STYLES = {"lower": "green", "higher": "red", "indistinguishable": "", "too few repeats": "yellow"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition held against one pair of settings; `breached` is None where there are too few repeats to tell."""
+
+    condition: Condition
+    pair: Pair
+    breached: bool | None
+
+    @property
+    def sentence(self) -> str:
+        """What was found."""
+        found = {True: "breached", False: "kept", None: "can't be told: three valid repeats on both sides are needed"}
+        return f"{self.condition.text} for {self.pair.name}: {found[self.breached]}"
+
+
+def checks(comparison: Comparison, conditions: Iterable[Condition]) -> list[Check]:
+    """Each condition against each pair."""
+    return [
+        Check(condition, pair, None if found is None else condition.breached(found))
+        for condition in conditions
+        for pair in comparison.pairs
+        for found in [next((each for each in pair.contrasts if each.quantity == condition.name), None)]
+    ]
+
+
+def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> RenderableType:
+    """Each pair of settings: the medians, their difference with its interval, and whether it is real."""
+    parts: list[RenderableType] = [Text(f"a: {comparison.a}\nb: {comparison.b}")]
+    for pair in comparison.pairs:
+        rows = new_table("", "a", "b", "b - a", "%", "95 % interval", "p", "n", "verdict", title=f"\n{pair.name}")
+        for each in pair.contrasts:
+            rows.add_row(*_cells(each))
+        parts.append(rows)
+        needed = max((each.repeats_needed or 0 for each in pair.contrasts if each.quantity == "makespan_s"), default=0)
+        if needed:
+            parts.append(Text(f"note: about {needed} repeats of each would tell a difference in makespan as large"))
+    parts += [Text(f"note: {each}", style="yellow") for each in comparison.unmatched]
+    parts += [Text(f"fail-if: {check.sentence}", style="red" if check.breached else "") for check in checked]
+    return Group(*parts)
+
+
+def _cells(each: Contrast) -> list[str | Text]:
+    found = each.difference
+    return [
+        each.quantity,
+        f"{found.median_a:.4g}",
+        f"{found.median_b:.4g}",
+        f"{found.difference:+.4g}",
+        "-" if found.relative is None else f"{found.relative:+.1%}",
+        "-" if found.low is None or found.high is None else f"{found.low:+.4g} to {found.high:+.4g}",
+        f"{each.p_adjusted:.2g}",
+        f"{found.n_a}, {found.n_b}",
+        Text(each.verdict, style=_STYLES[each.verdict]),
+    ]
+
+
+def comparison_document(comparison: Comparison, checked: Sequence[Check]) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "a": comparison.a,
+        "b": comparison.b,
+        "pairs": [
+            {
+                "a": pair.a.model_dump(mode="json"),
+                "b": pair.b.model_dump(mode="json"),
+                "contrasts": [each.model_dump(mode="json") for each in pair.contrasts],
+            }
+            for pair in comparison.pairs
+        ],
+        "unmatched": list(comparison.unmatched),
+        "checks": [
+            {"condition": check.condition.text, "pair": check.pair.name, "breached": check.breached}
+            for check in checked
+        ],
+    }
+
+
+def write_junit(path: Path, comparison: Comparison, checked: Sequence[Check]) -> None:
+    """A test case for each check, or for each contrast where nothing was to be checked. Raises OSError."""
+    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+    suite = TestSuite("orchestrate compare")
+    suite.add_property("a", comparison.a)
+    suite.add_property("b", comparison.b)
+    for check in checked:
+        case = TestCase(check.condition.text, check.pair.name)
+        if check.breached is None:
+            case.result = [Skipped(check.sentence)]
+        elif check.breached:
+            case.result = [Failure(check.sentence)]
+        suite.add_testcase(case)
+    if not checked:
+        for pair in comparison.pairs:
+            for each in pair.contrasts:
+                case = TestCase(each.quantity, pair.name)
+                case.system_out = f"{each.verdict}: {each.difference.difference:+.6g} (p = {each.p_adjusted:.3g})"
+                suite.add_testcase(case)
+    report = JUnitXml()
+    report.add_testsuite(suite)
+    report.write(str(path))

@@ -1,0 +1,154 @@
+"""What `simulate --optimise` found: as a table, as lines for a cluster config, as JSON; and its progress."""
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from orchestrator.analysis.sweep.summary import SettingSummary
+from orchestrator.report.cluster_lines import cluster_lines
+from orchestrator.report.terminal.tables import new_table, spread_cell
+from orchestrator.search.optimise import TOLERANCE, Optimum
+
+MAX_ROWS_OF_A_FRONT = 20
+
+
+class OptimumRow(SettingSummary):
+    """A setting's summary over the seeds, and its objective: null if it can't be judged."""
+
+    objective: float | None
+
+
+class OptimumDocument(BaseModel):
+    """What was searched, and what was found; the front is that of `makespan_s` and `against`, the fastest first."""
+
+    model_config = ConfigDict(title="Optimum")
+
+    objective: str
+    searched: dict[str, tuple[float, float] | tuple[str, ...]]
+    fixed: dict[str, float | str]
+    seeds: list[int]
+    evaluated: int
+    infeasible: int
+    against: str
+    reference: OptimumRow
+    best: OptimumRow
+    front: list[OptimumRow]
+
+
+def optimum_document(optimum: Optimum, seeds: Sequence[int]) -> OptimumDocument:
+    """The answer as a document."""
+
+    def row(summary: SettingSummary) -> OptimumRow:
+        return OptimumRow(**{**dict(summary), "best": summary == optimum.best}, objective=optimum.value(summary))
+
+    space = optimum.space
+    one_version = len(space.autoscalers) == 1
+    return OptimumDocument(
+        objective=optimum.objective.text,
+        searched={
+            **({} if one_version else {"autoscaler": space.autoscalers}),
+            **{knob.name: (knob.low, knob.high) for knob in space.knobs},
+        },
+        fixed={**({"autoscaler": space.autoscalers[0]} if one_version else {}), **space.fixed},
+        seeds=list(seeds),
+        evaluated=optimum.evaluated,
+        infeasible=optimum.infeasible,
+        against=optimum.against,
+        reference=row(optimum.reference),
+        best=row(optimum.best),
+        front=[row(summary) for summary in optimum.front],
+    )
+
+
+def optimum_table(optimum: Optimum, seeds: Sequence[int], more_notes: Sequence[str] = ()) -> RenderableType:
+    """What there is now, the best, and the front; below it what was searched, and the best as cluster config."""
+    table = new_table(
+        "", "setting", "makespan s", "peak s", "peak nodes", _HEADINGS[optimum.against], "objective", "change"
+    )
+    table.columns[1].justify = "left"
+    for number in (0, 1, -2, -1):
+        table.columns[number].no_wrap = True
+    table.add_row("reference", *_cells(optimum, optimum.reference))
+    table.add_row("best", *_cells(optimum, optimum.best), style="bold", end_section=True)
+    for number, row in enumerate(optimum.front[:MAX_ROWS_OF_A_FRONT]):
+        table.add_row("front" if number == 0 else "", *_cells(optimum, row))
+    more = len(optimum.front) - MAX_ROWS_OF_A_FRONT
+    rest = [Text(f"… and {more} more; --json has all")] if more > 0 else []
+    notes = (Text(f"note: {note}") for note in [*more_notes, *_notes(optimum, seeds)])
+    return Group(table, *rest, *notes, Text(), Text(cluster_lines(optimum.best.settings).rstrip()))
+
+
+_HEADINGS = {"cost_usd": "cost $", "node_seconds": "node-s"}
+
+
+def _cells(optimum: Optimum, row: SettingSummary) -> list[str]:
+    value, reference = optimum.value(row), optimum.value(optimum.reference)
+    change = "-"
+    if value is not None and reference and row != optimum.reference:
+        change = f"{(value - reference) / abs(reference):+.1%}"
+    against = row.cost_usd if optimum.against == "cost_usd" else row.node_seconds
+    return [
+        row.label,
+        spread_cell(row.makespan_s),
+        spread_cell(row.time_to_peak_s),
+        spread_cell(row.peak_nodes, 0),
+        spread_cell(against, 3 if optimum.against == "cost_usd" else 0),
+        "-" if value is None else f"{value:.5g}",
+        change,
+    ]
+
+
+def _notes(optimum: Optimum, seeds: Sequence[int]) -> Iterable[str]:
+    space = optimum.space
+    searched = [f"{knob.name} {knob.low:g}-{knob.high:g}" for knob in space.knobs]
+    if len(space.autoscalers) > 1:
+        searched.insert(0, f"autoscaler {', '.join(space.autoscalers)}")
+    fixed = [] if len(space.autoscalers) > 1 else [f"autoscaler {space.autoscalers[0]}"]
+    fixed += [f"{name} {value:g}" for name, value in space.fixed.items()]
+    yield f"objective: {optimum.objective.text}; the lowest is best"
+    yield f"searched: {', '.join(searched)}; held fixed: {', '.join([*fixed, 'shape and workload'])}"
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    unjudged = f", {optimum.infeasible} without a valid result" if optimum.infeasible else ""
+    yield f"settings tried: {optimum.evaluated}{unjudged}, each under {which}: median (lowest-highest)"
+    yield f"best is the one nearest to the reference among those within {TOLERANCE:.1%} of the lowest objective"
+    if not space.allows(optimum.reference.settings):
+        yield "the reference is outside of what was searched, so that it can't be best"
+    elif optimum.best == optimum.reference:
+        yield f"nothing that was tried is better than the reference by more than {TOLERANCE:.1%}"
+
+
+class SearchView:
+    """Progress of a search: a bar in a terminal, elsewhere a line for each quarter."""
+
+    def __init__(self, console: Console, candidates: int) -> None:
+        self._console = console
+        self._total = candidates
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("settings,"), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self._task = self._bar.add_task("simulating", total=candidates)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def tell(self, tried: int, lowest: float | None) -> None:
+        """So many settings are tried, and the lowest objective so far."""
+        found = "none judged yet" if lowest is None else f"lowest objective {lowest:.5g}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=tried, description=found)
+        elif tried == self._total or tried % max(1, self._total // 4) == 0:
+            self._console.print(f"{tried} of {self._total} settings tried, {found}")

@@ -1,0 +1,62 @@
+"""What a sweep proves, and the setting to take, for the terminal and as JSON."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from orchestrator.analysis.sweep.evidence import Evidence, recommend
+from orchestrator.analysis.sweep.statistics import Interval
+from orchestrator.report.cluster_lines import cluster_lines
+from orchestrator.report.terminal.tables import new_table
+
+_HEADINGS = {"makespan_s": "makespan s", "cost_usd": "cost $", "time_to_peak_s": "peak s", "theta_u": "θ under"}
+
+
+def recommendation_tables(evidence: Evidence) -> RenderableType:
+    """The setting, the reasons, the doubts, the lines for a cluster config, and all settings with their intervals."""
+    advice = recommend(evidence)
+    if advice is None:
+        return Group(Text("no setting can be recommended: no trial is valid"), *map(Text, evidence.warnings))
+    return Group(
+        Text(f"take {advice.label}", style="bold"),
+        *(Text(f"  because: {reason}") for reason in advice.reasons),
+        *(Text(f"  but: {doubt}", style="yellow") for doubt in advice.doubts),
+        Text(),
+        *(Text(f"  {line}") for line in cluster_lines(advice.settings).splitlines()),
+        Text(),
+        _settings_table(evidence),
+    )
+
+
+def _settings_table(evidence: Evidence) -> RenderableType:
+    rows = new_table("setting", "n", *_HEADINGS.values(), "front", title="median (95 % interval)")
+    for each in evidence.settings:
+        front = "x" if each.label in evidence.front else ""
+        rows.add_row(
+            each.label,
+            str(each.valid),
+            *(interval_text(each.intervals.get(name)) for name in _HEADINGS),
+            front,
+            style="bold" if each.label == evidence.best else None,
+        )
+    return rows
+
+
+def interval_text(interval: Interval | None) -> str:
+    """`53.1 (52.0-54.4)`; without an interval where there are too few values for one."""
+    if interval is None:
+        return "-"
+    middle = f"{interval.median:.4g}"
+    within = "" if interval.low is None or interval.high is None else f" ({interval.low:.4g}-{interval.high:.4g})"
+    return middle + within
+
+
+def recommendation_document(evidence: Evidence) -> dict[str, Any]:
+    """The recommendation (null without a valid trial) and the evidence as JSON."""
+    advice = recommend(evidence)
+    lines = {} if advice is None else {"cluster_config": cluster_lines(advice.settings)}
+    return {
+        "recommendation": None if advice is None else {**advice.model_dump(mode="json"), **lines},
+        "evidence": evidence.model_dump(mode="json"),
+    }

@@ -1,0 +1,302 @@
+"""Tables for the terminal: a plan, a sweep's results, one trial, the ledger, a cluster's status."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.style import StyleType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.analysis.sweep.evidence import recommend, weigh
+from orchestrator.analysis.sweep.summary import SettingSummary, Spread, summarise
+from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecard
+from orchestrator.model.snapshot import Snapshot
+from orchestrator.observer.node_tracker import Describe
+from orchestrator.replay.prediction import SEEDS, Foresight
+from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+from orchestrator.sweep.plan import Plan
+from orchestrator.sweep.results import results_of
+
+MAX_ROWS_OF_A_PLAN = 40
+_STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
+
+
+class _PlainTable(Table):
+    """A table that shows strings as they are: names and reasons are the user's, and no markup."""
+
+    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
+        plain = (Text(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*plain, style=style, end_section=end_section)
+
+
+def _facts() -> Table:
+    """A table of names and values."""
+    return _PlainTable(box=None, show_header=False, pad_edge=False)
+
+
+def new_table(*columns: str, title: str = "") -> Table:
+    """A table whose columns are right-aligned but for the first."""
+    heading = Text(title) if title else None
+    table = _PlainTable(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.header_style = "bold"
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def spread_cell(spread: Spread | None, digits: int = 1) -> str:
+    """`12.3`, or with repeats `12.3 (11.0-14.2)`."""
+    if spread is None:
+        return "-"
+    middle = f"{spread.median:.{digits}f}"
+    if spread.low == spread.high:
+        return middle
+    return f"{middle} ({spread.low:.{digits}f}-{spread.high:.{digits}f})"
+
+
+def plan_tables(plan: Plan) -> RenderableType:
+    """What would run: the cluster, the workload, the trials in their order, and what to know before."""
+    spec = plan.spec
+    facts = _facts()
+    facts.add_row("backend", f"{spec.backend}, isolation {spec.isolation}")
+    facts.add_row("starts", plan.starts)
+    facts.add_row("shape", f"{plan.shape.describe()}; {plan.shape.max_workers} workers at most")
+    facts.add_row("workload", plan.workload.describe())
+    facts.add_row("trials", f"{len(plan.settings)} settings x {spec.repeat}, {spec.order} order, seed {spec.seed}")
+    table = new_table("#", "trial", "setting", "repeat")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for number, trial in enumerate(plan.trials[:MAX_ROWS_OF_A_PLAN], start=1):
+        table.add_row(str(number), trial.trial_id, trial.settings.label(), str(trial.repeat))
+    more = len(plan.trials) - MAX_ROWS_OF_A_PLAN
+    rest = [Text(f"… and {more} more")] if more > 0 else []
+    return Group(facts, *(Text(f"note: {note}", style="yellow") for note in plan.notes), Text(), table, *rest)
+
+
+def foresight_table(foresight: Foresight) -> RenderableType:
+    """What the simulator expects of each setting, and which it can't tell apart."""
+    table = new_table(
+        "predicted for",
+        "makespan s",
+        "peak s",
+        "node-hours",
+        "cost $",
+        "launches",
+        title=f"prediction of the simulator, {SEEDS} seeds: median (lowest-highest)",
+    )
+    for row in foresight.rows:
+        hours = row.node_seconds and Spread(
+            **{name: getattr(row.node_seconds, name) / 3600 for name in ("median", "low", "high")}, n=row.node_seconds.n
+        )
+        table.add_row(
+            row.label,
+            spread_cell(row.makespan_s),
+            spread_cell(row.time_to_peak_s),
+            spread_cell(hours, 3),
+            spread_cell(row.cost_usd, 3),
+            spread_cell(row.launches, 0),
+        )
+    alike = [
+        Text(f"predicted to be indistinguishable: {', '.join(settings.label() for settings in group)}", style="yellow")
+        for group in foresight.alike
+    ]
+    never = [
+        Text(f"predicted never to finish: {row.label}", style="red") for row in foresight.rows if row.makespan_s is None
+    ]
+    unknown = ", ".join(map(str, foresight.without))
+    left_out = (
+        [Text(f"predicted without {unknown}: the simulator has no such fault", style="yellow")] if unknown else []
+    )
+    return Group(table, *alike, *never, *left_out)
+
+
+def sweep_table(record: SweepRecord) -> RenderableType:
+    """The result: one row for each setting, the fastest marked, and below it what weakens the numbers."""
+    rows = summarise((trial.trial.settings, trial.scorecard) for trial in record.trials)
+    title = f"sweep {record.sweep_id}{f' ({record.name})' if record.name else ''}: {record.status}"
+    table = new_table(
+        "setting",
+        "n",
+        "makespan s",
+        "first node s",
+        "peak s",
+        "launches",
+        "peak nodes",
+        "scale-down s",
+        "cost $",
+        "CPU use",
+        "wait p95 s",
+        "valid",
+        title=title,
+    )
+    for row in rows:
+        table.add_row(*_setting_cells(row), style="bold" if row.best else None)
+    return Group(table, *map(Text, _verdicts(record, rows)), *map(Text, _weaknesses(record, rows)))
+
+
+def trials_table(record: SweepRecord) -> RenderableType:
+    """The trials of a sweep in their order, by the ids that other commands take."""
+    table = new_table("trial", "setting", "repeat", "status", "makespan s", "valid")
+    table.columns[1].justify = table.columns[3].justify = "left"
+    for each in record.trials:
+        card = each.scorecard
+        table.add_row(
+            each.trial.trial_id,
+            each.trial.settings.label(),
+            str(each.trial.repeat),
+            Text(each.status, style=_STATUS_STYLES[each.status]),
+            _seconds(card.makespan_s if card else None),
+            "-" if card is None else "valid" if card.valid else "invalid",
+        )
+    return table
+
+
+def _verdicts(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
+    """Which differences are real; nothing where no setting has repeats."""
+    if len(rows) < 2 or not any(row.valid > 1 for row in rows):
+        return []
+    evidence = weigh(results_of(record.trials))
+    if (advice := recommend(evidence)) is None:
+        return []
+    said = [*advice.reasons, *(doubt for doubt in advice.doubts if doubt not in evidence.warnings)]
+    return [f"fastest: {advice.label}", *(f"  {line}" for line in said)]
+
+
+def _setting_cells(row: SettingSummary) -> list[str | Text]:
+    label = row.label
+    if row.settings.target_utilization_fraction is not None:
+        label += f" (effective speed {row.effective_upscaling_speed:g})"
+    if row.best:
+        label += "  < fastest"
+    use = row.cpu_utilisation
+    good = row.valid == row.ended
+    verdict = Text("valid" if good else f"{row.valid} of {row.ended}", style="green" if good else "red")
+    return [
+        label,
+        str(row.valid),
+        spread_cell(row.makespan_s),
+        spread_cell(row.time_to_first_node_s),
+        spread_cell(row.time_to_peak_s),
+        spread_cell(row.launches, 0),
+        spread_cell(row.peak_nodes, 0),
+        spread_cell(row.scale_down_s),
+        spread_cell(row.cost_usd, 3),
+        "-" if use is None else f"{use.median:.0%}",
+        spread_cell(row.task_wait_p95_s),
+        verdict if row.ended else "-",
+    ]
+
+
+def _weaknesses(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
+    lines = []
+    for trial in record.trials:
+        name = f"{trial.trial.trial_id} ({trial.trial.label()})"
+        if trial.status in ("failed", "interrupted"):
+            lines.append(f"{trial.status}: {name}: {trial.reason}")
+        elif trial.scorecard is not None and not trial.scorecard.valid:
+            lines.append(f"invalid: {name}: {'; '.join(trial.scorecard.invalid_because)}")
+        if trial.scorecard is not None:
+            lines += [f"warning: {name}: {warning}" for warning in trial.scorecard.warnings]
+    if any(row.trials == 1 and row.valid for row in rows) and len(rows) > 1:
+        lines.append("note: one run for each setting says nothing about chance; --repeat 5 shows the spread")
+    return lines
+
+
+def trial_tables(record: TrialRecord) -> RenderableType:
+    """Everything that a trial's scorecard holds."""
+    trial, card = record.trial, record.scorecard
+    facts = _facts()
+    facts.add_row("trial", f"{trial.trial_id} in sweep {record.sweep_id}")
+    facts.add_row("setting", trial.label())
+    facts.add_row("status", record.status + (f": {record.reason}" if record.reason else ""))
+    facts.add_row("shape", trial.shape.describe())
+    facts.add_row("workload", trial.workload.describe())
+    facts.add_row("trace", record.trace or "-")
+    if card is None:
+        return facts
+    for name, value in _scorecard_rows(card):
+        facts.add_row(name, value)
+    return facts
+
+
+def _scorecard_rows(card: Scorecard) -> Iterable[tuple[str, str]]:
+    for name in type(card).model_fields:
+        value = getattr(card, name)
+        if isinstance(value, ByPart):
+            digits = 4 if name == "cost_usd" else 1
+            parts = {**value.by_type, **value.by_arch}
+            details = ", ".join(f"{part} {amount:.{digits}f}" for part, amount in parts.items())
+            yield name, f"{value.total:.{digits}f}" + (f" ({details})" if details else "")
+        elif isinstance(value, Elasticity):
+            found = ((key, each) for key, each in value if each is not None)
+            yield name, ", ".join(f"{key} {each:.3g}" for key, each in found) or "-"
+        elif name == "tasks_per_usd":
+            yield name, ", ".join(f"{arch} {amount:.4g}" for arch, amount in value.items()) or "-"
+        elif name == "task_wait_s":
+            yield from ((f"{name} {arch}", _quantiles(found)) for arch, found in value.items())
+        elif name == "launch_s":
+            for arch, stages in value.items():
+                yield from ((f"{name} {arch} {stage}", _quantiles(found)) for stage, found in stages.items())
+        elif isinstance(value, tuple):
+            yield name, "; ".join(value) or "-"
+        elif isinstance(value, float):
+            yield name, f"{value:.1f}" if name.endswith(("_s", "_percent")) else f"{value:.3g}"
+        else:
+            yield name, "-" if value is None else str(value)
+
+
+def _quantiles(found: Quantiles) -> str:
+    return f"p50 {found.p50:.1f}, p95 {found.p95:.1f}, max {found.max:.1f}, n {found.n}"
+
+
+def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
+    """All sweeps, the newest first."""
+    table = new_table("sweep", "name", "backend", "begun", "status", "trials", "valid")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for record in records:
+        done = sum(1 for trial in record.trials if trial.status == "done")
+        valid = sum(1 for trial in record.trials if trial.scorecard is not None and trial.scorecard.valid)
+        table.add_row(
+            record.sweep_id,
+            record.name or "-",
+            record.backend,
+            datetime.fromtimestamp(record.created).strftime("%Y-%m-%d %H:%M"),
+            Text(record.status, style=_STATUS_STYLES.get(record.status, "")),
+            f"{done}/{len(record.trials)}",
+            str(valid),
+        )
+    return table
+
+
+def status_table(address: str, snapshot: Snapshot, describe: Describe) -> RenderableType:
+    """A cluster as `ray status` shows it, but by node type and architecture."""
+    groups: dict[tuple[str, str], dict[str, float]] = {}
+
+    def group(node_type: str, arch: str) -> dict[str, float]:
+        return groups.setdefault((node_type, arch), {})
+
+    for node in snapshot.nodes:
+        cells = group(node.node_type, describe(node.node_type, node.labels, node.total).arch)
+        cells[node.status] = cells.get(node.status, 0) + 1
+        if node.status != "dead":
+            cells["used"] = cells.get("used", 0) + node.used.get("CPU", 0.0)
+            cells["total"] = cells.get("total", 0) + node.total.get("CPU", 0.0)
+    alive = {node.instance_id for node in snapshot.nodes if node.status != "dead"}
+    for pending in snapshot.pending:
+        if pending.instance_id not in alive:
+            cells = group(pending.node_type, describe(pending.node_type, {}, {}).arch)
+            cells["pending"] = cells.get("pending", 0) + pending.count
+    when = datetime.fromtimestamp(snapshot.t).strftime("%H:%M:%S")
+    table = new_table(
+        "node type", "arch", "active", "idle", "draining", "pending", "gone", "CPU used", title=f"{address} at {when}"
+    )
+    for (node_type, arch), cells in sorted(groups.items()):
+        counts = [cells.get(name, 0) for name in ("running", "idle", "draining", "pending", "dead")]
+        used = f"{cells.get('used', 0):g}/{cells.get('total', 0):g}"
+        table.add_row(node_type, arch, *(f"{count:g}" for count in counts), used)
+    demand = ", ".join(f"{demand.count} x {{{demand.shape}}}" for demand in snapshot.demand if demand.count)
+    return Group(table, Text(f"pending demand: {demand or 'none'}"))

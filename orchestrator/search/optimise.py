@@ -1,0 +1,210 @@
+"""Searches the settings for the lowest objective, and for the trade-off between makespan and cost."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.analysis.sweep.objective import Objective
+from orchestrator.analysis.sweep.pareto import pareto_front
+from orchestrator.analysis.sweep.summary import SettingSummary
+from orchestrator.errors import InputError, OrchestrateError, TrialFailed
+from orchestrator.model.settings import Settings
+from orchestrator.search.space import Space
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+# Asked for at once, whatever the number of cores, so that the answer doesn't depend on it.
+BATCH = 8
+# Below this share of the lowest objective, a difference isn't worth a change.
+TOLERANCE = 0.005
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a candidate showed over all seeds, and why it can't be judged, if it can't."""
+
+    row: SettingSummary
+    reason: str = ""
+
+
+class Evaluate(Protocol):
+    """Tries candidates, each over the same seeds; gives their verdicts in order, as they come."""
+
+    def __call__(self, batch: Sequence[Settings]) -> Iterable[Verdict]:
+        """See the class."""
+        ...
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The answer: what there is now, what to take, and the trade-off of makespan and `against`, the fastest first.
+
+    `evaluated` counts different settings, `infeasible` those of them that can't be judged.
+    """
+
+    objective: Objective
+    space: Space
+    against: str
+    reference: SettingSummary
+    best: SettingSummary
+    front: tuple[SettingSummary, ...]
+    evaluated: int
+    infeasible: int
+
+    def value(self, row: SettingSummary) -> float | None:
+        """The objective of one of the rows; None if it can't be judged."""
+        return _value(self.objective, row)
+
+
+def optimise(
+    space: Space,
+    reference: Settings,
+    objective: Objective,
+    evaluate: Evaluate,
+    *,
+    candidates: int,
+    seed: int,
+    against: str = "cost_usd",
+    tell: Callable[[int, float | None], None] = lambda _tried, _lowest: None,
+) -> Optimum:
+    """Try `candidates` settings, the reference first, and choose; `tell` is told how many, and the lowest objective.
+
+    Optuna's TPE proposes in batches; the same arguments give the same answer. Nobody should change what brings nothing:
+    of the settings whose objective is within `TOLERANCE` of the lowest, the one nearest to the reference is best, and
+    in the end each of its knobs is put back to the reference's value (so that a few more settings are tried), to see
+    whether that is as good. The reference itself can be best where the space allows it.
+
+    Raises TrialFailed if no setting can be judged, InputError if the objective has no value for any.
+    """
+    search = _Search(space, objective, against, seed)
+    verdicts: dict[Settings, Verdict] = {}
+    tried, lowest = 0, None
+    while tried < candidates:
+        first = [] if verdicts else [reference]
+        batch = [*first, *search.ask(min(BATCH, candidates - tried) - len(first))]
+        new = [settings for settings in dict.fromkeys(batch) if settings not in verdicts]
+        tried += len(batch) - len(new)
+        for settings, verdict in zip(new, evaluate(new), strict=True):
+            verdicts[settings] = verdict
+            tried += 1
+            value = _value(objective, verdict.row)
+            lowest = value if lowest is None or (value is not None and value < lowest) else lowest
+            tell(tried, lowest)
+        search.tell({settings: verdicts[settings] for settings in batch})
+    choice = _Choice(objective, space, reference, verdicts)
+    best = choice.best()
+    for name in space.names:
+        plainer = space.put_back(best, name, reference)
+        if plainer is not None and plainer not in verdicts:
+            verdicts.update(zip([plainer], evaluate([plainer]), strict=True))
+            best = choice.best()
+    return Optimum(
+        objective,
+        space,
+        against,
+        verdicts[reference].row,
+        verdicts[best].row,
+        choice.front(against),
+        len(verdicts),
+        sum(1 for verdict in verdicts.values() if not _judged(verdict.row)),
+    )
+
+
+def _judged(row: SettingSummary) -> bool:
+    """Whether all of its trials are valid: medians of other seeds can't be compared."""
+    return row.valid == row.trials
+
+
+def _value(objective: Objective, row: SettingSummary) -> float | None:
+    return objective.value(row) if _judged(row) else None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Chooses among the settings that were tried so far and that the space allows; of equals the nearest, the first."""
+
+    objective: Objective
+    space: Space
+    reference: Settings
+    verdicts: Mapping[Settings, Verdict]
+
+    def best(self) -> Settings:
+        """See `optimise`, its errors too."""
+        values = {settings: value for settings, value in self._values(self.objective) if value is not None}
+        if not values:
+            raise self._no_choice()
+        lowest = min(values.values())
+        near = (settings for settings, value in values.items() if value <= lowest + TOLERANCE * abs(lowest))
+        return min(near, key=self._distance)
+
+    def front(self, against: str) -> tuple[SettingSummary, ...]:
+        """The settings than which none is both faster and cheaper, the fastest first."""
+        fast, cheap = (dict(self._values(Objective.parse(name))) for name in ("makespan_s", against))
+        points = [
+            (settings, (makespan, cost))
+            for settings, makespan in sorted(fast.items(), key=lambda item: self._distance(item[0]))
+            if makespan is not None and (cost := cheap[settings]) is not None
+        ]
+        return tuple(self.verdicts[settings].row for settings in pareto_front(points))
+
+    def _values(self, objective: Objective) -> Iterable[tuple[Settings, float | None]]:
+        allowed = (settings for settings in self.verdicts if self.space.allows(settings))
+        return ((settings, _value(objective, self.verdicts[settings].row)) for settings in allowed)
+
+    def _distance(self, settings: Settings) -> float:
+        return self.space.distance(settings, self.reference)
+
+    def _no_choice(self) -> OrchestrateError:
+        failed = [verdict for verdict in self.verdicts.values() if not _judged(verdict.row)]
+        if failed:
+            return TrialFailed(f"no setting could be judged; {failed[0].row.label}: {failed[0].reason}")
+        if not any(map(self.space.allows, self.verdicts)):
+            return InputError("only the reference was tried, and it is outside of what is searched", "--candidates 64")
+        return InputError(
+            f"--optimise: {self.objective.text!r} has no value for any setting",
+            "it divides by 0, or needs a number that these trials don't show",
+        )
+
+
+class _Search:
+    """Optuna's side: it proposes settings, and is told what they showed."""
+
+    def __init__(self, space: Space, objective: Objective, against: str, seed: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        others = [Objective.parse(name) for name in ("makespan_s", against) if name != objective.name]
+        self._goals = [objective, *others]
+        self._space = space
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # before optuna 5, constant_liar was experimental
+            sampler = optuna.samplers.TPESampler(seed=seed % 2**32, constant_liar=True)
+        self._study = optuna.create_study(directions=["minimize"] * len(self._goals), sampler=sampler)
+        self._asked: list[tuple[Trial, Settings]] = []
+
+    def ask(self, count: int) -> list[Settings]:
+        """So many settings to try next; some may be known."""
+        trials = [self._study.ask(self._space.distributions()) for _ in range(count)]
+        self._asked = [(trial, self._space.settings(trial.params)) for trial in trials]
+        return [settings for _, settings in self._asked]
+
+    def tell(self, verdicts: Mapping[Settings, Verdict]) -> None:
+        """What the settings asked for showed, and maybe others that were tried beside them."""
+        from optuna.trial import TrialState, create_trial
+
+        proposed = {settings for _, settings in self._asked}
+        for settings in verdicts.keys() - proposed:
+            values, parameters = self._values(verdicts[settings]), self._space.parameters(settings)
+            if values is not None and parameters is not None:
+                distributions = self._space.distributions()
+                self._study.add_trial(create_trial(params=parameters, distributions=distributions, values=values))
+        for trial, settings in self._asked:
+            values = self._values(verdicts[settings])
+            self._study.tell(trial, values, TrialState.FAIL if values is None else TrialState.COMPLETE)
+
+    def _values(self, verdict: Verdict) -> list[float] | None:
+        values = [_value(goal, verdict.row) for goal in self._goals]
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) else None

@@ -1,0 +1,67 @@
+"""A workload's faults in virtual time."""
+
+import math
+
+from orchestrator.faults.schedule import FaultSchedule, Victim
+from orchestrator.model.events import ALIVE_STATES
+from orchestrator.model.fault import Fault
+from orchestrator.model.trial import Trial
+from orchestrator.simulator.cloud import Cloud, SimulatedMachine
+from orchestrator.simulator.cluster import Cluster
+from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.trace_recorder import Recorder
+
+_CAUSES = {"kill": "fault", "spot": "spot_interruption"}
+
+
+class SimulatedFaults:
+    """Strikes machines from the submission until the last task has ended; the GCS misses their nodes at once."""
+
+    def __init__(self, trial: Trial, loop: EventLoop, recorder: Recorder, cloud: Cloud, cluster: Cluster) -> None:
+        self._schedule = FaultSchedule(trial.workload.faults, trial.seed)
+        self._loop = loop
+        self._recorder = recorder
+        self._cloud = cloud
+        self._cluster = cluster
+        self._submission: float | None = None
+        self._looks_at = math.inf
+
+    def begin(self, submission: float) -> None:
+        """Faults count their seconds from `submission`, in virtual seconds."""
+        if self._schedule.next_s < math.inf or self._schedule.waits_for_nodes:
+            self._submission = submission
+            self._look_at(submission)
+
+    def joined(self) -> None:
+        """A node has joined, perhaps one that a fault waits for. It is hit when whoever made it join is through."""
+        if self._submission is not None and self._schedule.waits_for_nodes:
+            self._look_at(max(self._loop.now, self._submission))
+
+    def end(self) -> None:
+        """The last task has ended: nothing happens any more."""
+        if self._submission is not None:
+            self._submission = None
+            for note in self._schedule.missed(self._recorder.trace_time(self._loop.now)):
+                self._recorder.write(note)
+
+    def _look_at(self, when: float) -> None:
+        if when < self._looks_at:
+            self._looks_at = when
+            self._loop.call_at(when, lambda: self._look(when))
+
+    def _look(self, when: float) -> None:
+        if self._submission is None or when != self._looks_at:
+            return  # it is over, or an earlier look came between
+        self._looks_at = math.inf
+        living = {
+            Victim(machine.machine_id, machine.node_type, machine.kind.arch, self._cluster.tasks_on(machine)): machine
+            for machine in self._cloud.machines.values()
+            if machine.state in ALIVE_STATES and not machine.is_head
+        }
+        for _, fault, victim in self._schedule.due(self._loop.now - self._submission, living):
+            self._strike(fault, living[victim], victim.tasks)
+        self._look_at(self._submission + self._schedule.next_s)
+
+    def _strike(self, fault: Fault, machine: SimulatedMachine, tasks: int | None) -> None:
+        self._recorder.fault(machine, fault.kind, str(fault), tasks)
+        self._cloud.take_away(machine, _CAUSES[fault.kind], str(fault))

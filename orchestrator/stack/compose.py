@@ -1,0 +1,169 @@
+"""Runs the `docker` command, and turns what it says into errors that name exactly what is missing on this machine."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.errors import MissingPrerequisite
+from orchestrator.inputs.secrets import inherited
+
+# An engine answers within a second. To end Prometheus alone may take 30, see docker-compose.yml.
+ANSWERS_WITHIN_S = 20.0
+ACTS_WITHIN_S = 120.0
+_ENDS_WITHIN_S = 2.0
+_ASKING = ("version", "info", "image", "ps", "logs")
+
+Line = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended. When its lines were followed, `err` holds all that it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_line(self) -> str:
+        """What it said last, which is where docker puts the reason."""
+        return next(
+            (line.strip() for line in reversed(self.err.splitlines()) if line.strip()), f"exit code {self.code}"
+        )
+
+
+class Docker(Protocol):
+    """Runs `docker` with these arguments to its end; `follow` is called with each line as it is written."""
+
+    def __call__(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
+        """Raises MissingPrerequisite if there is no such command, or no answer in time from the engine."""
+        ...
+
+
+def run_docker(*arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
+    """The real one. The user's environment goes along, but for our variables, which belong in the env file."""
+    environment = inherited()
+    command = ["docker", *arguments]
+    try:
+        if follow is None:
+            return _answered(command, environment, stdin or "")
+        return _followed(command, environment, follow)
+    except FileNotFoundError:
+        raise MissingPrerequisite(
+            "Docker isn't installed: there is no docker command on PATH",
+            "install Docker Engine with its compose plugin: https://docs.docker.com/engine/install/,"
+            " or run Prometheus alone without it: orchestrate stack up --native",
+        ) from None
+    except PermissionError as error:
+        raise MissingPrerequisite(f"docker can't be run: {error.strerror}") from None
+
+
+def _answered(command: Sequence[str], environment: dict[str, str], stdin: str) -> Result:
+    within_s = ANSWERS_WITHIN_S if set(_ASKING) & set(command) else ACTS_WITHIN_S
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            out, err = process.communicate(stdin, within_s)
+        except subprocess.TimeoutExpired:
+            host = os.environ.get("DOCKER_HOST", "")
+            raise MissingPrerequisite(
+                f"the Docker daemon doesn't answer: no end of `docker {' '.join(command[1:3])}` within {within_s:g} s",
+                f"is DOCKER_HOST={host} right, and up?" if host else "see: docker info",
+            ) from None
+        finally:
+            _end(process)
+    return Result(process.returncode, out, err)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Docker passes the signal on to its plugins, which wouldn't see it killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _followed(command: Sequence[str], environment: dict[str, str], follow: Line) -> Result:
+    lines = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                follow(line.strip())
+        except BaseException:
+            # A signal to us alone would leave compose at work behind our back.
+            process.terminate()
+            raise
+    return Result(process.returncode, "", "".join(lines))
+
+
+def check_engine(docker: Docker) -> None:
+    """Raises MissingPrerequisite unless the compose plugin and an engine that shares this host's network are here."""
+    compose = docker("compose", "version", "--short")
+    if compose.code != 0:
+        raise MissingPrerequisite(
+            "Docker has no compose plugin: `docker compose version` fails",
+            "install it: https://docs.docker.com/compose/install/linux/",
+        )
+    if compose.out.strip().lstrip("v").startswith("1."):
+        raise MissingPrerequisite(
+            f"docker compose {compose.out.strip()} is too old; 2 or newer is needed",
+            "install the plugin: https://docs.docker.com/compose/install/linux/",
+        )
+    asked = docker("info", "--format", "{{json .}}")
+    engine = _parsed(asked.out)
+    # Newer clients fail when the daemon doesn't answer; older ones put it into the document and exit with 0.
+    problems = [str(problem) for problem in engine.get("ServerErrors") or ()]
+    if asked.code != 0 or problems:
+        raise _unusable(problems[-1] if problems else asked.last_line)
+    if any("rootless" in str(option) for option in engine.get("SecurityOptions") or ()):
+        raise MissingPrerequisite(
+            "this Docker is rootless: its containers can't reach 127.0.0.1 of this machine",
+            "use the system's engine: DOCKER_HOST=unix:///var/run/docker.sock orchestrate stack up",
+        )
+
+
+def is_desktop(docker: Docker) -> bool:
+    """Whether the engine is Docker Desktop's, where host networking is a setting that is off at first."""
+    return "Docker Desktop" in docker("info", "--format", "{{.OperatingSystem}}").out
+
+
+def missing_images(docker: Docker, images: Sequence[str]) -> list[str]:
+    """Those that the engine hasn't got."""
+    return [image for image in images if docker("image", "inspect", "--format", "{{.Id}}", image).code != 0]
+
+
+def _unusable(problem: str) -> MissingPrerequisite:
+    said = problem.lower()
+    if "permission denied" in said:
+        return MissingPrerequisite(
+            f"this user may not use the Docker daemon: {problem}",
+            "join its group, then log in again: sudo usermod -aG docker $USER",
+        )
+    if any(sign in said for sign in ("cannot connect", "connection refused", "daemon running", "no such file")):
+        return MissingPrerequisite(
+            f"the Docker daemon doesn't run: {problem}",
+            "start it: sudo systemctl start docker, or open Docker Desktop",
+        )
+    return MissingPrerequisite(f"the Docker daemon can't be used: {problem}", "see: docker info")
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

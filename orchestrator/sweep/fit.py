@@ -1,0 +1,82 @@
+"""How large a local cluster this machine can hold without the machine itself becoming what is measured."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.model.cluster import ClusterShape, NodeType
+from orchestrator.model.workload import MAX_TASKS, Workload
+
+# Measured on two cores with Ray 2.60: a node is about 300 MB and 4 CPU-seconds to start, a task slot a Python process
+# of about 100 MB and 0.7 CPU-seconds. Beyond these ratios both cores stay busy for so long that the starts, and not the
+# autoscaler's decisions, set the pace.
+NODES_PER_CORE = 3
+SLOTS_PER_CORE = 3
+NODE_BYTES = 300_000_000
+SLOT_BYTES = 100_000_000
+MEMORY_SHARE = 0.5
+
+FITTED_TASK_SECONDS = 5.0
+FITTED_WAVES_OF_TASKS = 8
+
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the fit depends on: CPU cores and free memory in bytes."""
+
+    cores: int
+    memory: int
+
+    def describe(self) -> str:
+        """`2 cores, 22 GiB free`."""
+        return f"{self.cores} core{'' if self.cores == 1 else 's'}, {self.memory / 2**30:.0f} GiB free"
+
+
+def this_machine() -> Machine:
+    """The machine that runs this process; cores are those that it may use."""
+    import psutil
+
+    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().available
+    quota, period = _cgroup_numbers("cpu.max", 2)
+    if quota and period:
+        cores = min(cores, max(1, quota // period))
+    (limit,), (used,) = _cgroup_numbers("memory.max", 1), _cgroup_numbers("memory.current", 1)
+    if limit:
+        memory = min(memory, max(0, limit - (used or 0)))
+    return Machine(cores, memory)
+
+
+def _cgroup_numbers(name: str, count: int) -> list[int | None]:
+    """The numbers in a file of this container's cgroup (v2); None for each that is missing or `max`."""
+    try:
+        words = (_CGROUP / name).read_text().split()
+    except OSError:
+        words = []
+    return [int(word) if word.isdigit() else None for word in (words + [""] * count)[:count]]
+
+
+def fit_shape(shape: ClusterShape, machine: Machine) -> ClusterShape:
+    """The shape, made so small that the machine can start and hold all of it; never larger than it was."""
+    memory = machine.memory * MEMORY_SHARE
+    affordable = min(shape.max_workers, NODES_PER_CORE * machine.cores, int(memory / (NODE_BYTES + SLOT_BYTES)))
+    per_type = max(1, affordable // len(shape.workers))
+    total = min(shape.max_workers, sum(min(worker.max_workers, per_type) for worker in shape.workers))
+    slots = min(SLOTS_PER_CORE * machine.cores, int((memory - total * NODE_BYTES) / SLOT_BYTES))
+    workers = tuple(_fit_node_type(worker, per_type, max(1, slots // total)) for worker in shape.workers)
+    return shape.model_copy(update={"workers": workers, "max_workers": total})
+
+
+def _fit_node_type(worker: NodeType, max_workers: int, cpus: int) -> NodeType:
+    limit = min(worker.max_workers, max_workers)
+    resources = {**worker.resources, "CPU": float(min(worker.cpus, cpus))} if worker.cpus else worker.resources
+    fitted = {"max_workers": limit, "min_workers": min(worker.min_workers, limit), "resources": resources}
+    return worker.model_copy(update=fitted)
+
+
+def fitted_workload(shape: ClusterShape) -> Workload:
+    """A burst that keeps the whole cluster busy for about eight rounds of short tasks."""
+    tasks = max(1, int(shape.max_cpus)) * FITTED_WAVES_OF_TASKS
+    return Workload(tasks=min(tasks, MAX_TASKS), seconds=FITTED_TASK_SECONDS)
