@@ -6,18 +6,18 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Watched
-from orchestrator import rayapi
 from orchestrator.analysis.trial.score import quantiles
 from orchestrator.backends.local.cluster import LocalCluster
 from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
+from orchestrator.rayapi.gcs import GcsView
 
 WATCH_S = 30.0
 
 
 def test_poll_latency(benchmark: BenchmarkFixture, full_cluster: LocalCluster) -> None:
     """One look at a cluster: two requests to the GCS and what is made of them."""
-    view = rayapi.GcsView(full_cluster.gcs)
+    view = GcsView(full_cluster.gcs)
     snapshot = benchmark(view.poll)
 
     benchmark.extra_info["nodes"] = len(snapshot.nodes)
@@ -27,7 +27,7 @@ def test_poll_latency(benchmark: BenchmarkFixture, full_cluster: LocalCluster) -
 def test_observer_cpu_share(full_cluster: LocalCluster, capsys: pytest.CaptureFixture[str]) -> None:
     """The share of one core that the observer's thread takes at its default interval."""
     observer = Observer(
-        rayapi.GcsView(full_cluster.gcs),
+        GcsView(full_cluster.gcs),
         lambda *_: NodeTraits("unknown"),
         journal=full_cluster.files.journal,
         monitor_log=full_cluster.monitor_log,

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from orchestrator import rayapi
 from orchestrator.assets import bundled
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.local.backend import LocalBackend
@@ -19,6 +18,8 @@ from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.spec import Axes, SweepSpec
 from orchestrator.model.trial import Trial
+from orchestrator.rayapi.environment import authenticate
+from orchestrator.rayapi.gcs import GcsView
 from orchestrator.sweep.fit import fit_shape, this_machine
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import make_plan
@@ -26,7 +27,7 @@ from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep
 
 # Ray reads its token once, when it is imported, which the simulator's benchmarks do as they are collected.
 _HOME = TemporaryDirectory(prefix="orchestrate-bench-")
-rayapi.authenticate(ensure_token(Path(_HOME.name)))
+authenticate(ensure_token(Path(_HOME.name)))
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def full_cluster(home: Path, cluster_file: ClusterFile) -> Iterator[LocalCluster
     shape = shape.with_settings(settings)
     cluster = LocalCluster.start(home, cluster_file.raw, shape, settings)
     try:
-        view = rayapi.GcsView(cluster.gcs)
+        view = GcsView(cluster.gcs)
         deadline = time.monotonic() + 180
         while view.poll().alive_workers != shape.baseline:
             assert time.monotonic() < deadline

@@ -8,7 +8,6 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from orchestrator import rayapi
 from orchestrator.assets import bundled
 from orchestrator.backends.cleanup import find_leftovers
 from orchestrator.backends.live.ownership import TOKEN_NAME
@@ -16,6 +15,7 @@ from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.inputs.cluster_config import read_cluster_file
+from orchestrator.rayapi.version import ray_version
 from orchestrator.rayapi.virtual.patching import require_supported_ray
 from orchestrator.sweep.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
 
@@ -47,7 +47,7 @@ def python() -> Finding:
 
 def ray() -> Finding:
     """Its version, and whether it is one that the project is tested with."""
-    version = rayapi.ray_version()
+    version = ray_version()
     try:
         require_supported_ray()
     except MissingPrerequisite as error:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import jsonschema
 from pydantic import BaseModel, ValidationError
 
-from orchestrator import rayapi
 from orchestrator.errors import SpecError
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.arch import infer_arch
@@ -15,6 +14,7 @@ from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
+from orchestrator.rayapi.version import cluster_config_schema
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -81,7 +81,7 @@ def _check_against_rays_schema(path: Path, raw: dict[str, Any]) -> None:
         # Ray requires a type. Here the backend chooses the node provider, so a file may leave it out.
         raw = {**raw, "provider": {"type": "external", **provider}}
     try:
-        jsonschema.validate(raw, rayapi.cluster_config_schema())
+        jsonschema.validate(raw, cluster_config_schema())
     except jsonschema.ValidationError as error:
         key = ".".join(str(part) for part in error.absolute_path) or "top level"
         raise SpecError(f"{path}: {key}", error.message[:200]) from None

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.lab.home import Home
+from orchestrator.rayapi.environment import authenticate
 
 if TYPE_CHECKING:
     from orchestrator.model.cluster import ClusterShape
     from orchestrator.model.snapshot import Snapshot
-    from orchestrator.rayapi import GcsView
+    from orchestrator.rayapi.gcs import GcsView
 
 
 def find_address(common: Home, address: str | None) -> str:
     """`host:port` of a GCS. For a cluster of this home its token is put in place. Raises MissingPrerequisite."""
-    from orchestrator import rayapi
     from orchestrator.backends.live.ownership import ensure_token, running_owners
 
     ours = {owner.gcs_address for owner in running_owners(common.root)}
@@ -25,13 +25,13 @@ def find_address(common: Home, address: str | None) -> str:
     if not found:
         raise MissingPrerequisite("no Ray cluster runs here", "start a sweep, or name one with --address HOST:PORT")
     if found in ours:
-        rayapi.authenticate(ensure_token(common.root))
+        authenticate(ensure_token(common.root))
     return found
 
 
 def open_view(address: str) -> "tuple[GcsView, Snapshot]":
     """A view of the cluster and a first look at it. Raises MissingPrerequisite if none answers."""
-    from orchestrator.rayapi import GcsView
+    from orchestrator.rayapi.gcs import GcsView
 
     try:
         view = GcsView(address)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.workload import Workload
 from orchestrator.rayapi.virtual.world import RayNodeView
-from orchestrator.simulator.cloud import SimulatedMachine
 from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import Recorder
 
 # As many dead nodes as Ray's GCS keeps: RAY_maximum_gcs_dead_node_cached_count.

@@ -6,9 +6,10 @@ from orchestrator.faults.schedule import FaultSchedule, Victim
 from orchestrator.model.events import ALIVE_STATES
 from orchestrator.model.fault import Fault
 from orchestrator.model.trial import Trial
-from orchestrator.simulator.cloud import Cloud, SimulatedMachine
+from orchestrator.simulator.cloud import Cloud
 from orchestrator.simulator.cluster import Cluster
 from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import Recorder
 
 _CAUSES = {"kill": "fault", "spot": "spot_interruption"}

@@ -7,21 +7,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from orchestrator import rayapi
 from orchestrator.errors import BaselineNotReached, InputError, TrialTimedOut
 from orchestrator.model.events import Emit
 from orchestrator.model.fault import impossible
 from orchestrator.model.latency import NodeLatencies
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.live_settings import differences, settings_in_force
+from orchestrator.rayapi.node import head_tags
 from orchestrator.rayapi.virtual.autoscaler_v1 import AutoscalerV1
 from orchestrator.rayapi.virtual.autoscaler_v2 import AutoscalerV2
-from orchestrator.rayapi.virtual.patching import Session, simulation
+from orchestrator.rayapi.virtual.patching import simulation
+from orchestrator.rayapi.virtual.session import Session
 from orchestrator.rayapi.virtual.world import RayNodeView
-from orchestrator.simulator.cloud import Call, Cloud, SimulatedMachine
+from orchestrator.simulator.cloud import Cloud
 from orchestrator.simulator.cluster import Cluster
 from orchestrator.simulator.fault_driver import SimulatedFaults
 from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.machine import Call, SimulatedMachine
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
 from orchestrator.workload.stress import arrival_offsets
 
@@ -94,7 +96,7 @@ class Simulation:
 
     def run(self, session: Session, timeout_s: float, *, plain: bool) -> Effort:
         """See `simulate`."""
-        self._cluster.join(self._cloud.start_head(rayapi.head_tags(self.shape.head.name)))
+        self._cluster.join(self._cloud.start_head(head_tags(self.shape.head.name)))
         build = AutoscalerV1 if self.settings.autoscaler == "v1" else AutoscalerV2
         autoscaler = self._autoscaler = build(session, plain=plain)
         try:

@@ -21,7 +21,7 @@ from orchestrator.model.fault import FaultKind
 from orchestrator.model.snapshot import Demand
 
 if TYPE_CHECKING:
-    from orchestrator.simulator.cloud import SimulatedMachine
+    from orchestrator.simulator.machine import SimulatedMachine
 
 # A simulated trial's tasks are submitted at 2000-01-01T00:00:00Z, so that its times read as elapsed ones.
 SUBMISSION = 946_684_800.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator import __version__, rayapi
+from orchestrator import __version__
 from orchestrator.analysis.trial.score import score
 from orchestrator.backends.base import Backend
 from orchestrator.backends.live.cluster_dir import needing_room
@@ -20,6 +20,7 @@ from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
+from orchestrator.rayapi.version import ray_version
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan
 from orchestrator.trace.file import TraceWriter, read_trace
@@ -36,7 +37,7 @@ def environment() -> dict[str, Any]:
 
     return {
         "orchestrate": __version__,
-        "ray": rayapi.ray_version(),
+        "ray": ray_version(),
         "python": platform.python_version(),
         "host": {
             "system": f"{platform.system()} {platform.machine()}",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator import rayapi
 from orchestrator.errors import WorkloadFailed
 from orchestrator.model.workload import Workload
+from orchestrator.rayapi.jobs import job_client
 from orchestrator.workload.stress import MARK
 
 Message = dict[str, Any]
@@ -39,7 +39,7 @@ class StressJob:
         self._log_path = log_path
         self._lines_seen = 0
         try:
-            self._client = rayapi.job_client(dashboard)
+            self._client = job_client(dashboard)
             self.job_id: str = self._client.submit_job(entrypoint=entrypoint)
         except Exception as error:  # requests, Ray's RuntimeError and ConnectionError: all say the same to the user
             raise WorkloadFailed(f"Ray's jobs API at {dashboard} refused the job: {error}") from error

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import rayapi
+from orchestrator.rayapi.environment import LOOPBACK_ENVIRONMENT
 from orchestrator.rayapi.live_settings import autoscaler_of
+from orchestrator.rayapi.version import ray_version
 from tests.integration.conftest import Bystander, Orchestrate
 
 pytestmark = pytest.mark.alone
@@ -32,9 +33,7 @@ def parameters(function: Any) -> set[str]:
     ],
 )
 def test_ray_still_has_the_class(module: str, name: str) -> None:
-    assert hasattr(import_module(module), name), (
-        f"Ray {rayapi.ray_version()} has no {module}.{name}; see orchestrator/rayapi"
-    )
+    assert hasattr(import_module(module), name), f"Ray {ray_version()} has no {module}.{name}; see orchestrator/rayapi"
 
 
 def test_a_node_can_still_be_started_by_parameters() -> None:
@@ -52,7 +51,7 @@ def test_a_node_can_still_be_started_by_parameters() -> None:
 
 
 def test_loopback_is_still_switched_by_the_same_variable() -> None:
-    [name] = rayapi.LOOPBACK_ENVIRONMENT
+    [name] = LOOPBACK_ENVIRONMENT
 
     assert name == import_module("ray._private.ray_constants").ENABLE_RAY_CLUSTERS_ENV_VAR
 

@@ -32,7 +32,8 @@ from orchestrator.model.settings import AutoscalerVersion, Settings
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.rayapi.virtual import fastpaths
-from orchestrator.rayapi.virtual.patching import AutoscalerRaised, replaced_names
+from orchestrator.rayapi.virtual.patching import replaced_names
+from orchestrator.rayapi.virtual.session import AutoscalerRaised
 from orchestrator.simulator.simulation import Latencies, simulate
 from orchestrator.simulator.trace_recorder import SUBMISSION
 from tests.integration.conftest import clean_environment

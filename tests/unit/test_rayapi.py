@@ -10,9 +10,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from orchestrator import rayapi
+from orchestrator.rayapi.environment import LOOPBACK_ENVIRONMENT, authenticate, token_environment
+from orchestrator.rayapi.node import NodeOptions
+from orchestrator.rayapi.version import cluster_config_schema
 
-WORKER = rayapi.NodeOptions(
+WORKER = NodeOptions(
     node_id="ab" * 28,
     temp_dir="/tmp/orchestrate-c0ffee00",
     resources={"CPU": 2.0, "Graviton": 1.0},
@@ -31,12 +33,12 @@ def test_a_node_that_has_no_gcs_to_join_is_the_head() -> None:
 
 
 @pytest.mark.parametrize("options", [WORKER, dataclasses.replace(WORKER, gcs_address=None, gcs_port=6379)])
-def test_options_reach_the_node_host_through_json(options: rayapi.NodeOptions) -> None:
-    assert options == rayapi.NodeOptions(**json.loads(json.dumps(dataclasses.asdict(options))))
+def test_options_reach_the_node_host_through_json(options: NodeOptions) -> None:
+    assert options == NodeOptions(**json.loads(json.dumps(dataclasses.asdict(options))))
 
 
 def test_rays_cluster_config_schema_is_a_valid_schema() -> None:
-    schema = rayapi.cluster_config_schema()
+    schema = cluster_config_schema()
     jsonschema.Draft7Validator.check_schema(schema)
 
     assert {"cluster_name", "provider"} == set(schema["required"])
@@ -55,12 +57,12 @@ def test_rays_cluster_config_schema_is_a_valid_schema() -> None:
     ],
 )
 def test_rays_schema_knows_every_key_that_is_rendered(key: str) -> None:
-    assert key in rayapi.cluster_config_schema()["properties"]
+    assert key in cluster_config_schema()["properties"]
 
 
 def test_rays_schema_still_rejects_the_target_utilization_fraction() -> None:
     """Should Ray take the key up again, the special ways around it can go."""
-    schema = rayapi.cluster_config_schema()
+    schema = cluster_config_schema()
 
     assert "target_utilization_fraction" not in schema["properties"]
     assert schema["additionalProperties"] is False
@@ -68,7 +70,7 @@ def test_rays_schema_still_rejects_the_target_utilization_fraction() -> None:
 
 def test_reading_schema_and_version_imports_no_ray() -> None:
     program = (
-        "import sys; from orchestrator import rayapi; rayapi.cluster_config_schema(); rayapi.ray_version();"
+        "import sys; from orchestrator.rayapi.version import cluster_config_schema, ray_version; cluster_config_schema(); ray_version();"
         "print('ray' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -80,15 +82,15 @@ def test_a_token_is_handed_on_by_the_name_of_its_file_only(tmp_path: Path) -> No
     token = tmp_path / "ray_token"
     token.write_text("secret")
 
-    assert {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)} == rayapi.token_environment(token)
+    assert {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)} == token_environment(token)
 
 
 def test_authenticating_forgets_a_token_that_the_user_had_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*rayapi.token_environment(tmp_path), *rayapi.LOOPBACK_ENVIRONMENT):
+    for name in (*token_environment(tmp_path), *LOOPBACK_ENVIRONMENT):
         monkeypatch.setenv(name, "before")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of another cluster")
-    rayapi.authenticate(tmp_path / "ray_token")
+    authenticate(tmp_path / "ray_token")
 
     assert "RAY_AUTH_TOKEN" not in os.environ
     assert str(tmp_path / "ray_token") == os.environ["RAY_AUTH_TOKEN_PATH"]
-    assert rayapi.LOOPBACK_ENVIRONMENT.items() <= os.environ.items()
+    assert LOOPBACK_ENVIRONMENT.items() <= os.environ.items()

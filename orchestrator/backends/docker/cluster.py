@@ -13,7 +13,6 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
 
-from orchestrator import rayapi
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cleanup import remove_all
 from orchestrator.backends.docker.container import NodeContainer
@@ -34,6 +33,8 @@ from orchestrator.faults.injector import NodeGone
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
+from orchestrator.rayapi.environment import CONTAINER_ENVIRONMENT, head_environment, node_environment, token_environment
+from orchestrator.rayapi.node import AGENT_PORTS, NodeOptions
 
 _TEMP_DIR = "/tmp/ray"
 
@@ -134,19 +135,19 @@ class DockerCluster(LiveCluster):
     # Containers
 
     def _make_head(self, head: NodeType, settings: Settings) -> NodeContainer:
-        options = rayapi.NodeOptions(
+        options = NodeOptions(
             node_id=self._head_id,
             temp_dir=_TEMP_DIR,
             resources=head.resources,
             labels=head.labels,
             object_store_memory=OBJECT_STORE_BYTES,
             ip=self._network.head_address,
-            agent_ports=rayapi.AGENT_PORTS,
+            agent_ports=AGENT_PORTS,
             gcs_port=_GCS_PORT,
             dashboard_port=_DASHBOARD_PORT,
             autoscaling_config=in_head(self.files, self.files.config),
         )
-        environment = {**rayapi.head_environment(self.metrics_ports), **settings.monitor_environment()}
+        environment = {**head_environment(self.metrics_ports), **settings.monitor_environment()}
         more = {
             # On this machine's loopback: the one way in that every engine has, rootless ones and Docker Desktop too.
             "ports": {
@@ -161,14 +162,14 @@ class DockerCluster(LiveCluster):
         node_type = shape.node_type(node.node_type)
         if node_type is None:
             raise CannotStart(f"the cluster file has no node type {node.node_type}")
-        options = rayapi.NodeOptions(
+        options = NodeOptions(
             node_id=node.node_id,
             temp_dir=_TEMP_DIR,
             resources=node.resources,
             labels=node.labels,
             object_store_memory=OBJECT_STORE_BYTES,
             ip=None,
-            agent_ports=rayapi.AGENT_PORTS,
+            agent_ports=AGENT_PORTS,
             gcs_address=self.inner_gcs,
         )
         try:
@@ -184,7 +185,7 @@ class DockerCluster(LiveCluster):
         node_type: NodeType,
         node_id: str,
         address: str,
-        options: rayapi.NodeOptions,
+        options: NodeOptions,
         environment: dict[str, str],
         **more: Any,
     ) -> NodeContainer:
@@ -209,9 +210,9 @@ class DockerCluster(LiveCluster):
                 "environment": {
                     "HOME": "/tmp",
                     "PYTHONPATH": PACKAGE_FOLDER,
-                    **rayapi.token_environment(Path(TOKEN)),
-                    **rayapi.node_environment(options.node_id, node_type.name),
-                    **rayapi.CONTAINER_ENVIRONMENT,
+                    **token_environment(Path(TOKEN)),
+                    **node_environment(options.node_id, node_type.name),
+                    **CONTAINER_ENVIRONMENT,
                     **environment,
                     **config.environment,
                 },

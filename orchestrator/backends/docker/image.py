@@ -12,7 +12,6 @@ from docker.errors import APIError
 from docker.models.images import Image
 from docker.types import LogConfig
 
-from orchestrator import rayapi
 from orchestrator.backends.docker.engine import explain, platform_of
 from orchestrator.backends.docker.image_build import (
     Progress,
@@ -26,6 +25,7 @@ from orchestrator.backends.docker.image_build import (
 )
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch
+from orchestrator.rayapi.version import ray_version
 
 __all__ = [
     "PACKAGE_FOLDER",
@@ -161,7 +161,7 @@ def _examined(
 
 
 def _check_versions(image: RayImage) -> None:
-    ours = (rayapi.ray_version(), f"{sys.version_info.major}.{sys.version_info.minor}")
+    ours = (ray_version(), f"{sys.version_info.major}.{sys.version_info.minor}")
     hint = f"take an image with these, such as {base_image_name(normalise_arch(image.machine))}, or leave --image out"
     python = ".".join(image.python_version.split(".")[:2])
     if not image.ray_version:

@@ -14,11 +14,11 @@ from docker.errors import APIError, BuildError, ImageNotFound
 from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
-from orchestrator import rayapi
 from orchestrator.assets import bundled
 from orchestrator.backends.docker.engine import explain, is_disk_full, platform_of
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch
+from orchestrator.rayapi.version import ray_version
 
 PACKAGE_LABEL = "dev.orchestrate.package"
 """The label with the digest of the package that is in an image."""
@@ -41,7 +41,7 @@ def default_image_name(arch: Arch = "x86_64") -> str:
 
 
 def _tag(suffix: str) -> str:
-    parts = (rayapi.ray_version(), f"py{sys.version_info.major}{sys.version_info.minor}", suffix)
+    parts = (ray_version(), f"py{sys.version_info.major}{sys.version_info.minor}", suffix)
     return "-".join(part for part in parts if part)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator import rayapi
 from orchestrator.backends.live.cluster import NODE_START_S, LiveCluster
 from orchestrator.backends.live.cluster_dir import no_room
 from orchestrator.backends.live.ownership import ensure_token
@@ -27,6 +26,8 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.observer.node_tracker import describe_by
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
+from orchestrator.rayapi.environment import authenticate
+from orchestrator.rayapi.gcs import GcsView
 from orchestrator.rayapi.live_settings import differences
 from orchestrator.trace.file import TraceWriter
 from orchestrator.workload.job import Message, StressJob, stress_entrypoint
@@ -152,7 +153,7 @@ class LiveBackend(ABC):
             self.close()
         if self._cluster is None or self.observer is None:
             _enter_phase(trace, "starting")
-            rayapi.authenticate(ensure_token(self._home))
+            authenticate(ensure_token(self._home))
             try:
                 cluster = self._cluster = self._start_cluster(trial)
             except BaseException as error:
@@ -170,9 +171,9 @@ class LiveBackend(ABC):
         return self._cluster, self.observer
 
 
-def _view(address: str) -> rayapi.GcsView:
+def _view(address: str) -> GcsView:
     try:
-        return rayapi.GcsView(address)
+        return GcsView(address)
     except ConnectionError as error:
         raise ClusterFailed(f"the GCS of the cluster doesn't answer: {error}") from error
 

@@ -16,13 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from orchestrator.rayapi.node import NodeOptions, start_node
+
 try:
     import psutil
 except ImportError:
     import_module("ray")  # which brings its own, in an image that has no other
     import psutil
 
-from orchestrator import rayapi
 
 READY = "ready"
 GRACE_S = 3.0
@@ -86,8 +87,8 @@ def main(options_file: str) -> int:
     """Hold the node that the file describes until it ends; returns 0 after SIGTERM or a drain."""
     signal.signal(signal.SIGTERM, _raise_stop)
     try:
-        options = rayapi.NodeOptions(**json.loads(Path(options_file).read_text()))
-        dead = rayapi.start_node(options)
+        options = NodeOptions(**json.loads(Path(options_file).read_text()))
+        dead = start_node(options)
         print(READY, flush=True)
         while not (codes := dead()):
             time.sleep(_POLL_S)

@@ -11,10 +11,10 @@ from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.node_provider import NodeProvider
 from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
-from orchestrator import rayapi
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.modelled_cloud import Cloud, CloudNode
 from orchestrator.rayapi.live_settings import autoscaler_of, settings_in_force
+from orchestrator.rayapi.node import head_tags
 from orchestrator.rayapi.virtual.world import LaunchRefused
 
 
@@ -28,7 +28,7 @@ class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
         head = CloudNode(
             provider_config["head_node_id"],
             provider_config["head_node_type"],
-            rayapi.head_tags(provider_config["head_node_type"]),
+            head_tags(provider_config["head_node_type"]),
             booted=True,
             ip=provider_config.get("head_ip", ""),
         )

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from orchestrator import rayapi
 from orchestrator.backends.live import node_process as nodehost
 from orchestrator.backends.live.cluster import LiveCluster
 from orchestrator.backends.live.ownership import ensure_token
@@ -22,6 +21,15 @@ from orchestrator.errors import ClusterFailed
 from orchestrator.inputs.secrets import inherited
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
+from orchestrator.rayapi.environment import (
+    LOOPBACK,
+    LOOPBACK_ENVIRONMENT,
+    head_environment,
+    node_environment,
+    token_environment,
+)
+from orchestrator.rayapi.gcs import CLIENT_ENVIRONMENT
+from orchestrator.rayapi.node import NodeOptions
 
 START_ATTEMPTS = 2  # a port may have been taken between its choice and its use
 _LONGEST_BASE = 40
@@ -29,7 +37,7 @@ _LONGEST_BASE = 40
 
 def _free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now; all are taken at once so that they differ."""
-    sockets = [socket.create_server((rayapi.LOOPBACK, 0)) for _ in range(count)]
+    sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
     ports = [taken.getsockname()[1] for taken in sockets]
     for taken in sockets:
         taken.close()
@@ -51,8 +59,8 @@ class LocalCluster(LiveCluster):
     def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None) -> None:
         super().__init__(home, raw, logs_dir)
         self._gcs_port, self._dashboard_port, autoscaler_metrics, dashboard_metrics = _free_ports(4)
-        self.gcs = self.inner_gcs = f"{rayapi.LOOPBACK}:{self._gcs_port}"
-        self.dashboard = f"http://{rayapi.LOOPBACK}:{self._dashboard_port}"
+        self.gcs = self.inner_gcs = f"{LOOPBACK}:{self._gcs_port}"
+        self.dashboard = f"http://{LOOPBACK}:{self._dashboard_port}"
         self.metrics_ports = {"autoscaler": autoscaler_metrics, "dashboard": dashboard_metrics}
         self._head_id = secrets.token_hex(28)
         self._scratch = scratch_folder(self.cluster_id)
@@ -90,7 +98,7 @@ class LocalCluster(LiveCluster):
         self._write_owner(str(self._scratch))
         self.write_settings(shape, settings)
         head = shape.head
-        options = rayapi.NodeOptions(
+        options = NodeOptions(
             node_id=self._head_id,
             temp_dir=str(self._temp_dir),
             resources=head.resources,
@@ -105,15 +113,15 @@ class LocalCluster(LiveCluster):
         environment = {
             **inherited(),
             **processes.marker_environment(self.cluster_id, self._home),
-            **rayapi.token_environment(ensure_token(self._home)),
-            **rayapi.LOOPBACK_ENVIRONMENT,
-            **rayapi.node_environment(self._head_id, head.name),
-            **rayapi.head_environment(self.metrics_ports),
+            **token_environment(ensure_token(self._home)),
+            **LOOPBACK_ENVIRONMENT,
+            **node_environment(self._head_id, head.name),
+            **head_environment(self.metrics_ports),
             **settings.monitor_environment(),
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": self._head_id,
         }
         # The user's own cluster is none of this one's business, and its parts must notice when its GCS is gone.
-        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", *rayapi.CLIENT_ENVIRONMENT):
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", *CLIENT_ENVIRONMENT):
             environment.pop(name, None)
         with files.node_log("head").open("w") as log:
             self._head = subprocess.Popen(

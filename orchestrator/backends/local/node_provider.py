@@ -8,12 +8,13 @@ import sys
 import threading
 from dataclasses import asdict
 
-from orchestrator import rayapi
 from orchestrator.backends.live import node_process as nodehost
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.modelled_cloud import CannotStart, CloudNode, ModelledCloud
 from orchestrator.backends.live.node_provider import CloudNodeProvider
 from orchestrator.model.latency import LaunchModel
+from orchestrator.rayapi.environment import node_environment
+from orchestrator.rayapi.node import NodeOptions
 
 _KILL_AFTER_S = nodehost.GRACE_S + 3.0
 
@@ -27,7 +28,7 @@ class LocalNodeProvider(CloudNodeProvider):
 
     def _machine(self, node: CloudNode) -> "NodeHost":
         config = self.provider_config
-        options = rayapi.NodeOptions(
+        options = NodeOptions(
             node_id=node.node_id,
             temp_dir=config["temp_dir"],
             resources=node.resources,
@@ -36,7 +37,7 @@ class LocalNodeProvider(CloudNodeProvider):
             gcs_address=config["gcs_address"],
         )
         environment = {
-            **rayapi.node_environment(node.node_id, node.node_type),
+            **node_environment(node.node_id, node.node_type),
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": node.node_id,
         }
         return NodeHost(self._files, options, environment)
@@ -45,7 +46,7 @@ class LocalNodeProvider(CloudNodeProvider):
 class NodeHost:
     """A node's processes, held by one; see `nodehost` and, for the methods, `cloud.Machine`."""
 
-    def __init__(self, files: ClusterFiles, options: rayapi.NodeOptions, environment: dict[str, str]) -> None:
+    def __init__(self, files: ClusterFiles, options: NodeOptions, environment: dict[str, str]) -> None:
         self._files = files
         self._options = options
         self._environment = environment

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.rayapi.virtual import fastpaths
-from orchestrator.rayapi.virtual.autoscaler_v2 import forget_provider
 from orchestrator.rayapi.virtual.config import simulated_config
-from orchestrator.rayapi.virtual.patching import Replacement, Session, VirtualExecutor, in_simulation
-from orchestrator.rayapi.virtual.provider import SimulatedGcs
+from orchestrator.rayapi.virtual.provider import SimulatedGcs, forget_provider
+from orchestrator.rayapi.virtual.session import Replacement, Session, VirtualExecutor, in_simulation
 from orchestrator.rayapi.virtual.world import World
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrator.rayapi.virtual import fastpaths
 from orchestrator.rayapi.virtual.config import simulated_config
-from orchestrator.rayapi.virtual.patching import Replacement, Session, VirtualExecutor, in_simulation
-from orchestrator.rayapi.virtual.provider import SimulatedGcs
+from orchestrator.rayapi.virtual.provider import SimulatedGcs, forget_provider
+from orchestrator.rayapi.virtual.session import Replacement, Session, VirtualExecutor, in_simulation
 from orchestrator.rayapi.virtual.world import World
 
 _EXECUTOR_MODULES = (
@@ -180,14 +180,6 @@ class AutoscalerV2:
     def close(self) -> None:
         """Forget the provider that Ray has cached."""
         forget_provider(self._autoscaler._cloud_instance_provider.v1_provider)
-
-
-def forget_provider(provider: Any) -> None:
-    """Take one provider out of Ray's cache of providers; those of others stay."""
-    from ray.autoscaler._private import providers
-
-    for key in [key for key, cached in providers._provider_instances.items() if cached is provider]:
-        del providers._provider_instances[key]
 
 
 def _reject_as_ray_does(raw: dict[str, Any]) -> None:

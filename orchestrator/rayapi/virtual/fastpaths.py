@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from orchestrator.rayapi.virtual.patching import Replacement, Session, active_session
+from orchestrator.rayapi.virtual.session import Replacement, Session, active_session
 from orchestrator.rayapi.virtual.world import World
 
 

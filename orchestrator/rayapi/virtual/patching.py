@@ -8,15 +8,14 @@ import sys
 import threading
 import types
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from orchestrator.errors import MissingPrerequisite, OrchestrateError
+from orchestrator.errors import MissingPrerequisite
+from orchestrator.rayapi.virtual.session import Replacement, Session, _current
 from orchestrator.rayapi.virtual.world import World
 
 OLDEST, NEWEST = (2, 50), (2, 60)
@@ -27,10 +26,6 @@ _ENTRY_POINTS = (
     "ray.autoscaler._private.monitor",
     "ray.autoscaler._private.event_summarizer",
 )
-
-
-class AutoscalerRaised(OrchestrateError):
-    """Ray's autoscaler raised an exception that it would only have logged; a simulation lets nothing pass silently."""
 
 
 def require_supported_ray() -> None:
@@ -46,42 +41,6 @@ def require_supported_ray() -> None:
             f"the simulator runs Ray's own autoscaler code and knows Ray {supported}, not {installed}",
             "pip install 'ray[default]==2.60.0'",
         )
-
-
-class Session:
-    """One simulation's stand-ins; `active` in the thread that runs it while it does."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.errors: list[BaseException] = []
-        self.executors: Callable[..., Any] | None = None
-        self.fast = False
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Keep what goes wrong within this context: Ray takes any exception there for a refusal by the cloud."""
-        try:
-            yield
-        except Exception as error:
-            self.errors.append(error)
-            raise
-
-    def raise_errors(self) -> None:
-        """Raise what Ray has caught and logged since the last call."""
-        if self.errors:
-            error = self.errors[0]
-            self.errors = []
-            text = (str(error).splitlines() or [""])[0][:200]
-            raise AutoscalerRaised(f"Ray's autoscaler failed in the simulation: {type(error).__name__}: {text}") from (
-                error
-            )
-
-
-class _Current(threading.local):
-    session: Session | None = None
-
-
-_current = _Current()
 
 
 class _Time:
@@ -155,24 +114,6 @@ class _OffInSimulation:
         return _current.session is None and bool(self._real)
 
 
-def in_simulation(session_does: Callable[..., Any]) -> Callable[[Any], Any]:
-    """A replacement for a function or class: in a simulation `session_does(session, real, *args)` is called instead."""
-
-    def replace(real: Any) -> Any:
-        def dispatch(*args: Any, **more: Any) -> Any:
-            session = _current.session
-            return real(*args, **more) if session is None else session_does(session, real, *args, **more)
-
-        return dispatch
-
-    return replace
-
-
-def active_session() -> Session | None:
-    """The simulation of the calling thread."""
-    return _current.session
-
-
 class _InlineThread:
     """A thread that runs when it is started, and is over then."""
 
@@ -196,76 +137,8 @@ class _Threading:
         return _InlineThread if name == "Thread" and _current.session is not None else getattr(self._real, name)
 
 
-class VirtualExecutor:
-    """A thread pool in virtual time: `workers` jobs at once, each runs when its `service` time is over.
-
-    `service(function, args)` returns seconds, and a function to run in place of the job or None for the job itself.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        workers: int,
-        service: Callable[[Any, tuple[Any, ...]], tuple[float, Callable[..., Any]]],
-    ) -> None:
-        self._session = session
-        self._idle = workers
-        self._service = service
-        self._waiting: deque[tuple[Any, tuple[Any, ...], _Future]] = deque()
-
-    def submit(self, function: Any, *args: Any) -> "_Future":
-        """Queue a job."""
-        future = _Future()
-        self._waiting.append((function, args, future))
-        self._start()
-        return future
-
-    def _start(self) -> None:
-        while self._waiting and self._idle:
-            self._idle -= 1
-            function, args, future = self._waiting.popleft()
-            seconds, job = self._service(function, args)
-            if seconds > 0:
-                self._session.world.call_later(seconds, partial(self._end, job, args, future))
-            else:
-                self._end(job, args, future)
-
-    def _end(self, job: Callable[..., Any], args: tuple[Any, ...], future: "_Future") -> None:
-        try:
-            job(*args)
-        except Exception as error:  # Ray never asks some of its futures how they ended
-            self._session.errors.append(error)
-            future.error = error
-        self._idle += 1
-        future.finish()
-        self._start()
-
-
-class _Future:
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-        self._done = False
-        self._callbacks: list[Callable[[Any], None]] = []
-
-    def finish(self) -> None:
-        self._done = True
-        for callback in self._callbacks:
-            callback(self)
-
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        if self._done:
-            callback(self)
-        else:
-            self._callbacks.append(callback)
-
-    def result(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-
 # Installation: counted, so that simulations in several threads share one set of replacements
 
-Replacement = tuple[Any, str, Callable[[Any], Any]]
 _lock = threading.Lock()
 _users = 0
 _saved: list[tuple[Any, str, Any]] = []

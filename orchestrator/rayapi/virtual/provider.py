@@ -7,7 +7,7 @@ from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.node_provider import NodeProvider
 from ray.core.generated import autoscaler_pb2, common_pb2, gcs_pb2, gcs_service_pb2
 
-from orchestrator.rayapi.virtual.patching import active_session
+from orchestrator.rayapi.virtual.session import active_session
 from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, RayNodeView, World
 
 GCS_ADDRESS = "10.255.255.1:6379"
@@ -221,3 +221,11 @@ def _node_state(node: RayNodeView, task: Mapping[str, float]) -> Any:
         available_resources={} if dead else free,
         labels=dict(node.labels),
     )
+
+
+def forget_provider(provider: Any) -> None:
+    """Take one provider out of Ray's cache of providers; those of others stay."""
+    from ray.autoscaler._private import providers
+
+    for key in [key for key, cached in providers._provider_instances.items() if cached is provider]:
+        del providers._provider_instances[key]

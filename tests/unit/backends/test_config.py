@@ -10,17 +10,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import rayapi
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES, render_config
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
 from orchestrator.rayapi.live_settings import differences
+from orchestrator.rayapi.version import cluster_config_schema
 from orchestrator.sweep.fit import fit_shape
 from tests.strategies import machines, settings
 
 FILE = read_cluster_file(Path(__file__).parents[3] / "cluster" / "local.yaml")
-SCHEMA = jsonschema.Draft7Validator(rayapi.cluster_config_schema())
+SCHEMA = jsonschema.Draft7Validator(cluster_config_schema())
 PROVIDER = {"module": "lab.Provider", "cluster_dir": "/home/lab/clusters/c0ffee00", "head_node_id": "ab" * 28}
 
 

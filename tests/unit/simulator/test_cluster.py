@@ -9,9 +9,9 @@ from orchestrator.model.events import Event, TaskEvent
 from orchestrator.model.latency import Delay, NodeLatencies
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.workload import Workload
-from orchestrator.simulator.cloud import SimulatedMachine
 from orchestrator.simulator.cluster import Cluster
 from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
 from tests.builders import ARM, HEAD, X86
 

@@ -2,8 +2,8 @@
 
 from orchestrator.model.events import DemandEvent, Event, NodeEvent, UsageEvent
 from orchestrator.model.latency import NodeLatencies
-from orchestrator.simulator.cloud import SimulatedMachine
 from orchestrator.simulator.loop import EventLoop
+from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import Recorder
 from tests.builders import X86
 

@@ -13,7 +13,6 @@ import pytest
 import yaml
 from docker.errors import ImageNotFound
 
-from orchestrator import rayapi
 from orchestrator.backends.docker import backend, engine, image, labels
 from orchestrator.backends.docker import image_build as imagebuild
 from orchestrator.backends.docker.backend import prepare
@@ -23,6 +22,7 @@ from orchestrator.backends.live.ownership import Owner
 from orchestrator.errors import MissingPrerequisite, SpecError
 from orchestrator.inputs.cluster_config import ClusterFile, read_cluster_file
 from orchestrator.model.arch import Arch
+from orchestrator.rayapi.version import ray_version
 
 RAW: dict[str, Any] = yaml.safe_load((Path(__file__).parents[4] / "cluster" / "docker.yaml").read_text())
 HEAD, X86, ARM = "head_node", "x86_worker_node", "arm_worker_node"
@@ -75,7 +75,7 @@ class Client:
         self.asked.append(options)
         found = self.images_here[image_id.removeprefix("sha256:")]
         told = {"python": "/usr/bin/python", "python_version": found.python, "machine": MACHINES[found.arch]}
-        answer = json.dumps({**told, "ray": rayapi.ray_version()}).encode()
+        answer = json.dumps({**told, "ray": ray_version()}).encode()
         probe: Any = SimpleNamespace(
             start=lambda: None,
             wait=lambda timeout: {"StatusCode": 0},

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import rayapi
 from orchestrator.backends.docker import image_build as imagebuild
 from orchestrator.backends.docker.image import (
     RayImage,
@@ -18,6 +17,7 @@ from orchestrator.backends.docker.image import (
     same_versions,
 )
 from orchestrator.errors import MissingPrerequisite
+from orchestrator.rayapi.version import ray_version
 
 ROOT = Path(__file__).parents[4]
 DOCKERFILE = (ROOT / "cluster" / "Dockerfile").read_text()
@@ -35,7 +35,7 @@ def test_the_dockerfile_is_pinned_to_the_locked_ray_and_python() -> None:
 
 
 def test_the_base_is_the_official_image_for_this_process() -> None:
-    tag = f"{rayapi.ray_version()}-py{sys.version_info.major}{sys.version_info.minor}"
+    tag = f"{ray_version()}-py{sys.version_info.major}{sys.version_info.minor}"
 
     assert base_image_name() == f"rayproject/ray:{tag}"
     assert base_image_name("arm64") == f"rayproject/ray:{tag}-aarch64"

@@ -1,0 +1,26 @@
+"""The installed Ray's version and its cluster-config schema, read without importing Ray."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from orchestrator.errors import MissingPrerequisite
+
+
+def ray_version() -> str:
+    """The installed Ray's version, without importing it."""
+    try:
+        return version("ray")
+    except PackageNotFoundError:
+        raise MissingPrerequisite("Ray isn't installed", "pip install 'ray[default]'") from None
+
+
+def cluster_config_schema() -> dict[str, Any]:
+    """Ray's own JSON schema of a cluster config, read without importing Ray."""
+    spec = find_spec("ray")
+    if spec is None or spec.origin is None:
+        raise MissingPrerequisite("Ray isn't installed", "pip install 'ray[default]'")
+    text = (Path(spec.origin).parent / "autoscaler" / "ray-schema.json").read_text()
+    return cast(dict[str, Any], json.loads(text))
