@@ -6,12 +6,12 @@ In Python, `orchestrator.load("@last")` gives the newest sweep: its trials, trac
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.version import __version__
+
 if TYPE_CHECKING:
     from orchestrator.api import Sweep, Trial, load
 
 __all__ = ["Sweep", "Trial", "__version__", "load"]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

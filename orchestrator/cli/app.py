@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import __version__
 from orchestrator.cli.commands import (
     clean,
     compare,
@@ -24,6 +23,7 @@ from orchestrator.cli.commands import (
 )
 from orchestrator.cli.commands import list_show as ledger
 from orchestrator.lab.home import Home
+from orchestrator.version import __version__
 
 app = typer.Typer(
     name="orchestrate",

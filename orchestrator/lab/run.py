@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from orchestrator.backends.base import Backend
     from orchestrator.inputs.cluster_config import ClusterFile
     from orchestrator.model.spec import SweepSpec
+    from orchestrator.sweep.folder import SweepFolder
     from orchestrator.sweep.ledger import Ledger, SweepRecord
     from orchestrator.sweep.plan import Plan
-    from orchestrator.sweep.runner import SweepFolder
 
     Starter = Callable[[SweepFolder], Backend]
 
@@ -52,7 +52,8 @@ class Execution:
 def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution) -> int:
     """Run a plan as a new sweep; returns the exit code."""
     start = _starter(common, plan.spec, cluster, how)
-    from orchestrator.sweep.runner import SweepFolder, begin_sweep, new_sweep_id
+    from orchestrator.sweep.folder import SweepFolder
+    from orchestrator.sweep.runner import begin_sweep, new_sweep_id
 
     with stack.beside(common.root, wanted=how.stack):
         ledger = common.ledger()
@@ -75,7 +76,8 @@ def resume(
     """Go on with a sweep as it was planned; returns the exit code. Raises InputError if more than that is asked."""
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.model.spec import SweepSpec
-    from orchestrator.sweep.runner import SweepFolder, take_over
+    from orchestrator.sweep.folder import SweepFolder
+    from orchestrator.sweep.runner import take_over
 
     backend = flags.pop("backend")
     values = [each for flag in flags.values() for each in (flag.values() if isinstance(flag, dict) else [flag])]
@@ -112,7 +114,8 @@ def _run(
     from orchestrator.report.terminal.live_view import LiveView
     from orchestrator.report.terminal.progress import CountingView
     from orchestrator.report.terminal.tables import sweep_table
-    from orchestrator.sweep.runner import Runner, SweepFolder, prices_of
+    from orchestrator.sweep.folder import SweepFolder
+    from orchestrator.sweep.runner import Runner, prices_of
 
     folder = SweepFolder.of(common.root, sweep_id)
     backend = start(folder)

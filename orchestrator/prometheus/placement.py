@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.backends.live.cluster_dir import write_atomically
+from orchestrator.filesystem import write_atomically
 from orchestrator.model.events import Event, FaultEvent, NodeEvent, TaskEvent
-from orchestrator.sweep.runner import SweepFolder
+from orchestrator.sweep.folder import SweepFolder
 from orchestrator.trace.file import Trace
 
 # Between two trials that are moved, and after the last, so that scorecards can be seen.

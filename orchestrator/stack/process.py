@@ -8,8 +8,8 @@ from typing import Self
 
 import psutil
 
-from orchestrator.backends.live.cluster_dir import write_atomically
 from orchestrator.backends.live.ownership import process_alive
+from orchestrator.filesystem import write_atomically
 
 STORAGE = "--storage.tsdb.path"
 _LISTEN = "--web.listen-address"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from sqlalchemy import JSON, Float, ForeignKey, Integer, String, Text, create_en
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
+from orchestrator.analysis.sweep.evidence import Result
 from orchestrator.errors import InputError, UnknownId
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
@@ -292,3 +293,11 @@ def _without_password(url: str) -> str:
     if not separator:
         return url
     return f"{dialect}://{rest.partition('?')[0].rpartition('@')[2]}"
+
+
+def results_of(trials: Iterable[TrialRecord]) -> list[Result]:
+    """Trials in their order as results. One that failed has a scorecard too, which is invalid."""
+    return [
+        Result(each.trial.settings, each.trial.repeat, each.trial.seed, each.trial.trial_id, each.scorecard)
+        for each in trials
+    ]

@@ -8,22 +8,22 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from orchestrator import __version__
 from orchestrator.analysis.trial.score import score
 from orchestrator.backends.base import Backend
-from orchestrator.backends.live.cluster_dir import needing_room
 from orchestrator.backends.live.ownership import process_alive
 from orchestrator.errors import InputError, TrialFailed
-from orchestrator.model.events import Event
+from orchestrator.filesystem import needing_room
 from orchestrator.model.prices import Prices
-from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.version import ray_version
+from orchestrator.sweep.folder import SweepFolder
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan
+from orchestrator.sweep.watcher import Watcher
 from orchestrator.trace.file import TraceWriter, read_trace
+from orchestrator.version import __version__
 
 
 def new_sweep_id() -> str:
@@ -58,56 +58,6 @@ def still_runs(process: dict[str, Any]) -> bool:
     if process.get("host", platform.node()) != platform.node():
         return True
     return process_alive(int(process.get("pid", -1)), float(process.get("started", 0)))
-
-
-class Watcher(Protocol):
-    """Told of each step as it happens: the live view, the metrics. It must not raise, nor take long."""
-
-    def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """Trial `number` of `total` begins."""
-        ...
-
-    def event(self, event: Event) -> None:
-        """The running trial's trace has a new event."""
-        ...
-
-    def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """The trial has ended; `reason` says why it failed, else it is empty."""
-        ...
-
-
-@dataclass
-class SweepFolder:
-    """Where a sweep's files are.
-
-    `TRIAL.jsonl` (trace), `TRIAL.log` (job), `cluster.yaml` (the cluster config as it was when the sweep was planned),
-    `ray/CLUSTER/` (logs of Ray's monitor).
-    """
-
-    root: Path
-
-    @classmethod
-    def of(cls, home: Path, sweep_id: str) -> "SweepFolder":
-        """The folder of a sweep of this home; it is made when something is written."""
-        return cls(home / "sweeps" / sweep_id)
-
-    def trace(self, trial: Trial) -> Path:
-        """The trial's trace."""
-        return self.root / f"{trial.trial_id}.jsonl"
-
-    def log(self, trial: Trial) -> Path:
-        """What the trial's job printed."""
-        return self.root / f"{trial.trial_id}.log"
-
-    @property
-    def cluster(self) -> Path:
-        """The cluster config, so that a resumed sweep goes on with the same one."""
-        return self.root / "cluster.yaml"
-
-    @property
-    def ray_logs(self) -> Path:
-        """Logs of Ray's monitor and the provider's journal, a folder for each cluster."""
-        return self.root / "ray"
 
 
 @dataclass

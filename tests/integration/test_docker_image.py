@@ -15,7 +15,7 @@ import docker
 import pytest
 
 from orchestrator.backends.docker import image_build as imagebuild
-from orchestrator.backends.docker.engine import connect, explain, facts
+from orchestrator.backends.docker.engine import connect, facts
 from orchestrator.backends.docker.image import (
     PACKAGE_FOLDER,
     RayImage,
@@ -24,6 +24,7 @@ from orchestrator.backends.docker.image import (
     ensure_image,
     package_digest,
 )
+from orchestrator.docker_errors import explain
 from orchestrator.errors import MissingPrerequisite, OrchestrateError
 from tests.integration.cuttable import cuttable
 from tests.integration.engine import Engine, running_engine

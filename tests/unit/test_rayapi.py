@@ -70,7 +70,8 @@ def test_rays_schema_still_rejects_the_target_utilization_fraction() -> None:
 
 def test_reading_schema_and_version_imports_no_ray() -> None:
     program = (
-        "import sys; from orchestrator.rayapi.version import cluster_config_schema, ray_version; cluster_config_schema(); ray_version();"
+        "import sys; from orchestrator.rayapi.version import cluster_config_schema, ray_version;"
+        " cluster_config_schema(); ray_version();"
         "print('ray' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

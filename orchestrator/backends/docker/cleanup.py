@@ -10,8 +10,8 @@ import docker
 from docker.errors import APIError, NotFound
 
 from orchestrator.backends.docker import labels
-from orchestrator.backends.docker.engine import explain
 from orchestrator.backends.live.ownership import Owner
+from orchestrator.docker_errors import explain
 
 # A container whose removal is under way holds its network, on a busy engine for some seconds.
 REMOVAL_S = 30.0

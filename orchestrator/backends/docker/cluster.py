@@ -16,7 +16,7 @@ from docker.types import LogConfig
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cleanup import remove_all
 from orchestrator.backends.docker.container import NodeContainer
-from orchestrator.backends.docker.engine import ENGINE_ERRORS, explain, explained, platform_of
+from orchestrator.backends.docker.engine import platform_of
 from orchestrator.backends.docker.host import DockerHost
 from orchestrator.backends.docker.image import PACKAGE_FOLDER
 from orchestrator.backends.docker.mailbox import MailboxServer
@@ -24,12 +24,13 @@ from orchestrator.backends.docker.mounts import OPTIONS, SHARED, TOKEN, head_mou
 from orchestrator.backends.docker.network import ClusterNetwork
 from orchestrator.backends.live import node_process as nodehost
 from orchestrator.backends.live.cluster import LiveCluster
-from orchestrator.backends.live.cluster_dir import no_room
 from orchestrator.backends.live.modelled_cloud import CLOSE_S, CannotStart, CloudNode, MachineLost, ModelledCloud
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
+from orchestrator.docker_errors import ENGINE_ERRORS, explain, explained
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.faults.injector import NodeGone
+from orchestrator.filesystem import no_room
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings

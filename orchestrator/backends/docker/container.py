@@ -11,9 +11,9 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from orchestrator.backends.docker.engine import ENGINE_ERRORS, explained, is_connection_lost
 from orchestrator.backends.live import node_process as nodehost
 from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
+from orchestrator.docker_errors import ENGINE_ERRORS, explained, is_connection_lost
 
 # Ray gives a raylet 30 s to register; the imports before that take long where the CPU limit is low.
 START_TIMEOUT_S = 120.0

@@ -12,7 +12,7 @@ from docker.errors import APIError
 from docker.models.images import Image
 from docker.types import LogConfig
 
-from orchestrator.backends.docker.engine import explain, platform_of
+from orchestrator.backends.docker.engine import platform_of
 from orchestrator.backends.docker.image_build import (
     Progress,
     base_image_name,
@@ -23,6 +23,7 @@ from orchestrator.backends.docker.image_build import (
     present,
     pull,
 )
+from orchestrator.docker_errors import explain
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch
 from orchestrator.rayapi.version import ray_version

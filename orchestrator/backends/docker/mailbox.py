@@ -21,8 +21,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from orchestrator.backends.live.cluster_dir import ClusterFiles, write_atomically
+from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.modelled_cloud import CLOSE_S, Cloud, CloudNode
+from orchestrator.filesystem import write_atomically
 from orchestrator.model.base import NonNegative, Noun
 from orchestrator.model.cluster import MAX_NODES
 from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity

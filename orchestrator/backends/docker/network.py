@@ -9,7 +9,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool
 
-from orchestrator.backends.docker.engine import is_range_taken
+from orchestrator.docker_errors import is_range_taken
 from orchestrator.errors import MissingPrerequisite
 
 _ATTEMPTS = 8

@@ -1,60 +1,30 @@
 """Runs trials on live clusters: settings in, workload through, baseline back, everything observed."""
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.backends.live.cluster import NODE_START_S, LiveCluster
-from orchestrator.backends.live.cluster_dir import no_room
+from orchestrator.backends.live.cluster import LiveCluster
 from orchestrator.backends.live.ownership import ensure_token
+from orchestrator.backends.live.trial_run import _POLL_S, _enter_phase, _Run, default_timeout_s
 from orchestrator.errors import (
-    BaselineNotReached,
     ClusterFailed,
     OrchestrateError,
     TrialFailed,
-    TrialTimedOut,
     WorkloadFailed,
 )
-from orchestrator.faults.injector import FaultInjector
-from orchestrator.faults.schedule import Victim
 from orchestrator.metrics.discovery import Target, targets_of
-from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.observer.node_tracker import describe_by
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 from orchestrator.rayapi.environment import authenticate
 from orchestrator.rayapi.gcs import GcsView
-from orchestrator.rayapi.live_settings import differences
 from orchestrator.trace.file import TraceWriter
-from orchestrator.workload.job import Message, StressJob, stress_entrypoint
 
-_POLL_S = 0.2
-_STATUS_EVERY_S = 2.0
-_SETTLE_MARGIN_S = 90.0
 _END_KNOWN_S = 10.0
-
-
-def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
-    """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments.
-
-    A node may take `start_s` to start.
-    """
-    launch, settings = trial.shape.launch, trial.settings
-    launch_s = 3 * (launch.request.expected_s + launch.boot.expected_s) + start_s * sum(trial.shape.baseline.values())
-    idle_s = 60 * (settings.idle_timeout_minutes or 0.0)
-    return idle_s + 4 * settings.update_interval_s + launch_s + _SETTLE_MARGIN_S
-
-
-def default_timeout_s(trial: Trial) -> float:
-    """How long a trial may take if the user doesn't say: twice what the smallest cluster needs, and ten minutes."""
-    smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.workers) or 1.0
-    arrivals_s = 0.0 if trial.workload.arrival == "burst" else trial.workload.arrival_s
-    work_s = 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
-    return 600.0 + work_s + 2 * settle_timeout_s(trial)
 
 
 class LiveBackend(ABC):
@@ -176,153 +146,3 @@ def _view(address: str) -> GcsView:
         return GcsView(address)
     except ConnectionError as error:
         raise ClusterFailed(f"the GCS of the cluster doesn't answer: {error}") from error
-
-
-def _enter_phase(trace: TraceWriter, phase: Phase, *, t: float | None = None, detail: str = "") -> None:
-    trace.emit(PhaseEvent(t=time.time() if t is None else t, phase=phase, detail=detail))
-
-
-class _Strikable:
-    """The cluster as faults see it, see `faults.Target`."""
-
-    def __init__(self, cluster: LiveCluster, observer: Observer) -> None:
-        self._observer = observer
-        self.inject = cluster.inject
-        self.mend = cluster.mend
-
-    def victims(self) -> list[Victim]:
-        return [
-            Victim(node.node, node.node_type, node.traits.arch)
-            for node in self._observer.nodes()
-            if node.state in ALIVE_STATES and not node.is_head
-        ]
-
-
-class _Run:
-    """One trial on a running cluster."""
-
-    def __init__(
-        self,
-        trial: Trial,
-        trace: TraceWriter,
-        log_path: Path,
-        cluster: LiveCluster,
-        observer: Observer,
-        timeout_s: float,
-    ) -> None:
-        self._trial = trial
-        self._trace = trace
-        self._log_path = log_path
-        self._cluster = cluster
-        self._observer = observer
-        self._timeout_s = timeout_s
-        self._deadline = time.monotonic() + timeout_s
-        self._faults = FaultInjector(trial.workload.faults, trial.seed, _Strikable(cluster, observer), trace.emit)
-        self._submitted = False
-        self._all_ended = threading.Event()
-        self._last_end = 0.0
-
-    def execute(self) -> None:
-        trial, cluster = self._trial, self._cluster
-        _enter_phase(self._trace, "preparing")
-        cluster.write_settings(trial.shape, trial.settings)
-        update_s = trial.settings.update_interval_s
-        in_force = cluster.wait_for_settings(trial.shape, trial.settings, timeout_s=4 * update_s + 20)
-        self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=True))
-        self._wait_for_baseline()
-        # Only now: the nodes of the baseline must not use up the boot times of the trial's own launches.
-        cluster.begin_trial(trial.trial_id, trial.seed)
-        _enter_phase(self._trace, "submitting")
-        entrypoint = stress_entrypoint(trial.workload, trial.seed, cluster.inner_gcs, cluster.python)
-        job = StressJob(cluster.dashboard, entrypoint, self._log_path, self._read)
-        try:
-            self._wait_for_tasks(job)
-        finally:
-            self._faults.stop()
-        _enter_phase(self._trace, "scaling_down", t=self._last_end)
-        self._wait_for_baseline()
-        job.check()
-        self._check_settings_still_in_force()
-        _enter_phase(self._trace, "done")
-
-    # What the job reports, in the thread that follows its log
-
-    def _read(self, message: Message) -> None:
-        if "submitted" in message and not self._submitted:
-            self._submitted = True  # later waves don't begin the phase again
-            _enter_phase(self._trace, "running", t=message["t"], detail=f"{message['submitted']} tasks submitted")
-            self._faults.start(message["t"])
-        for node_id, submitted, started, ended, ok in message.get("tasks", ()):
-            node = self._observer.of_ray_node(node_id)
-            self._last_end = max(self._last_end, ended)
-            self._trace.emit(
-                TaskEvent(
-                    t=ended,
-                    node=node_id,
-                    node_type=node.node_type if node else "",
-                    arch=node.traits.arch if node else "unknown",
-                    cpus=self._trial.workload.cpus,
-                    submitted=submitted,
-                    started=started,
-                    ended=ended,
-                    ok=ok,
-                )
-            )
-        if "done" in message:
-            self._all_ended.set()
-
-    # Waiting
-
-    def _wait_for_tasks(self, job: StressJob) -> None:
-        next_status = 0.0
-        while not self._all_ended.wait(_POLL_S):
-            self._check()
-            if time.monotonic() >= next_status:
-                next_status = time.monotonic() + _STATUS_EVERY_S
-                if job.ended():
-                    job.finish()
-                    job.check()
-                    if not self._all_ended.is_set():
-                        raise TrialFailed("the stress job ended without a report", f"log: {self._log_path}")
-
-    def _wait_for_baseline(self) -> None:
-        deadline = time.monotonic() + settle_timeout_s(self._trial, self._cluster.start_s)
-        while (found := self._away_from_baseline()) is not None:
-            self._check()
-            if time.monotonic() > deadline:
-                raise BaselineNotReached(f"the cluster didn't go back to its minimum size: {found}")
-            time.sleep(_POLL_S)
-
-    def _away_from_baseline(self) -> str | None:
-        """What keeps the cluster from its baseline, or None: exactly `min_workers` nodes, all idle, nothing pending."""
-        snapshot = self._observer.latest
-        if snapshot is None:
-            return "the observer hasn't seen the cluster yet"
-        wanted = {name: count for name, count in self._trial.shape.baseline.items() if count}
-        existing: dict[str, int] = {}
-        for node in self._observer.nodes():
-            if not node.is_head:
-                existing[node.node_type] = existing.get(node.node_type, 0) + 1
-        if snapshot.alive_workers != wanted or existing != wanted:
-            return f"nodes are {existing or 'none'} (alive {snapshot.alive_workers or 'none'}), not {wanted or 'none'}"
-        if any(demand.count for demand in snapshot.demand):
-            return "tasks are still pending"
-        if any(not pending.instance_id for pending in snapshot.pending):
-            return "launches are still pending"
-        busy = [node for node in snapshot.nodes if not node.is_head and node.status != "dead" and node.used.get("CPU")]
-        return "nodes are still busy" if busy else None
-
-    def _check(self) -> None:
-        self._cluster.check_alive()
-        if (failure := self._observer.failure) is not None:
-            raise no_room(failure, self._log_path) or TrialFailed(f"the observer failed: {failure}")
-        if time.monotonic() > self._deadline:
-            raise TrialTimedOut(
-                f"the trial took longer than {self._timeout_s:g} s", "allow more with --timeout, or ask for less"
-            )
-
-    def _check_settings_still_in_force(self) -> None:
-        """Write down what the autoscaler has in force at the end, should it differ: the trial is then invalid."""
-        in_force = self._cluster.in_force() or {}
-        if differences(in_force, self._trial.settings, self._trial.shape):
-            self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=False))

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.backends.live.cluster_dir import ClusterFiles, write_atomically
+from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.ownership import Owner
 from orchestrator.backends.live.ray_config import render_config
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
+from orchestrator.filesystem import write_atomically
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings

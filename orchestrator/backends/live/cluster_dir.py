@@ -15,44 +15,13 @@ A head in a container has its inbox read-only, of its outbox the files, and noth
 stands in the outbox is anybody's word, while the rest is the orchestrator's own.
 """
 
-import contextlib
-import errno
 import json
-import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import MissingPrerequisite
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that a reader sees the old text or the new, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def no_room(error: BaseException, folder: Path) -> MissingPrerequisite | None:
-    """What the failure to write below `folder` means if the disk is full."""
-    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return None
-    return MissingPrerequisite(
-        f"there is no room left to write {error.filename or folder}: {error.strerror}", "make room; df -h shows where"
-    )
-
-
-@contextlib.contextmanager
-def needing_room(folder: Path) -> Iterator[None]:
-    """For what writes below `folder`: a full disk raises MissingPrerequisite."""
-    try:
-        yield
-    except OSError as error:
-        if (missing := no_room(error, folder)) is None:
-            raise
-        raise missing from None
+from orchestrator.filesystem import write_atomically
 
 
 def _append(path: Path, entry: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ def _quantities(text: str | None, conditions: "list[Condition]") -> list[str]:
 
 def _side(common: Home, text: str) -> "Side":
     from orchestrator.analysis.sweep.comparison import Side
-    from orchestrator.sweep.results import results_of
+    from orchestrator.sweep.ledger import results_of
 
     wanted, _, knobs = text.partition(":")
     record, trial = common.ledger().find(wanted)

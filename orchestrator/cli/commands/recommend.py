@@ -31,7 +31,7 @@ def recommend(
     from orchestrator.analysis.sweep import evidence
     from orchestrator.analysis.sweep.objective import Objective
     from orchestrator.report.terminal.recommendation import recommendation_document, recommendation_tables
-    from orchestrator.sweep.results import results_of
+    from orchestrator.sweep.ledger import results_of
 
     try:
         wish = Objective.parse(objective)

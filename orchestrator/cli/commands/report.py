@@ -71,7 +71,7 @@ def _text(common: Home, record: "SweepRecord", form: str) -> str:
 
         return junit_xml(record)
     from orchestrator.report.document.content import gather
-    from orchestrator.sweep.runner import SweepFolder
+    from orchestrator.sweep.folder import SweepFolder
 
     found = gather(record, cluster=SweepFolder.of(common.root, record.sweep_id).cluster)
     if form == "md":

@@ -8,7 +8,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from orchestrator import __version__
 from orchestrator.palette import INK, MUTED, PAPER
 from orchestrator.report.document.content import Report, SettingSection, trial_facts
 from orchestrator.report.document.environment import when
@@ -16,6 +15,7 @@ from orchestrator.report.document.grids import faults_grid
 from orchestrator.report.document.plot import Figure
 from orchestrator.report.document.sweep_plots import costs_grid, sweep_figures
 from orchestrator.report.document.trial_plots import trial_figures
+from orchestrator.version import __version__
 
 MAX_DOUBTS = 8
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.backends.live.cluster_dir import ClusterFiles, needing_room, no_room, write_atomically
+from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.errors import MissingPrerequisite
+from orchestrator.filesystem import needing_room, no_room, write_atomically
 from tests.builders import journal_of
 
 

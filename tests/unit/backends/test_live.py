@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.backends.live import backend as live
-from orchestrator.backends.live.backend import LiveBackend, _Run, _Strikable
+from orchestrator.backends.live.backend import LiveBackend
+from orchestrator.backends.live.trial_run import _Run, _Strikable
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, TrialFailed
 from orchestrator.faults.schedule import Victim
 from orchestrator.inputs.cluster_config import read_cluster_file

@@ -19,9 +19,10 @@ from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.observer.observer import Observer
 from orchestrator.sweep.fit import Machine
+from orchestrator.sweep.folder import SweepFolder
 from orchestrator.sweep.ledger import Ledger, SweepRecord
 from orchestrator.sweep.plan import Plan, make_plan
-from orchestrator.sweep.runner import Runner, SweepFolder, begin_sweep, new_sweep_id, prices_of, still_runs, take_over
+from orchestrator.sweep.runner import Runner, begin_sweep, new_sweep_id, prices_of, still_runs, take_over
 from orchestrator.trace.file import TraceWriter, read_trace
 from tests.builders import SHAPE, T0, baseline, phase, settings_in_force, sound, task
 

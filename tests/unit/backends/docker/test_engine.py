@@ -18,7 +18,8 @@ import urllib3
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound, StreamParseError
 
 from orchestrator.backends.docker import engine
-from orchestrator.backends.docker.engine import connect, emulated, explain, facts, platform_of
+from orchestrator.backends.docker.engine import connect, emulated, facts, platform_of
+from orchestrator.docker_errors import explain
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 
 NOBODY = 65534

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
-from orchestrator.backends.docker.engine import explained
 from orchestrator.backends.docker.network import ClusterNetwork
+from orchestrator.docker_errors import explained
 from orchestrator.errors import MissingPrerequisite
 from tests.unit.backends.docker.fakes import GONE, refused
 

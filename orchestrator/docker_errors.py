@@ -1,0 +1,162 @@
+"""Docker's complaints, from its SDK or its command line, with their meaning and the user's next step."""
+
+import contextlib
+import http.client
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import requests
+import urllib3
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound, StreamParseError
+
+from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
+
+_MAX_SAID = 300
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What the engine's words mean for the user."""
+
+    signs: tuple[str, ...]
+    meaning: str
+    hint: str
+
+
+_GONE = _Fault((), "the Docker engine doesn't answer", "see whether it runs: docker info")
+
+
+_NO_PERMISSION = _Fault(
+    ("permission denied", "operation not permitted"),
+    "permission denied",
+    "see whether this user may use the engine, and the engine this user's folders: docker info",
+)
+
+
+_NO_IMAGE = _Fault(
+    ("no such image", "pull access denied", "manifest unknown", "repository does not exist", "no matching manifest"),
+    "the image isn't there",
+    "see what is: docker images; get it: docker pull NAME",
+)
+
+
+_DISK_FULL = _Fault(
+    ("no space left on device", "disk quota exceeded", "not enough space"),
+    "the engine's disk is full",
+    "make room: docker system df, then docker system prune",
+)
+
+
+_RANGE_TAKEN = _Fault(
+    ("pool overlaps with other one on this address space",),
+    "somebody else takes each free network address range first",
+    "try again, with fewer sweeps at a time",
+)
+
+
+# In this order: the first whose sign occurs counts.
+_FAULTS = (
+    # First, since a cgroup folder that can't be made says "no space left on device" too.
+    _Fault(
+        ("cgroup", "nanocpus can not be set"),
+        "the engine can't limit CPU or memory",
+        "see its warnings: docker info; a rootless one needs cgroup v2 and delegation",
+    ),
+    _DISK_FULL,
+    _Fault(
+        ("port is already allocated", "address already in use"),
+        "a port or address is taken",
+        "see by whom: docker ps, ss -ltnp",
+    ),
+    _Fault(
+        ("all predefined address pools have been fully subnetted", "non-overlapping ipv4 address pool"),
+        "the engine has no free network address range",
+        "remove networks that nobody uses: docker network prune",
+    ),
+    _RANGE_TAKEN,
+    _Fault(
+        ("range of cpus",),
+        "the engine has fewer CPUs than a node asks for",
+        "give the node type fewer CPUs in the cluster file, or the engine more",
+    ),
+    _Fault(
+        ("exec format error",),
+        "the image is of an architecture that this machine can't run",
+        "take an image of this machine's own, or install emulators: apt install qemu-user-static",
+    ),
+    _NO_IMAGE,
+    _NO_PERMISSION,
+    _Fault(
+        ("cannot connect to the docker daemon", "connection refused", "connection aborted", "timed out"),
+        _GONE.meaning,
+        _GONE.hint,
+    ),
+)
+
+
+_CONNECTION_LOST = (
+    requests.ConnectionError,
+    requests.Timeout,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    StreamParseError,
+)
+
+
+ENGINE_ERRORS = (DockerException, requests.RequestException, *_CONNECTION_LOST)
+
+
+@contextlib.contextmanager
+def explain(doing: str) -> Iterator[None]:
+    """Turn what goes wrong with the engine meanwhile into one line that begins with `doing`.
+
+    Raises MissingPrerequisite for what a user can mend on this machine, ClusterFailed for anything else.
+    """
+    try:
+        yield
+    except ENGINE_ERRORS as error:
+        raise explained(doing, error) from None
+
+
+def explained(doing: str, error: Exception) -> OrchestrateError:
+    """The error for the user that an exception of the SDK, or of the connection below it, stands for."""
+    said, fault = _said(error), _fault(error)
+    if fault is None:
+        return ClusterFailed(f"{doing}: {said}", "see: docker info, docker ps --all")
+    return MissingPrerequisite(f"{doing}: {fault.meaning}: {said}", fault.hint)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether an exception says that the engine has no room left."""
+    return _fault(error) is _DISK_FULL
+
+
+def is_range_taken(error: Exception) -> bool:
+    """Whether an exception says that the network address range that was asked for is another network's."""
+    return _fault(error) is _RANGE_TAKEN
+
+
+def is_connection_lost(error: Exception) -> bool:
+    """Whether nothing was heard of the engine, rather than a refusal: it may be back in a moment."""
+    return not isinstance(error, APIError)
+
+
+def _fault(error: Exception) -> _Fault | None:
+    if isinstance(error, ImageNotFound):
+        return _NO_IMAGE
+    words = _said(error).lower()
+    known = next((fault for fault in _FAULTS if any(sign in words for sign in fault.signs)), None)
+    return known or (_GONE if isinstance(error, _CONNECTION_LOST) else None)
+
+
+def _said(error: Exception) -> str:
+    """What the engine said, in one line."""
+    text = str(error)
+    if isinstance(error, APIError):
+        text = str(error.explanation or error)
+    elif isinstance(error, BuildError):
+        text = str(error.msg)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:_MAX_SAID]

@@ -1,0 +1,36 @@
+"""Atomic writes, and the meaning of a full disk."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.errors import MissingPrerequisite
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a reader sees the old text or the new, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def no_room(error: BaseException, folder: Path) -> MissingPrerequisite | None:
+    """What the failure to write below `folder` means if the disk is full."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return MissingPrerequisite(
+        f"there is no room left to write {error.filename or folder}: {error.strerror}", "make room; df -h shows where"
+    )
+
+
+@contextlib.contextmanager
+def needing_room(folder: Path) -> Iterator[None]:
+    """For what writes below `folder`: a full disk raises MissingPrerequisite."""
+    try:
+        yield
+    except OSError as error:
+        if (missing := no_room(error, folder)) is None:
+            raise
+        raise missing from None

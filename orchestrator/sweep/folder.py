@@ -1,0 +1,40 @@
+"""The folder of one sweep under the home."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.model.trial import Trial
+
+
+@dataclass
+class SweepFolder:
+    """Where a sweep's files are.
+
+    `TRIAL.jsonl` (trace), `TRIAL.log` (job), `cluster.yaml` (the cluster config as it was when the sweep was planned),
+    `ray/CLUSTER/` (logs of Ray's monitor).
+    """
+
+    root: Path
+
+    @classmethod
+    def of(cls, home: Path, sweep_id: str) -> "SweepFolder":
+        """The folder of a sweep of this home; it is made when something is written."""
+        return cls(home / "sweeps" / sweep_id)
+
+    def trace(self, trial: Trial) -> Path:
+        """The trial's trace."""
+        return self.root / f"{trial.trial_id}.jsonl"
+
+    def log(self, trial: Trial) -> Path:
+        """What the trial's job printed."""
+        return self.root / f"{trial.trial_id}.log"
+
+    @property
+    def cluster(self) -> Path:
+        """The cluster config, so that a resumed sweep goes on with the same one."""
+        return self.root / "cluster.yaml"
+
+    @property
+    def ray_logs(self) -> Path:
+        """Logs of Ray's monitor and the provider's journal, a folder for each cluster."""
+        return self.root / "ray"
