@@ -22,7 +22,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-unit test-integration test-oldest-ray test-arm64 lint format schema dashboards bench clean
+.PHONY: help setup sweep test test-unit test-integration test-oldest-ray test-arm64 lint format schema dashboards contract bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ schema: $(DEV) ## write docs/schema/ from the code
 
 dashboards: $(DEV) ## write grafana/dashboards/ from the code
 	.venv/bin/orchestrate dashboards build --to grafana/dashboards
+
+contract: $(DEV) ## accept an intended change of the contract: write tests/contract/golden.json from the code
+	.venv/bin/python -m tests.support.contract --write
 
 bench: $(DEV) ## run the benchmarks
 	.venv/bin/pytest benchmarks -q -s $(ARGS)
