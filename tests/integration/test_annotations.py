@@ -15,9 +15,9 @@ from orchestrator.grafana.client import TOKEN_VARIABLE, Grafana, WrongToken
 from orchestrator.lab.annotate import Target, annotating, check, parse_target
 from orchestrator.model.events import Event, PhaseEvent
 from orchestrator.model.scorecard import ByPart, Scorecard
-from tests.builders import T0, baseline, fault, node, trial
-from tests.grafana_http import Fault, nobody_listens
-from tests.grafana_standin import TOKEN, Role, Standin
+from tests.support.builders import T0, baseline, fault, node, trial
+from tests.support.grafana_http import Fault, nobody_listens
+from tests.support.grafana_standin import TOKEN, Role, Standin
 
 # T0 is in 1970, where an API that takes milliseconds would believe in seconds.
 NOW = 1_800_000_000.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.arm64 import MixedEngine
-from tests.integration.conftest import Orchestrate
-from tests.integration.test_docker import ARM, X86, assert_nothing_is_left, containers, events, in_docker, options
+from tests.support.arm64_engine import MixedEngine
+from tests.support.docker_sweeps import ARM, X86, assert_nothing_is_left, containers, events, in_docker, options
+from tests.support.orchestrate_command import Orchestrate
 
 pytestmark = pytest.mark.alone
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.watched import Swept
+from tests.support.watched_sweep import Swept
 
 pytestmark = pytest.mark.alone
 

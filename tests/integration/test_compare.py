@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from tests.integration.conftest import Orchestrate
+from tests.support.orchestrate_command import Orchestrate
 
 SMALL = ("--tasks", "64", "--task-seconds", "60", "--set", "max_workers=4", "--repeat", "8")
 

@@ -18,8 +18,8 @@ from orchestrator.grafana.alerts import AlertGroup, read_alerts
 from orchestrator.grafana.boards.build import build_all
 from orchestrator.grafana.client import ATTEMPTS, TOKEN_VARIABLE, Grafana, RequestRefused, Unreachable, WrongToken
 from orchestrator.grafana.push import DATASOURCE_UID, Change, push
-from tests.grafana_http import Fault, nobody_listens
-from tests.grafana_standin import TOKEN, Standin
+from tests.support.grafana_http import Fault, nobody_listens
+from tests.support.grafana_standin import TOKEN, Standin
 
 BOARDS = [
     {"uid": f"orchestrate-{name}", "title": name, "schemaVersion": 42, "panels": [{"id": 1, "type": "text"}]}

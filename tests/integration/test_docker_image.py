@@ -26,9 +26,9 @@ from orchestrator.backends.docker.image import (
 )
 from orchestrator.docker_errors import explain
 from orchestrator.errors import MissingPrerequisite, OrchestrateError
-from tests.integration.cuttable import cuttable
-from tests.integration.engine import Engine, running_engine
-from tests.integration.ray_images import (
+from tests.support.cuttable_socket import cuttable
+from tests.support.docker_engine import Engine, running_engine
+from tests.support.ray_images import (
     OFFICIAL,
     OTHER_PYTHON,
     OTHER_PYTHON_VERSION,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.backends.docker.image_build import default_image_name
-from tests.integration.conftest import Orchestrate
-from tests.integration.engine import Engine
+from tests.support.docker_engine import Engine
+from tests.support.orchestrate_command import Orchestrate
 
 pytestmark = pytest.mark.alone
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.integration.conftest import Orchestrate
+from tests.support.orchestrate_command import Orchestrate
 
 TABLES = ("trials", "nodes", "tasks", "demand", "supply", "events", "faults")
 

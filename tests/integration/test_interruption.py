@@ -16,8 +16,9 @@ import pytest
 from orchestrator.backends.live.ownership import Owner
 from orchestrator.backends.local.processes import find_marked
 from orchestrator.grafana.client import TOKEN_VARIABLE
-from tests.grafana_standin import TOKEN, Standin
-from tests.integration.conftest import Bystander, Orchestrate, ended_well, raylets
+from tests.support.bystander import Bystander
+from tests.support.grafana_standin import TOKEN, Standin
+from tests.support.orchestrate_command import Orchestrate, ended_well, raylets
 
 pytestmark = pytest.mark.alone
 

@@ -12,9 +12,9 @@ from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.model.events import NodeEvent, PhaseEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S
-from tests.integration.conftest import require
-from tests.integration.prometheus_server import HOW
-from tests.integration.watched import SCRAPES_PER_S, SPEEDS, Watched, get, samples
+from tests.support.prometheus_server import HOW
+from tests.support.requirements import require
+from tests.support.watched_sweep import SCRAPES_PER_S, SPEEDS, Watched, get, samples
 
 pytestmark = pytest.mark.alone
 

@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.model.events import NodeEvent
 from orchestrator.trace.file import read_trace
-from tests.integration.conftest import Bystander, Orchestrate
+from tests.support.bystander import Bystander
+from tests.support.orchestrate_command import Orchestrate
 
 pytestmark = pytest.mark.alone
 

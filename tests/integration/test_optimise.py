@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.integration.conftest import Orchestrate
+from tests.support.orchestrate_command import Orchestrate
 
 CLUSTER = Path(__file__).parents[2] / "cluster" / "simulated.yaml"
 SMALL = ("simulate", "--tasks", "64", "--task-seconds", "60")

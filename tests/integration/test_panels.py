@@ -17,15 +17,16 @@ from orchestrator.analysis.trial.steps import Steps
 from orchestrator.analysis.trial.window import submission
 from orchestrator.grafana.boards.build import build_all
 from orchestrator.grafana.boards.compare import ZERO_S, ComparedTrial
-from orchestrator.grafana.interpolation import queries_of
 from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
 from orchestrator.prometheus.placement import Placement, moved
 from orchestrator.trace.file import Trace, read_trace
-from tests.integration.chosen import chosen, options
-from tests.integration.conftest import Orchestrate, free_port, require
-from tests.integration.prometheus_server import HOW, Prometheus, running
-from tests.integration.watched import TRIALS, Swept, Watched
+from tests.support.board_queries import queries_of
+from tests.support.board_variables import chosen, options
+from tests.support.orchestrate_command import Orchestrate
+from tests.support.prometheus_server import HOW, Prometheus, running
+from tests.support.requirements import free_port, require
+from tests.support.watched_sweep import TRIALS, Swept, Watched
 
 pytestmark = pytest.mark.alone
 

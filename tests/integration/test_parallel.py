@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.conftest import Bystander, Orchestrate
+from tests.support.bystander import Bystander
+from tests.support.orchestrate_command import Orchestrate
 
 # Failures, refused launches and both autoscalers are among them.
 SWEEP = ("simulate", "--autoscaler", "v1,v2", "--upscaling-speed", "1,10", "--arrival", "poisson", "--repeat", "2")

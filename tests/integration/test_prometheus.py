@@ -17,8 +17,8 @@ import yaml
 
 from orchestrator.assets import bundled
 from orchestrator.model.events import NodeState
-from tests.integration.conftest import require
-from tests.integration.prometheus_server import HOW, running
+from tests.support.prometheus_server import HOW, running
+from tests.support.requirements import require
 
 FOLDER = bundled("prometheus")
 CONTRACT = Path(__file__).parents[2] / "docs/metrics.md"

@@ -13,9 +13,10 @@ from orchestrator.prometheus.placement import PAUSE_S, Placement, moved
 from orchestrator.prometheus.samples import Samples, samples_of
 from orchestrator.sweep.ledger import Ledger
 from orchestrator.trace.file import Trace, TraceWriter
-from tests.builders import T0, baseline, life, node, sound, task, trial
-from tests.integration.conftest import Orchestrate, free_port
-from tests.integration.prometheus_server import Prometheus, running
+from tests.support.builders import T0, baseline, life, node, sound, task, trial
+from tests.support.orchestrate_command import Orchestrate
+from tests.support.prometheus_server import Prometheus, running
+from tests.support.requirements import free_port
 
 LENGTH_S = 100
 AGO_S = 3600.0

@@ -12,7 +12,7 @@ import pytest
 import orchestrator
 from orchestrator.errors import InputError, UnknownId
 from orchestrator.model.events import TaskEvent
-from tests.integration.conftest import Orchestrate
+from tests.support.orchestrate_command import Orchestrate
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "python.md"
 CELL = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.DOTALL)

@@ -10,7 +10,8 @@ import pytest
 from orchestrator.rayapi.environment import LOOPBACK_ENVIRONMENT
 from orchestrator.rayapi.live_settings import autoscaler_of
 from orchestrator.rayapi.version import ray_version
-from tests.integration.conftest import Bystander, Orchestrate
+from tests.support.bystander import Bystander
+from tests.support.orchestrate_command import Orchestrate
 
 pytestmark = pytest.mark.alone
 

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from tests.integration.conftest import Orchestrate
+from tests.support.orchestrate_command import Orchestrate
 
 README = Path(__file__).parents[2] / "README.md"
 PROMPT = "$ orchestrate simulate "

@@ -11,8 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from junitparser import JUnitXml
 from playwright.sync_api import Browser
 
-from tests.integration.browser import Opened, opened
-from tests.integration.conftest import Orchestrate
+from tests.support.browser import Opened, opened
+from tests.support.orchestrate_command import Orchestrate
 
 SWEEP = ("simulate", "--autoscaler", "v1,v2", "--upscaling-speed", "1,5,10", "--idle-timeout-minutes", "1,5")
 PER_TRIAL = 3

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.model.events import FaultEvent
 from orchestrator.model.spec import SweepSpec
 from orchestrator.trace.file import read_trace
-from tests.integration.conftest import Orchestrate
+from tests.support.orchestrate_command import Orchestrate
 
 CLUSTER = Path(__file__).parents[2] / "cluster" / "simulated.yaml"
 

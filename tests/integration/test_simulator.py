@@ -36,7 +36,7 @@ from orchestrator.rayapi.virtual.patching import replaced_names
 from orchestrator.rayapi.virtual.session import AutoscalerRaised
 from orchestrator.simulator.simulation import Latencies, simulate
 from orchestrator.simulator.trace_recorder import SUBMISSION
-from tests.integration.conftest import clean_environment
+from tests.support.orchestrate_command import clean_environment
 
 BOTH: tuple[AutoscalerVersion, ...] = ("v1", "v2")
 HEAD = NodeType(name="head", arch="x86_64", resources={"CPU": 0, "Intel": 1})

@@ -23,9 +23,10 @@ from orchestrator.stack import stack as stack_module
 from orchestrator.stack.compose import Result, run_docker
 from orchestrator.stack.probes import dashboard_uids, fetch, is_taken
 from orchestrator.stack.state import Ports
-from tests.grafana_http import nobody_listens
-from tests.integration.conftest import Orchestrate, free_port
-from tests.integration.engine import Engine, image_names
+from tests.support.docker_engine import Engine, image_names
+from tests.support.grafana_http import nobody_listens
+from tests.support.orchestrate_command import Orchestrate
+from tests.support.requirements import free_port
 
 ROOT = Path(__file__).parents[2]
 EXPORTER_PORT = 9477

@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator.grafana.client import TOKEN_VARIABLE
 from orchestrator.stack.probes import fetch
-from tests.integration.conftest import BIN, Orchestrate, free_port, require
-from tests.integration.prometheus_server import HOW
+from tests.support.orchestrate_command import BIN, Orchestrate
+from tests.support.prometheus_server import HOW
+from tests.support.requirements import free_port, require
 
 
 class Stack:

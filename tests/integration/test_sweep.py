@@ -16,10 +16,11 @@ from orchestrator.grafana.annotation import is_scaling
 from orchestrator.model.events import NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.trace.file import read_trace
-from tests.grafana_standin import TOKEN
-from tests.integration.browser import opened
-from tests.integration.conftest import ROOT, Bystander
-from tests.integration.watched import NAME, SPEEDS, Swept, Watched
+from tests.support.browser import opened
+from tests.support.bystander import Bystander
+from tests.support.grafana_standin import TOKEN
+from tests.support.orchestrate_command import ROOT
+from tests.support.watched_sweep import NAME, SPEEDS, Swept, Watched
 
 pytestmark = pytest.mark.alone
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.trace.file import TraceWriter
-from tests.integration.conftest import Orchestrate
+from tests.support.orchestrate_command import Orchestrate
 
 SWEEP = ("simulate", "--autoscaler", "v1,v2", "--upscaling-speed", "1,10", "--seed", "5")
 

@@ -1,1 +1,1 @@
-"""Helpers that several test modules share."""
+"""Real parts, stand-ins, fakes and builders that tests share."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "orchestrator"
+ROOT = Path(__file__).parents[2]
+PACKAGE, TESTS = ROOT / "orchestrator", ROOT / "tests"
 
 # A part that starts with an underscore (`ray._raylet`, `ray.autoscaler._private`), or a package Ray doesn't document.
 PRIVATE = re.compile(r"ray(\.\w+)*\._\w|ray\.core\.generated\b|ray\.autoscaler\.v2\b")
@@ -72,3 +73,21 @@ def test_only_rayapi_knows_private_names_of_ray() -> None:
     }
 
     assert {Path(path).parts[0] for path in found} == {"rayapi"}, found
+
+
+def test_test_modules_share_only_what_is_in_support() -> None:
+    shared = {
+        str(path.relative_to(TESTS)): names
+        for path in sorted(TESTS.rglob("*.py"))
+        if (names := [name for name in imported(path) if re.match(r"tests\.(?!support\b)", name)])
+    }
+
+    assert shared == {}
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)

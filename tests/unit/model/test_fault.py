@@ -8,7 +8,7 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from orchestrator.model.fault import POSSIBLE, Fault, FaultKind, impossible
-from tests.strategies import NOT_A_NUMBER, NOT_FINITE, faults
+from tests.support.strategies import NOT_A_NUMBER, NOT_FINITE, faults
 
 
 def fault(text: str) -> Fault:

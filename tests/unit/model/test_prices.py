@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.model.prices import Prices
-from tests.strategies import NOT_A_NUMBER, NOT_FINITE
+from tests.support.strategies import NOT_A_NUMBER, NOT_FINITE
 
 LIST = Prices(usd_per_hour={"m7i.2xlarge": 0.4, "m7i.xlarge": 0.21, "r7g.large": 0.1, "g5.xlarge": 1.0, "rack": 0.05})
 

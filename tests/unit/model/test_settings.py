@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.model.settings import Settings
-from tests.strategies import NOT_A_COUNT, NOT_A_NUMBER, NOT_FINITE, settings
+from tests.support.strategies import NOT_A_COUNT, NOT_A_NUMBER, NOT_FINITE, settings
 
 SPEEDS = ("upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
 CAPS = ("max_concurrent_launches", "max_launch_batch", "update_interval_s")

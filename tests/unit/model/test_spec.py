@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from orchestrator.model.settings import Settings
 from orchestrator.model.spec import Axes, SweepSpec, WorkloadOverrides
 from orchestrator.model.workload import Workload
-from tests.strategies import NAN, NOT_A_NUMBER, NOT_FINITE
+from tests.support.strategies import NAN, NOT_A_NUMBER, NOT_FINITE
 
 
 def test_an_empty_spec_is_one_trial_of_the_local_backend() -> None:

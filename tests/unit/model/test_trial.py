@@ -18,7 +18,7 @@ from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from tests.strategies import trials
+from tests.support.strategies import trials
 
 X86 = NodeType(name="x86", arch="x86_64", resources={"CPU": 8, "Intel": 1}, min_workers=1, max_workers=8)
 SHAPE = ClusterShape(head=NodeType(name="head", arch="x86_64"), workers=(X86,), max_workers=8)

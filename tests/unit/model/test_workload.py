@@ -7,7 +7,7 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from orchestrator.model.workload import MAX_TASKS, Workload
-from tests.strategies import NOT_A_COUNT, NOT_A_NUMBER, NOT_FINITE, workloads
+from tests.support.strategies import NOT_A_COUNT, NOT_A_NUMBER, NOT_FINITE, workloads
 
 
 @pytest.mark.parametrize("key", ["tasks", "waves"])

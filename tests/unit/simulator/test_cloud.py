@@ -10,7 +10,7 @@ from orchestrator.rayapi.virtual.world import LaunchRefused
 from orchestrator.simulator.cloud import Cloud
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
-from tests.builders import SHAPE
+from tests.support.builders import SHAPE
 
 FOREVER_S = 1e6
 

@@ -13,7 +13,7 @@ from orchestrator.simulator.cluster import Cluster
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
-from tests.builders import ARM, HEAD, X86
+from tests.support.builders import ARM, HEAD, X86
 
 EPOCH = 1000.0
 

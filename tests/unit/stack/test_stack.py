@@ -8,30 +8,13 @@ import pytest
 from orchestrator.errors import MissingPrerequisite, OrchestrateError
 from orchestrator.stack.compose import Result
 from orchestrator.stack.stack import Stack
-from orchestrator.stack.state import Ports
-from tests.unit.stack.fakes import NO_CONTAINERS, OK, FakeDocker
+from tests.support.fake_docker_cli import NO_CONTAINERS, OK, PORTS, FakeDocker, containers
 
-PORTS = Ports(9091, 3001)
 COMPOSE = """\
 services:
   prometheus: {image: "prom/prometheus:v1", user: "65534:65534", volumes: ["prometheus-data:/prometheus"]}
   grafana: {image: "grafana/grafana:1", user: "472:0", volumes: ["grafana-data:/var/lib/grafana"]}
 """
-
-
-def containers(state: str = "running", health: str = "healthy") -> Result:
-    """What `docker compose ps` says, a document on each line."""
-    rows = [
-        {
-            "Service": name,
-            "Image": f"{name}:1",
-            "State": state,
-            "Health": health,
-            "Labels": f"com.docker.compose.project.config_files=/a,b=c,dev.orchestrate.url=http://127.0.0.1:{port}",
-        }
-        for name, port in (("prometheus", PORTS.prometheus), ("grafana", PORTS.grafana))
-    ]
-    return Result(0, "\n".join(json.dumps(row) for row in rows) + "\n", "")
 
 
 class Lab:

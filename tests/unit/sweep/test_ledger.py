@@ -11,7 +11,7 @@ from orchestrator.errors import InputError, UnknownId
 from orchestrator.model.trial import Trial
 from orchestrator.sweep import ledger as ledger_module
 from orchestrator.sweep.ledger import Ledger
-from tests.builders import scorecard, trial
+from tests.support.builders import scorecard, trial
 
 FIRST, SECOND = trial(upscaling_speed=1), trial(upscaling_speed=5)
 

@@ -17,8 +17,8 @@ from orchestrator.model.spec import MAX_TRIALS, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.sweep.fit import Machine
 from orchestrator.sweep.plan import Plan, make_plan
-from tests.builders import ARM, HEAD, SHAPE, X86
-from tests.strategies import machines, shapes
+from tests.support.builders import ARM, HEAD, SHAPE, X86
+from tests.support.strategies import machines, shapes
 
 LARGE = Machine(cores=64, memory=256 * 2**30)
 SMALL = Machine(cores=1, memory=2**30)

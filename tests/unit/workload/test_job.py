@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.model.workload import Workload
 from orchestrator.workload.job import stress_entrypoint
-from tests.strategies import workloads
+from tests.support.strategies import workloads
 
 
 @given(workloads(), st.integers(0, 2**31))

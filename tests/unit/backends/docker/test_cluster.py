@@ -21,7 +21,7 @@ from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.faults.injector import NodeGone
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.settings import Settings
-from tests.unit.backends.docker.fakes import GONE, not_found, refused
+from tests.support.fake_docker_sdk import GONE, not_found, refused
 
 FILE = read_cluster_file(Path(__file__).parents[4] / "cluster" / "docker.yaml")
 NODE = "ab" * 28

@@ -13,7 +13,7 @@ from orchestrator.backends.docker.container import AWAY_S, START_TIMEOUT_S, Node
 from orchestrator.backends.live import node_process as nodehost
 from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
 from orchestrator.errors import MissingPrerequisite
-from tests.unit.backends.docker.fakes import GONE, FakeClient, FakeContainer, not_found, refused
+from tests.support.fake_docker_sdk import GONE, FakeClient, FakeContainer, not_found, refused
 
 TIMEOUT_S = 10.0
 READY = f"{nodehost.READY}\n".encode()

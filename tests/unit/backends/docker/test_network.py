@@ -9,7 +9,7 @@ from docker.errors import APIError
 from orchestrator.backends.docker.network import ClusterNetwork
 from orchestrator.docker_errors import explained
 from orchestrator.errors import MissingPrerequisite
-from tests.unit.backends.docker.fakes import GONE, refused
+from tests.support.fake_docker_sdk import GONE, refused
 
 NAME = "orchestrate-c0ffee00"
 

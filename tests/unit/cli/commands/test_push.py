@@ -1,0 +1,43 @@
+"""`orchestrate push` before it reaches a Prometheus: what it refuses, and without showing what."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.app import app
+from orchestrator.errors import InputError
+from orchestrator.prometheus.client import CREDENTIALS_VARIABLE
+from orchestrator.sweep.ledger import Ledger
+from orchestrator.sweep.runner import _this_process
+from orchestrator.trace.file import TraceWriter
+from tests.support.builders import phase, trial
+
+
+def refused(home: Path, *arguments: str) -> InputError:
+    """What a push says that can't be made."""
+    with pytest.raises(InputError) as caught:
+        app(["--home", str(home), "push", *arguments], standalone_mode=False)
+    return caught.value
+
+
+def test_no_password_may_stand_in_the_url_and_it_is_not_shown(tmp_path: Path) -> None:
+    error = refused(tmp_path, "--to", "https://bob:hunter2@host")
+
+    assert "hunter2" not in f"{error.message} {error.hint}"
+    assert CREDENTIALS_VARIABLE in str(error.hint)
+
+
+@pytest.mark.parametrize("url", ["localhost:9090", "ftp://host", "http://", "http://host/?x=1"])
+def test_what_is_no_url_is_refused(tmp_path: Path, url: str) -> None:
+    assert refused(tmp_path, "--to", url).message.startswith("--to: ")
+
+
+def test_a_trial_that_still_runs_is_not_pushed(tmp_path: Path) -> None:
+    """What it becomes would differ from what was pushed, at the same times."""
+    ledger, running, path = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), trial(), tmp_path / "t.jsonl"
+    ledger.add_sweep("s", [running], name="", backend="local", spec={}, environment={"process": _this_process()})
+    ledger.start_trial("s", running.trial_id, str(path))
+    with TraceWriter(path, trial=running) as trace:
+        trace.emit(phase(0, "running"))
+
+    assert "no trial has ended" in refused(tmp_path, "s").message
