@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from orchestrator.errors import InputError, SpecError
 from orchestrator.inputs.yaml_file import read_yaml_mapping
-from orchestrator.model.base import Noun
+from orchestrator.model.base import FrozenModel
 from orchestrator.model.prices import InstanceType, Prices, UsdPerHour
 
 DEFAULT_PRICES = "us-east-1"
@@ -18,7 +18,7 @@ _CATALOGUE = Path(__file__).with_name("ec2_on_demand.csv")
 _EXAMPLE = "for example `prices: {m7i.2xlarge: 0.4032}`, in dollars an hour; see docs/prices.md"
 
 
-class PriceFile(Noun):
+class PriceFile(FrozenModel):
     """A user's own prices; those of a catalogue's `region`, if any, hold where the file names none."""
 
     prices: Annotated[dict[InstanceType, UsdPerHour], Field(min_length=1)]

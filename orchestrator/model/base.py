@@ -1,4 +1,4 @@
-"""What all nouns share: they are frozen, refuse unknown keys, and never hold NaN or infinity."""
+"""The base of all domain values: frozen, without unknown keys, without NaN and infinity."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
-class Noun(BaseModel):
+class FrozenModel(BaseModel):
     """A frozen value; an unknown key is an error, so that a typing mistake in a file never passes silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

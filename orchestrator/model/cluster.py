@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from orchestrator.model.arch import Arch
-from orchestrator.model.base import NonNegative, Noun
+from orchestrator.model.base import FrozenModel, NonNegative
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
@@ -15,7 +15,7 @@ MAX_NODES = 10_000
 Count = Annotated[int, Field(ge=0, le=MAX_NODES)]
 
 
-class NodeType(Noun):
+class NodeType(FrozenModel):
     """One node type of a cluster config. `resources` are Ray's logical ones (`CPU` in cores)."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -43,7 +43,7 @@ class NodeType(Noun):
         return enough and all(self.labels.get(key) == value for key, value in labels.items())
 
 
-class ClusterShape(Noun):
+class ClusterShape(FrozenModel):
     """A head, and worker types with their limits; `max_workers` bounds all worker types together."""
 
     head: NodeType

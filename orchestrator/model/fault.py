@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_serializer, model_validator
 
-from orchestrator.model.base import NonNegative, Noun, Positive
+from orchestrator.model.base import FrozenModel, NonNegative, Positive
 
 FaultKind = Literal["kill", "pause", "partition", "spot"]
 
@@ -24,7 +24,7 @@ POSSIBLE: Mapping[str, frozenset[FaultKind]] = {
 }
 
 
-class Fault(Noun):
+class Fault(FrozenModel):
     """One fault. It is written as text, in a spec, on the command line and in a trace alike, or with its keys.
 
     `kill@20`: a node's machine is gone at once, 20 s after the first task was submitted. `pause@30+15`: all processes

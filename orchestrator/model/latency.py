@@ -7,13 +7,13 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.model.base import NonNegative, Noun
+from orchestrator.model.base import FrozenModel, NonNegative
 
 MAX_SAMPLES = 100_000
 Seconds = Annotated[NonNegative, Field(le=86_400)]
 
 
-class Delay(Noun):
+class Delay(FrozenModel):
     """A distribution of seconds, as written under `launch:` in a cluster file.
 
     `sigma` is the spread: of the logarithm for `lognormal`, in seconds for `normal`, half the width for `uniform`;
@@ -73,7 +73,7 @@ class NodeLatencies(NamedTuple):
         return self.request + self.boot + self.install
 
 
-class StageOverrides(Noun):
+class StageOverrides(FrozenModel):
     """The stages in which one node type differs from the others."""
 
     request: Delay | None = None
@@ -82,7 +82,7 @@ class StageOverrides(Noun):
     terminate: Delay | None = None
 
 
-class LaunchModel(Noun):
+class LaunchModel(FrozenModel):
     """How a cloud gives and takes nodes.
 
     `request`: until the cloud answers the call; `boot`: until Ray can be started; `install`: until the node has joined

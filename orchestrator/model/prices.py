@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.model.base import Noun
+from orchestrator.model.base import FrozenModel
 
 MAX_USD_PER_HOUR = 100_000
 InstanceType = Annotated[str, Field(min_length=1)]
@@ -16,7 +16,7 @@ UsdPerHour = Annotated[float, Field(strict=True, gt=0, le=MAX_USD_PER_HOUR, allo
 _BY_SIZE = re.compile(r"([cmrt][1-9][a-z]*(?:-flex)?)\.(medium|large|([2-9]|[1-9][0-9])?xlarge)")
 
 
-class Prices(Noun):
+class Prices(FrozenModel):
     """A price list: dollars an hour by instance type, on demand or `spot`; the strings say where it comes from."""
 
     region: str = ""

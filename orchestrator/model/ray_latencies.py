@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import AllowInfNan, Field
 
-from orchestrator.model.base import Noun
+from orchestrator.model.base import FrozenModel
 from orchestrator.model.latency import Delay
 
 
-class RayModel(Noun):
+class RayModel(FrozenModel):
     """What is written under `provider.simulation` of a cluster file.
 
     `demand_lag`: until the autoscaler can see a change of the pending tasks (drawn once for each trial).

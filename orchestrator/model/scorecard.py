@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from orchestrator.model.base import Noun
+from orchestrator.model.base import FrozenModel
 
 
-class Quantiles(Noun):
+class Quantiles(FrozenModel):
     """Median, 95th percentile, maximum and number of some durations, in seconds."""
 
     p50: float
@@ -14,7 +14,7 @@ class Quantiles(Noun):
     n: int
 
 
-class ByPart(Noun):
+class ByPart(FrozenModel):
     """A sum over all worker nodes, and its parts."""
 
     total: float = 0.0
@@ -22,7 +22,7 @@ class ByPart(Noun):
     by_arch: dict[str, float] = Field(default_factory=dict)
 
 
-class Elasticity(Noun):
+class Elasticity(FrozenModel):
     """How well the supply s(t) followed the demand d(t), in CPUs, over the measured window of length T.
 
     Accuracy `theta_u` = (1/T)∫max(0, d − s) dt and `theta_o` = (1/T)∫max(0, s − d) dt, in CPUs; the relative ones
@@ -39,7 +39,7 @@ class Elasticity(Noun):
     jitter_per_min: float | None = None
 
 
-class Scorecard(Noun):
+class Scorecard(FrozenModel):
     """What one trial showed. A value is None where the trace doesn't show it, never a guess.
 
     T is the measured window, from t = 0 to the last task's end; node-seconds and cost count beyond it, until the

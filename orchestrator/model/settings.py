@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.model.base import Noun, Positive
+from orchestrator.model.base import FrozenModel, Positive
 
 AutoscalerVersion = Literal["v1", "v2"]
 
@@ -18,7 +18,7 @@ UpdateIntervalS = Annotated[int, Field(ge=1, le=3600)]
 Workers = Annotated[int, Field(ge=0, le=10_000)]
 
 
-class Settings(Noun):
+class Settings(FrozenModel):
     """The knobs of Ray's autoscaler, in Ray's own words and units.
 
     `None` leaves a knob as the cluster file has it. `max_concurrent_launches`, `max_launch_batch` and

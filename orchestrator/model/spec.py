@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from orchestrator.model.base import Noun, Positive
+from orchestrator.model.base import FrozenModel, Positive
 from orchestrator.model.settings import (
     AutoscalerVersion,
     IdleTimeoutMinutes,
@@ -34,7 +34,7 @@ Axis = Annotated[
 ]
 
 
-class Axes(Noun):
+class Axes(FrozenModel):
     """The values to try for each knob; a single value may stand without brackets."""
 
     autoscaler: Axis[AutoscalerVersion] = ("v2",)
@@ -48,7 +48,7 @@ class Axes(Noun):
     max_workers: Axis[Workers] | None = None
 
 
-class WorkloadOverrides(Noun):
+class WorkloadOverrides(FrozenModel):
     """The parts of a workload that a spec sets; the backend has defaults for the others. See `Workload`."""
 
     tasks: Tasks | None = None
@@ -63,7 +63,7 @@ class WorkloadOverrides(Noun):
     faults: Faults | None = None
 
 
-class SweepSpec(Noun):
+class SweepSpec(FrozenModel):
     """Everything that `orchestrate sweep` needs to plan; `docs/spec.md` shows it as YAML."""
 
     name: Annotated[str, Field(max_length=200)] = ""

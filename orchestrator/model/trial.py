@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, computed_field, model_validator
 
-from orchestrator.model.base import Noun, content_hash
+from orchestrator.model.base import FrozenModel, content_hash
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
 from orchestrator.model.workload import Workload
 
 
-class Trial(Noun):
+class Trial(FrozenModel):
     """What a backend turns into a trace. `seed` fixes what is random in it: arrivals and boot times."""
 
     backend: str

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from orchestrator.model.base import NonNegative, Noun, Positive
+from orchestrator.model.base import FrozenModel, NonNegative, Positive
 from orchestrator.model.fault import MAX_FAULTS, Fault
 
 Arrival = Literal["burst", "waves", "ramp", "poisson"]
@@ -22,7 +22,7 @@ TaskKind = Literal["sleep", "burn"]
 Faults = Annotated[tuple[Fault, ...], Field(max_length=MAX_FAULTS)]
 
 
-class Workload(Noun):
+class Workload(FrozenModel):
     """The stress job: `tasks` tasks of `seconds` seconds that hold `cpus` CPUs each.
 
     They arrive all at once (`burst`), in `waves` equal waves, evenly (`ramp`) or at random (`poisson`) over

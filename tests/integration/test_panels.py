@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.analysis.trial.node_lives import node_lives, stacked
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.analysis.trial.window import submission
 from orchestrator.grafana.boards.build import build_all
 from orchestrator.grafana.boards.compare import ZERO_S, ComparedTrial
@@ -244,17 +244,17 @@ def test_a_fault_that_was_pushed_is_marked_once_and_within_a_scrape(pushed: Show
 # Numbers agree
 
 
-def _node_counts(trace: Trace, arch: str) -> Steps:
+def _node_counts(trace: Trace, arch: str) -> StepFunction:
     last = trace.events[-1].t + 1
     states: frozenset[NodeState] = ALIVE_STATES | {"draining"}
     return stacked((life.intervals(states, last), 1.0) for life in node_lives(trace.events) if life.arch == arch)
 
 
-def _steps(points: list[tuple[float, float]]) -> Steps:
-    return Steps(tuple(t for t, _ in points), tuple(value for _, value in points))
+def _steps(points: list[tuple[float, float]]) -> StepFunction:
+    return StepFunction(tuple(t for t, _ in points), tuple(value for _, value in points))
 
 
-def _between(steps: Steps, begin: float, end: float) -> set[float]:
+def _between(steps: StepFunction, begin: float, end: float) -> set[float]:
     """Every value in a window."""
     value = steps.walk()
     return {value(begin), *(value(t) for t in steps.times if begin < t <= end)}
@@ -271,7 +271,7 @@ def test_numbers_agree_with_the_trace_within_a_scrape(real: Shown, number: int) 
     labels = f'trial_id="{trace.trial.trial_id}"'
     demand = [(e.t, float(sum(e.pending.values()))) for e in trace.events if isinstance(e, DemandEvent)]
     usage = [e for e in trace.events if isinstance(e, UsageEvent)]
-    expected: dict[str, Steps] = {f"sum(orchestrator_pending_tasks{{{labels}}}) or vector(0)": _steps(demand)}
+    expected: dict[str, StepFunction] = {f"sum(orchestrator_pending_tasks{{{labels}}}) or vector(0)": _steps(demand)}
     for name, arch in arches.items():
         of = f'{{{labels}, arch="{arch}"'
         alive = 'state=~"running|idle|draining"'

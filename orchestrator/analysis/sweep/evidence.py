@@ -20,7 +20,7 @@ from orchestrator.analysis.sweep.statistics import (
     repeats_needed,
 )
 from orchestrator.analysis.sweep.summary import summarise
-from orchestrator.model.base import Noun
+from orchestrator.model.base import FrozenModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 
@@ -78,7 +78,7 @@ class Sample:
         return [self.values[seed] for seed in sorted(self.values)]
 
 
-class SettingEvidence(Noun):
+class SettingEvidence(FrozenModel):
     """One setting: trials planned, ended and valid, and for each quantity that the valid ones show its interval."""
 
     settings: Settings
@@ -89,7 +89,7 @@ class SettingEvidence(Noun):
     intervals: dict[str, Interval]
 
 
-class Contrast(Noun):
+class Contrast(FrozenModel):
     """What b shows more than a in one quantity. `p_adjusted` allows for the number of comparisons made.
 
     `repeats_needed` is how many repeats would probably tell a difference as large, where these can't.
@@ -104,7 +104,7 @@ class Contrast(Noun):
     repeats_needed: int | None = None
 
 
-class Evidence(Noun):
+class Evidence(FrozenModel):
     """What a sweep proves: its settings, the contrasts of each with the best in `objective`, and what weakens it.
 
     `best` has the lowest median of the objective, `value`; `alike` are the settings that can't be told from it. `front`
@@ -153,7 +153,7 @@ def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evid
     )
 
 
-class Recommendation(Noun):
+class Recommendation(FrozenModel):
     """The setting to take, what speaks for it, and what should make one doubt; sentences for people."""
 
     settings: Settings

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.model.base import Finite, Noun
+from orchestrator.model.base import Finite, FrozenModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ _FEWEST_FOR_OUTLIERS = 4
 _FEWEST_FOR_DRIFT = 5
 
 
-class Interval(Noun):
+class Interval(FrozenModel):
     """The median of `n` values and its confidence interval; `low` and `high` are None below three values."""
 
     median: Finite
@@ -33,7 +33,7 @@ class Interval(Noun):
     confidence: float
 
 
-class Difference(Noun):
+class Difference(FrozenModel):
     """What setting b shows more than setting a; `relative` is a share of a's median, None where that is 0.
 
     If `smallest_p`, the smallest p-value that `n_a` and `n_b` values can reach, isn't below the level one tests at,
@@ -53,7 +53,7 @@ class Difference(Noun):
     n_b: int
 
 
-class Drift(Noun):
+class Drift(FrozenModel):
     """A trend of `n` values over the order of their trials; a low p-value says that the order matters."""
 
     slope_per_trial: Finite

@@ -3,12 +3,12 @@
 import statistics
 from collections.abc import Iterable, Sequence
 
-from orchestrator.model.base import Noun
+from orchestrator.model.base import FrozenModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 
 
-class Spread(Noun):
+class Spread(FrozenModel):
     """Median, lowest and highest of `n` repeats."""
 
     median: float
@@ -17,7 +17,7 @@ class Spread(Noun):
     n: int
 
 
-class SettingSummary(Noun):
+class SettingSummary(FrozenModel):
     """One setting: how many of its trials have ended, how many are valid, and what the valid ones showed."""
 
     settings: Settings

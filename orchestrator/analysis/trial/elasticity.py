@@ -8,11 +8,13 @@ Environments", SEAMS 2015, which defines accuracy θ, timeshare τ and jitter as
 import math
 from collections.abc import Iterator
 
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.model.scorecard import Elasticity
 
 
-def elasticity(demand: Steps, supply: Steps, start: float, end: float, cap: float = math.inf) -> Elasticity:
+def elasticity(
+    demand: StepFunction, supply: StepFunction, start: float, end: float, cap: float = math.inf
+) -> Elasticity:
     """The elasticity over [start, end] (UNIX seconds) of a supply s under a demand d, both in CPUs; exact integrals.
 
     d counts up to `cap` only: what no setting could supply is no shortcoming of one. An empty window has no elasticity.
@@ -48,7 +50,9 @@ def elasticity(demand: Steps, supply: Steps, start: float, end: float, cap: floa
     )
 
 
-def _pieces(demand: Steps, supply: Steps, start: float, end: float, cap: float) -> Iterator[tuple[float, float, float]]:
+def _pieces(
+    demand: StepFunction, supply: StepFunction, start: float, end: float, cap: float
+) -> Iterator[tuple[float, float, float]]:
     """(seconds, d, s) for each stretch of [start, end] on which neither changes."""
     times = sorted({t for steps in (demand, supply) for t in steps.times if start < t < end})
     d, s = demand.walk(), supply.walk()

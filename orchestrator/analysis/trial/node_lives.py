@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from orchestrator.analysis.trial.steps import Steps, covered
+from orchestrator.analysis.trial.steps import StepFunction, covered
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, STATE_RANK, Event, NodeEvent, NodeState
 from orchestrator.model.scorecard import ByPart
@@ -103,9 +103,9 @@ def seconds_within(intervals: Iterable[Interval], start: float, end: float) -> f
     )
 
 
-def stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> Steps:
+def stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> StepFunction:
     """The sum of all heights over time; each counts while in one of its intervals."""
-    return Steps.from_changes(
+    return StepFunction.from_changes(
         change
         for intervals, height in heights
         for begin, end in intervals

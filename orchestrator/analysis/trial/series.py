@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from orchestrator.analysis.trial.aftermath import Aftermath, aftermaths
 from orchestrator.analysis.trial.node_lives import Interval, NodeLife, stacked
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.analysis.trial.window import measured
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import Event, NodeState, TaskEvent
@@ -71,12 +71,12 @@ class Series:
     makespan_s: float
     until_s: float
     servable_cpus: float
-    pending_tasks: Steps
-    demand: Steps
-    supply: Steps
-    nodes: Mapping[Arch, Steps]
-    capacity: Mapping[Arch, Steps]
-    used: Mapping[Arch, Steps]
+    pending_tasks: StepFunction
+    demand: StepFunction
+    supply: StepFunction
+    nodes: Mapping[Arch, StepFunction]
+    capacity: Mapping[Arch, StepFunction]
+    used: Mapping[Arch, StepFunction]
     marks: tuple[Mark, ...]
     spans: tuple[Span, ...]
     hits: tuple[Hit, ...] = ()
@@ -99,10 +99,10 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
     def elapsed(intervals: Iterable[Interval]) -> list[Interval]:
         return [(begin - start, end - start) for begin, end in intervals]
 
-    def supplied(chosen: Iterable[NodeLife]) -> Steps:
+    def supplied(chosen: Iterable[NodeLife]) -> StepFunction:
         return stacked((elapsed(life.alive(last)), life.cpus) for life in chosen)
 
-    def used(chosen: Iterable[TaskEvent]) -> Steps:
+    def used(chosen: Iterable[TaskEvent]) -> StepFunction:
         return stacked((elapsed([(task.started, task.ended)]), task.count * task.cpus) for task in chosen)
 
     lives_by_arch = _grouped((life.arch, life) for life in lives)
@@ -123,7 +123,7 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
     )
 
 
-def pieces(demand: Steps, supply: Steps, until: float, cap: float) -> list[tuple[float, float, float]]:
+def pieces(demand: StepFunction, supply: StepFunction, until: float, cap: float) -> list[tuple[float, float, float]]:
     """(time, demand up to `cap`, supply) at 0 and wherever one of them changes until `until`, in which both then hold.
 
     The areas between the two are `theta_u` and `theta_o` times the makespan, if `until` is the makespan.

@@ -9,7 +9,7 @@ _DIGITS = 9
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepFunction:
     """A right-continuous step function: `values[i]` holds from `times[i]` on, `before` holds earlier."""
 
     times: tuple[float, ...]
@@ -17,7 +17,7 @@ class Steps:
     before: float = 0.0
 
     @classmethod
-    def from_changes(cls, changes: Iterable[tuple[float, float]]) -> "Steps":
+    def from_changes(cls, changes: Iterable[tuple[float, float]]) -> "StepFunction":
         """From (time, change) pairs in any order, starting at 0; changes at one time are one step."""
         times, values, level = [], [], 0.0
         for t, group in groupby(sorted(changes), key=lambda change: change[0]):

@@ -12,7 +12,7 @@ from pydantic import Field
 from orchestrator.analysis.trial.node_lives import NodeLife
 from orchestrator.analysis.trial.score import quantiles
 from orchestrator.model.arch import Arch
-from orchestrator.model.base import Noun
+from orchestrator.model.base import FrozenModel
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import ALIVE_STATES, NodeState, TaskEvent
 from orchestrator.model.scorecard import Quantiles
@@ -75,7 +75,7 @@ class Waterfall:
         return _durations(self, PARTS)
 
 
-class TimeSpent(Noun):
+class TimeSpent(FrozenModel):
     """Seconds until launched nodes could run tasks, by who makes them wait (`WAITS`): of all, by type, by arch."""
 
     all: dict[str, Quantiles] = Field(default_factory=dict)

@@ -24,7 +24,7 @@ from pydantic import Field, TypeAdapter
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.modelled_cloud import CLOSE_S, Cloud, CloudNode
 from orchestrator.filesystem import write_atomically
-from orchestrator.model.base import NonNegative, Noun
+from orchestrator.model.base import FrozenModel, NonNegative
 from orchestrator.model.cluster import MAX_NODES
 from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity
 from orchestrator.trace.tail import Tail
@@ -39,7 +39,7 @@ _REPLIES_KEPT = 1_000
 Name = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9]+\z", max_length=100)]
 
 
-class _Create(Noun):
+class _Create(FrozenModel):
     request: Name
     call: Literal["create"]
     node_type: Annotated[str, Field(max_length=1_000)]
@@ -49,7 +49,7 @@ class _Create(Noun):
     labels: dict[str, str]
 
 
-class _Terminate(Noun):
+class _Terminate(FrozenModel):
     request: Name
     call: Literal["terminate"]
     node_id: str
@@ -122,7 +122,7 @@ class MailboxCloud:
     def _name(self) -> str:
         return f"{self._sender}-{next(self._numbers)}"
 
-    def _post(self, request: Noun) -> None:
+    def _post(self, request: FrozenModel) -> None:
         with self._lock, self._paths.requests.open("a") as file:
             file.write(request.model_dump_json() + "\n")
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from orchestrator.errors import SpecError
 from orchestrator.inputs.cluster_config import ClusterFile
-from orchestrator.model.base import Finite, Noun
+from orchestrator.model.base import Finite, FrozenModel
 
 _SIZE = re.compile(r"[1-9][0-9]*[kmg]")
 
@@ -23,7 +23,7 @@ def _size(text: object) -> str:
 Size = Annotated[str, BeforeValidator(_size)]
 
 
-class ContainerConfig(Noun):
+class ContainerConfig(FrozenModel):
     """How the container of a node is limited, beside its logical resources.
 
     `cpus` is its CPU limit in cores (the node type's `CPU` if absent, no limit for a head of none), `memory` and

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 
 # Beyond this a page would grow too large to send: a curve of more steps is thinned, and its caption says so.
 MAX_STEPS = 1500
@@ -37,7 +37,9 @@ def figure_json(traces: Sequence[dict[str, Any]], layout: dict[str, Any]) -> Any
     return document
 
 
-def curve(steps: Steps, until: float, name: str, axis: str, line: dict[str, Any], **style: Any) -> dict[str, Any]:
+def curve(
+    steps: StepFunction, until: float, name: str, axis: str, line: dict[str, Any], **style: Any
+) -> dict[str, Any]:
     """A step function from 0 to `until`, drawn as steps."""
     at = bisect.bisect_right(steps.times, 0.0)
     now = steps.values[at - 1] if at else steps.before
@@ -63,14 +65,14 @@ def thin(times: Sequence[float], curves: Sequence[Sequence[float]]) -> tuple[lis
     return [times[i] for i in kept], tuple([curve[i] for i in kept] for curve in curves)
 
 
-def thinned(curves: Iterable[Steps]) -> str:
+def thinned(curves: Iterable[StepFunction]) -> str:
     """What a caption has to say about curves that are thinned; empty if none is."""
     most = max((len(_changes(curve)) for curve in curves), default=0)
     every = math.ceil(most / MAX_STEPS)
     return f" Curves of more than {MAX_STEPS} steps are drawn by each {every}th of them." if every > 1 else ""
 
 
-def _changes(steps: Steps) -> list[tuple[float, float]]:
+def _changes(steps: StepFunction) -> list[tuple[float, float]]:
     """(time, value) of the steps that lead up or down; a node that goes from running to idle makes none."""
     earlier = (steps.before, *steps.values)
     return [(t, value) for t, value, last in zip(steps.times, steps.values, earlier, strict=False) if value != last]

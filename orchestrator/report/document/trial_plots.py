@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.analysis.trial.series import Hit, Series, pieces
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import NodeState
 from orchestrator.palette import ARCH, FAULT, INK, MUTED, OVER, STATE, UNDER, translucent
@@ -45,8 +45,8 @@ def overlay(found: Series) -> Figure:
     traces = [curve(found.pending_tasks, until, "pending tasks", "y", {"color": INK, "width": 2}, **filled)]
     for arch in found.arches:
         line = {"color": ARCH[arch], "dash": _DASH[arch], "width": 2}
-        nodes = found.nodes.get(arch, Steps((), ()))
-        capacity, used = found.capacity.get(arch, Steps((), ())), found.used.get(arch, Steps((), ()))
+        nodes = found.nodes.get(arch, StepFunction((), ()))
+        capacity, used = found.capacity.get(arch, StepFunction((), ())), found.used.get(arch, StepFunction((), ()))
         traces.append(curve(nodes, until, arch, "y2", line, legendgroup=arch))
         dotted = {"color": ARCH[arch], "dash": "1px,3px", "width": 1.5}
         traces.append(curve(capacity, until, f"{arch} available", "y3", dotted, legendgroup=arch, showlegend=False))
@@ -272,7 +272,7 @@ def _until(
     return zip(parts, [*(t for t, _, _ in parts[1:]), end], strict=True)
 
 
-def _most(curves: Mapping[Arch, Steps], arch: Arch) -> float:
+def _most(curves: Mapping[Arch, StepFunction], arch: Arch) -> float:
     return max(curves[arch].values, default=0.0) if arch in curves else 0.0
 
 

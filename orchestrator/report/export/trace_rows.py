@@ -9,7 +9,7 @@ from operator import attrgetter
 from orchestrator.analysis.trial.aftermath import Aftermath, aftermaths
 from orchestrator.analysis.trial.cost import bills
 from orchestrator.analysis.trial.node_lives import NodeLife, node_lives, stacked
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.analysis.trial.waterfall import Waterfall, waterfalls
 from orchestrator.analysis.trial.window import Window, measured, submission
 from orchestrator.model.arch import Arch
@@ -134,7 +134,7 @@ def demand_rows(recorded: Recorded) -> list[StepRow]:
     for row in task_rows(recorded):
         by_arch[row.arch].append(row.task)
 
-    def of(begin: str, end: str, cpus: bool) -> dict[Arch, Steps]:
+    def of(begin: str, end: str, cpus: bool) -> dict[Arch, StepFunction]:
         span = attrgetter(begin, end)
         return {
             arch: stacked(([span(task)], task.count * (task.cpus if cpus else 1.0)) for task in tasks)
@@ -176,7 +176,7 @@ def fault_rows(recorded: Recorded) -> list[FaultRow]:
     return [FaultRow(recorded, told) for told in aftermaths(recorded.events, recorded.lives)]
 
 
-def _step_rows(recorded: Recorded, levels: Mapping[str, Mapping[Arch, Steps]]) -> Iterator[StepRow]:
+def _step_rows(recorded: Recorded, levels: Mapping[str, Mapping[Arch, StepFunction]]) -> Iterator[StepRow]:
     """A row for each arch whenever any level of any arch changes, so that sums over arches are right at each time."""
     every = [steps for by_arch in levels.values() for steps in by_arch.values()]
     times = sorted({t for steps in every for t in steps.times if t < math.inf})

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from orchestrator.analysis.trial.elasticity import elasticity
 from orchestrator.analysis.trial.score import score
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.model.scorecard import Elasticity
 from tests.support.builders import baseline, life, node, sound, task, trial
 
 Levels = list[tuple[float, float]]
 
 
-def steps(levels: Levels) -> Steps:
+def steps(levels: Levels) -> StepFunction:
     """From (time, level) pairs."""
-    return Steps(tuple(t for t, _ in levels), tuple(level for _, level in levels))
+    return StepFunction(tuple(t for t, _ in levels), tuple(level for _, level in levels))
 
 
 def of(demand: Levels, supply: Levels, end: float = 60, cap: float = math.inf) -> Elasticity:
@@ -153,6 +153,6 @@ def test_a_cap_never_raises_what_is_missing(demand: Levels, supply: Levels, end:
 
 def test_fractions_of_cpus_leave_no_residue() -> None:
     """0.1 + 0.2 - 0.3 is no demand, however floating point sees it."""
-    demand = Steps.from_changes([(0, 0.1), (0, 0.2), (10, -0.3)])
+    demand = StepFunction.from_changes([(0, 0.1), (0, 0.2), (10, -0.3)])
 
-    assert elasticity(demand, Steps((), ()), 0, 20).tau_u == 0.5
+    assert elasticity(demand, StepFunction((), ()), 0, 20).tau_u == 0.5

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.analysis.trial.score import score
 from orchestrator.analysis.trial.series import Mark, Series, Span, pieces, series
-from orchestrator.analysis.trial.steps import Steps
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.model.events import Event
 from tests.support.builders import T0, baseline, fault, life, node, phase, settings_in_force, sound, task, trial
 
@@ -29,7 +29,7 @@ def found(events: list[Event], tasks: int = 4) -> Series:
     return of_trial
 
 
-def steps(of: Steps) -> dict[float, float]:
+def steps(of: StepFunction) -> dict[float, float]:
     """The values by the time from which they hold, where they change."""
     earlier = (of.before, *of.values)
     return {t: value for t, value, last in zip(of.times, of.values, earlier, strict=False) if value != last}
@@ -110,7 +110,7 @@ def test_a_launch_that_failed_is_marked_and_lasts_until_then() -> None:
 
 
 def test_the_pieces_cap_demand_and_end_with_the_window() -> None:
-    demand, supply = Steps((0, 10, 20), (8, 3, 0)), Steps((-5, 4, 25), (2, 4, 0))
+    demand, supply = StepFunction((0, 10, 20), (8, 3, 0)), StepFunction((-5, 4, 25), (2, 4, 0))
 
     assert pieces(demand, supply, 20, cap=6) == [(0, 6, 2), (4, 6, 4), (10, 3, 4)]
 

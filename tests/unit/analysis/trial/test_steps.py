@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.trial.steps import Steps, covered
+from orchestrator.analysis.trial.steps import StepFunction, covered
 
 # 0 until 10, 2 until 20, 5 until 30, 1 from then on
-STEPS = Steps.from_changes([(10, 2), (20, 3), (30, -4)])
-EMPTY = Steps.from_changes([])
+STEPS = StepFunction.from_changes([(10, 2), (20, 3), (30, -4)])
+EMPTY = StepFunction.from_changes([])
 
 whole = st.integers(-20, 20).map(float)
 changes = st.lists(st.tuples(whole, st.integers(-5, 5).map(float)), max_size=12)
@@ -22,11 +22,11 @@ def value_at(drawn: list[tuple[float, float]], t: float) -> float:
 
 
 def test_changes_come_in_any_order() -> None:
-    assert Steps.from_changes([(30, -4), (10, 2), (20, 3)]) == STEPS
+    assert StepFunction.from_changes([(30, -4), (10, 2), (20, 3)]) == STEPS
 
 
 def test_changes_at_one_time_are_one_step() -> None:
-    assert Steps.from_changes([(10, 2), (10, -2), (10, 1)]) == Steps((10,), (1,))
+    assert StepFunction.from_changes([(10, 2), (10, -2), (10, 1)]) == StepFunction((10,), (1,))
 
 
 # ∫
@@ -51,7 +51,7 @@ def test_the_integral_is_the_area_below(start: float, end: float, area: float) -
 
 
 def test_the_value_before_the_first_step_counts() -> None:
-    assert Steps((10,), (1,), before=3).integral(0, 20) == 30 + 10
+    assert StepFunction((10,), (1,), before=3).integral(0, 20) == 30 + 10
 
 
 def test_where_nothing_ever_changed_all_is_zero() -> None:
@@ -66,7 +66,7 @@ def test_the_integral_is_that_of_a_sum_over_unit_steps(
 ) -> None:
     reference = sum(value_at(drawn, t) for t in range(int(start), int(end)))
 
-    assert Steps.from_changes(drawn).integral(start, end) == reference
+    assert StepFunction.from_changes(drawn).integral(start, end) == reference
 
 
 @given(changes, whole, whole, whole)
@@ -74,7 +74,7 @@ def test_an_integral_can_be_cut_in_two(
     drawn: list[tuple[float, float]], first: float, second: float, third: float
 ) -> None:
     start, middle, end = sorted((first, second, third))
-    steps = Steps.from_changes(drawn)
+    steps = StepFunction.from_changes(drawn)
 
     assert steps.integral(start, middle) + steps.integral(middle, end) == steps.integral(start, end)
 
@@ -106,7 +106,7 @@ def test_the_maximum_is_the_highest_of_all_whole_times(
     values = {float(t): value_at(drawn, t) for t in range(int(start), int(end) + 1)}
     highest = max(values.values())
 
-    assert Steps.from_changes(drawn).maximum(start, end) == (
+    assert StepFunction.from_changes(drawn).maximum(start, end) == (
         highest,
         min(t for t, value in values.items() if value == highest),
     )
@@ -136,7 +136,7 @@ def test_a_function_settles_when_it_stays_low_until_the_end(
 
 
 def test_a_function_that_rises_again_settles_only_afterwards() -> None:
-    steps = Steps.from_changes([(0, 3), (10, -3), (20, 3), (30, -3)])
+    steps = StepFunction.from_changes([(0, 3), (10, -3), (20, 3), (30, -3)])
 
     assert steps.settles_at_most(0, 5, 40) == 30
 
@@ -149,7 +149,7 @@ def test_settling_is_what_a_search_over_all_whole_times_finds(
     times = range(int(start), int(end))
     reference = next((float(t) for t in times if all(value_at(drawn, u) <= limit for u in range(t, int(end)))), None)
 
-    assert Steps.from_changes(drawn).settles_at_most(limit, start, end) == reference
+    assert StepFunction.from_changes(drawn).settles_at_most(limit, start, end) == reference
 
 
 # Unions
