@@ -9,17 +9,17 @@ from orchestrator.errors import InputError
 from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
-    from orchestrator.backends.simulated.executors import Engine
+    from orchestrator.backends.base import Executor
 
 _MAX_PROCESSES = 1024
 
 
 @dataclass(frozen=True)
 class Parallel:
-    """So many `processes`, or tasks `on_ray`; `hesitate` where one process may do as well."""
+    """So many `processes`, or tasks `on_ray`; `lazy` if one process may do as well."""
 
     processes: int
-    hesitate: bool = False
+    lazy: bool = False
     on_ray: bool = False
     address: str | None = None
 
@@ -33,13 +33,13 @@ class Parallel:
         open_view(address)  # Ray itself would try for minutes, and then end the process
         return replace(self, address=address)
 
-    def starter(self) -> "Callable[[], Engine] | None":
-        """What starts the engine; None where one process is all."""
-        from orchestrator.backends.simulated.executors import ProcessEngine, RayEngine
+    def starter(self) -> "Callable[[], Executor] | None":
+        """Return the function that starts the executor; None if this process does all the work."""
+        from orchestrator.backends.simulated.executors import ProcessExecutor, RayExecutor
 
         if (address := self.address) is not None:
-            return lambda: RayEngine(address)
-        return (lambda: ProcessEngine(self.processes)) if self.processes > 1 else None
+            return lambda: RayExecutor(address)
+        return (lambda: ProcessExecutor(self.processes)) if self.processes > 1 else None
 
 
 def parse_parallel(text: str | None, address: str | None) -> Parallel | None:

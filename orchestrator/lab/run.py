@@ -156,7 +156,7 @@ def _starter(common: Home, spec: "SweepSpec", cluster: "ClusterFile", how: Execu
 
         engine = how.engine or automatic()
         return lambda folder: SimulatedBackend(
-            timeout_s=spec.timeout_s, start_engine=engine.starter(), hesitate=engine.hesitate
+            timeout_s=spec.timeout_s, start_executor=engine.starter(), lazy=engine.lazy
         )
     from orchestrator.backends.live.backend import LiveBackend
 

@@ -52,7 +52,7 @@ def optimise_settings(expression: str, candidates: int | None, given: Mapping[st
     against = _against(plan, objective)
     repeat = plan.spec.repeat if "repeat" in plan.spec.model_fields_set else DEFAULT_REPEAT
     engine = engine.ready(common)
-    tried = Candidates(plan, repeat, expected=count * repeat, start_engine=engine.starter(), hesitate=engine.hesitate)
+    tried = Candidates(plan, repeat, expected=count * repeat, start_executor=engine.starter(), lazy=engine.lazy)
     with SearchView(console(stderr=True), count) as view, closing(tried):
         optimum = optimise(
             space,

@@ -1,4 +1,4 @@
-"""The simulated backend hands trials to an engine in their order, and no more of them than it can take."""
+"""The simulated backend hands trials to an executor in their order, and no more of them than it can take."""
 
 import time
 from concurrent.futures import Future
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.backends.base import Recording
 from orchestrator.backends.simulated.backend import SimulatedBackend
-from orchestrator.backends.simulated.executors import Recording
 from orchestrator.errors import InputError, TrialTimedOut
 from orchestrator.lab.parallel import Parallel, automatic, parse_parallel
 from orchestrator.model.events import Event
@@ -18,7 +18,7 @@ from tests.support.builders import phase, trial
 TRIALS = [trial(upscaling_speed=speed) for speed in range(1, 10)]
 
 
-class RememberingEngine:
+class RememberingExecutor:
     """Has each recording at once: one event, or a failure for the trial that is `doomed`."""
 
     width = 2
@@ -50,30 +50,30 @@ def _run(backend: SimulatedBackend, trial: Trial, folder: Path) -> tuple[Event, 
     return read_trace(path).events
 
 
-def test_each_trace_is_what_the_engine_recorded_for_that_trial(tmp_path: Path) -> None:
-    engine = RememberingEngine()
-    backend = SimulatedBackend(start_engine=lambda: engine)
+def test_each_trace_is_what_the_executor_recorded_for_that_trial(tmp_path: Path) -> None:
+    executor = RememberingExecutor()
+    backend = SimulatedBackend(start_executor=lambda: executor)
     backend.expect(TRIALS)
 
     for each in TRIALS:
         assert _run(backend, each, tmp_path) == (_event(each),)
-    assert engine.begun == TRIALS
+    assert executor.begun == TRIALS
 
 
 def test_recordings_that_wait_are_bounded(tmp_path: Path) -> None:
-    engine = RememberingEngine()
-    backend = SimulatedBackend(start_engine=lambda: engine)
+    executor = RememberingExecutor()
+    backend = SimulatedBackend(start_executor=lambda: executor)
     backend.expect(TRIALS)
     begun = []
     for each in TRIALS[:3]:
         _run(backend, each, tmp_path)
-        begun.append(len(engine.begun))
+        begun.append(len(executor.begun))
 
     assert begun == [4, 5, 6]
 
 
-def test_a_failure_in_the_engine_is_the_trials_after_all_that_was_recorded(tmp_path: Path) -> None:
-    backend = SimulatedBackend(start_engine=lambda: RememberingEngine(doomed=TRIALS[1]))
+def test_a_failure_in_the_executor_is_the_trials_after_all_that_was_recorded(tmp_path: Path) -> None:
+    backend = SimulatedBackend(start_executor=lambda: RememberingExecutor(doomed=TRIALS[1]))
     backend.expect(TRIALS)
     _run(backend, TRIALS[0], tmp_path)
 
@@ -85,31 +85,31 @@ def test_a_failure_in_the_engine_is_the_trials_after_all_that_was_recorded(tmp_p
 
 
 @pytest.mark.parametrize(("took_s", "starts"), [(0.01, False), (10.0, True)])
-def test_a_hesitating_backend_starts_its_engine_when_the_first_trial_took_long(
+def test_a_lazy_backend_starts_its_executor_when_the_first_trial_took_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_s: float, starts: bool
 ) -> None:
-    engine, clock = RememberingEngine(), iter([0.0, took_s, 0.0, took_s])
+    executor, clock = RememberingExecutor(), iter([0.0, took_s, 0.0, took_s])
     monkeypatch.setattr("orchestrator.simulator.simulation.simulate", lambda *_, **__: None)
-    backend = SimulatedBackend(start_engine=lambda: engine, hesitate=True)
+    backend = SimulatedBackend(start_executor=lambda: executor, lazy=True)
     backend.expect(TRIALS)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     _run(backend, TRIALS[0], tmp_path)
-    assert engine.begun == []
+    assert executor.begun == []
     _run(backend, TRIALS[1], tmp_path)
 
-    assert bool(engine.begun) == starts
+    assert bool(executor.begun) == starts
 
 
-def test_closing_ends_the_engine_once(tmp_path: Path) -> None:
-    engine = RememberingEngine()
-    backend = SimulatedBackend(start_engine=lambda: engine)
+def test_closing_ends_the_executor_once(tmp_path: Path) -> None:
+    executor = RememberingExecutor()
+    backend = SimulatedBackend(start_executor=lambda: executor)
     backend.close()
     backend.expect(TRIALS)
     _run(backend, TRIALS[0], tmp_path)
     backend.close()
     backend.close()
 
-    assert engine.closed == 1
+    assert executor.closed == 1
 
 
 # --parallel
@@ -120,7 +120,7 @@ def test_what_parallel_means() -> None:
     assert parse_parallel("3", None) == Parallel(3)
     assert parse_parallel("auto", None) == automatic()
     assert parse_parallel("ray", "127.0.0.1:6379") == Parallel(0, on_ray=True, address="127.0.0.1:6379")
-    assert automatic().hesitate
+    assert automatic().lazy
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "nan", "many", "1e3", "1025", "٣", " 2", "Ray"])
