@@ -92,7 +92,7 @@ def _in_the_engine(
 ) -> "tuple[dict[str, Remains], MissingPrerequisite | None]":
     """What there is by cluster. Most machines have no engine: that is said only where it is missed."""
     from orchestrator.backends.docker.cleanup import find_remains
-    from orchestrator.backends.docker.engine import connect
+    from orchestrator.backends.docker.daemon import connect
 
     try:
         with contextlib.closing(connect()) as client:
@@ -107,7 +107,7 @@ def remove(home: Path, leftover: Leftover) -> None:
     end_marked(home, leftover.cluster_id)
     if leftover.containers or leftover.networks:
         from orchestrator.backends.docker.cleanup import remove_all
-        from orchestrator.backends.docker.engine import connect
+        from orchestrator.backends.docker.daemon import connect
 
         with contextlib.closing(connect()) as client:
             remove_all(client, home, leftover.cluster_id)

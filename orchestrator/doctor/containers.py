@@ -5,7 +5,7 @@ from functools import partial
 
 import docker
 
-from orchestrator.backends.docker.engine import EngineFacts, connect, facts
+from orchestrator.backends.docker.daemon import DaemonFacts, connect, facts
 from orchestrator.backends.docker.image import base_image_name, default_image_state
 from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
@@ -24,11 +24,11 @@ class Engine:
         return connect()
 
     @functools.cached_property
-    def facts(self) -> EngineFacts:
+    def facts(self) -> DaemonFacts:
         """See `facts`."""
         return facts(self.client)
 
-    def require(self) -> EngineFacts:
+    def require(self) -> DaemonFacts:
         """For questions that make no sense without it; why it isn't there has been said by then."""
         try:
             return self.facts

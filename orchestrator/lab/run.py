@@ -173,7 +173,7 @@ def _starter(common: Home, spec: "SweepSpec", cluster: "ClusterFile", how: Execu
                 note=lambda line: progress.print(f"note: {line}"),
                 progress=status.update,
             )
-        make = partial(DockerBackend, host=host)
+        make = partial(DockerBackend, environment=host)
     else:
         from orchestrator.backends.local.backend import LocalBackend
 

@@ -15,7 +15,7 @@ import docker
 import pytest
 
 from orchestrator.backends.docker import image_build as imagebuild
-from orchestrator.backends.docker.engine import connect, facts
+from orchestrator.backends.docker.daemon import connect, facts
 from orchestrator.backends.docker.image import (
     PACKAGE_FOLDER,
     RayImage,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.backends.docker.cluster import DockerCluster
-from orchestrator.backends.docker.engine import connect, facts, platform_of
-from orchestrator.backends.docker.host import DockerHost
+from orchestrator.backends.docker.daemon import connect, facts, platform_of
+from orchestrator.backends.docker.environment import DockerEnvironment
 from orchestrator.backends.docker.image import RayImage, default_image_state, ensure_image, same_versions
 from orchestrator.backends.docker.labels import lone_labels
 from orchestrator.backends.docker.node_config import container_configs, dashboard_port
@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 class DockerBackend(LiveBackend):
-    """Runs trials on clusters of containers; `host` says of what they are made, see `prepare`."""
+    """Runs trials on clusters of containers; `environment` holds their images and limits, see `prepare`."""
 
     name = "docker"
 
@@ -27,22 +27,24 @@ class DockerBackend(LiveBackend):
         self,
         home: Path,
         raw_config: dict[str, Any],
-        host: DockerHost,
+        environment: DockerEnvironment,
         *,
         isolation: Literal["reuse", "fresh"] = "reuse",
         timeout_s: float | None = None,
         logs_dir: Path | None = None,
     ) -> None:
         super().__init__(home, raw_config, isolation=isolation, timeout_s=timeout_s, logs_dir=logs_dir)
-        self._host = host
+        self._environment = environment
 
     def _start_cluster(self, trial: Trial) -> DockerCluster:
-        return DockerCluster.start(self._home, self._raw, trial.shape, trial.settings, self._logs_dir, self._host)
+        return DockerCluster.start(
+            self._home, self._raw, trial.shape, trial.settings, self._logs_dir, self._environment
+        )
 
 
 def prepare(
     home: Path, cluster: ClusterFile, image: str | None, *, note: Say, progress: Say = lambda line: None
-) -> DockerHost:
+) -> DockerEnvironment:
     """See to it that clusters of this file can be started: an engine, and an image for each node type.
 
     `image` is for all node types that name none themselves and run on this machine's own architecture. What a user
@@ -53,7 +55,7 @@ def prepare(
     client = connect()
     engine = facts(client)
     shape = cluster.shape
-    host = DockerHost(client, engine, {}, containers)
+    environment = DockerEnvironment(client, engine, {}, containers)
     images: dict[str, RayImage] = {}
     for node_type in (shape.head, *shape.workers):
         wanted = containers[node_type.name].image
@@ -73,12 +75,12 @@ def prepare(
             client,
             wanted,
             platform=platform_of(arch),
-            user=host.user,
+            user=environment.user,
             labels=lone_labels(home),
             progress=progress,
         )
     same_versions(images.values())
-    return DockerHost(client, engine, images, containers, port)
+    return DockerEnvironment(client, engine, images, containers, port)
 
 
 def _arch_to_run(wanted: Arch, native: Arch, *, real: bool) -> tuple[Arch, str]:

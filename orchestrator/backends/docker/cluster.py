@@ -16,13 +16,13 @@ from docker.types import LogConfig
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cleanup import remove_all
 from orchestrator.backends.docker.container import NodeContainer
-from orchestrator.backends.docker.engine import platform_of
-from orchestrator.backends.docker.host import DockerHost
+from orchestrator.backends.docker.daemon import platform_of
+from orchestrator.backends.docker.environment import DockerEnvironment
 from orchestrator.backends.docker.image import PACKAGE_FOLDER
 from orchestrator.backends.docker.mailbox import MailboxServer
 from orchestrator.backends.docker.mounts import OPTIONS, SHARED, TOKEN, head_mounts, in_head, node_mounts
 from orchestrator.backends.docker.network import ClusterNetwork
-from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live import node_process
 from orchestrator.backends.live.cluster import LiveCluster
 from orchestrator.backends.live.modelled_cloud import CLOSE_S, CannotStart, CloudNode, MachineLost, ModelledCloud
 from orchestrator.backends.live.ownership import ensure_token
@@ -55,11 +55,11 @@ class DockerCluster(LiveCluster):
     backend = "docker"
     metrics_ports: Mapping[str, int] = {"autoscaler": 44217, "dashboard": 44227}
 
-    def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None, host: DockerHost) -> None:
+    def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None, environment: DockerEnvironment) -> None:
         super().__init__(home, raw, logs_dir)
-        self._host = host
-        self._client = host.client
-        if any(map(host.emulates, host.images)):
+        self._environment = environment
+        self._client = environment.client
+        if any(map(environment.emulates, environment.images)):
             self.start_s = EMULATED_START_S
         self._labels = labels.cluster_labels(home, self.cluster_id)
         self._network = ClusterNetwork(self._client, f"orchestrate-{self.cluster_id}", self._labels)
@@ -79,10 +79,10 @@ class DockerCluster(LiveCluster):
         shape: ClusterShape,
         settings: Settings,
         logs_dir: Path | None,
-        host: DockerHost,
+        environment: DockerEnvironment,
     ) -> "DockerCluster":
         """Start a head with Ray's autoscaler under these settings. Raises ClusterFailed and MissingPrerequisite."""
-        cluster = cls(home, raw, logs_dir, host)
+        cluster = cls(home, raw, logs_dir, environment)
         try:
             cluster._start(shape, settings)
             return cluster
@@ -100,12 +100,12 @@ class DockerCluster(LiveCluster):
         with explain("making a network for the cluster"):
             self._network.create()
         self.inner_gcs = f"{self._network.head_address}:{_GCS_PORT}"
-        self.python = self._host.images[shape.head.name].python
+        self.python = self._environment.images[shape.head.name].python
         self._cloud = ModelledCloud(
             self.files,
             shape.launch,
             lambda node: self._worker(shape, node),
-            starts=self._host.starts,
+            starts=self._environment.starts,
             changed=self._mailbox.publish,
         )
         self.write_settings(shape, settings)
@@ -153,7 +153,7 @@ class DockerCluster(LiveCluster):
             # On this machine's loopback: the one way in that every engine has, rootless ones and Docker Desktop too.
             "ports": {
                 f"{_GCS_PORT}/tcp": ("127.0.0.1", None),
-                f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", self._host.dashboard_port),
+                f"{_DASHBOARD_PORT}/tcp": ("127.0.0.1", self._environment.dashboard_port),
             },
             "mounts": head_mounts(self.files),
         }
@@ -190,23 +190,23 @@ class DockerCluster(LiveCluster):
         environment: dict[str, str],
         **more: Any,
     ) -> NodeContainer:
-        image, config = self._host.images[node_type.name], self._host.containers[node_type.name]
+        image, config = self._environment.images[node_type.name], self._environment.containers[node_type.name]
         options_file = self.files.node_options(node_id)
         options_file.write_text(json.dumps(asdict(options)))
         mounts = [*node_mounts(image, ensure_token(self._home), options_file), *more.pop("mounts", [])]
-        emulated, cpus = self._host.emulates(node_type.name), config.cpus or node_type.cpus
+        emulated, cpus = self._environment.emulates(node_type.name), config.cpus or node_type.cpus
         # Of the 30 s that Ray gives a raylet an emulated one needs most with all the CPU there is.
-        limits = {"nano_cpus": int(min(cpus, self._host.facts.cpus) * 1e9)} if cpus and not emulated else {}
+        limits = {"nano_cpus": int(min(cpus, self._environment.facts.cpus) * 1e9)} if cpus and not emulated else {}
         return NodeContainer(
             self._client,
             {
                 "image": image.image_id,
-                "platform": platform_of(self._host.arch(node_type.name)),
-                "entrypoint": [image.python, "-P", "-m", nodehost.__name__, OPTIONS],
+                "platform": platform_of(self._environment.arch(node_type.name)),
+                "entrypoint": [image.python, "-P", "-m", node_process.__name__, OPTIONS],
                 "command": [],
                 "name": f"orchestrate-{self.cluster_id}-{node_id[:8]}",
                 "labels": {**self._labels, labels.NODE: node_id, labels.NODE_TYPE: node_type.name},
-                "user": self._host.user,
+                "user": self._environment.user,
                 "working_dir": "/tmp",
                 "environment": {
                     "HOME": "/tmp",

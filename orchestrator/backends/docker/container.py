@@ -11,13 +11,13 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live import node_process
 from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
 from orchestrator.docker_errors import ENGINE_ERRORS, explained, is_connection_lost
 
 # Ray gives a raylet 30 s to register; the imports before that take long where the CPU limit is low.
 START_TIMEOUT_S = 120.0
-_END_AFTER_S = int(nodehost.GRACE_S) + 3
+_END_AFTER_S = int(node_process.GRACE_S) + 3
 # An engine that is being restarted is away for some seconds.
 AWAY_S = 15.0
 _ASK_AGAIN_S = 0.5
@@ -51,7 +51,7 @@ class NodeContainer:
         self.container: Container | None = None
 
     def start(self) -> bool:
-        """See `Machine.start`. Returns when the node host in it says that Ray runs."""
+        """See `Machine.start`. Return when its node process says that Ray runs."""
         with self._lock:
             if self._ended:
                 return False
@@ -147,7 +147,7 @@ class NodeContainer:
 
     def last_words(self) -> str:
         """See `Machine.last_words`."""
-        said = next((line for line in reversed(self._said) if line != nodehost.READY), "")
+        said = next((line for line in reversed(self._said) if line != node_process.READY), "")
         if self._timed_out:
             said = f"Ray didn't run in it within {self._start_timeout_s:g} s" + (f": {said}" if said else "")
         return said[:300]
@@ -174,10 +174,10 @@ def _lost(container: Container, error: Exception) -> MachineLost:
 
 
 def _says_ready(container: Container) -> bool:
-    """Follow what the container says, from its beginning, until its node host says that Ray runs, or it has ended."""
+    """Follow the container's output from its beginning until its node process says that Ray runs, or it has ended."""
     rest = ""
     for chunk in container.logs(stream=True, follow=True, stderr=False):
         *lines, rest = (rest + chunk.decode(errors="replace")).split("\n")
-        if nodehost.READY in lines:
+        if node_process.READY in lines:
             return True
     return False

@@ -12,7 +12,7 @@ from docker.errors import APIError
 from docker.models.images import Image
 from docker.types import LogConfig
 
-from orchestrator.backends.docker.engine import platform_of
+from orchestrator.backends.docker.daemon import platform_of
 from orchestrator.backends.docker.image_build import (
     Progress,
     base_image_name,

@@ -15,7 +15,7 @@ from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from orchestrator.assets import bundled
-from orchestrator.backends.docker.engine import platform_of
+from orchestrator.backends.docker.daemon import platform_of
 from orchestrator.docker_errors import explain, is_disk_full
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch

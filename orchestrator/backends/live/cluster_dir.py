@@ -9,7 +9,7 @@ outbox/          what the head says
 journal.jsonl    what became of each node
 trial.json       the running trial's id and seed, for the random latencies of its launches
 owner.json       the orchestrator process that this cluster belongs to, and the address of its head
-nodes/           options and log of each node host
+nodes/           options and log of each node process
 
 A head in a container has its inbox read-only, of its outbox the files, and nothing else: jobs run in it, too. So what
 stands in the outbox is anybody's word, while the rest is the orchestrator's own.
@@ -84,15 +84,15 @@ class ClusterFiles:
         return self.root / "owner.json"
 
     def node_options(self, node_id: str) -> Path:
-        """What a node host is started with."""
+        """Options of a node process."""
         return self.root / "nodes" / f"{node_id}.json"
 
     def node_log(self, node_id: str) -> Path:
-        """What a node host says on stderr."""
+        """Standard error of a node process."""
         return self.root / "nodes" / f"{node_id}.log"
 
     def last_words(self, node_id: str) -> str:
-        """The last line that a node host said on stderr."""
+        """Return the last line that a node process wrote to stderr."""
         log = self.node_log(node_id)
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
         return lines[-1][:300] if lines else ""

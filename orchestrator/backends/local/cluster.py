@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live import node_process
 from orchestrator.backends.live.cluster import LiveCluster
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
@@ -125,7 +125,7 @@ class LocalCluster(LiveCluster):
             environment.pop(name, None)
         with files.node_log("head").open("w") as log:
             self._head = subprocess.Popen(
-                [sys.executable, "-P", "-m", nodehost.__name__, str(options_file)],
+                [sys.executable, "-P", "-m", node_process.__name__, str(options_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -133,7 +133,9 @@ class LocalCluster(LiveCluster):
                 env=environment,
                 start_new_session=True,
             )
-        self._wait(lambda: nodehost.READY in files.node_log("head").read_text(errors="replace").splitlines(), "head")
+        self._wait(
+            lambda: node_process.READY in files.node_log("head").read_text(errors="replace").splitlines(), "head"
+        )
         self._wait(lambda: self.in_force() is not None, "autoscaler")
 
     def check_alive(self) -> None:
@@ -147,7 +149,7 @@ class LocalCluster(LiveCluster):
             log = self._ray_logs / name
             lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
             words += lines[-1:]
-        return "; ".join(word for word in words if word and word != nodehost.READY)[:500] or "it left no message"
+        return "; ".join(word for word in words if word and word != node_process.READY)[:500] or "it left no message"
 
     @property
     def _ray_logs(self) -> Path:

@@ -8,7 +8,7 @@ import sys
 import threading
 from dataclasses import asdict
 
-from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live import node_process
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.modelled_cloud import CannotStart, CloudNode, ModelledCloud
 from orchestrator.backends.live.node_provider import CloudNodeProvider
@@ -16,17 +16,17 @@ from orchestrator.model.latency import LaunchModel
 from orchestrator.rayapi.environment import node_environment
 from orchestrator.rayapi.node import NodeOptions
 
-_KILL_AFTER_S = nodehost.GRACE_S + 3.0
+_KILL_AFTER_S = node_process.GRACE_S + 3.0
 
 
 class LocalNodeProvider(CloudNodeProvider):
-    """The cloud is in this process, which is Ray's monitor; its machines are node hosts."""
+    """The cloud is in this process, which is Ray's monitor; its machines are processes."""
 
     def _connect(self) -> ModelledCloud:
         launch = LaunchModel(**self.provider_config.get("launch", {}))
         return ModelledCloud(self._files, launch, self._machine, starts=os.cpu_count() or 1)
 
-    def _machine(self, node: CloudNode) -> "NodeHost":
+    def _machine(self, node: CloudNode) -> "NodeProcess":
         config = self.provider_config
         options = NodeOptions(
             node_id=node.node_id,
@@ -40,11 +40,11 @@ class LocalNodeProvider(CloudNodeProvider):
             **node_environment(node.node_id, node.node_type),
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": node.node_id,
         }
-        return NodeHost(self._files, options, environment)
+        return NodeProcess(self._files, options, environment)
 
 
-class NodeHost:
-    """A node's processes, held by one; see `nodehost` and, for the methods, `cloud.Machine`."""
+class NodeProcess:
+    """The processes of a node, as children of one process: see `live.node_process`. It is a `Machine`."""
 
     def __init__(self, files: ClusterFiles, options: NodeOptions, environment: dict[str, str]) -> None:
         self._files = files
@@ -65,7 +65,7 @@ class NodeHost:
                 options_file.write_text(json.dumps(asdict(self._options)))
                 with self._files.node_log(node_id).open("w") as log:
                     process = self._process = subprocess.Popen(
-                        [sys.executable, "-P", "-m", nodehost.__name__, str(options_file)],
+                        [sys.executable, "-P", "-m", node_process.__name__, str(options_file)],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,
                         stderr=log,
@@ -76,14 +76,14 @@ class NodeHost:
             except OSError as error:
                 raise CannotStart(str(error)) from error
         assert process.stdout is not None
-        return process.stdout.readline().strip() == nodehost.READY
+        return process.stdout.readline().strip() == node_process.READY
 
     def wait(self) -> int:
         """See `Machine.wait`."""
         if self._process is None:
             return 0
         code = self._process.wait()
-        nodehost.end_session(self._process.pid, 0)  # nothing is left of it, unless the host itself was killed
+        node_process.end_session(self._process.pid, 0)  # for a node process that was killed
         return code
 
     def end(self) -> None:
@@ -103,7 +103,7 @@ class NodeHost:
         with self._lock:
             self._ended, process = True, self._process
         if process is not None and process.poll() is None:
-            nodehost.end_session(process.pid, 0)
+            node_process.end_session(process.pid, 0)
             process.kill()
 
     def address(self) -> str:

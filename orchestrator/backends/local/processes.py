@@ -1,7 +1,7 @@
 """Finds and ends the processes of local clusters, and no others.
 
 Every process of a cluster inherits a marker in its environment. Some of Ray's processes overwrite their environment
-with their title; those are found by the session that they share with a marked one, since every node host leads a
+with their title; those are found by the session that they share with a marked one, since every node process leads a
 session of its own.
 """
 
@@ -44,7 +44,7 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
         if environment.get(HOME_MARKER) == owner and cluster_id in (None, environment.get(MARKER)):
             marked.append(process)
             marked_sessions.add(session)
-    # A node host leads its session. One that a stranger leads, a shell say, only lent its session to a marked process.
+    # A node process leads its session. If a foreign process leads it, such as a shell, the marked one is only a guest.
     # Session 0 is led from outside the PID namespace: the kernel's own processes are in it, or a whole container's.
     pids = {process.pid for process in marked}
     strangers = {0, os.getsid(0)}

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.backends.cleanup import Leftover, find_leftovers
 from orchestrator.backends.docker import cleanup as remains
-from orchestrator.backends.docker import engine
+from orchestrator.backends.docker import daemon
 from orchestrator.backends.docker.cleanup import Remains
 from orchestrator.backends.live.ownership import Owner
 
@@ -27,7 +27,7 @@ def home(tmp_path: Path) -> Path:
 def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Remains]:
     """What the engine has of the home's clusters, by their ids."""
     found: dict[str, Remains] = {}
-    monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(daemon, "connect", lambda: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(remains, "find_remains", lambda client, home: found)
     return found
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.backends.docker.engine import EngineFacts
+from orchestrator.backends.docker.daemon import DaemonFacts
 from orchestrator.doctor import containers
 from orchestrator.doctor.checks import Finding
 from orchestrator.doctor.containers import Engine, foreign_nodes
@@ -15,7 +15,7 @@ def asked(
     """Of an engine with this architecture that emulates others, and has the other's default image in this state."""
     engine = Engine()
     engine.__dict__["client"] = None
-    engine.__dict__["facts"] = EngineFacts("27.0", 2, 2**34, arch, False, desktop, "2", frozenset(foreign))
+    engine.__dict__["facts"] = DaemonFacts("27.0", 2, 2**34, arch, False, desktop, "2", frozenset(foreign))
 
     def state(_client: object, wanted: Arch) -> tuple[str, str]:
         return f"orchestrate-ray:{wanted}", image if wanted in foreign else "present"

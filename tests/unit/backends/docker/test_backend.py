@@ -13,10 +13,10 @@ import pytest
 import yaml
 from docker.errors import ImageNotFound
 
-from orchestrator.backends.docker import backend, engine, image, labels
+from orchestrator.backends.docker import backend, daemon, image, labels
 from orchestrator.backends.docker import image_build as imagebuild
 from orchestrator.backends.docker.backend import prepare
-from orchestrator.backends.docker.host import DockerHost
+from orchestrator.backends.docker.environment import DockerEnvironment
 from orchestrator.backends.docker.image import default_image_name
 from orchestrator.backends.live.ownership import Owner
 from orchestrator.errors import MissingPrerequisite, SpecError
@@ -95,7 +95,7 @@ def file(**node_configs: dict[str, Any]) -> ClusterFile:
     return ClusterFile(shipped.path, raw, shipped.shape, None, None)
 
 
-Prepare = Callable[..., tuple[DockerHost, list[str]]]
+Prepare = Callable[..., tuple[DockerEnvironment, list[str]]]
 
 
 @pytest.fixture
@@ -105,16 +105,16 @@ def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prepare:
 
     def call(
         client: Client, cluster: ClusterFile | None = None, *, emulated: Arch | None = None, image: str | None = None
-    ) -> tuple[DockerHost, list[str]]:
+    ) -> tuple[DockerEnvironment, list[str]]:
         monkeypatch.setattr(backend, "connect", lambda: client)
-        monkeypatch.setattr(engine, "emulated", lambda: frozenset(filter(None, [emulated])))
+        monkeypatch.setattr(daemon, "emulated", lambda: frozenset(filter(None, [emulated])))
         said: list[str] = []
         return prepare(tmp_path, cluster or file(), image, note=said.append), said
 
     return call
 
 
-def used(host: DockerHost) -> dict[str, str]:
+def used(host: DockerEnvironment) -> dict[str, str]:
     """The images by node type."""
     return {name: image.name for name, image in host.images.items()}
 

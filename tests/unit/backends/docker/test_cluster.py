@@ -12,8 +12,8 @@ import yaml
 from orchestrator.backends.docker import cluster as module
 from orchestrator.backends.docker import labels
 from orchestrator.backends.docker.cluster import DockerCluster
-from orchestrator.backends.docker.engine import EngineFacts
-from orchestrator.backends.docker.host import DockerHost
+from orchestrator.backends.docker.daemon import DaemonFacts
+from orchestrator.backends.docker.environment import DockerEnvironment
 from orchestrator.backends.docker.image import RayImage
 from orchestrator.backends.docker.node_config import ContainerConfig
 from orchestrator.backends.live.modelled_cloud import CloudNode, MachineLost
@@ -133,14 +133,14 @@ def worker(engine: Engine, cluster: DockerCluster, tmp_path: Path) -> Worker:
     return engine.workers[-1]
 
 
-def host(engine: Engine, machines: Mapping[str, str] | None = None, *, rootless: bool = False) -> DockerHost:
+def host(engine: Engine, machines: Mapping[str, str] | None = None, *, rootless: bool = False) -> DockerEnvironment:
     """This machine, with an image for each node type of the `uname -m` that is named."""
-    facts = EngineFacts("27.0", 2, 2**34, "x86_64", rootless, False, "2", frozenset())
+    facts = DaemonFacts("27.0", 2, 2**34, "x86_64", rootless, False, "2", frozenset())
     images = {
         name: RayImage("ray", "sha256:1", "python", "3.11.7", "2.60.0", each, True)
         for name, each in (machines or {}).items()
     }
-    return DockerHost(engine, facts, images, dict.fromkeys(images, ContainerConfig()))  # type: ignore[arg-type]
+    return DockerEnvironment(engine, facts, images, dict.fromkeys(images, ContainerConfig()))  # type: ignore[arg-type]
 
 
 # Architectures

@@ -10,13 +10,13 @@ import urllib3
 
 from orchestrator.backends.docker import container as module
 from orchestrator.backends.docker.container import AWAY_S, START_TIMEOUT_S, NodeContainer
-from orchestrator.backends.live import node_process as nodehost
+from orchestrator.backends.live import node_process
 from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
 from orchestrator.errors import MissingPrerequisite
 from tests.support.fake_docker_sdk import GONE, FakeClient, FakeContainer, not_found, refused
 
 TIMEOUT_S = 10.0
-READY = f"{nodehost.READY}\n".encode()
+READY = f"{node_process.READY}\n".encode()
 OPTIONS = {"image": "sha256:1", "network": "orchestrate-c0ffee00"}
 CUT = urllib3.exceptions.ProtocolError("Connection broken: IncompleteRead(0 bytes read)")
 
@@ -136,7 +136,7 @@ def test_its_exit_code_and_last_words_are_kept_and_it_is_removed(node: Node) -> 
 
     assert node.machine.wait() == 1
     assert node.machine.last_words() == "ended: raylet (1)"
-    assert node.machine.last_lines().splitlines() == [nodehost.READY, "loading", "ended: raylet (1)"]
+    assert node.machine.last_lines().splitlines() == [node_process.READY, "loading", "ended: raylet (1)"]
     assert node.container.calls[-1] == "remove"
 
 

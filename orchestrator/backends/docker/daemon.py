@@ -1,4 +1,4 @@
-"""Access to the Docker engine: how it is found, what it can do, and its faults as errors that say what to do."""
+"""Find the Docker daemon of this machine, connect to it, and ask what it can do."""
 
 import os
 import re
@@ -26,9 +26,9 @@ _START_IT = "start it: sudo systemctl start docker, or open Docker Desktop"
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that the `docker` command would use; it has answered once.
+    """Return a client of the engine that the `docker` command would use; it has answered once.
 
-    Raises MissingPrerequisite if there is none on this machine that runs Linux containers, and may be used.
+    Raises MissingPrerequisite if this machine has none that runs Linux containers and that this user may use.
     """
     host = _host()
     if not host.startswith("unix://"):
@@ -51,7 +51,7 @@ def connect() -> docker.DockerClient:
 
 
 def _host() -> str:
-    """The engine's address as the `docker` command finds it: the variable, the context, the usual sockets."""
+    """Return the engine's address as the `docker` command finds it: the variable, the context, the usual sockets."""
     if host := os.environ.get("DOCKER_HOST"):
         return re.sub(r"^(http\+)?unix:/+", "unix:///", host)
     from docker.context import ContextAPI
@@ -75,7 +75,7 @@ def _host() -> str:
 
 
 def _try_socket(path: Path) -> None:
-    """Raises MissingPrerequisite unless somebody listens whom this user may talk to: the SDK hides which it is."""
+    """Raise MissingPrerequisite unless an engine listens that this user may use: the SDK hides the cause."""
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(CONNECT_TIMEOUT_S)
@@ -99,8 +99,8 @@ def _try_socket(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class EngineFacts:
-    """What the engine is: `memory` in bytes, `cgroup` its version, `foreign` the architectures that it emulates."""
+class DaemonFacts:
+    """Properties of the engine: `memory` in bytes, `cgroup` version, `foreign` the architectures that it emulates."""
 
     version: str
     cpus: int
@@ -112,22 +112,22 @@ class EngineFacts:
     foreign: frozenset[Arch]
 
     def runs(self, arch: Arch) -> bool:
-        """Whether its containers can run programs of this architecture, be it under emulation."""
+        """Return true if its containers can run programs of this architecture, natively or emulated."""
         return arch == self.arch or arch in self.foreign
 
     @property
     def shares_network(self) -> bool:
-        """Whether programs on this machine reach containers by the containers' own addresses."""
+        """Return true if programs on this machine reach containers at the containers' own addresses."""
         return not self.rootless and not self.desktop
 
 
-def facts(client: docker.DockerClient) -> EngineFacts:
+def facts(client: docker.DockerClient) -> DaemonFacts:
     """Ask the engine. Raises MissingPrerequisite."""
     with explain("asking the Docker engine what it can do"):
         info = client.info()
     arch = normalise_arch(str(info.get("Architecture", "")))
     desktop = "Docker Desktop" in str(info.get("OperatingSystem", ""))
-    return EngineFacts(
+    return DaemonFacts(
         version=str(info.get("ServerVersion", "")),
         cpus=int(info.get("NCPU", 0)),
         memory=int(info.get("MemTotal", 0)),
@@ -141,9 +141,9 @@ def facts(client: docker.DockerClient) -> EngineFacts:
 
 
 def emulated(binfmt: Path = _BINFMT) -> frozenset[Arch]:
-    """The architectures that this machine's kernel runs by an emulator, inside containers too.
+    """Return the architectures that this machine's kernel emulates, inside containers too.
 
-    That takes flag F: the kernel opened the emulator when it was registered, since a container hasn't got it.
+    That takes flag F: the kernel opens the emulator when it is registered, since a container lacks it.
     """
     found = set()
     for entry in binfmt.glob("*"):
@@ -159,8 +159,5 @@ def emulated(binfmt: Path = _BINFMT) -> frozenset[Arch]:
 
 
 def platform_of(arch: Arch) -> str | None:
-    """How Docker spells a platform: `linux/arm64`; None for an unknown architecture, which is the engine's own."""
+    """Return Docker's name for a platform, such as `linux/arm64`; None for an unknown one, the engine's own."""
     return _PLATFORMS.get(arch)
-
-
-"""Whatever the SDK raises where the engine refuses or fails; streams raise what the connection below does."""

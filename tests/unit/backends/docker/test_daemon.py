@@ -17,8 +17,8 @@ import requests
 import urllib3
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound, NotFound, StreamParseError
 
-from orchestrator.backends.docker import engine
-from orchestrator.backends.docker.engine import connect, emulated, facts, platform_of
+from orchestrator.backends.docker import daemon
+from orchestrator.backends.docker.daemon import connect, emulated, facts, platform_of
 from orchestrator.docker_errors import explain
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 
@@ -31,7 +31,7 @@ def _no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setattr(engine, "DEFAULT_SOCKET", tmp_path / "default.sock")
+    monkeypatch.setattr(daemon, "DEFAULT_SOCKET", tmp_path / "default.sock")
 
 
 def refused() -> MissingPrerequisite:
