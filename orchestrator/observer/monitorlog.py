@@ -1,17 +1,22 @@
-"""Reads the stages of a node's life from the log of Ray's v2 monitor: exact to the millisecond, and only text.
+"""Parser of the log of Ray's v2 monitor, which holds the stages of a node's life with milliseconds.
 
-A line that doesn't look as expected is passed over: the log enriches what the GCS says and never replaces it. Lines
-such as "Adding 1 node(s)" repeat at every update and are no events; only transitions of instances are.
+The log enriches the GCS and never replaces it, so a line of another form is skipped. Lines such as "Adding 1 node(s)"
+repeat at every update and are no events; only transitions of instances are.
+
+Times in the log are wall-clock times without a zone: the official Ray images log in Pacific time, Amazon Linux in UTC.
+`LogClock` finds the zone's offset. Lines from `kubectl logs --timestamps` carry the exact time in front, which is used.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from orchestrator.model.events import NodeState
 
 _LINE = re.compile(
-    r"^(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3})\s.*?"
+    r"^(?:(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) )?"
+    r"(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3})\s.*?"
     r"(?:New instance |Update instance (?P<old>[A-Z_]+)->)(?P<new>[A-Z_]+) "
     r"\(id=(?P<instance>[^,]*), type=(?P<node_type>[^,]*), cloud_instance_id=(?P<cloud>[^,]*), "
     r"ray_id=(?P<ray>[^)]*)\): ?(?P<detail>.*)$"
@@ -27,25 +32,38 @@ _STATES: dict[str, NodeState] = {
     "RAY_INSTALLING": "installing",
     "RAY_STOP_REQUESTED": "draining",
     "ALLOCATION_FAILED": "failed",
+    "ALLOCATION_TIMEOUT": "failed",
     "RAY_INSTALL_FAILED": "failed",
     "TERMINATED": "terminated",
 }
 
 
+# Lines that only Ray's v1 monitor writes; it logs no transitions of instances.
+_V1_WORD = "StandardAutoscaler"
+
+# Zones differ by multiples of a quarter of an hour.
+_ZONE_STEP_S = 900.0
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceTransition:
-    """One line: the instance manager's instance, the cloud's id for it once it has one, and the state entered."""
+    """One line: the instance manager's instance, the cloud's id for it once it has one, and the state entered.
 
-    t: float
+    `wall` is the line's wall-clock time as if its zone were UTC, in seconds. `t` is its time in UNIX seconds, None
+    where the line doesn't tell it.
+    """
+
+    wall: float
     instance: str
     cloud_id: str
     node_type: str
     state: NodeState
     detail: str
+    t: float | None = None
 
 
 def parse_line(line: str) -> InstanceTransition | None:
-    """The transition in a line of `monitor.log`, or None. Times in the log are local; the result is UNIX seconds."""
+    """Return the transition in a line of `monitor.log`, or None."""
     match = _LINE.match(line) if len(line) <= _LONGEST_LINE else None
     if match is None:
         return None
@@ -55,15 +73,56 @@ def parse_line(line: str) -> InstanceTransition | None:
     if state is None:
         return None
     try:
-        t = datetime.strptime(match["when"], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+        wall = datetime.strptime(match["when"], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC).timestamp()
+        t = _stamp(match["stamp"]) if match["stamp"] else None
     except (ValueError, OverflowError):
         return None
     allocated = _ALLOCATED_ID.match(match["detail"])
     return InstanceTransition(
-        t=t,
+        wall=wall,
         instance=match["instance"],
         cloud_id=match["cloud"] or (allocated[1] if allocated else ""),
         node_type=match["node_type"],
         state=state,
         detail=match["detail"],
+        t=t,
     )
+
+
+def is_v1_line(line: str) -> bool:
+    """Return True for a line that only Ray's v1 monitor writes."""
+    return _V1_WORD in line
+
+
+def _stamp(text: str) -> float:
+    """Return UNIX seconds of an RFC 3339 time; digits beyond microseconds are cut."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).timestamp()
+
+
+class LogClock:
+    """Converts a log's wall-clock times into UNIX seconds, although the log doesn't name its zone.
+
+    Most lines are read within minutes after they were written. So the offset of the zone is the difference of both
+    times, rounded to 15 minutes. Older lines give too large a difference, so the smallest one counts: sync all lines
+    at hand before you convert any.
+    """
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+
+    def sync(self, lines: Iterable[InstanceTransition], now: float | None) -> None:
+        """Learn from lines that were read at `now`, in UNIX seconds; None if the time is unknown."""
+        for line in lines:
+            known_by = line.t if line.t is not None else now
+            if known_by is None:
+                continue
+            offset = round((known_by - line.wall) / _ZONE_STEP_S) * _ZONE_STEP_S
+            self._offset_s = offset if self._offset_s is None else min(self._offset_s, offset)
+
+    def time_of(self, line: InstanceTransition) -> float:
+        """Return a line's time in UNIX seconds; in this machine's zone where nothing is known about the log's."""
+        if line.t is not None:
+            return line.t
+        if self._offset_s is not None:
+            return line.wall + self._offset_s
+        return datetime.fromtimestamp(line.wall, UTC).replace(tzinfo=None).timestamp()

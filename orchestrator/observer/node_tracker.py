@@ -13,7 +13,7 @@ from orchestrator.model.arch import Arch, infer_arch
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import FINAL_STATES, STATE_RANK, NodeEvent, NodeState
 from orchestrator.model.snapshot import NodeRow, Snapshot
-from orchestrator.observer.monitorlog import InstanceTransition
+from orchestrator.observer.monitorlog import InstanceTransition, LogClock
 
 _STAGES_BEFORE_RAY: tuple[NodeState, ...] = ("requested", "allocated", "installing")
 _JOURNAL_STATES: dict[str, NodeState] = {
@@ -81,6 +81,8 @@ class NodeTracker:
         self._unlinked: dict[str, list[InstanceTransition]] = {}
         self._cloud_ids: dict[str, str] = {}
         self._demand_seen = False
+        self._log_clock = LogClock()
+        self._latest: float | None = None  # the latest time that a source with a clock of its own has told
 
     def nodes(self) -> list[TrackedNode]:
         """Every node that is not terminated or failed."""
@@ -102,6 +104,7 @@ class NodeTracker:
 
     def observe_snapshot(self, snapshot: Snapshot) -> Iterator[NodeEvent]:
         """Ray's own view: nodes that joined, became idle or busy, drain, or died."""
+        self._know_time(snapshot.t)
         self._demand_seen = any(demand.count for demand in snapshot.demand)
         for row in snapshot.nodes:
             node = self._by_ray_id.get(row.ray_node_id)
@@ -139,6 +142,7 @@ class NodeTracker:
         state = "failed" if crashed else _JOURNAL_STATES.get(entry.get("event", ""))
         if state is None:
             return
+        self._know_time(entry["t"])
         node = self._node(entry["node"], entry["node_type"], {}, {})
         if crashed and node.state == "draining":
             return
@@ -151,39 +155,56 @@ class NodeTracker:
             cause = node.cause
         yield from self._enter(node, state, entry["t"], cause, entry.get("detail", ""))
 
-    def observe_log(self, line: InstanceTransition) -> Iterator[NodeEvent]:
-        """The autoscaler's view. Without a journal it tells a machine's first stages, else only why it drains.
+    def observe_log(self, *lines: InstanceTransition, now: float | None = None) -> Iterator[NodeEvent]:
+        """Yield what the autoscaler's log adds. Pass lines that were read together in one call.
 
-        An instance has no cloud id before it is allocated: what it did before is held back until then.
+        `now` is when they were read, in UNIX seconds; else the latest time of another source stands in for it.
+
+        Without a journal the log tells a machine's first stages and its failure to launch. With one it tells only why
+        a node drains: the journal has the rest, and a launch must not be counted twice.
         """
+        self._log_clock.sync(lines, self._latest if now is None else now)
+        for line in lines:
+            yield from self._observe_line(line)
+
+    def _observe_line(self, line: InstanceTransition) -> Iterator[NodeEvent]:
+        """Handle one line. An instance has no cloud id before it is allocated: earlier lines are held until then."""
         if line.cloud_id:
             self._cloud_ids[line.instance] = line.cloud_id
         cloud_id = self._cloud_ids.get(line.instance)
         if cloud_id is None:
-            if line.state == "failed":
-                node = self._node(line.instance, line.node_type, {}, {})
-                for earlier in self._unlinked.pop(line.instance, []):
-                    yield from self._enter(node, earlier.state, earlier.t, "", earlier.detail)
-                yield from self._enter(node, "failed", line.t, "launch", line.detail)
-            else:
+            if line.state != "failed":
                 self._unlinked.setdefault(line.instance, []).append(line)
+                return
+            held = self._unlinked.pop(line.instance, [])
+            if not self._provider_journal:
+                node = self._node(line.instance, line.node_type, {}, {})
+                for earlier in (*held, line):
+                    yield from self._enter_as_logged(node, earlier)
             return
         node = self._node(cloud_id, line.node_type, {}, {})
         node.is_head = node.is_head or "(HEAD)" in line.detail
         if line.state == "running":
             yield from self._take_drain_back(node, line)
             return
-        for held in (*self._unlinked.pop(line.instance, []), line):
-            if held.state in ("draining", "failed") or not self._provider_journal:
-                cause = _cause_in(held.detail) if held.state == "draining" else ""
-                yield from self._enter(node, held.state, held.t, cause, held.detail)
+        for each in (*self._unlinked.pop(line.instance, []), line):
+            if each.state in ("draining", "failed") or not self._provider_journal:
+                yield from self._enter_as_logged(node, each)
+
+    def _enter_as_logged(self, node: TrackedNode, line: InstanceTransition) -> Iterator[NodeEvent]:
+        cause = {"draining": _cause_in(line.detail), "failed": "launch"}.get(line.state, "")
+        yield from self._enter(node, line.state, self._log_clock.time_of(line), cause, line.detail)
 
     def _take_drain_back(self, node: TrackedNode, line: InstanceTransition) -> Iterator[NodeEvent]:
-        """The node refused to drain, since work had arrived: the one way back from `draining`."""
+        """Return a node that refused to drain, since work had arrived: the one way back from `draining`."""
         if node.state == "draining":
-            node.state, node.since, node.cause = "running", max(line.t, node.since), ""
+            t = max(self._log_clock.time_of(line), node.since)
+            node.state, node.since, node.cause = "running", t, ""
             node.seen.discard("draining")
             yield self._event(node, "running", node.since, "draining", "drain_rejected", line.detail)
+
+    def _know_time(self, t: float) -> None:
+        self._latest = t if self._latest is None else max(self._latest, t)
 
     # The one place where states change, but for that
 
@@ -193,9 +214,11 @@ class NodeTracker:
         if node.state == state == "draining":
             node.cause = node.cause or cause
         alternates = {node.state, state} == {"running", "idle"}
-        # A machine outlives its Ray: one that ran and crashed is billed until the autoscaler ends it.
-        buried = node.state == "failed" and state == "terminated" and "running" in node.seen
-        ended = node.state in FINAL_STATES and not buried
+        # A machine outlives its failure and is billed until the autoscaler ends it. A journal tells itself when a
+        # machine on which Ray never ran is gone.
+        had_machine = "running" in node.seen or (not self._provider_journal and "allocated" in node.seen)
+        ends_failed = node.state == "failed" and state == "terminated" and had_machine
+        ended = node.state in FINAL_STATES and not ends_failed
         if node.state == state or ended or (state in node.seen and not alternates):
             return
         node.seen.add(state)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.model.events import DemandEvent, Emit, Event, HostEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Snapshot
-from orchestrator.observer.monitorlog import parse_line
+from orchestrator.observer.monitorlog import is_v1_line, parse_line
 from orchestrator.observer.node_tracker import Describe, NodeTracker, TrackedNode
 from orchestrator.trace.tail import Tail
 
@@ -103,6 +103,7 @@ class Observer:
         self._last_poll: float | None = None
         self._last_host = 0.0
         self._unreachable = False
+        self._v1_log_noted = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -229,10 +230,13 @@ class Observer:
                 continue  # no entry of a journal
             for event in events:
                 self._send(event)
-        for line in self._monitor_log.read() if self._monitor_log is not None else ():
-            if (transition := parse_line(line)) is not None:
-                for event in self._tracker.observe_log(transition):
-                    self._send(event)
+        lines = self._monitor_log.read() if self._monitor_log is not None else []
+        for event in self._tracker.observe_log(*filter(None, map(parse_line, lines)), now=self._clock()):
+            self._send(event)
+        if self._journal is None and not self._v1_log_noted and any(map(is_v1_line, lines)):
+            self._v1_log_noted = True
+            text = "the monitor log is one of Ray's v1 autoscaler: it adds no stages of a launch"
+            self._send(NoteEvent(t=self._clock(), kind="v1_monitor_log", text=text))
 
     def _sample_host(self) -> None:
         now = self._clock()

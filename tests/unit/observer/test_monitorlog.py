@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.observer.monitorlog import InstanceTransition, parse_line
+from orchestrator.observer.monitorlog import InstanceTransition, LogClock, is_v1_line, parse_line
 
 HEAD = (
     "2026-11-23 06:45:28,581\tINFO instance_manager.py:247 -- New instance ALLOCATED "
@@ -102,7 +102,7 @@ def test_everything_that_a_line_says_is_kept() -> None:
     found = parse_line(STOP_REQUESTED)
 
     assert found == InstanceTransition(
-        t=datetime(2026, 11, 23, 6, 46, 43, 861_000).timestamp(),
+        wall=datetime(2026, 11, 23, 6, 46, 43, 861_000, tzinfo=UTC).timestamp(),
         instance="98f14d82-2303-405e-bf80-24637e1e8273",
         cloud_id="47b14e94e1426f47a15a7aa3c65c00cba13483bcb218e243be05c03a",
         node_type="x86_worker_node",
@@ -132,12 +132,17 @@ def test_an_allocation_names_the_cloud_id_in_its_detail(line: str, cloud_id: str
     assert found.cloud_id == cloud_id
 
 
-def test_local_time_becomes_unix_seconds(zone: str) -> None:
+def test_without_any_other_time_a_line_is_in_the_zone_of_this_machine(zone: str) -> None:
     offsets_h = {"UTC": 0.0, "Asia/Kolkata": 5.5, "America/New_York": -5.0}
     found = parse_line(REQUESTED)
 
     assert found is not None
-    assert found.t == pytest.approx(1795416338.672 - 3600 * offsets_h[zone], abs=1e-6)
+    assert LogClock().time_of(found) == pytest.approx(1795416338.672 - 3600 * offsets_h[zone], abs=1e-6)
+
+
+def test_lines_of_the_v1_monitor_are_recognised() -> None:
+    assert is_v1_line("2026-11-23 06:46:18,780\tINFO autoscaler.py:146 -- StandardAutoscaler: {'cluster_name': 'c'}")
+    assert not any(map(is_v1_line, (HEAD, REQUESTED, STOP_REQUESTED, "")))
 
 
 @pytest.mark.parametrize("line", [QUEUED, RAY_RUNNING])

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def entry(t: float, event: str, *, name: str = "n1", **more: Any) -> dict[str, A
 
 
 def line(t: float, state: NodeState, *, cloud: str = "", instance: str = "i1", detail: str = "") -> InstanceTransition:
-    return InstanceTransition(t, instance, cloud, "x86", state, detail)
+    return InstanceTransition(t, instance, cloud, "x86", state, detail, t=t)
 
 
 def facts(events: Iterable[NodeEvent]) -> list[Fact]:
@@ -321,6 +323,81 @@ def test_a_long_detail_is_cut(journaled: NodeTracker) -> None:
     assert event.detail == "x" * 500
 
 
+# The monitor's log: zones, refusals, timeouts
+
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC).timestamp()
+
+
+def logged(t: float, change: str, zone: str, *, cloud: str = "", detail: str = "") -> InstanceTransition:
+    """A line as the monitor writes it at `t` UNIX seconds, in the zone that its machine has."""
+    when = datetime.fromtimestamp(t, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
+    head = f"{when}\tINFO instance_manager.py:263 -- Update instance {change} "
+    found = parse_line(f"{head}(id=im-1, type=x86, cloud_instance_id={cloud}, ray_id=): {detail}")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Chatham"])
+def test_a_drain_has_its_true_time_in_whatever_zone_the_monitor_logs(journaled: NodeTracker, zone: str) -> None:
+    events = feed(
+        journaled,
+        entry(NOON + 1, "requested"),
+        logged(NOON + 1, "QUEUED->REQUESTED", zone, detail="requested to launch"),
+        entry(NOON + 4, "allocated"),
+        logged(NOON + 6, "REQUESTED->ALLOCATED", zone, detail="allocated unassigned cloud instance n1"),
+        (NOON + 31, row("running", start=NOON + 30)),
+        (NOON + 131, row("idle", start=NOON + 30, idle_s=0.5)),
+        logged(NOON + 431.2, "RAY_RUNNING->RAY_STOP_REQUESTED", zone, cloud="n1", detail="draining ray: idle"),
+    )
+
+    assert (events[-1].state, round(events[-1].t - NOON, 1)) == ("draining", 431.2)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Asia/Kolkata"])
+def test_an_old_log_that_is_read_at_once_has_its_true_times(tracker: NodeTracker, zone: str) -> None:
+    hours = 3600.0
+    looked(tracker, NOON)
+    old = logged(NOON - 5 * hours, "QUEUED->REQUESTED", zone)
+    fresh = logged(NOON - 2, "REQUESTED->ALLOCATED", zone, detail="allocated unassigned cloud instance n1")
+
+    assert [event.t for event in tracker.observe_log(old, fresh)] == [NOON - 5 * hours, NOON - 2]
+
+
+def test_the_time_that_kubectl_puts_in_front_of_a_line_counts() -> None:
+    stamped = parse_line(
+        "2026-11-29T12:00:00.250123456Z 2026-11-29 04:00:00,250\tINFO instance_manager.py:263 -- Update instance "
+        "QUEUED->REQUESTED (id=a, type=x86, cloud_instance_id=, ray_id=): requested"
+    )
+
+    assert stamped is not None
+    assert stamped.t == pytest.approx(NOON + 0.250123)
+
+
+def test_a_machine_on_which_ray_never_ran_has_failed_to_launch_and_ends(tracker: NodeTracker) -> None:
+    events = feed(
+        tracker,
+        logged(NOON, "QUEUED->REQUESTED", "UTC"),
+        logged(NOON + 5, "REQUESTED->ALLOCATED", "UTC", detail="allocated unassigned cloud instance n1"),
+        logged(NOON + 3605, "ALLOCATED->ALLOCATION_TIMEOUT", "UTC", cloud="n1", detail="timeout=3600s"),
+        logged(NOON + 3630, "TERMINATING->TERMINATED", "UTC", cloud="n1"),
+    )
+
+    assert [event.state for event in events] == ["requested", "allocated", "failed", "terminated"]
+    assert events[2].cause == "launch"
+
+
+def test_a_launch_that_the_cloud_refuses_is_counted_once(journaled: NodeTracker) -> None:
+    events = feed(
+        journaled,
+        entry(NOON, "requested"),
+        entry(NOON + 1, "failed", detail="no capacity"),
+        logged(NOON, "QUEUED->REQUESTED", "UTC"),
+        logged(NOON + 1, "REQUESTED->ALLOCATION_FAILED", "UTC", detail="launch failed"),
+    )
+
+    assert [event.state for event in events] == ["requested", "failed"]
+
+
 # Deaths
 
 
@@ -470,7 +547,7 @@ def test_a_node_that_refuses_to_drain_runs_on(journaled: NodeTracker) -> None:
     back += "(id=i-n1, type=x86, cloud_instance_id=n1, ray_id=n1): failed to stop/drain ray"
     refused = parse_line(back)
     assert refused is not None
-    t = refused.t
+    t = refused.wall
     events = feed(
         journaled,
         (t - 30, row("idle", start=t - 30)),

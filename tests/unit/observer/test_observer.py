@@ -313,6 +313,16 @@ def test_the_monitors_log_tells_stages_where_there_is_no_journal(tmp_path: Path)
     assert [(event.node, event.state) for event in seen if isinstance(event, NodeEvent)] == [("n1", "allocated")]
 
 
+def test_a_log_of_the_v1_monitor_is_named_once_since_it_adds_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "monitor.log"
+    log.write_text("2026-11-23 06:45:43,684\tINFO autoscaler.py:469 -- StandardAutoscaler: Queue 2 new nodes\n" * 2)
+    observer, seen = watched(snapshot(1), snapshot(2), monitor_log=log)
+    observer.step()
+    observer.step()
+
+    assert [event.kind for event in seen if isinstance(event, NoteEvent)] == ["v1_monitor_log"]
+
+
 def test_files_are_read_while_the_cluster_does_not_answer(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     journal.write_text('{"t": 1, "event": "requested", "node": "n1", "node_type": "x86"}\n')
