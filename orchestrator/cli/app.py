@@ -1,7 +1,8 @@
 """The `orchestrate` command and its subcommands; each imports what it needs when it runs, so that help is instant."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,11 +23,13 @@ from orchestrator.cli.commands import (
     validate,
 )
 from orchestrator.cli.commands import list_show as ledger
+from orchestrator.cli.help import LabCommand, LabGroup, option
 from orchestrator.lab.home import Home
 from orchestrator.version import __version__
 
 app = typer.Typer(
     name="orchestrate",
+    cls=LabGroup,
     help="A laboratory for the Ray autoscaler: which setting is faster, which is cheaper, and is the difference real?",
     epilog="Begin with: orchestrate sweep --upscaling-speed 1,5,10",
     rich_markup_mode=None,
@@ -57,25 +60,29 @@ def _common(
         ),
     ] = "",
     _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        bool, option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     context.obj = Home(home.resolve(), ledger_url)
 
 
-app.command(epilog=sweep.EXAMPLES)(sweep.sweep)
-app.command(epilog=simulate.EXAMPLES)(simulate.simulate)
-app.command(epilog=validate.EXAMPLES)(validate.validate)
-app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
-app.command(epilog=compare.EXAMPLES)(compare.compare)
-app.command(name="list", epilog=ledger.LIST_EXAMPLES)(ledger.list_sweeps)
-app.command(epilog=ledger.SHOW_EXAMPLES)(ledger.show)
-app.command(epilog=report.EXAMPLES)(report.report)
-app.command(epilog=export.EXAMPLES)(export.export)
-app.command(epilog=push.EXAMPLES)(push.push)
+def _add(command: Callable[..., Any], examples: str, name: str | None = None) -> None:
+    app.command(name=name, cls=LabCommand, epilog=examples)(command)
+
+
+_add(sweep.sweep, sweep.EXAMPLES)
+_add(simulate.simulate, simulate.EXAMPLES)
+_add(validate.validate, validate.EXAMPLES)
+_add(recommend.recommend, recommend.EXAMPLES)
+_add(compare.compare, compare.EXAMPLES)
+_add(ledger.list_sweeps, ledger.LIST_EXAMPLES, name="list")
+_add(ledger.show, ledger.SHOW_EXAMPLES)
+_add(report.report, report.EXAMPLES)
+_add(export.export, export.EXAMPLES)
+_add(push.push, push.EXAMPLES)
 app.add_typer(dashboards.dashboards, name="dashboards")
-app.command(epilog=status.EXAMPLES)(status.status)
-app.command(epilog=observe.EXAMPLES)(observe.observe)
+_add(status.status, status.EXAMPLES)
+_add(observe.observe, observe.EXAMPLES)
 app.add_typer(stack.app, name="stack")
-app.command(epilog=clean.EXAMPLES)(clean.clean)
-app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
+_add(clean.clean, clean.EXAMPLES)
+_add(doctor.doctor, doctor.EXAMPLES)

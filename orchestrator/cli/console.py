@@ -11,6 +11,8 @@ from orchestrator.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.report.terminal.reporter import TerminalReporter
+
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
@@ -21,6 +23,13 @@ def console(*, stderr: bool = False) -> "Console":
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL
     return Console(stderr=stderr, width=width, markup=False, highlight=False)
+
+
+def reporter() -> "TerminalReporter":
+    """Return a reporter that shows progress and notes on stderr: they aren't data."""
+    from orchestrator.report.terminal.reporter import TerminalReporter
+
+    return TerminalReporter(console(stderr=True))
 
 
 def print_json(document: Any) -> None:

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from orchestrator.grafana.annotator import Annotator
-
-HELP = "Write trials and scaling events into this Grafana as annotations; the token is in ORCHESTRATE_GRAFANA_TOKEN."
+    from orchestrator.lab.progress import Reporter
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ def parse_target(url: str | None) -> Target | None:
     return Target(parse_address(url, "--annotate"), take_token())
 
 
-def check(target: Target | None, out: "Console") -> None:
+def check(target: Target | None, reporter: "Reporter") -> None:
     """See before anything begins whether the token will do; raises InputError or MissingPrerequisite if it never will.
 
     A Grafana that doesn't answer now may do so later: that is a note.
@@ -42,12 +39,12 @@ def check(target: Target | None, out: "Console") -> None:
     from orchestrator.grafana.client import Grafana, RequestRefused, Unreachable, travels_openly
 
     if travels_openly(target.address):
-        out.print(f"note: the token goes to {target.address} without encryption", soft_wrap=True)
+        reporter.say(f"note: the token goes to {target.address} without encryption")
     try:
         with Grafana(target.address, target.token, timeout_s=CHECK_TIMEOUT_S, attempts=1) as grafana:
             allowed = may_annotate(grafana)
     except (Unreachable, RequestRefused) as error:
-        out.print(f"note: --annotate: {error.message}; it is tried again while trials run", soft_wrap=True)
+        reporter.say(f"note: --annotate: {error.message}; it is tried again while trials run")
         return
     if not allowed:
         raise MissingPrerequisite(
@@ -57,7 +54,7 @@ def check(target: Target | None, out: "Console") -> None:
 
 
 @contextmanager
-def annotating(target: Target | None, sweep_id: str, out: "Console") -> "Iterator[list[Annotator]]":
+def annotating(target: Target | None, sweep_id: str, reporter: "Reporter") -> "Iterator[list[Annotator]]":
     """The watchers that annotate: one or none. At the end a line says what was written, and what wasn't."""
     if target is None:
         yield []
@@ -71,4 +68,4 @@ def annotating(target: Target | None, sweep_id: str, out: "Console") -> "Iterato
         try:
             yield [annotator]
         finally:
-            out.print(f"annotations: {annotator.close()}", soft_wrap=True)
+            reporter.say(f"annotations: {annotator.close()}")

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import InputError, MissingPrerequisite
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from orchestrator.lab.progress import Reporter
     from orchestrator.metrics.discovery import Target
     from orchestrator.metrics.exporter import Exporter
-
-HELP = "Serve /metrics, /sd and /healthz on this port of 127.0.0.1; 0: don't.  [default: 9477]"
 
 
 @contextmanager
 def serving(
-    exporter: "Exporter", targets: "Callable[[], Iterable[Target]]", port: int | None, out: "Console"
+    exporter: "Exporter", targets: "Callable[[], Iterable[Target]]", port: int | None, reporter: "Reporter"
 ) -> Iterator[None]:
     """Serve an exporter as `--metrics-port` says. A default port that is taken is no reason not to run a sweep."""
     from orchestrator.metrics.server import DEFAULT_PORT, MetricsServer
@@ -31,11 +28,13 @@ def serving(
     except OSError as error:
         if port is not None:
             raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
-        out.print(f"note: no metrics are served, port {DEFAULT_PORT}: {error.strerror}; another: --metrics-port PORT")
+        reporter.say(
+            f"note: no metrics are served, port {DEFAULT_PORT}: {error.strerror}; another: --metrics-port PORT"
+        )
         yield
         return
     with server:
-        out.print(f"metrics: {server.url}/metrics")
+        reporter.say(f"metrics: {server.url}/metrics")
         try:
             yield
         finally:

@@ -1,18 +1,17 @@
-"""A sweep that runs: its backend, what watches it, its result, and how it is gone on with."""
+"""Runs a sweep, new or resumed: its backend, its watchers, its result."""
 
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orchestrator.cli.commands import stack
-from orchestrator.cli.console import console, write_json
 from orchestrator.errors import InputError, Interrupted
 from orchestrator.lab import annotate, metrics
 from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import Parallel, automatic
+from orchestrator.lab.progress import Reporter
+from orchestrator.lab.stack import stack_running
 
 if TYPE_CHECKING:
     from orchestrator.backends.base import Backend
@@ -27,16 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a sweep is run, which makes no difference to what it shows."""
+    """Options of a run that don't change what a sweep measures."""
 
-    engine: Parallel | None
-    metrics_port: int | None
-    json_file: str | None
+    engine: Parallel | None = None
+    metrics_port: int | None = None
     annotations: annotate.Target | None = None
     stack: bool = False
 
     def ready(self, common: Home, spec: "SweepSpec") -> "Execution":
-        """The same once it is clear that it can be done so for this spec."""
+        """Return the same with ports and addresses filled in. Raises InputError for what this spec can't have."""
         in_real_time = {"--annotate": self.annotations, "--metrics-port": self.metrics_port, "--stack": self.stack}
         for option, given in in_real_time.items():
             if given and spec.backend == "simulated":
@@ -49,40 +47,37 @@ class Execution:
         return replace(self, engine=self.engine.ready(common))
 
 
-def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution) -> int:
-    """Run a plan as a new sweep; returns the exit code."""
-    start = _starter(common, plan.spec, cluster, how)
+def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "SweepRecord":
+    """Run a plan as a new sweep; return the sweep as it ended."""
+    start = _starter(common, plan.spec, cluster, how, reporter)
     from orchestrator.sweep.folder import SweepFolder
     from orchestrator.sweep.runner import begin_sweep, new_sweep_id
 
-    with stack.beside(common.root, wanted=how.stack):
+    with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
         sweep_id = new_sweep_id()
         folder = SweepFolder.of(common.root, sweep_id)
         folder.root.mkdir(parents=True)
         shutil.copy(cluster.path, folder.cluster)
         begin_sweep(ledger, plan, sweep_id)
-        console(stderr=True).print(plan.starts)
-        return _run(common, ledger, sweep_id, plan.spec, how, start)
+        reporter.say(plan.starts)
+        return _run(common, ledger, sweep_id, plan.spec, how, start, reporter)
 
 
-def resume(
+def resume_sweep(
     common: Home,
     wanted: str,
-    spec_file: Path | None,
-    flags: dict[str, Any],
     how: Execution,
-) -> int:
-    """Go on with a sweep as it was planned; returns the exit code. Raises InputError if more than that is asked."""
+    reporter: Reporter,
+    *,
+    backend: str | None = None,
+) -> "SweepRecord":
+    """Resume a sweep as it was planned; return it as it ended. Raises InputError if its backend isn't `backend`."""
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweep.folder import SweepFolder
     from orchestrator.sweep.runner import take_over
 
-    backend = flags.pop("backend")
-    values = [each for flag in flags.values() for each in (flag.values() if isinstance(flag, dict) else [flag])]
-    if spec_file is not None or any(value is not None for value in values):
-        raise InputError("--resume goes on with a sweep as it was planned", "leave the other options out")
     ledger = common.ledger()
     record, trial = ledger.find(wanted)
     if trial is not None:
@@ -95,10 +90,10 @@ def resume(
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
     cluster = read_cluster_file(SweepFolder.of(common.root, record.sweep_id).cluster)
-    start = _starter(common, planned, cluster, how)
-    with stack.beside(common.root, wanted=how.stack):
+    start = _starter(common, planned, cluster, how, reporter)
+    with stack_running(common.root, wanted=how.stack, reporter=reporter):
         take_over(ledger, record)
-        return _run(common, ledger, record.sweep_id, planned, how, start)
+        return _run(common, ledger, record.sweep_id, planned, how, start, reporter)
 
 
 def _run(
@@ -108,12 +103,9 @@ def _run(
     spec: "SweepSpec",
     how: Execution,
     start: "Starter",
-) -> int:
+    reporter: Reporter,
+) -> "SweepRecord":
     from orchestrator.metrics.exporter import Exporter
-    from orchestrator.report.json_document import sweep_document
-    from orchestrator.report.terminal.live_view import LiveView
-    from orchestrator.report.terminal.progress import CountingView
-    from orchestrator.report.terminal.tables import sweep_table
     from orchestrator.sweep.folder import SweepFolder
     from orchestrator.sweep.runner import Runner, prices_of
 
@@ -121,36 +113,31 @@ def _run(
     backend = start(folder)
     planned = ledger.sweep(sweep_id)
     trials = [record.trial for record in planned.trials]
-    progress = console(stderr=True)
-    progress.print(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
+    reporter.say(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
     exporter = Exporter(sweep_id, prices=prices_of(planned), observer=lambda: backend.observer)
-    port = 0 if spec.backend == "simulated" else how.metrics_port
+    real_time = spec.backend != "simulated"
+    port = how.metrics_port if real_time else 0
     try:
         with (
-            metrics.serving(exporter, backend.targets, port, progress),
-            annotate.annotating(how.annotations, sweep_id, progress) as annotators,
-            (CountingView if spec.backend == "simulated" else LiveView)(progress, trials) as view,
+            metrics.serving(exporter, backend.targets, port, reporter),
+            annotate.annotating(how.annotations, sweep_id, reporter) as annotators,
+            reporter.running(trials, real_time=real_time) as view,
         ):
-            record = Runner(ledger, backend, folder, [view, *([] if port == 0 else [exporter]), *annotators]).run(
-                sweep_id
-            )
+            watchers = [view, *([] if port == 0 else [exporter]), *annotators]
+            return Runner(ledger, backend, folder, watchers).run(sweep_id)
     except KeyboardInterrupt:
-        progress.print(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
+        reporter.say(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
         if backend.left:
             raise Interrupted("interrupted; not all that was started could be ended", "orchestrate clean") from None
         raise
     finally:
         for why in backend.left:
-            progress.print(f"warning: {why}; what is left of it: orchestrate clean")
-    console(stderr=how.json_file == "-").print(sweep_table(record))
-    if how.json_file is not None:
-        write_json(how.json_file, sweep_document(record).model_dump(mode="json"))
-    return _exit_code(record)
+            reporter.say(f"warning: {why}; what is left of it: orchestrate clean")
 
 
-def _starter(common: Home, spec: "SweepSpec", cluster: "ClusterFile", how: Execution) -> "Starter":
+def _starter(common: Home, spec: "SweepSpec", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "Starter":
     """Makes the backend once there is a folder. What it needs of this machine is seen to before anything is written."""
-    annotate.check(how.annotations, console(stderr=True))
+    annotate.check(how.annotations, reporter)
     if spec.backend == "simulated":
         from orchestrator.backends.simulated.backend import SimulatedBackend
 
@@ -164,14 +151,13 @@ def _starter(common: Home, spec: "SweepSpec", cluster: "ClusterFile", how: Execu
     if spec.backend == "docker":
         from orchestrator.backends.docker.backend import DockerBackend, prepare
 
-        progress = console(stderr=True)
-        with progress.status("looking for Docker…") as status:
+        with reporter.working("looking for Docker…") as update:
             host = prepare(
                 common.root,
                 cluster,
                 spec.image,
-                note=lambda line: progress.print(f"note: {line}"),
-                progress=status.update,
+                note=lambda line: reporter.say(f"note: {line}"),
+                progress=update,
             )
         make = partial(DockerBackend, environment=host)
     else:
@@ -181,7 +167,3 @@ def _starter(common: Home, spec: "SweepSpec", cluster: "ClusterFile", how: Execu
     return lambda folder: make(
         common.root, cluster.raw, isolation=spec.isolation, timeout_s=spec.timeout_s, logs_dir=folder.ray_logs
     )
-
-
-def _exit_code(record: "SweepRecord") -> int:
-    return 0 if all(trial.status == "done" for trial in record.trials) else 1

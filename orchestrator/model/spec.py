@@ -17,6 +17,9 @@ from orchestrator.model.settings import (
 from orchestrator.model.workload import Arrival, ArrivalS, Faults, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
 BackendName = Literal["local", "docker", "simulated"]
+Fit = Literal["machine", "none"]
+Order = Literal["grid", "random"]
+Isolation = Literal["reuse", "fresh"]
 MAX_TRIALS = 10_000
 
 
@@ -70,12 +73,12 @@ class SweepSpec(FrozenModel):
     backend: BackendName = "local"
     cluster: str | None = None
     image: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    fit: Literal["machine", "none"] = "machine"
+    fit: Fit = "machine"
     settings: Axes = Axes()
     workload: WorkloadOverrides = WorkloadOverrides()
     repeat: Annotated[int, Field(ge=1, le=1000)] = 1
-    order: Literal["grid", "random"] = "grid"
+    order: Order = "grid"
     seed: int = 0
-    isolation: Literal["reuse", "fresh"] = "reuse"
+    isolation: Isolation = "reuse"
     prices: Annotated[str, Field(min_length=1, max_length=4096)] = "us-east-1"
     timeout_s: Annotated[Positive, Field(le=7 * 86_400)] | None = None

@@ -1,12 +1,10 @@
 """Annotations while a trial runs: they arrive as they should, and whatever Grafana does, the trial doesn't notice."""
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.grafana.annotation import Annotation
@@ -18,6 +16,7 @@ from orchestrator.model.scorecard import ByPart, Scorecard
 from tests.support.builders import T0, baseline, fault, node, trial
 from tests.support.grafana_http import Fault, nobody_listens
 from tests.support.grafana_standin import TOKEN, Role, Standin
+from tests.support.reporting import KeptReport
 
 # T0 is in 1970, where an API that takes milliseconds would believe in seconds.
 NOW = 1_800_000_000.0
@@ -281,18 +280,18 @@ def test_nobody_is_there() -> None:
     assert "Connection refused" in result.reason
 
 
-def test_the_option_says_at_the_end_what_was_written(grafana: Standin, capsys: pytest.CaptureFixture[str]) -> None:
-    with annotating(Target(grafana.url, TOKEN), "5e3e9", Console(width=200)) as (watcher,):
+def test_the_option_says_at_the_end_what_was_written(grafana: Standin, out: KeptReport) -> None:
+    with annotating(Target(grafana.url, TOKEN), "5e3e9", out) as (watcher,):
         watcher.trial_started(1, 1, trial())
         watcher.event(phase(0))
         watcher.trial_ended(trial(), None, "")
 
-    assert capsys.readouterr().out == "annotations: 2 events as annotations in Grafana\n"
+    assert out.text == "annotations: 2 events as annotations in Grafana\n"
 
 
 def test_without_the_option_there_is_no_watcher() -> None:
     assert parse_target(None) is None
-    with annotating(None, "5e3e9", Console()) as watchers:
+    with annotating(None, "5e3e9", KeptReport()) as watchers:
         assert watchers == []
 
 
@@ -310,33 +309,28 @@ def test_the_target_needs_a_token_and_does_not_show_it(monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def out() -> Console:
-    return Console(file=io.StringIO(), width=200, markup=False, highlight=False)
-
-
-def said(out: Console) -> str:
-    assert isinstance(out.file, io.StringIO)
-    return out.file.getvalue()
+def out() -> KeptReport:
+    return KeptReport()
 
 
 @pytest.mark.parametrize("role", ["Admin", "Editor"])
-def test_a_token_that_will_do_is_not_spoken_of(grafana: Standin, out: Console, role: Role) -> None:
+def test_a_token_that_will_do_is_not_spoken_of(grafana: Standin, out: KeptReport, role: Role) -> None:
     grafana.role = role
     check(Target(grafana.url, TOKEN), out)
     check(None, out)
 
-    assert said(out) == ""
+    assert out.text == ""
     assert grafana.writes == []
 
 
-def test_a_wrong_token_is_told_before_anything_begins(grafana: Standin, out: Console) -> None:
+def test_a_wrong_token_is_told_before_anything_begins(grafana: Standin, out: KeptReport) -> None:
     with pytest.raises(WrongToken, match="401") as caught:
         check(Target(grafana.url, "glsa_expired"), out)
 
     assert "Editor for --annotate" in (caught.value.hint or "")
 
 
-def test_a_token_that_may_only_read_is_told_before_anything_begins(grafana: Standin, out: Console) -> None:
+def test_a_token_that_may_only_read_is_told_before_anything_begins(grafana: Standin, out: KeptReport) -> None:
     grafana.role = "Viewer"
     with pytest.raises(MissingPrerequisite, match="may not write annotations") as caught:
         check(Target(grafana.url, TOKEN), out)
@@ -344,29 +338,29 @@ def test_a_token_that_may_only_read_is_told_before_anything_begins(grafana: Stan
     assert caught.value.exit_code == 3
 
 
-def test_an_old_grafana_that_knows_no_permissions_is_trusted(grafana: Standin, out: Console) -> None:
+def test_an_old_grafana_that_knows_no_permissions_is_trusted(grafana: Standin, out: KeptReport) -> None:
     grafana.fault = always(404)
     check(Target(grafana.url, TOKEN), out)
 
-    assert said(out) == ""
+    assert out.text == ""
 
 
 @pytest.mark.parametrize("fault", ["silence", "drop", 500, 429, "a web page", "redirect"])
 def test_a_grafana_that_does_not_answer_is_a_note_after_a_bounded_time(
-    grafana: Standin, out: Console, fault: Fault
+    grafana: Standin, out: KeptReport, fault: Fault
 ) -> None:
     grafana.fault = always(fault)
     began = time.monotonic()
     check(Target(grafana.url, TOKEN), out)
 
     assert time.monotonic() - began < 3.0
-    assert said(out).startswith("note: --annotate: ")
+    assert out.text.startswith("note: --annotate: ")
 
 
-def test_a_token_without_encryption_is_noted(out: Console) -> None:
+def test_a_token_without_encryption_is_noted(out: KeptReport) -> None:
     check(Target("http://192.0.2.1:3000", TOKEN), out)
 
-    assert said(out).startswith("note: the token goes to http://192.0.2.1:3000 without encryption\n")
+    assert out.text.startswith("note: the token goes to http://192.0.2.1:3000 without encryption\n")
 
 
 # Faults

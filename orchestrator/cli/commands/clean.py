@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.console import console, print_json
+from orchestrator.cli.help import option
+from orchestrator.cli.options import AsJson
 from orchestrator.errors import MissingPrerequisite
-from orchestrator.lab.home import Home
+from orchestrator.lab.clean import clean_home
 
 EXAMPLES = """Examples:
 
@@ -18,25 +20,16 @@ EXAMPLES = """Examples:
 
 def clean(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also end clusters of sweeps that still run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    dry_run: Annotated[bool, option("--dry-run", help="Only say what would be removed.")] = False,
+    force: Annotated[bool, option("--force", help="Also end clusters of sweeps that still run.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove processes, containers and files that killed runs of this home left behind, and nothing else.
 
     The stack isn't such: orchestrate stack down ends it.
     """
-    from orchestrator.backends.cleanup import find_leftovers, remove
-    from orchestrator.sweep.runner import still_runs
-
-    common: Home = context.obj
-    found = find_leftovers(common.root, force=force)
-    abandoned: list[str] = []
-    if not dry_run:
-        for leftover in found.clusters:
-            remove(common.root, leftover)
-        if common.root.is_dir():
-            abandoned = common.ledger().interrupt_abandoned(still_runs)
+    cleaned = clean_home(context.obj, dry_run=dry_run, force=force)
+    found = cleaned.found
     if as_json:
         print_json(
             {
@@ -51,7 +44,7 @@ def clean(
                     }
                     for each in found.clusters
                 ],
-                "interrupted_sweeps": abandoned,
+                "interrupted_sweeps": list(cleaned.interrupted),
             }
         )
     else:
@@ -59,9 +52,9 @@ def clean(
         verb = "would remove" if dry_run else "removed"
         for each in found.clusters:
             out.print(f"{verb} cluster {each.cluster_id}: {each.describe() or 'its name only'}")
-        for sweep_id in abandoned:
+        for sweep_id in cleaned.interrupted:
             out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}")
-        if not found.clusters and not abandoned and found.hidden is None:
+        if not found.clusters and not cleaned.interrupted and found.hidden is None:
             out.print("nothing to clean")
     if found.hidden is not None:
         raise MissingPrerequisite(f"a killed run's containers can't be looked for: {found.hidden}", found.hidden.hint)

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.completion import complete_sweep_or_trial
 from orchestrator.cli.console import check_json_target, console, write_json
+from orchestrator.cli.help import option
+from orchestrator.cli.options import JsonFile
 from orchestrator.cli.parsing import parse_set
 from orchestrator.errors import InputError
+from orchestrator.lab.compare import find_side
 from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
@@ -30,22 +34,27 @@ _SIDE = "A sweep or trial, as in show; SWEEP:KEY=VALUE,KEY=VALUE takes the setti
 
 def compare(
     context: typer.Context,
-    a: Annotated[str, typer.Argument(metavar="A", help=_SIDE)],
-    b: Annotated[str, typer.Argument(metavar="B", help="The same; what is told is how B differs from A.")],
+    a: Annotated[str, typer.Argument(metavar="A", help=_SIDE, autocompletion=complete_sweep_or_trial)],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="Same syntax as A. Results are reported as B relative to A.",
+            autocompletion=complete_sweep_or_trial,
+        ),
+    ],
     quantity: Annotated[
-        str | None, typer.Option(help="What to compare, such as makespan_s,cost_usd.  [default: the main ones]")
+        str | None, option(help="What to compare, such as makespan_s,cost_usd.  [default: the main ones]")
     ] = None,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             metavar="NAME>LIMIT[%]",
             help="End with exit code 4 if all of the difference's interval lies beyond the limit; may be repeated.",
         ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML too.")] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")
-    ] = None,
+    junit: Annotated[Path | None, option(metavar="FILE", help="Write JUnit XML too.")] = None,
+    json_file: JsonFile = None,
 ) -> int:
     """Compare settings, trials or sweeps, with intervals and permutation tests: is the difference real?"""
     from orchestrator.analysis.sweep.comparison import compare_sides
@@ -55,8 +64,7 @@ def compare(
         check_json_target(json_file)
     conditions = [_condition(text) for text in fail_if or ()]
     wanted = _quantities(quantity, conditions)
-    common: Home = context.obj
-    sides = _side(common, a), _side(common, b)
+    sides = _side(context.obj, a), _side(context.obj, b)
     try:
         comparison = compare_sides(*sides, wanted)
     except ValueError as error:
@@ -95,22 +103,11 @@ def _quantities(text: str | None, conditions: "list[Condition]") -> list[str]:
     return list(dict.fromkeys([*chosen, *(condition.name for condition in conditions)]))
 
 
-def _side(common: Home, text: str) -> "Side":
-    from orchestrator.analysis.sweep.comparison import Side
-    from orchestrator.sweep.ledger import results_of
-
-    wanted, _, knobs = text.partition(":")
-    record, trial = common.ledger().find(wanted)
-    name = record.name or record.sweep_id
-    ray = record.environment.get("ray")
-    name = f"{name}{f':{knobs}' if knobs else ''} ({record.backend}{f', Ray {ray}' if ray else ''})"
-    results = results_of(record.trials if trial is None else [trial])
-    try:
-        return Side.of(name, results, _knobs(knobs))
-    except ValueError as error:
-        raise InputError(str(error)) from None
+def _side(home: Home, text: str) -> "Side":
+    wanted, _, settings = text.partition(":")
+    return find_side(home, wanted, _settings(settings), f":{settings}" if settings else "")
 
 
-def _knobs(text: str) -> dict[str, Any]:
+def _settings(text: str) -> dict[str, Any]:
     values = parse_set(text.split(",") if text else (), "after the colon")
     return {key: each[0] for key, each in values.items()}

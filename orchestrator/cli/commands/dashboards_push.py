@@ -6,9 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orchestrator.cli.console import console
+from orchestrator.cli.help import option
 
 if TYPE_CHECKING:
     from orchestrator.grafana.push import Change
@@ -33,10 +32,10 @@ class Skip(StrEnum):
 
 
 def push(
-    url: Annotated[str, typer.Option(metavar="URL", help="The Grafana, with its path if it has one.")],
+    url: Annotated[str, option(metavar="URL", help="The Grafana, with its path if it has one.")],
     token_file: Annotated[
         Path | None,
-        typer.Option(
+        option(
             metavar="FILE",
             help="File that holds a service account's token; its role: Admin; an Editor needs --skip datasource."
             "  [default: the variable ORCHESTRATE_GRAFANA_TOKEN]",
@@ -45,16 +44,14 @@ def push(
     ] = None,
     datasource_url: Annotated[
         str | None,
-        typer.Option(
+        option(
             metavar="URL",
             help="The Prometheus as Grafana reaches it.  [default: what the data source has, else http://localhost:9090]",
         ),
     ] = None,
-    folder: Annotated[str, typer.Option(help="Title of the folder, where it is missing.")] = "Orchestrate",
-    skip: Annotated[
-        list[Skip] | None, typer.Option(help="What to leave out; may be repeated.", show_default=False)
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    folder: Annotated[str, option(help="Title of the folder, where it is missing.")] = "Orchestrate",
+    skip: Annotated[list[Skip] | None, option(help="What to leave out; may be repeated.", show_default=False)] = None,
+    dry_run: Annotated[bool, option("--dry-run", help="Say what would change, and change nothing.")] = False,
 ) -> int:
     """Bring folder, data source, dashboards and alert rules into a Grafana, and say what changed.
 

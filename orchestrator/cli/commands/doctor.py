@@ -1,10 +1,9 @@
-"""`orchestrate doctor`: what is ready on this machine, what isn't, and how to mend it."""
-
-from typing import Annotated
+"""`orchestrate doctor`: report what is ready on this machine, what is missing, and how to fix it."""
 
 import typer
 
 from orchestrator.cli.console import console, print_json
+from orchestrator.cli.options import AsJson
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.lab.home import Home
 
@@ -20,11 +19,11 @@ _STYLES = {"ok": "green", "warning": "yellow", "missing": "red"}
 
 def doctor(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> int:
-    """Say what is ready on this machine, what isn't, and how to mend it. It changes nothing.
+    """Report what is ready on this machine, what is missing, and how to fix it. It changes nothing.
 
-    Exit code 3 if a sweep can't run on local nodes; what only Docker or the stack need is no reason.
+    Exit code 3 if a sweep can't run on local nodes; what only Docker or the stack need doesn't count.
     """
     from dataclasses import asdict
 

@@ -1,10 +1,9 @@
 """`orchestrate list` and `orchestrate show`: what the ledger holds."""
 
-from typing import Annotated
-
 import typer
 
 from orchestrator.cli.console import console, print_json
+from orchestrator.cli.options import AsJson, SweepOrTrialId
 from orchestrator.lab.home import Home
 
 LIST_EXAMPLES = """Examples:
@@ -22,10 +21,8 @@ SHOW_EXAMPLES = """Examples:
   orchestrate show 3f2a90c1/5bd0
 """
 
-_Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 
-
-def list_sweeps(context: typer.Context, as_json: _Json = False) -> None:
+def list_sweeps(context: typer.Context, as_json: AsJson = False) -> None:
     """List the sweeps, the newest first."""
     from orchestrator.report.json_document import sweep_document
     from orchestrator.report.terminal.tables import ledger_table
@@ -42,10 +39,8 @@ def list_sweeps(context: typer.Context, as_json: _Json = False) -> None:
 
 def show(
     context: typer.Context,
-    wanted: Annotated[
-        str, typer.Argument(metavar="ID", help="A sweep, a trial or SWEEP/TRIAL by unique prefix, or @last.")
-    ] = "@last",
-    as_json: _Json = False,
+    wanted: SweepOrTrialId = "@last",
+    as_json: AsJson = False,
 ) -> None:
     """Show a sweep's results and its trials, or all that is known of one trial."""
     from orchestrator.report.json_document import sweep_document, trial_document

@@ -1,12 +1,14 @@
-"""`orchestrate recommend`: which setting to take, why, and what should make one doubt."""
+"""`orchestrate recommend`: the setting to take, the evidence and the caveats."""
 
 from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_objective
 from orchestrator.cli.console import console, print_json
-from orchestrator.errors import InputError
-from orchestrator.lab.home import Home
+from orchestrator.cli.help import option
+from orchestrator.cli.options import AsJson, SweepId
+from orchestrator.lab.recommend import weigh_sweep
 
 EXAMPLES = """Examples:
 
@@ -20,30 +22,21 @@ EXAMPLES = """Examples:
 
 def recommend(
     context: typer.Context,
-    wanted: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep by unique prefix, or @last.")] = "@last",
+    wanted: SweepId = "@last",
     objective: Annotated[
         str,
-        typer.Option(metavar="EXPR", help="What is to be low: makespan, cost, or arithmetic over a sweep's numbers."),
+        option(
+            metavar="EXPR",
+            help="What to minimise: makespan, cost, or arithmetic over a sweep's numbers.",
+            autocompletion=complete_objective,
+        ),
     ] = "makespan",
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Name the setting to take, the evidence and the doubt, and print the YAML for a cluster config."""
-    from orchestrator.analysis.sweep import evidence
-    from orchestrator.analysis.sweep.objective import Objective
+    """Recommend a setting with its evidence and caveats, and print the YAML for a cluster config."""
     from orchestrator.report.terminal.recommendation import recommendation_document, recommendation_tables
-    from orchestrator.sweep.ledger import results_of
 
-    try:
-        wish = Objective.parse(objective)
-    except ValueError as error:
-        raise InputError(f"--objective {objective!r}: {error}") from None
-    common: Home = context.obj
-    record, trial = common.ledger().find(wanted)
-    if trial is not None:
-        raise InputError(
-            f"{wanted!r} is a trial: a setting is recommended among several", f"its sweep: {record.sweep_id}"
-        )
-    found = evidence.weigh(results_of(record.trials), wish)
+    found = weigh_sweep(context.obj, wanted, objective)
     if as_json:
         print_json(recommendation_document(found))
     else:

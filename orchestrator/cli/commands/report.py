@@ -3,16 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from orchestrator.cli.console import console
+from orchestrator.cli.console import reporter
+from orchestrator.cli.help import option
+from orchestrator.cli.options import SweepId
 from orchestrator.errors import InputError
-from orchestrator.lab.home import Home
-
-if TYPE_CHECKING:
-    from orchestrator.sweep.ledger import SweepRecord
+from orchestrator.lab.report import ReportFormat, report_text, sweep_to_report
 
 EXAMPLES = """Examples:
 
@@ -23,34 +22,24 @@ EXAMPLES = """Examples:
   orchestrate report @last --format md --to -
 """
 
-_ENDINGS = {"html": "html", "md": "md", "json": "json", "junit": "xml"}
+_ENDINGS: dict[ReportFormat, str] = {"html": "html", "md": "md", "json": "json", "junit": "xml"}
 
 
 def report(
     context: typer.Context,
-    wanted: Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep by unique prefix, or @last.")] = "@last",
-    form: Annotated[
-        str, typer.Option("--format", help="html (one file that opens offline), md, json or junit.")
-    ] = "html",
+    wanted: SweepId = "@last",
+    form: Annotated[ReportFormat, option("--format", help="Format; html is one file that opens offline.")] = "html",
     to: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Where to write; - for stdout.  [default: SWEEP.html, .md, .json or .xml]"),
+        option(metavar="FILE", help="Where to write; - for stdout.  [default: SWEEP.html, .md, .json or .xml]"),
     ] = None,
 ) -> None:
     """Write a sweep's report: the recommendation, all settings, plots of the trials, what to trust, the command."""
-    if form not in _ENDINGS:
-        raise InputError(f"--format: {form!r} is none of {', '.join(_ENDINGS)}")
-    common: Home = context.obj
-    record, trial = common.ledger().find(wanted)
-    if trial is not None:
-        raise InputError(
-            f"{wanted!r} is a trial: a report is about a sweep",
-            f"its sweep: orchestrate report {record.sweep_id}; the trial alone: orchestrate show {wanted}",
-        )
+    record = sweep_to_report(context.obj, wanted)
     target = to or f"{record.sweep_id}.{_ENDINGS[form]}"
     _check_target(target)
-    with console(stderr=True).status("writing the report…"):
-        text = _text(common, record, form)
+    with reporter().working("writing the report…"):
+        text = report_text(context.obj, record, form)
     if target == "-":
         sys.stdout.write(text)
         return
@@ -58,29 +47,7 @@ def report(
         Path(target).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"--to: {target} can't be written: {error.strerror}") from None
-    console(stderr=True).print(f"report of sweep {record.sweep_id}: {target} ({len(text.encode()) / 1e6:.1f} MB)")
-
-
-def _text(common: Home, record: "SweepRecord", form: str) -> str:
-    if form == "json":
-        from orchestrator.report.json_document import sweep_document
-
-        return sweep_document(record).model_dump_json(indent=2) + "\n"
-    if form == "junit":
-        from orchestrator.report.junit import junit_xml
-
-        return junit_xml(record)
-    from orchestrator.report.document.content import gather
-    from orchestrator.sweep.folder import SweepFolder
-
-    found = gather(record, cluster=SweepFolder.of(common.root, record.sweep_id).cluster)
-    if form == "md":
-        from orchestrator.report.document.markdown import markdown
-
-        return markdown(found)
-    from orchestrator.report.document.html import html_page
-
-    return html_page(found)
+    reporter().say(f"report of sweep {record.sweep_id}: {target} ({len(text.encode()) / 1e6:.1f} MB)")
 
 
 def _check_target(target: str) -> None:

@@ -1,13 +1,13 @@
 """`orchestrate simulate`: a sweep in virtual time, or a search for the best settings."""
 
-import inspect
-from typing import Annotated, Any
-
 import typer
 
-from orchestrator.cli.commands.simulate_optimise import DEFAULT_CANDIDATES, optimise_settings
-from orchestrator.cli.commands.sweep import sweep
+from orchestrator.cli import options as cli
+from orchestrator.cli.commands import simulate_optimise, sweep
+from orchestrator.cli.sweep_options import SweepOptions
 from orchestrator.errors import InputError
+from orchestrator.lab.parallel import parse_parallel
+from orchestrator.lab.run import Execution
 
 EXAMPLES = """Examples:
 
@@ -26,41 +26,77 @@ EXAMPLES = """Examples:
   orchestrate simulate --optimise 'makespan_s + 100*cost_usd' --upscaling-speed 0.5,20
 """
 
-# What a simulation has no use for.
-_LEFT_OUT = ("backend", "fit", "isolation", "metrics_port", "annotate_url", "with_stack")
-
 
 def simulate(
-    optimise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="EXPRESSION",
-            help="Search the settings for the lowest cost, makespan, or arithmetic over a summary's numbers, and print"
-            " the best. Several values of a setting are bounds then, and --repeat is 3.",
-        ),
-    ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help=f"Settings that --optimise tries.  [default: {DEFAULT_CANDIDATES}]")
-    ] = None,
-    **options: Any,
+    context: typer.Context,
+    upscaling_speed: cli.UpscalingSpeed = None,
+    idle_timeout_minutes: cli.IdleTimeoutMinutes = None,
+    target_utilization_fraction: cli.TargetUtilizationFraction = None,
+    autoscaler: cli.Autoscaler = None,
+    set_: cli.Set = None,
+    optimise: cli.Optimise = None,
+    candidates: cli.CandidateCount = None,
+    tasks: cli.Tasks = None,
+    task_seconds: cli.TaskSeconds = None,
+    task_cpus: cli.TaskCpus = None,
+    task_resources: cli.TaskResources = None,
+    task_kind: cli.Kind = None,
+    arrival: cli.ArrivalPattern = None,
+    arrival_s: cli.ArrivalSeconds = None,
+    waves: cli.WaveCount = None,
+    fault: cli.FaultList = None,
+    cluster: cli.ClusterConfig = None,
+    image: cli.Image = None,
+    boot_from: cli.BootFrom = None,
+    prices: cli.PriceList = None,
+    repeat: cli.Repeat = None,
+    order: cli.TrialOrder = None,
+    seed: cli.Seed = None,
+    timeout: cli.TrialTimeout = None,
+    name: cli.SweepName = None,
+    spec: cli.SpecFile = None,
+    resume: cli.Resume = None,
+    parallel: cli.ParallelWork = None,
+    address: cli.RayAddress = None,
+    dry_run: cli.DryRun = False,
+    json_file: cli.JsonFile = None,
 ) -> int:
-    """Run a sweep in virtual time: Ray's own autoscaler code on a simulated cloud; hours take moments."""
-    options = {**options, **dict.fromkeys(_LEFT_OUT), "backend": "simulated"}
+    """Run a sweep in virtual time: Ray's own autoscaler code on a simulated cloud. Hours take moments."""
+    request = sweep.Request(
+        options=SweepOptions(
+            upscaling_speed=upscaling_speed,
+            idle_timeout_minutes=idle_timeout_minutes,
+            target_utilization_fraction=target_utilization_fraction,
+            autoscaler=autoscaler,
+            set_=set_,
+            backend="simulated",
+            cluster=cluster,
+            image=image,
+            tasks=tasks,
+            task_seconds=task_seconds,
+            task_cpus=task_cpus,
+            task_resources=task_resources,
+            task_kind=task_kind,
+            arrival=arrival,
+            arrival_s=arrival_s,
+            waves=waves,
+            fault=fault,
+            repeat=repeat,
+            order=order,
+            seed=seed,
+            prices=prices,
+            timeout=timeout,
+            name=name,
+        ),
+        spec=spec,
+        boot_from=boot_from or [],
+        resume=resume,
+        execution=Execution(engine=parse_parallel(parallel, address)),
+        dry_run=dry_run,
+        json_file=json_file,
+    )
     if optimise is not None:
-        return optimise_settings(optimise, candidates, options)
+        return simulate_optimise.run(context.obj, request, optimise, candidates)
     if candidates is not None:
         raise InputError("--candidates is for --optimise", "for example --optimise cost")
-    return sweep(**options)
-
-
-# The options are those of `sweep`, one by one, so that the two commands can't drift apart, and those above.
-_own = inspect.signature(simulate).parameters
-_parameters = [*inspect.signature(sweep).parameters.values(), _own["optimise"], _own["candidates"]]
-simulate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [parameter for parameter in _parameters if parameter.name not in _LEFT_OUT], return_annotation=int
-)
-simulate.__annotations__ = {
-    name: annotation
-    for name, annotation in {**sweep.__annotations__, **simulate.__annotations__}.items()
-    if name not in (*_LEFT_OUT, "options")
-}
+    return sweep.run(context.obj, request)

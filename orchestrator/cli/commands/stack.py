@@ -1,13 +1,12 @@
 """`orchestrate stack`: Prometheus and Grafana beside the lab, through docker compose; or Prometheus alone."""
 
-import contextlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.console import console, print_json
+from orchestrator.cli.console import console, print_json, reporter
+from orchestrator.cli.help import LabCommand, LabGroup, option
+from orchestrator.cli.options import AsJson
 from orchestrator.cli.parsing import parse_duration
 from orchestrator.errors import InputError
 from orchestrator.lab.home import Home
@@ -15,7 +14,7 @@ from orchestrator.lab.home import Home
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.stack.services import Progress, Status
+    from orchestrator.stack.services import Status
     from orchestrator.stack.stack import Stack
 
 EXAMPLES = """Examples:
@@ -55,6 +54,7 @@ STATUS_EXAMPLES = """Examples:
 """
 
 app = typer.Typer(
+    cls=LabGroup,
     help="Run Prometheus and Grafana with the dashboards on this machine, in Docker; or Prometheus alone without it.",
     epilog=EXAMPLES,
     no_args_is_help=True,
@@ -62,18 +62,18 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog=UP_EXAMPLES)
+@app.command(cls=LabCommand, epilog=UP_EXAMPLES)
 def up(
     context: typer.Context,
-    prometheus_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prometheus on 127.0.0.1.")] = 9090,
-    grafana_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Grafana on 127.0.0.1.")] = 3000,
+    prometheus_port: Annotated[int, option(min=1, max=65535, help="Port of Prometheus on 127.0.0.1.")] = 9090,
+    grafana_port: Annotated[int, option(min=1, max=65535, help="Port of Grafana on 127.0.0.1.")] = 3000,
     anonymous: Annotated[
-        bool, typer.Option("--anonymous", help="Let anybody on this machine view dashboards without a password.")
+        bool, option("--anonymous", help="Let anybody on this machine view dashboards without a password.")
     ] = False,
     native: Annotated[
-        bool, typer.Option("--native", help="Without Docker: the Prometheus on PATH, in the background; no Grafana.")
+        bool, option("--native", help="Without Docker: the Prometheus on PATH, in the background; no Grafana.")
     ] = False,
-    timeout: Annotated[str, typer.Option(help="How long to wait until all is ready, once the images are here.")] = "3m",
+    timeout: Annotated[str, option(help="How long to wait until all is ready, once the images are here.")] = "3m",
 ) -> None:
     """Start both, and wait until they are healthy and the dashboards are there.
 
@@ -89,7 +89,7 @@ def up(
             raise InputError("--native runs no Grafana", "leave --anonymous and --grafana-port out")
         _up_native(context, prometheus_port, seconds)
         return
-    with _progress() as progress:
+    with reporter().steps() as progress:
         ready = _stack(context).up(
             Ports(prometheus_port, grafana_port), anonymous=anonymous, timeout_s=seconds, progress=progress
         )
@@ -100,18 +100,18 @@ def up(
 
 
 def _up_native(context: typer.Context, port: int, timeout_s: float) -> None:
-    with _progress() as progress:
+    with reporter().steps() as progress:
         ready, fresh = _stack(context).native.up(port, timeout_s=timeout_s, progress=progress)
     out = console()
     out.print(f"Prometheus  {ready.url}{'' if fresh else '  (it runs already)'}", soft_wrap=True)
     _point_grafana_at(ready.url, out)
 
 
-@app.command(epilog=DOWN_EXAMPLES)
+@app.command(cls=LabCommand, epilog=DOWN_EXAMPLES)
 def down(
     context: typer.Context,
     volumes: Annotated[
-        bool, typer.Option("--volumes", help="Also delete all metrics, Grafana's database and its password.")
+        bool, option("--volumes", help="Also delete all metrics, Grafana's database and its password.")
     ] = False,
 ) -> None:
     """End both. What Prometheus and Grafana stored stays, and is there again after the next up."""
@@ -120,10 +120,10 @@ def down(
     console().print(f"removed {what}" if found or volumes else "the stack isn't up")
 
 
-@app.command(epilog=STATUS_EXAMPLES)
+@app.command(cls=LabCommand, epilog=STATUS_EXAMPLES)
 def status(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what runs, whether it is healthy, and where."""
     found = _stack(context).status()
@@ -150,25 +150,6 @@ def status(
         out.print("it was started from another home, where Grafana's password is")
 
 
-@contextlib.contextmanager
-def beside(home: Path, *, wanted: bool) -> Iterator[None]:
-    """`sweep --stack`: have the stack run before what is run beside it, and leave it running."""
-    if not wanted:
-        yield
-        return
-    from orchestrator.stack.stack import Stack
-
-    with _progress() as progress:
-        ready = Stack(home).ensure(progress=progress)
-    err = console(stderr=True)
-    where = ", ".join(f"{each.name.capitalize()} {each.url}" for each in ready.services if each.state == "running")
-    err.print(f"stack: {where}", soft_wrap=True)
-    try:
-        yield
-    finally:
-        err.print(f"the stack still runs: {where}; end it: orchestrate stack down", soft_wrap=True)
-
-
 def _point_grafana_at(prometheus: str, out: "Console") -> None:
     out.print("no Grafana runs here without Docker; one of yours shows the dashboards after:", soft_wrap=True)
     out.print(f"  orchestrate dashboards push --url URL --datasource-url {prometheus}", soft_wrap=True)
@@ -190,22 +171,3 @@ def _document(found: "Status") -> dict[str, object]:
         "services": [asdict(service) for service in found.services],
         "password_file": str(found.password_file),
     }
-
-
-@contextlib.contextmanager
-def _progress() -> "Iterator[Progress]":
-    """A line that renews itself on a terminal; elsewhere a line for each step. It isn't data: all on stderr."""
-    err = console(stderr=True)
-    if err.is_terminal:
-        with err.status("") as spinner:
-            yield lambda step, detail: spinner.update(f"{step}: {detail}" if detail else step)
-        return
-    said = ""
-
-    def say(step: str, _detail: str) -> None:
-        nonlocal said
-        if step != said:
-            err.print(step)
-        said = step
-
-    yield say

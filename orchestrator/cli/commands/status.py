@@ -1,12 +1,13 @@
 """`orchestrate status`: a cluster's nodes and demand, by node type and architecture."""
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli.console import console, print_json
+from orchestrator.cli.help import option
+from orchestrator.cli.options import AsJson, GcsAddress, NodeTypesFile
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.lab.home import Home
 from orchestrator.lab.targets import find_address, open_view, shape_of_file
@@ -23,14 +24,10 @@ EXAMPLES = """Examples:
 
 def status(
     context: typer.Context,
-    address: Annotated[
-        str | None, typer.Option(help="GCS of the cluster, HOST:PORT.  [default: the local cluster, or RAY_ADDRESS]")
-    ] = None,
-    cluster: Annotated[
-        Path | None, typer.Option(help="Cluster config that tells the node types' architecture.")
-    ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    address: GcsAddress = None,
+    cluster: NodeTypesFile = None,
+    watch: Annotated[bool, option("--watch", help="Refresh every second until Ctrl-C.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a cluster as `ray status` does, but by node type and architecture."""
     from orchestrator.model.snapshot import Snapshot

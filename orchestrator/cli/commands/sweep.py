@@ -1,18 +1,26 @@
 """`orchestrate sweep`: plan and run a sweep."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.cli.console import check_json_target, console
+from orchestrator.cli import options as cli
+from orchestrator.cli.console import check_json_target, console, reporter, write_json
+from orchestrator.cli.sweep_options import SweepOptions
 from orchestrator.errors import InputError
 from orchestrator.lab import annotate, metrics
 from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import parse_parallel
-from orchestrator.lab.planning import foresee_plan, plan_sweep, spec_flags
-from orchestrator.lab.run import Execution, begin
-from orchestrator.lab.run import resume as resume_sweep
+from orchestrator.lab.planning import plan_sweep
+from orchestrator.lab.run import Execution, begin, resume_sweep
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.sweep.ledger import SweepRecord
+    from orchestrator.sweep.plan import Plan
 
 EXAMPLES = """Examples:
 
@@ -32,117 +40,153 @@ EXAMPLES = """Examples:
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A sweep to plan, to run or to resume: the options that aren't part of its spec, and those that are."""
+
+    options: SweepOptions
+    spec: Path | None
+    boot_from: list[str]
+    resume: str | None
+    execution: Execution
+    dry_run: bool
+    json_file: str | None
+
+
 def sweep(
     context: typer.Context,
-    upscaling_speed: Annotated[str | None, typer.Option(help="Values to try, such as 1,5,10.")] = None,
-    idle_timeout_minutes: Annotated[str | None, typer.Option(help="Values to try, in minutes.")] = None,
-    target_utilization_fraction: Annotated[
-        str | None, typer.Option(help="Values to try; only --autoscaler v1 reads them, as a speed of 1/f - 1.")
-    ] = None,
-    autoscaler: Annotated[str | None, typer.Option(help="v2, v1 or v1,v2.  [default: v2]")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=A,B", help="Values to try for any other setting; may be repeated."),
-    ] = None,
-    backend: Annotated[
-        str | None,
-        typer.Option(help="Where the trials run: local, docker, or simulated in virtual time.  [default: local]"),
-    ] = None,
-    cluster: Annotated[
-        Path | None, typer.Option(help="Cluster config in Ray's format.  [default: the built-in cluster/BACKEND.yaml]")
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option(help="For docker: an image with Ray.  [default: built from cluster/Dockerfile]")
-    ] = None,
-    boot_from: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID|FILE",
-            help="For the simulator: take latencies as measured in a sweep, a trial or a trace; may be repeated.",
-        ),
-    ] = None,
-    fit: Annotated[
-        str | None, typer.Option(help="machine: a shape that this machine can hold; none: the file's own.")
-    ] = None,
-    tasks: Annotated[int | None, typer.Option(help="Number of tasks of the stress job.")] = None,
-    task_seconds: Annotated[float | None, typer.Option(help="Seconds that each task takes.")] = None,
-    task_cpus: Annotated[float | None, typer.Option(help="CPUs that each task holds.")] = None,
-    task_resources: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=AMOUNT", help="What else each task needs, such as Graviton=0.1; may be repeated."),
-    ] = None,
-    task_kind: Annotated[str | None, typer.Option(help="sleep, or burn to keep cores busy.")] = None,
-    arrival: Annotated[str | None, typer.Option(help="burst, waves, ramp or poisson.  [default: burst]")] = None,
-    arrival_s: Annotated[float | None, typer.Option(help="Seconds over which tasks arrive, but for burst.")] = None,
-    waves: Annotated[int | None, typer.Option(help="Number of waves.")] = None,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND@SECONDS",
-            help="Let a node fail on purpose: kill@20, pause@30+15, partition@30+10, spot@12/h, each with :NODE_TYPE or"
-            " without; may be repeated.",
-        ),
-    ] = None,
-    repeat: Annotated[int | None, typer.Option(help="Trials of each setting.  [default: 1]")] = None,
-    order: Annotated[str | None, typer.Option(help="grid or random.  [default: grid]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Fixes order, arrivals and boot times.  [default: 0]")] = None,
-    isolation: Annotated[
-        str | None, typer.Option(help="reuse one cluster where possible, or a fresh one for each trial.")
-    ] = None,
-    prices: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGION|FILE",
-            help="What nodes cost: an AWS region, REGION:spot, or a YAML file.  [default: us-east-1]",
-        ),
-    ] = None,
-    timeout: Annotated[str | None, typer.Option(help="Longest time for one trial, such as 15m.")] = None,
-    name: Annotated[str | None, typer.Option(help="A name for the sweep.")] = None,
-    spec: Annotated[Path | None, typer.Option(help="Sweep spec in YAML; flags stand above it.")] = None,
-    resume: Annotated[
-        str | None, typer.Option(metavar="SWEEP", help="Go on with an unfinished sweep; @last is the newest.")
-    ] = None,
-    parallel: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|auto|ray",
-            help="For the simulator: processes to use (auto: as many as there are cores, where that is worth it), or"
-            " ray for a Ray cluster.  [default: auto]",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster of --parallel ray; as orchestrate status.")
-    ] = None,
-    metrics_port: Annotated[int | None, typer.Option(metavar="PORT", help=metrics.HELP)] = None,
-    annotate_url: Annotated[str | None, typer.Option("--annotate", metavar="URL", help=annotate.HELP)] = None,
-    with_stack: Annotated[
-        bool,
-        typer.Option("--stack", help="Before, start the stack unless it runs (orchestrate stack up); it stays after."),
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and end.")] = False,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")
-    ] = None,
+    upscaling_speed: cli.UpscalingSpeed = None,
+    idle_timeout_minutes: cli.IdleTimeoutMinutes = None,
+    target_utilization_fraction: cli.TargetUtilizationFraction = None,
+    autoscaler: cli.Autoscaler = None,
+    set_: cli.Set = None,
+    tasks: cli.Tasks = None,
+    task_seconds: cli.TaskSeconds = None,
+    task_cpus: cli.TaskCpus = None,
+    task_resources: cli.TaskResources = None,
+    task_kind: cli.Kind = None,
+    arrival: cli.ArrivalPattern = None,
+    arrival_s: cli.ArrivalSeconds = None,
+    waves: cli.WaveCount = None,
+    fault: cli.FaultList = None,
+    backend: cli.Backend = None,
+    cluster: cli.ClusterConfig = None,
+    image: cli.Image = None,
+    boot_from: cli.BootFrom = None,
+    fit: cli.FitTo = None,
+    prices: cli.PriceList = None,
+    repeat: cli.Repeat = None,
+    order: cli.TrialOrder = None,
+    seed: cli.Seed = None,
+    isolation: cli.TrialIsolation = None,
+    timeout: cli.TrialTimeout = None,
+    name: cli.SweepName = None,
+    spec: cli.SpecFile = None,
+    resume: cli.Resume = None,
+    parallel: cli.ParallelWork = None,
+    address: cli.RayAddress = None,
+    metrics_port: cli.MetricsPort = None,
+    annotate_url: cli.Annotate = None,
+    with_stack: cli.WithStack = False,
+    dry_run: cli.DryRun = False,
+    json_file: cli.JsonFile = None,
 ) -> int:
-    """Run the stress job once for each setting on a Ray cluster, and say which setting does better."""
-    flags = spec_flags(locals())
-    common: Home = context.obj
-    if json_file is not None:
-        check_json_target(json_file)
+    """Run the stress job once for each setting on a Ray cluster, and report which setting does better."""
     metrics.check_port(metrics_port)
-    engine, target = parse_parallel(parallel, address), annotate.parse_target(annotate_url)
-    how = Execution(engine, metrics_port, json_file, target, with_stack)
-    if resume is not None:
-        if dry_run:
-            raise InputError("--resume has no --dry-run", f"what is left of the sweep: orchestrate show {resume}")
-        return resume_sweep(common, resume, spec, {**flags, "boot_from": boot_from}, how)
-    plan, cluster_file = plan_sweep(common, spec, flags, boot_from or [])
-    how = how.ready(common, plan.spec)
+    return run(
+        context.obj,
+        Request(
+            options=SweepOptions(
+                upscaling_speed=upscaling_speed,
+                idle_timeout_minutes=idle_timeout_minutes,
+                target_utilization_fraction=target_utilization_fraction,
+                autoscaler=autoscaler,
+                set_=set_,
+                backend=backend,
+                cluster=cluster,
+                image=image,
+                fit=fit,
+                tasks=tasks,
+                task_seconds=task_seconds,
+                task_cpus=task_cpus,
+                task_resources=task_resources,
+                task_kind=task_kind,
+                arrival=arrival,
+                arrival_s=arrival_s,
+                waves=waves,
+                fault=fault,
+                repeat=repeat,
+                order=order,
+                seed=seed,
+                isolation=isolation,
+                prices=prices,
+                timeout=timeout,
+                name=name,
+            ),
+            spec=spec,
+            boot_from=boot_from or [],
+            resume=resume,
+            execution=Execution(
+                engine=parse_parallel(parallel, address),
+                metrics_port=metrics_port,
+                annotations=annotate.parse_target(annotate_url),
+                stack=with_stack,
+            ),
+            dry_run=dry_run,
+            json_file=json_file,
+        ),
+    )
+
+
+def run(home: Home, request: Request) -> int:
+    """Do what is requested and print the result; return the exit code."""
+    overrides = request.options.spec_overrides()
+    if request.json_file is not None:
+        check_json_target(request.json_file)
+    if request.resume is not None:
+        if request.dry_run:
+            raise InputError("--resume has no --dry-run", f"the rest of the sweep: orchestrate show {request.resume}")
+        others = [value for name, value in overrides.items() if name != "backend"]
+        if request.spec is not None or request.boot_from or any(value is not None for value in others):
+            raise InputError("--resume runs a sweep as it was planned", "leave the other options out")
+        backend = request.options.backend
+        record = resume_sweep(home, request.resume, request.execution, reporter(), backend=backend)
+        return _finish(record, request.json_file)
+    plan, cluster = plan_sweep(home, request.spec, overrides, request.boot_from)
+    execution = request.execution.ready(home, plan.spec)
     from orchestrator.report.terminal.tables import plan_tables
 
-    out = console(stderr=json_file == "-")
+    out = console(stderr=request.json_file == "-")
     out.print(plan_tables(plan))
-    if dry_run:
-        foresee_plan(plan, out)
+    if request.dry_run:
+        _print_prediction(plan, out)
         return 0
-    return begin(common, plan, cluster_file, how)
+    return _finish(begin(home, plan, cluster, execution, reporter()), request.json_file)
+
+
+def _finish(record: "SweepRecord", json_file: str | None) -> int:
+    from orchestrator.report.json_document import sweep_document
+    from orchestrator.report.terminal.tables import sweep_table
+
+    console(stderr=json_file == "-").print(sweep_table(record))
+    if json_file is not None:
+        write_json(json_file, sweep_document(record).model_dump(mode="json"))
+    return 0 if all(trial.status == "done" for trial in record.trials) else 1
+
+
+def _print_prediction(plan: "Plan", out: "Console") -> None:
+    """Print what the simulator expects; without a simulator, why not."""
+    from orchestrator.errors import MissingPrerequisite
+    from orchestrator.replay.prediction import MAX_SETTINGS, foresee
+    from orchestrator.report.terminal.tables import foresight_table
+
+    out.print()
+    if (left_out := len(plan.settings) - MAX_SETTINGS) > 0:
+        out.print(f"note: the prediction has the first {MAX_SETTINGS} settings, without the {left_out} others")
+    try:
+        with reporter().working("simulating the plan…"):
+            foresight = foresee(plan)
+    except MissingPrerequisite as error:
+        out.print(f"note: no prediction: {error.message}")
+        return
+    out.print(foresight_table(foresight))

@@ -4,9 +4,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.console import console, print_json
+from orchestrator.cli.completion import complete_sweep_or_trial
+from orchestrator.cli.console import console, print_json, reporter
+from orchestrator.cli.help import option
+from orchestrator.cli.options import AsJson
 from orchestrator.errors import InputError
-from orchestrator.lab.home import Home
+from orchestrator.lab.validate import replay_recordings
 
 EXAMPLES = """Examples:
 
@@ -24,37 +27,27 @@ def validate(
     context: typer.Context,
     wanted: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID|FILE]...", help="Sweeps, trials or traces.  [default: @last]", show_default=False),
+        typer.Argument(
+            metavar="[ID|FILE]...",
+            help="Sweeps, trials or traces.  [default: @last]",
+            show_default=False,
+            autocompletion=complete_sweep_or_trial,
+        ),
     ] = None,
     within: Annotated[
         float | None,
-        typer.Option(
+        option(
             metavar="PERCENT", help="End with exit code 4 if makespan or time to peak is off by more, or launches are."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Replay recorded trials in the simulator, with the boot times that they met, and show both side by side."""
-    from orchestrator.rayapi.virtual.patching import require_supported_ray
-    from orchestrator.replay.replay import validate
     from orchestrator.report.terminal.replay import validation_document, validation_table
-    from orchestrator.trace.file import read_trace
 
     if within is not None and not 0 <= within < float("inf"):
-        raise InputError(f"--within: {within:g} is no percentage", "for example --within 15")
-    require_supported_ray()
-    common: Home = context.obj
-    paths = [path for source in wanted or ["@last"] for path in common.trace_files(source)]
-    if not paths:
-        raise InputError("nothing was recorded there yet", "see what there is: orchestrate list")
-    found = []
-    with console(stderr=True).status("") as status:
-        for number, path in enumerate(paths, start=1):
-            status.update(f"replaying trial {number} of {len(paths)}…")
-            try:
-                found.append(validate(read_trace(path)))
-            except InputError as error:
-                raise InputError(f"{path}: {error.message}", error.hint) from None
+        raise InputError(f"--within: {within:g} is not a percentage", "for example --within 15")
+    found = replay_recordings(context.obj, wanted or ["@last"], reporter())
     if as_json:
         print_json([validation_document(validation) for validation in found])
     else:

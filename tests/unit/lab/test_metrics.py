@@ -1,16 +1,15 @@
 """`--metrics-port`: what is no port is refused; a taken one matters only to who asked for it."""
 
-import io
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from rich.console import Console
 
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.lab.metrics import check_default, check_port, serving
 from orchestrator.metrics.exporter import LINGER_S, Exporter
+from tests.support.reporting import KeptReport
 
 
 @pytest.fixture
@@ -28,13 +27,8 @@ def free() -> int:
 
 
 @pytest.fixture
-def out() -> Console:
-    return Console(file=io.StringIO(), width=160, markup=False, highlight=False)
-
-
-def said(out: Console) -> str:
-    assert isinstance(out.file, io.StringIO)
-    return out.file.getvalue()
+def out() -> KeptReport:
+    return KeptReport()
 
 
 def default_port(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -83,28 +77,28 @@ def test_a_sweep_that_the_stack_could_not_watch_does_not_begin(taken: int, monke
         check_default(None, "--stack")
 
 
-def test_an_explicit_port_is_served_until_the_end(free: int, out: Console) -> None:
+def test_an_explicit_port_is_served_until_the_end(free: int, out: KeptReport) -> None:
     with serving(Exporter("c0ffee00"), lambda: (), free, out):
-        assert said(out) == f"metrics: http://127.0.0.1:{free}/metrics\n"
+        assert out.text == f"metrics: http://127.0.0.1:{free}/metrics\n"
         assert answers(free)
 
     assert not answers(free)
 
 
-def test_the_default_port_is_served(free: int, out: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_port_is_served(free: int, out: KeptReport, monkeypatch: pytest.MonkeyPatch) -> None:
     default_port(monkeypatch, free)
     with serving(Exporter("c0ffee00"), lambda: (), None, out):
         assert answers(free)
 
 
-def test_port_0_serves_nothing(free: int, out: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_0_serves_nothing(free: int, out: KeptReport, monkeypatch: pytest.MonkeyPatch) -> None:
     default_port(monkeypatch, free)
     with serving(Exporter("c0ffee00"), lambda: (), 0, out):
-        assert said(out) == ""
+        assert out.text == ""
         assert not answers(free)
 
 
-def test_an_explicit_port_that_is_taken_is_bad_input(taken: int, out: Console) -> None:
+def test_an_explicit_port_that_is_taken_is_bad_input(taken: int, out: KeptReport) -> None:
     with pytest.raises(InputError) as refused, serving(Exporter("c0ffee00"), lambda: (), taken, out):
         pytest.fail("served on a port that is taken")
 
@@ -112,21 +106,21 @@ def test_an_explicit_port_that_is_taken_is_bad_input(taken: int, out: Console) -
     assert refused.value.message == f"--metrics-port {taken}: Address already in use"
 
 
-def test_a_default_port_that_is_taken_is_a_note(taken: int, out: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_default_port_that_is_taken_is_a_note(taken: int, out: KeptReport, monkeypatch: pytest.MonkeyPatch) -> None:
     default_port(monkeypatch, taken)
     ran = False
     with serving(Exporter("c0ffee00"), lambda: (), None, out):
         ran = True
 
     assert ran
-    assert said(out) == (
+    assert out.text == (
         f"note: no metrics are served, port {taken}: Address already in use; another: --metrics-port PORT\n"
     )
 
 
 @pytest.mark.parametrize("port", [None, 0])
 def test_what_fails_while_it_is_served_is_not_swallowed(
-    free: int, out: Console, monkeypatch: pytest.MonkeyPatch, port: int | None
+    free: int, out: KeptReport, monkeypatch: pytest.MonkeyPatch, port: int | None
 ) -> None:
     default_port(monkeypatch, free)
     with pytest.raises(OSError, match="the disk is full"), serving(Exporter("c0ffee00"), lambda: (), port, out):
@@ -137,7 +131,7 @@ def test_what_fails_while_it_is_served_is_not_swallowed(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the disk is full")])
 def test_whoever_scrapes_sees_the_end_also_of_what_is_interrupted_or_fails(
-    free: int, out: Console, error: BaseException
+    free: int, out: KeptReport, error: BaseException
 ) -> None:
     waited: list[float] = []
     exporter = Exporter("c0ffee00", sleep=waited.append)
@@ -148,7 +142,7 @@ def test_whoever_scrapes_sees_the_end_also_of_what_is_interrupted_or_fails(
     assert waited == [LINGER_S]
 
 
-def test_ctrl_c_ends_the_wait_for_the_last_scrape_and_nothing_else(free: int, out: Console) -> None:
+def test_ctrl_c_ends_the_wait_for_the_last_scrape_and_nothing_else(free: int, out: KeptReport) -> None:
     def pressed(_: float) -> None:
         raise KeyboardInterrupt
 

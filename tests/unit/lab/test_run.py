@@ -1,6 +1,5 @@
-"""A sweep whose cluster can't be ended at its end: what was found is printed and kept, and what to do is said."""
+"""A sweep whose cluster can't be ended at its end: its result is kept, and the user reads what to do."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +12,14 @@ from orchestrator.lab import run as running
 from orchestrator.lab.home import Home
 from orchestrator.lab.run import Execution, begin
 from orchestrator.model.trial import Trial
+from orchestrator.sweep.ledger import SweepRecord
 from tests.support.prepared_backend import PreparedBackend, planned
+from tests.support.reporting import KeptReport
 
 WHY = "removing the cluster's containers: network has active endpoints"
 WARNING = f"warning: {WHY}; what is left of it: orchestrate clean"
+
+Run = Callable[..., SweepRecord]
 
 
 def nothing(trial: Trial) -> None:
@@ -28,50 +31,44 @@ def interrupt(trial: Trial) -> None:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+def report() -> KeptReport:
+    return KeptReport()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, report: KeptReport) -> Run:
     """Runs a sweep of two speeds, on a backend that can't end its cluster unless `left` is empty."""
 
-    def call(behaviour: Callable[[Trial], None], left: tuple[str, ...] = (WHY,)) -> int:
+    def call(behaviour: Callable[[Trial], None], left: tuple[str, ...] = (WHY,)) -> SweepRecord:
         backend = PreparedBackend(behaviour)
         backend.at_close = lambda: setattr(backend, "left", left)
         monkeypatch.setattr(running, "_starter", lambda *_how: lambda _folder: backend)
         (tmp_path / "cluster.yaml").touch()
         cluster: Any = SimpleNamespace(path=tmp_path / "cluster.yaml")
-        how = Execution(None, 0, str(tmp_path / "result.json"))
-        return begin(Home(tmp_path / "home", ""), planned(1, 5), cluster, how)
+        return begin(Home(tmp_path / "home", ""), planned(1, 5), cluster, Execution(metrics_port=0), report)
 
     return call
 
 
-def test_a_finished_sweep_is_shown_and_written_with_a_warning(
-    run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = run(nothing)
-    said = capsys.readouterr()
+def test_a_finished_sweep_is_returned_with_a_warning(run: Run, report: KeptReport) -> None:
+    record = run(nothing)
 
-    assert code == 0
-    assert WARNING in said.err
-    assert "(night run): done" in said.out
-    assert [each["status"] for each in json.loads((tmp_path / "result.json").read_text())["trials"]] == ["done", "done"]
+    assert WARNING in report.text
+    assert [each.status for each in record.trials] == ["done", "done"]
 
 
-def test_an_interruption_does_not_claim_that_all_is_removed(
-    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interruption_does_not_claim_that_all_is_removed(run: Run, report: KeptReport) -> None:
     with pytest.raises(Interrupted) as interrupted:
         run(interrupt)
-    said = capsys.readouterr().err
 
     assert interrupted.value.exit_code == 130
     assert interrupted.value.hint == "orchestrate clean"
-    assert WARNING in said
-    assert "go on with: orchestrate sweep --resume" in said
+    assert WARNING in report.text
+    assert "go on with: orchestrate sweep --resume" in report.text
 
 
-def test_an_interruption_after_which_nothing_is_left_stays_one(
-    run: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interruption_after_which_nothing_is_left_stays_one(run: Run, report: KeptReport) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(interrupt, left=())
 
-    assert "warning" not in capsys.readouterr().err
+    assert "warning" not in report.text

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.cli.commands import sweep as sweep_module
 from orchestrator.inputs.sweep_spec import read_spec
+from orchestrator.lab.overrides import SpecOverrides, spec_document
 from orchestrator.model.spec import SweepSpec
 from orchestrator.report.document.reproduce import Repeat, repeat
 from tests.support.builders import sweep_record, trial, trial_record
@@ -27,8 +28,8 @@ def read_again(command: str, monkeypatch: pytest.MonkeyPatch) -> SweepSpec:
     """The spec that `orchestrate sweep` makes of its options."""
     seen: dict[str, Any] = {}
 
-    def plan(_common: object, spec_file: Path | None, flags: dict[str, Any], _boot_from: list[str]) -> None:
-        seen["spec"] = read_spec(spec_file, flags)
+    def plan(_home: object, spec_file: Path | None, overrides: SpecOverrides, _boot_from: list[str]) -> None:
+        seen["spec"] = read_spec(spec_file, spec_document(overrides))
         raise SystemExit(0)
 
     monkeypatch.setattr(sweep_module, "plan_sweep", plan)

@@ -1,0 +1,289 @@
+"""Each option and argument that commands share, declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.completion import (
+    backend_names,
+    complete_objective,
+    complete_prices,
+    complete_sweep,
+    complete_sweep_or_trial,
+    offering,
+)
+from orchestrator.cli.help import option
+from orchestrator.lab.search import DEFAULT_CANDIDATES
+from orchestrator.model.spec import Fit, Isolation, Order
+from orchestrator.model.workload import Arrival, TaskKind
+
+TRY = "What to try"
+WORKLOAD = "Workload"
+CLUSTER = "Cluster"
+RUN = "Run"
+WATCHING = "Watching"
+OUTPUT = "Output"
+
+
+def _known_backend(value: str | None) -> str | None:
+    if value is not None and value not in (names := backend_names()):
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.")
+    return value
+
+
+# What to try. These options take lists and may be repeated: the values of all are tried.
+
+UpscalingSpeed = Annotated[
+    list[str] | None,
+    option("--upscaling-speed", metavar="A,B,...", help="Upscaling speeds to try, such as 1,5,10.", panel=TRY),
+]
+IdleTimeoutMinutes = Annotated[
+    list[str] | None,
+    option("--idle-timeout-minutes", metavar="A,B,...", help="Idle timeouts to try, in minutes.", panel=TRY),
+]
+TargetUtilizationFraction = Annotated[
+    list[str] | None,
+    option(
+        "--target-utilization-fraction",
+        metavar="A,B,...",
+        help="Fractions to try. Only --autoscaler v1 reads a fraction f: it means an upscaling speed of 1/f - 1.",
+        panel=TRY,
+    ),
+]
+Autoscaler = Annotated[
+    list[str] | None,
+    option(
+        "--autoscaler",
+        metavar="v1|v2|v1,v2",
+        help="Versions of Ray's autoscaler to try.  [default: v2]",
+        panel=TRY,
+        autocompletion=offering("v1", "v2", "v1,v2"),
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    option("--set", metavar="KEY=A,B", help="Values to try for any other setting; can be repeated.", panel=TRY),
+]
+Optimise = Annotated[
+    str | None,
+    option(
+        "--optimise",
+        metavar="EXPRESSION",
+        help="Search for the settings with the lowest cost, makespan, or arithmetic over a summary's numbers, and print"
+        " the best. The values of a setting are then its bounds, and --repeat is 3.",
+        panel=TRY,
+        autocompletion=complete_objective,
+    ),
+]
+CandidateCount = Annotated[
+    int | None,
+    option("--candidates", help=f"Settings that --optimise tries.  [default: {DEFAULT_CANDIDATES}]", panel=TRY),
+]
+
+# Workload
+
+Tasks = Annotated[int | None, option("--tasks", help="Number of tasks of the stress job.", panel=WORKLOAD)]
+TaskSeconds = Annotated[float | None, option("--task-seconds", help="Seconds that each task takes.", panel=WORKLOAD)]
+TaskCpus = Annotated[float | None, option("--task-cpus", help="CPUs that each task holds.", panel=WORKLOAD)]
+TaskResources = Annotated[
+    list[str] | None,
+    option(
+        "--task-resources",
+        metavar="NAME=AMOUNT",
+        help="Custom resource that each task needs, such as Graviton=0.1; can be repeated.",
+        panel=WORKLOAD,
+    ),
+]
+Kind = Annotated[
+    TaskKind | None, option("--task-kind", help="Let tasks sleep, or burn to keep cores busy.", panel=WORKLOAD)
+]
+ArrivalPattern = Annotated[
+    Arrival | None, option("--arrival", help="Pattern in which tasks arrive.  [default: burst]", panel=WORKLOAD)
+]
+ArrivalSeconds = Annotated[
+    float | None,
+    option("--arrival-s", help="Seconds over which tasks arrive (ignored for burst).", panel=WORKLOAD),
+]
+WaveCount = Annotated[int | None, option("--waves", help="Number of waves, for --arrival waves.", panel=WORKLOAD)]
+FaultList = Annotated[
+    list[str] | None,
+    option(
+        "--fault",
+        metavar="KIND@SECONDS",
+        help="Inject a failure: kill@20, pause@30+15, partition@30+10 or spot@12/h, each optionally followed by"
+        " :NODE_TYPE; can be repeated.",
+        panel=WORKLOAD,
+    ),
+]
+
+# Cluster
+
+Backend = Annotated[
+    str | None,
+    option(
+        "--backend",
+        metavar=f"[{'|'.join(backend_names())}]",
+        help="Where trials run: processes or containers on this machine, or virtual time.  [default: local]",
+        panel=CLUSTER,
+        callback=_known_backend,
+        autocompletion=offering(*backend_names()),
+    ),
+]
+ClusterConfig = Annotated[
+    Path | None,
+    option(
+        "--cluster",
+        metavar="FILE",
+        help="Cluster config in Ray's format.  [default: the built-in cluster/BACKEND.yaml]",
+        panel=CLUSTER,
+    ),
+]
+Image = Annotated[
+    str | None,
+    option("--image", help="Image with Ray, for docker.  [default: built from cluster/Dockerfile]", panel=CLUSTER),
+]
+BootFrom = Annotated[
+    list[str] | None,
+    option(
+        "--boot-from",
+        metavar="ID|FILE",
+        help="Take the simulator's latencies from a recorded sweep, trial or trace; can be repeated.",
+        panel=CLUSTER,
+        autocompletion=complete_sweep_or_trial,
+    ),
+]
+FitTo = Annotated[
+    Fit | None,
+    option(
+        "--fit",
+        help="machine: shrink the cluster so that this machine can hold it; none: keep the file's sizes."
+        "  [default: machine]",
+        panel=CLUSTER,
+    ),
+]
+PriceList = Annotated[
+    str | None,
+    option(
+        "--prices",
+        metavar="REGION|FILE",
+        help="Prices of nodes: an AWS region, REGION:spot, or a YAML file.  [default: us-east-1]",
+        panel=CLUSTER,
+        autocompletion=complete_prices,
+    ),
+]
+
+# Run
+
+Repeat = Annotated[int | None, option("--repeat", help="Trials of each setting.  [default: 1]", panel=RUN)]
+TrialOrder = Annotated[Order | None, option("--order", help="Order of the trials.  [default: grid]", panel=RUN)]
+Seed = Annotated[int | None, option("--seed", help="Seed of order, arrivals and boot times.  [default: 0]", panel=RUN)]
+TrialIsolation = Annotated[
+    Isolation | None,
+    option(
+        "--isolation",
+        help="Reuse one cluster where possible, or start a fresh one for each trial.  [default: reuse]",
+        panel=RUN,
+    ),
+]
+TrialTimeout = Annotated[
+    str | None, option("--timeout", metavar="DURATION", help="Longest time for one trial, such as 15m.", panel=RUN)
+]
+SweepName = Annotated[str | None, option("--name", help="Name of the sweep.", panel=RUN)]
+SpecFile = Annotated[
+    Path | None, option("--spec", metavar="FILE", help="Sweep spec in YAML; options override it.", panel=RUN)
+]
+Resume = Annotated[
+    str | None,
+    option(
+        "--resume",
+        metavar="SWEEP",
+        help="Resume an unfinished sweep; @last is the newest.",
+        panel=RUN,
+        autocompletion=complete_sweep,
+    ),
+]
+ParallelWork = Annotated[
+    str | None,
+    option(
+        "--parallel",
+        metavar="N|auto|ray",
+        help="Processes for the simulator. auto: one for each core where that pays off; ray: a Ray cluster."
+        "  [default: auto]",
+        panel=RUN,
+        autocompletion=offering("auto", "ray"),
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    option("--address", metavar="HOST:PORT", help="Ray cluster for --parallel ray, as for status.", panel=RUN),
+]
+DryRun = Annotated[bool, option("--dry-run", help="Print the plan and a prediction, and stop.", panel=RUN)]
+
+# Watching
+
+MetricsPort = Annotated[
+    int | None,
+    option(
+        "--metrics-port",
+        metavar="PORT",
+        help="Serve /metrics, /sd and /healthz on this port of 127.0.0.1; 0: don't.  [default: 9477]",
+        panel=WATCHING,
+    ),
+]
+Annotate = Annotated[
+    str | None,
+    option(
+        "--annotate",
+        metavar="URL",
+        help="Write trials and scaling events into this Grafana as annotations; the token is in"
+        " ORCHESTRATE_GRAFANA_TOKEN.",
+        panel=WATCHING,
+    ),
+]
+WithStack = Annotated[
+    bool,
+    option(
+        "--stack",
+        help="Start the stack first, unless it runs (orchestrate stack up). It keeps running.",
+        panel=WATCHING,
+    ),
+]
+
+# Output
+
+JsonFile = Annotated[
+    str | None,
+    option("--json", metavar="FILE", help="Write the result as JSON to a file; - for stdout.", panel=OUTPUT),
+]
+AsJson = Annotated[bool, option("--json", help="Write JSON to stdout.", panel=OUTPUT)]
+
+# Of commands that look at a cluster
+
+GcsAddress = Annotated[
+    str | None,
+    option(
+        "--address",
+        metavar="HOST:PORT",
+        help="GCS of the cluster.  [default: the local cluster, or RAY_ADDRESS]",
+    ),
+]
+NodeTypesFile = Annotated[
+    Path | None,
+    option("--cluster", metavar="FILE", help="Cluster config with the architecture and limits of the node types."),
+]
+
+# Arguments
+
+SweepId = Annotated[
+    str,
+    typer.Argument(metavar="SWEEP", help="A sweep by unique prefix, or @last.", autocompletion=complete_sweep),
+]
+SweepOrTrialId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="A sweep, a trial or SWEEP/TRIAL by unique prefix, or @last.",
+        autocompletion=complete_sweep_or_trial,
+    ),
+]

@@ -1,0 +1,32 @@
+"""Removes what killed runs left behind."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.lab.home import Home
+
+if TYPE_CHECKING:
+    from orchestrator.backends.cleanup import Leftovers
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The clusters that were left behind, and the ids of sweeps that are now marked as interrupted."""
+
+    found: "Leftovers"
+    interrupted: tuple[str, ...]
+
+
+def clean_home(home: Home, *, dry_run: bool, force: bool) -> Cleaned:
+    """Remove leftovers of this home; with `dry_run`, only find them. `force` includes clusters of running sweeps."""
+    from orchestrator.backends.cleanup import find_leftovers, remove
+    from orchestrator.sweep.runner import still_runs
+
+    found = find_leftovers(home.root, force=force)
+    interrupted: list[str] = []
+    if not dry_run:
+        for leftover in found.clusters:
+            remove(home.root, leftover)
+        if home.root.is_dir():
+            interrupted = home.ledger().interrupt_abandoned(still_runs)
+    return Cleaned(found, tuple(interrupted))

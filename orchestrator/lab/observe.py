@@ -1,0 +1,71 @@
+"""Observes a running Ray cluster: events go into a trace, and its metrics are served."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import InputError, OrchestrateError
+from orchestrator.lab import metrics
+from orchestrator.lab.home import Home
+from orchestrator.lab.progress import Reporter
+from orchestrator.lab.targets import find_address, open_view, shape_of_file
+
+if TYPE_CHECKING:
+    from orchestrator.model.events import Event
+
+_SLICE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What to observe, and how; `seconds` None observes until Ctrl-C, `trace` None makes a file under the home."""
+
+    address: str | None
+    trace: Path | None
+    cluster: Path | None
+    monitor_log: Path | None
+    prices: str
+    interval_s: float
+    metrics_port: int | None
+    seconds: float | None
+
+
+def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], None]", reporter: Reporter) -> None:
+    """Observe until the time is over or Ctrl-C; `sink` gets each event. Raises OrchestrateError."""
+    from orchestrator.inputs.prices import read_prices
+    from orchestrator.metrics.discovery import targets_of
+    from orchestrator.metrics.exporter import Exporter
+    from orchestrator.observer.node_tracker import describe_by
+    from orchestrator.observer.observer import Observer
+    from orchestrator.trace.file import TraceWriter
+
+    metrics.check_port(wanted.metrics_port)
+    if wanted.monitor_log is not None and not wanted.monitor_log.is_file():
+        raise InputError(f"--monitor-log: {wanted.monitor_log} is no file")
+    address = find_address(home, wanted.address)
+    view, _ = open_view(address)
+    path = wanted.trace or home.root / "observed" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    shape = shape_of_file(wanted.cluster)
+    observer = Observer(view, describe_by(shape), monitor_log=wanted.monitor_log, interval_s=wanted.interval_s)
+    exporter = Exporter("observed", prices=read_prices(wanted.prices), observer=lambda: observer)
+    exporter.watch(path.stem, shape)
+    reporter.say(f"observing {address}, trace in {path}; Ctrl-C ends it")
+    try:
+        writer = TraceWriter(path, context={"observed": address}, sinks=[sink, exporter.event])
+    except OSError as error:
+        raise InputError(f"--trace: {path} can't be written: {error.strerror}") from None
+    with writer, metrics.serving(exporter, lambda: targets_of(observer), wanted.metrics_port, reporter):
+        observer.attach(writer.emit)
+        observer.start()
+        try:
+            deadline = time.monotonic() + wanted.seconds if wanted.seconds is not None else float("inf")
+            while (left := deadline - time.monotonic()) > 0:
+                time.sleep(min(left, _SLICE_S))
+                if observer.failure is not None:
+                    raise OrchestrateError(f"the observer failed: {observer.failure}")
+        except KeyboardInterrupt:
+            pass  # the way to end it
+        finally:
+            observer.stop()

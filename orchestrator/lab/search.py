@@ -1,0 +1,121 @@
+"""Searches the settings for the lowest objective in the simulator. Nothing is written into the ledger."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import InputError
+from orchestrator.lab.home import Home
+from orchestrator.lab.overrides import SpecOverrides, spec_document
+from orchestrator.lab.parallel import Parallel
+from orchestrator.lab.planning import plan_sweep
+from orchestrator.lab.progress import Reporter
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.sweep.objective import Objective
+    from orchestrator.inputs.cluster_config import ClusterFile
+    from orchestrator.model.settings import Settings
+    from orchestrator.search.optimise import Optimum
+    from orchestrator.search.space import Space
+    from orchestrator.sweep.plan import Plan
+
+DEFAULT_CANDIDATES = 64
+DEFAULT_REPEAT = 3
+MAX_CANDIDATES = 10_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a search, the seeds under which each setting was tried, and the notes of the plan."""
+
+    optimum: "Optimum"
+    seeds: range
+    notes: tuple[str, ...]
+
+
+def parse_objective(text: str) -> "Objective":
+    """Return the objective that an expression stands for. Raises InputError."""
+    from orchestrator.analysis.sweep.objective import Objective
+
+    try:
+        return Objective.parse(text)
+    except ValueError as error:
+        raise InputError(f"--optimise: {error}", "for example --optimise 'makespan_s + 100*cost_usd'") from None
+
+
+def check_candidates(count: int) -> None:
+    """Raise InputError for a number of candidates that can't be tried."""
+    if not 1 <= count <= MAX_CANDIDATES:
+        raise InputError(f"--candidates: {count} isn't between 1 and {MAX_CANDIDATES}")
+
+
+def search_settings(
+    home: Home,
+    spec_file: Path | None,
+    overrides: SpecOverrides,
+    objective: "Objective",
+    reporter: Reporter,
+    *,
+    candidates: int,
+    engine: Parallel,
+    boot_from: Sequence[str] = (),
+) -> Found:
+    """Try settings of the spec's space and return the best, the reference and the trade-off. Raises InputError."""
+    from orchestrator.inputs.sweep_spec import read_spec
+    from orchestrator.search.candidates import Candidates
+    from orchestrator.search.optimise import optimise
+    from orchestrator.search.space import Space
+
+    space = Space.of(read_spec(spec_file, spec_document(overrides)).settings)
+    plan, cluster = plan_sweep(home, spec_file, overrides, boot_from)
+    against = _against(plan, objective)
+    repeat = plan.spec.repeat if "repeat" in plan.spec.model_fields_set else DEFAULT_REPEAT
+    engine = engine.ready(home)
+    tried = Candidates(plan, repeat, expected=candidates * repeat, start_executor=engine.starter(), lazy=engine.lazy)
+    with reporter.searching(candidates) as tell, closing(tried):
+        optimum = optimise(
+            space,
+            _reference(space, cluster),
+            objective,
+            tried,
+            candidates=candidates,
+            seed=plan.spec.seed,
+            against=against,
+            tell=tell,
+        )
+    return Found(optimum, range(plan.spec.seed, plan.spec.seed + repeat), plan.notes)
+
+
+def _against(plan: "Plan", objective: "Objective") -> str:
+    """Return the price of speed: dollars, or node-seconds where a price is missing. Raises InputError."""
+    types = {worker.instance_type or worker.name for worker in plan.shape.workers}
+    unpriced = sorted(each for each in types if not plan.prices.of(each))
+    if not unpriced:
+        return "cost_usd"
+    if "cost_usd" in objective.names:
+        raise InputError(
+            f"--optimise: no cost is known, as {plan.spec.prices} has no price for {', '.join(unpriced)}",
+            "give it with --prices FILE (docs/prices.md), or optimise node_seconds",
+        )
+    return "node_seconds"
+
+
+def _reference(space: "Space", cluster: "ClusterFile") -> "Settings":
+    """Return the settings that the user has now.
+
+    Values come from the cluster file, then from Ray's defaults. Settings that no cluster file has are as held fixed.
+    """
+    from orchestrator.model.settings import Settings
+    from orchestrator.sweep.plan import RAYS_IDLE_TIMEOUT_MINUTES
+
+    of_the_monitor = ("max_concurrent_launches", "max_launch_batch", "update_interval_s")
+    return Settings.model_validate(
+        {
+            "autoscaler": "v2" if "v2" in space.autoscalers else "v1",
+            "upscaling_speed": cluster.upscaling_speed,
+            "idle_timeout_minutes": cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES,
+            **{name: value for name, value in space.fixed.items() if name in of_the_monitor},
+        }
+    )
