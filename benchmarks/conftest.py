@@ -20,11 +20,11 @@ from orchestrator.model.spec import Axes, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.environment import authenticate
 from orchestrator.rayapi.gcs import GcsView
-from orchestrator.sweep.fit import fit_shape, this_machine
-from orchestrator.sweep.folder import SweepFolder
-from orchestrator.sweep.ledger import Ledger, SweepRecord
-from orchestrator.sweep.plan import make_plan
-from orchestrator.sweep.runner import Runner, begin_sweep
+from orchestrator.sweeps.fit import fit_shape, this_machine
+from orchestrator.sweeps.folder import SweepFolder
+from orchestrator.sweeps.ledger import Ledger, SweepRecord
+from orchestrator.sweeps.plan import make_plan
+from orchestrator.sweeps.runner import Runner, begin_sweep
 
 # Ray reads its token once, when it is imported, which the simulator's benchmarks do as they are collected.
 _HOME = TemporaryDirectory(prefix="orchestrate-bench-")

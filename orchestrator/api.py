@@ -14,8 +14,8 @@ from orchestrator.model.events import TaskEvent
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.report.export.frames import TraceFrames, has_trace, trace_frames, trials_frame
-from orchestrator.sweep.ledger import LAST, Ledger, SweepRecord, TrialRecord
-from orchestrator.sweep.runner import prices_of
+from orchestrator.sweeps.ledger import LAST, Ledger, SweepRecord, TrialRecord
+from orchestrator.sweeps.runner import prices_of
 from orchestrator.trace.file import Trace, read_trace
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from orchestrator.lab.home import Home
 from orchestrator.model.spec import BackendName
 
 if TYPE_CHECKING:
-    from orchestrator.sweep.ledger import SweepRecord
+    from orchestrator.sweeps.ledger import SweepRecord
 
 Completion = list[tuple[str, str]]
 

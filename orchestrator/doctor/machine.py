@@ -17,7 +17,7 @@ from orchestrator.errors import MissingPrerequisite
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.rayapi.version import ray_version
 from orchestrator.rayapi.virtual.patching import require_supported_ray
-from orchestrator.sweep.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
+from orchestrator.sweeps.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
 
 _SHM = Path("/dev/shm")
 # Traces are small, but Ray's logs aren't; Ray itself gives up on a disk that is 95 % full.

@@ -9,7 +9,7 @@ from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
     from orchestrator.grafana.boards.compare import ComparedTrial
-    from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+    from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
 
 
 def address_of_comparison(home: Home, wanted: Sequence[str], grafana: str | None) -> str:

@@ -20,7 +20,7 @@ class Cleaned:
 def clean_home(home: Home, *, dry_run: bool, force: bool) -> Cleaned:
     """Remove leftovers of this home; with `dry_run`, only find them. `force` includes clusters of running sweeps."""
     from orchestrator.backends.cleanup import find_leftovers, remove
-    from orchestrator.sweep.runner import still_runs
+    from orchestrator.sweeps.runner import still_runs
 
     found = find_leftovers(home.root, force=force)
     interrupted: list[str] = []

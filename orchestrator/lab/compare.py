@@ -16,7 +16,7 @@ def find_side(home: Home, wanted: str, settings: Mapping[str, Any], suffix: str 
     `suffix` follows the name of the sweep in the side's name.
     """
     from orchestrator.analysis.sweep.comparison import Side
-    from orchestrator.sweep.ledger import results_of
+    from orchestrator.sweeps.ledger import results_of
 
     record, trial = home.ledger().find(wanted)
     ray = record.environment.get("ray")

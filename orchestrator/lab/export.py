@@ -11,7 +11,7 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.progress import Reporter
 
 if TYPE_CHECKING:
-    from orchestrator.sweep.ledger import TrialRecord
+    from orchestrator.sweeps.ledger import TrialRecord
 
 TableFormat = Literal["parquet", "csv"]
 
@@ -32,7 +32,7 @@ def export_tables(
 ) -> Exported:
     """Write the tables into a folder, by default `ID-export`. Raises InputError before traces are read."""
     from orchestrator.report.export.frames import files, has_trace, trace_frames, trials_frame, write
-    from orchestrator.sweep.runner import prices_of
+    from orchestrator.sweeps.runner import prices_of
 
     sweep, trial = home.ledger().find(wanted)
     records = sweep.trials if trial is None else (trial,)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
-    from orchestrator.sweep.ledger import Ledger
+    from orchestrator.sweeps.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Home:
 
     def ledger(self) -> "Ledger":
         """The ledger; its folder is made if needed. Raises InputError."""
-        from orchestrator.sweep.ledger import Ledger
+        from orchestrator.sweeps.ledger import Ledger
 
         self.make()
         return Ledger(self.ledger_url or f"sqlite:///{self.root / 'ledger.db'}")

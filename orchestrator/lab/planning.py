@@ -11,7 +11,7 @@ from orchestrator.lab.overrides import SpecOverrides, spec_document
 
 if TYPE_CHECKING:
     from orchestrator.inputs.cluster_config import ClusterFile
-    from orchestrator.sweep.plan import Plan
+    from orchestrator.sweeps.plan import Plan
 
 
 def plan_sweep(
@@ -22,8 +22,8 @@ def plan_sweep(
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.inputs.sweep_spec import read_spec
     from orchestrator.rayapi.virtual.patching import require_supported_ray
-    from orchestrator.sweep.fit import this_machine
-    from orchestrator.sweep.plan import make_plan
+    from orchestrator.sweeps.fit import this_machine
+    from orchestrator.sweeps.plan import make_plan
 
     spec = read_spec(spec_file, spec_document(overrides))
     if spec.backend == "simulated":

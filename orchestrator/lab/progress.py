@@ -7,7 +7,7 @@ from typing import Protocol
 from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
-from orchestrator.sweep.watcher import Watcher
+from orchestrator.sweeps.watcher import Watcher
 
 
 class Reporter(Protocol):

@@ -13,7 +13,7 @@ from orchestrator.lab.progress import Reporter
 if TYPE_CHECKING:
     from orchestrator.prometheus.client import Prometheus
     from orchestrator.prometheus.placement import Key, RecordedTrial
-    from orchestrator.sweep.ledger import SweepRecord
+    from orchestrator.sweeps.ledger import SweepRecord
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def push_trials(
     from orchestrator.prometheus.backfill import planned, push
     from orchestrator.prometheus.placement import Placement
     from orchestrator.prometheus.recording_rules import recording_rules
-    from orchestrator.sweep.runner import prices_of
+    from orchestrator.sweeps.runner import prices_of
 
     with reporter.working("reading traces…") as update:
         records, trials = _recorded(home, wanted, update)
@@ -64,7 +64,7 @@ def _recorded(
 ) -> "tuple[dict[str, SweepRecord], list[RecordedTrial]]":
     """Return the sweeps by id, and the trials that have ended and recorded something, each once."""
     from orchestrator.prometheus.placement import RecordedTrial
-    from orchestrator.sweep.runner import still_runs
+    from orchestrator.sweeps.runner import still_runs
     from orchestrator.trace.file import read_trace
 
     ledger = home.ledger()

@@ -13,7 +13,7 @@ def weigh_sweep(home: Home, wanted: str, objective: str) -> "Evidence":
     """Return the evidence of a sweep for an objective. Raises InputError, and UnknownId for no such sweep."""
     from orchestrator.analysis.sweep.evidence import weigh
     from orchestrator.analysis.sweep.objective import Objective
-    from orchestrator.sweep.ledger import results_of
+    from orchestrator.sweeps.ledger import results_of
 
     try:
         parsed = Objective.parse(objective)

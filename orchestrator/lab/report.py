@@ -6,7 +6,7 @@ from orchestrator.errors import InputError
 from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
-    from orchestrator.sweep.ledger import SweepRecord
+    from orchestrator.sweeps.ledger import SweepRecord
 
 ReportFormat = Literal["html", "md", "json", "junit"]
 
@@ -33,7 +33,7 @@ def report_text(home: Home, record: "SweepRecord", form: ReportFormat) -> str:
 
         return junit_xml(record)
     from orchestrator.report.document.content import gather
-    from orchestrator.sweep.folder import SweepFolder
+    from orchestrator.sweeps.folder import SweepFolder
 
     found = gather(record, cluster=SweepFolder.of(home.root, record.sweep_id).cluster)
     if form == "md":

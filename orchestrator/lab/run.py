@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from orchestrator.backends.base import Backend
     from orchestrator.inputs.cluster_config import ClusterFile
     from orchestrator.model.spec import SweepSpec
-    from orchestrator.sweep.folder import SweepFolder
-    from orchestrator.sweep.ledger import Ledger, SweepRecord
-    from orchestrator.sweep.plan import Plan
+    from orchestrator.sweeps.folder import SweepFolder
+    from orchestrator.sweeps.ledger import Ledger, SweepRecord
+    from orchestrator.sweeps.plan import Plan
 
     Starter = Callable[[SweepFolder], Backend]
 
@@ -50,8 +50,8 @@ class Execution:
 def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "SweepRecord":
     """Run a plan as a new sweep; return the sweep as it ended."""
     start = _starter(common, plan.spec, cluster, how, reporter)
-    from orchestrator.sweep.folder import SweepFolder
-    from orchestrator.sweep.runner import begin_sweep, new_sweep_id
+    from orchestrator.sweeps.folder import SweepFolder
+    from orchestrator.sweeps.runner import begin_sweep, new_sweep_id
 
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
@@ -75,8 +75,8 @@ def resume_sweep(
     """Resume a sweep as it was planned; return it as it ended. Raises InputError if its backend isn't `backend`."""
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.model.spec import SweepSpec
-    from orchestrator.sweep.folder import SweepFolder
-    from orchestrator.sweep.runner import take_over
+    from orchestrator.sweeps.folder import SweepFolder
+    from orchestrator.sweeps.runner import take_over
 
     ledger = common.ledger()
     record, trial = ledger.find(wanted)
@@ -106,8 +106,8 @@ def _run(
     reporter: Reporter,
 ) -> "SweepRecord":
     from orchestrator.metrics.exporter import Exporter
-    from orchestrator.sweep.folder import SweepFolder
-    from orchestrator.sweep.runner import Runner, prices_of
+    from orchestrator.sweeps.folder import SweepFolder
+    from orchestrator.sweeps.runner import Runner, prices_of
 
     folder = SweepFolder.of(common.root, sweep_id)
     backend = start(folder)

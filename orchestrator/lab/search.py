@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from orchestrator.analysis.sweep.objective import Objective
     from orchestrator.inputs.cluster_config import ClusterFile
     from orchestrator.model.settings import Settings
-    from orchestrator.search.optimise import Optimum
-    from orchestrator.search.space import Space
-    from orchestrator.sweep.plan import Plan
+    from orchestrator.optimiser.optimise import Optimum
+    from orchestrator.optimiser.space import Space
+    from orchestrator.sweeps.plan import Plan
 
 DEFAULT_CANDIDATES = 64
 DEFAULT_REPEAT = 3
@@ -64,9 +64,9 @@ def search_settings(
 ) -> Found:
     """Try settings of the spec's space and return the best, the reference and the trade-off. Raises InputError."""
     from orchestrator.inputs.sweep_spec import read_spec
-    from orchestrator.search.candidates import Candidates
-    from orchestrator.search.optimise import optimise
-    from orchestrator.search.space import Space
+    from orchestrator.optimiser.candidates import Candidates
+    from orchestrator.optimiser.optimise import optimise
+    from orchestrator.optimiser.space import Space
 
     space = Space.of(read_spec(spec_file, spec_document(overrides)).settings)
     plan, cluster = plan_sweep(home, spec_file, overrides, boot_from)
@@ -108,7 +108,7 @@ def _reference(space: "Space", cluster: "ClusterFile") -> "Settings":
     Values come from the cluster file, then from Ray's defaults. Settings that no cluster file has are as held fixed.
     """
     from orchestrator.model.settings import Settings
-    from orchestrator.sweep.plan import RAYS_IDLE_TIMEOUT_MINUTES
+    from orchestrator.sweeps.plan import RAYS_IDLE_TIMEOUT_MINUTES
 
     of_the_monitor = ("max_concurrent_launches", "max_launch_batch", "update_interval_s")
     return Settings.model_validate(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.filesystem import write_atomically
 from orchestrator.model.events import Event, FaultEvent, NodeEvent, TaskEvent
-from orchestrator.sweep.folder import SweepFolder
+from orchestrator.sweeps.folder import SweepFolder
 from orchestrator.trace.file import Trace
 
 # Between two trials that are moved, and after the last, so that scorecards can be seen.

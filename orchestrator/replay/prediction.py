@@ -10,7 +10,7 @@ from orchestrator.model.events import Event
 from orchestrator.model.fault import Fault, impossible
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
-from orchestrator.sweep.plan import Plan
+from orchestrator.sweeps.plan import Plan
 
 SEEDS = 3
 MAX_SETTINGS = 40

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from orchestrator.analysis.sweep.summary import SettingSummary, summarise
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
-from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
 
 
 class TrialDocument(BaseModel):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator.model.scorecard import Scorecard
-from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
     from junitparser import TestCase

@@ -11,7 +11,7 @@ from orchestrator.prometheus import remote_write as remotewrite
 from orchestrator.prometheus.client import Prometheus as Api
 from orchestrator.prometheus.placement import PAUSE_S, Placement, moved
 from orchestrator.prometheus.samples import Samples, samples_of
-from orchestrator.sweep.ledger import Ledger
+from orchestrator.sweeps.ledger import Ledger
 from orchestrator.trace.file import Trace, TraceWriter
 from tests.support.builders import T0, baseline, life, node, sound, task, trial
 from tests.support.orchestrate_command import Orchestrate

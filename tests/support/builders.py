@@ -24,7 +24,7 @@ from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
 from orchestrator.trace.tail import Tail
 
 T0 = 1_000_000.0

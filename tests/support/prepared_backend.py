@@ -9,8 +9,8 @@ from orchestrator.model.events import Event
 from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.observer.observer import Observer
-from orchestrator.sweep.fit import Machine
-from orchestrator.sweep.plan import Plan, make_plan
+from orchestrator.sweeps.fit import Machine
+from orchestrator.sweeps.plan import Plan, make_plan
 from orchestrator.trace.file import TraceWriter
 from tests.support.builders import SHAPE, baseline, sound, task
 

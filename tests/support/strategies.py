@@ -22,7 +22,7 @@ from orchestrator.model.latency import Delay, LaunchModel
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.sweep.fit import Machine
+from orchestrator.sweeps.fit import Machine
 
 NAN, INFINITY = float("nan"), float("inf")
 NOT_A_COUNT: tuple[Any, ...] = (-1, 1.5, NAN, INFINITY, "many", [], {})

@@ -12,7 +12,7 @@ from orchestrator.cli.options import SweepOrTrialId
 from orchestrator.lab.export import TableFormat, export_tables
 
 if TYPE_CHECKING:
-    from orchestrator.sweep.ledger import TrialRecord
+    from orchestrator.sweeps.ledger import TrialRecord
 
 EXAMPLES = """Examples:
 

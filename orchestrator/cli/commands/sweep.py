@@ -19,8 +19,8 @@ from orchestrator.lab.run import Execution, begin, resume_sweep
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.sweep.ledger import SweepRecord
-    from orchestrator.sweep.plan import Plan
+    from orchestrator.sweeps.ledger import SweepRecord
+    from orchestrator.sweeps.plan import Plan
 
 EXAMPLES = """Examples:
 

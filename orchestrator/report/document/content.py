@@ -17,8 +17,8 @@ from orchestrator.report.cluster_lines import cluster_lines
 from orchestrator.report.document.environment import environment, in_force_under
 from orchestrator.report.document.grids import Grid, settings_grid, shown_as, trials_grid
 from orchestrator.report.document.reproduce import Repeat, repeat
-from orchestrator.sweep.ledger import SweepRecord, TrialRecord, results_of
-from orchestrator.sweep.runner import prices_of
+from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
+from orchestrator.sweeps.runner import prices_of
 from orchestrator.trace.file import Trace, read_trace
 
 # With more trials than this, only one of each setting is drawn; with more settings, only the first so many.

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.report.document.grids import Cell, Grid
-from orchestrator.sweep.ledger import SweepRecord
-from orchestrator.sweep.runner import prices_of
+from orchestrator.sweeps.ledger import SweepRecord
+from orchestrator.sweeps.runner import prices_of
 
 
 def environment(record: SweepRecord) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from orchestrator.analysis.sweep.statistics import Interval
 from orchestrator.analysis.sweep.summary import SettingSummary, Spread
 from orchestrator.analysis.trial.series import Hit
 from orchestrator.model.scorecard import Scorecard
-from orchestrator.sweep.ledger import TrialRecord
+from orchestrator.sweeps.ledger import TrialRecord
 
 # Spot interruptions may be many.
 MAX_FAULTS = 50

@@ -12,7 +12,7 @@ from orchestrator.errors import SpecError
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.spec import SweepSpec
-from orchestrator.sweep.ledger import SweepRecord
+from orchestrator.sweeps.ledger import SweepRecord
 
 _SPEC_FILE = "sweep.yaml"
 

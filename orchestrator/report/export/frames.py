@@ -19,7 +19,7 @@ from orchestrator.report.export.trace_rows import (
     task_rows,
 )
 from orchestrator.report.export.trial_columns import TRIALS
-from orchestrator.sweep.ledger import TrialRecord
+from orchestrator.sweeps.ledger import TrialRecord
 from orchestrator.trace.file import read_trace
 
 if TYPE_CHECKING:

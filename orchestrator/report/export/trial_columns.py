@@ -8,7 +8,7 @@ from typing import Any, get_args
 from orchestrator.model.arch import Arch
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.report.export.columns import Column, Kind, TableOf
-from orchestrator.sweep.ledger import TrialRecord
+from orchestrator.sweeps.ledger import TrialRecord
 
 ARCHES: tuple[str, ...] = get_args(Arch)
 

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from orchestrator.analysis.sweep.summary import SettingSummary
+from orchestrator.optimiser.optimise import TOLERANCE, Optimum
 from orchestrator.report.cluster_lines import cluster_lines
 from orchestrator.report.terminal.tables import new_table, spread_cell
-from orchestrator.search.optimise import TOLERANCE, Optimum
 
 MAX_ROWS_OF_A_FRONT = 20
 

@@ -14,8 +14,8 @@ from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecar
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.node_tracker import Describe
 from orchestrator.replay.prediction import SEEDS, Foresight
-from orchestrator.sweep.ledger import SweepRecord, TrialRecord, results_of
-from orchestrator.sweep.plan import Plan
+from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
+from orchestrator.sweeps.plan import Plan
 
 MAX_ROWS_OF_A_PLAN = 40
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.backends.live.ownership import TOKEN_NAME, ensure_token
 from orchestrator.doctor import machine
 from orchestrator.doctor.machine import cores_and_memory, disk, home_folder, ray, shared_memory, token
-from orchestrator.sweep.fit import Machine
+from orchestrator.sweeps.fit import Machine
 
 Usage = namedtuple("Usage", "total used free")
 GB = 10**9

@@ -12,7 +12,7 @@ from orchestrator.lab import run as running
 from orchestrator.lab.home import Home
 from orchestrator.lab.run import Execution, begin
 from orchestrator.model.trial import Trial
-from orchestrator.sweep.ledger import SweepRecord
+from orchestrator.sweeps.ledger import SweepRecord
 from tests.support.prepared_backend import PreparedBackend, planned
 from tests.support.reporting import KeptReport
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.model.trial import Trial
 from orchestrator.report.json_document import SweepDocument, TrialDocument, sweep_document, trial_document
-from orchestrator.sweep.ledger import SweepRecord
+from orchestrator.sweeps.ledger import SweepRecord
 from tests.support.builders import scorecard, sweep_record, trial, trial_record
 from tests.support.strategies import trials
 

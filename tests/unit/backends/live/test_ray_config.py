@@ -16,7 +16,7 @@ from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
 from orchestrator.rayapi.live_settings import differences
 from orchestrator.rayapi.version import cluster_config_schema
-from orchestrator.sweep.fit import fit_shape
+from orchestrator.sweeps.fit import fit_shape
 from tests.support.strategies import machines, settings
 
 FILE = read_cluster_file(Path(__file__).parents[4] / "cluster" / "local.yaml")

@@ -13,7 +13,7 @@ from orchestrator.grafana.boards.build import build_all, write_all
 from orchestrator.grafana.boards.compare import ComparedTrial, address
 from orchestrator.stack.services import Service, Status
 from orchestrator.stack.stack import Stack
-from orchestrator.sweep.ledger import Ledger
+from orchestrator.sweeps.ledger import Ledger
 from orchestrator.trace.file import TraceWriter
 from tests.support.builders import phase, trial
 

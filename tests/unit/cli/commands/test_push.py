@@ -7,8 +7,8 @@ import pytest
 from orchestrator.cli.app import app
 from orchestrator.errors import InputError
 from orchestrator.prometheus.client import CREDENTIALS_VARIABLE
-from orchestrator.sweep.ledger import Ledger
-from orchestrator.sweep.runner import _this_process
+from orchestrator.sweeps.ledger import Ledger
+from orchestrator.sweeps.runner import _this_process
 from orchestrator.trace.file import TraceWriter
 from tests.support.builders import phase, trial
 

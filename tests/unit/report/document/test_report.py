@@ -28,7 +28,7 @@ from orchestrator.report.document.html import html_page
 from orchestrator.report.document.markdown import escaped, markdown
 from orchestrator.report.document.trial_plots import MAX_NODES, overlay, provisioning, waterfall
 from orchestrator.report.junit import junit_xml
-from orchestrator.sweep.ledger import SweepRecord, TrialRecord
+from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
 from orchestrator.trace.file import TraceWriter
 from tests.support.builders import (
     T0,

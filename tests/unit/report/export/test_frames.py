@@ -16,7 +16,7 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.workload import Workload
 from orchestrator.report.export.columns import data_dictionary
 from orchestrator.report.export.frames import TABLES, TraceFrames, files, trace_frames, trials_frame, write
-from orchestrator.sweep.ledger import TrialRecord
+from orchestrator.sweeps.ledger import TrialRecord
 from orchestrator.trace.file import TraceWriter
 from tests.support.builders import T0, baseline, fault, life, node, phase, sound, task, trial, trial_record
 

@@ -21,8 +21,8 @@ from orchestrator.report.terminal.tables import (
     trial_tables,
     trials_table,
 )
-from orchestrator.sweep.fit import Machine
-from orchestrator.sweep.plan import Plan, make_plan
+from orchestrator.sweeps.fit import Machine
+from orchestrator.sweeps.plan import Plan, make_plan
 from tests.support.builders import SHAPE, T0, scorecard, sweep_record, trial, trial_record
 
 Show = Callable[[RenderableType], str]

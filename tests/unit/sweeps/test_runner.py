@@ -15,9 +15,9 @@ from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
-from orchestrator.sweep.folder import SweepFolder
-from orchestrator.sweep.ledger import Ledger, SweepRecord
-from orchestrator.sweep.runner import Runner, begin_sweep, new_sweep_id, prices_of, still_runs, take_over
+from orchestrator.sweeps.folder import SweepFolder
+from orchestrator.sweeps.ledger import Ledger, SweepRecord
+from orchestrator.sweeps.runner import Runner, begin_sweep, new_sweep_id, prices_of, still_runs, take_over
 from orchestrator.trace.file import read_trace
 from tests.support.builders import T0, phase, settings_in_force
 from tests.support.prepared_backend import SOUND, Behaviour, PreparedBackend, planned

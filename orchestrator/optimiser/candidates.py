@@ -11,8 +11,8 @@ from orchestrator.model.events import parse_event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
-from orchestrator.search.optimise import Verdict
-from orchestrator.sweep.plan import Plan
+from orchestrator.optimiser.optimise import Verdict
+from orchestrator.sweeps.plan import Plan
 
 
 class Candidates:

@@ -18,10 +18,10 @@ from orchestrator.filesystem import needing_room
 from orchestrator.model.prices import Prices
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.version import ray_version
-from orchestrator.sweep.folder import SweepFolder
-from orchestrator.sweep.ledger import Ledger, SweepRecord
-from orchestrator.sweep.plan import Plan
-from orchestrator.sweep.watcher import Watcher
+from orchestrator.sweeps.folder import SweepFolder
+from orchestrator.sweeps.ledger import Ledger, SweepRecord
+from orchestrator.sweeps.plan import Plan
+from orchestrator.sweeps.watcher import Watcher
 from orchestrator.trace.file import TraceWriter, read_trace
 from orchestrator.version import __version__
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.model.cluster import ClusterShape, NodeType
-from orchestrator.sweep.fit import (
+from orchestrator.sweeps.fit import (
     FITTED_TASK_SECONDS,
     FITTED_WAVES_OF_TASKS,
     MEMORY_SHARE,

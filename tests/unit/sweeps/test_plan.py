@@ -15,8 +15,8 @@ from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.spec import MAX_TRIALS, SweepSpec
 from orchestrator.model.trial import Trial
-from orchestrator.sweep.fit import Machine
-from orchestrator.sweep.plan import Plan, make_plan
+from orchestrator.sweeps.fit import Machine
+from orchestrator.sweeps.plan import Plan, make_plan
 from tests.support.builders import ARM, HEAD, SHAPE, X86
 from tests.support.strategies import machines, shapes
 

@@ -9,8 +9,8 @@ from sqlalchemy import create_engine
 
 from orchestrator.errors import InputError, UnknownId
 from orchestrator.model.trial import Trial
-from orchestrator.sweep import ledger as ledger_module
-from orchestrator.sweep.ledger import Ledger
+from orchestrator.sweeps import ledger as ledger_module
+from orchestrator.sweeps.ledger import Ledger
 from tests.support.builders import scorecard, trial
 
 FIRST, SECOND = trial(upscaling_speed=1), trial(upscaling_speed=5)

@@ -10,7 +10,7 @@ from orchestrator.analysis.sweep.pareto import pareto_front
 from orchestrator.analysis.sweep.summary import SettingSummary
 from orchestrator.errors import InputError, OrchestrateError, TrialFailed
 from orchestrator.model.settings import Settings
-from orchestrator.search.space import Space
+from orchestrator.optimiser.space import Space
 
 if TYPE_CHECKING:
     from optuna import Trial

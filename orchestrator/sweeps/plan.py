@@ -19,7 +19,7 @@ from orchestrator.model.settings import Settings
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.sweep.fit import Machine, fit_shape, fitted_workload
+from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
 
 RAYS_IDLE_TIMEOUT_MINUTES = 5.0
 

@@ -15,8 +15,8 @@ from orchestrator.analysis.sweep.summary import SettingSummary, Spread
 from orchestrator.errors import InputError, TrialFailed
 from orchestrator.model.settings import Settings
 from orchestrator.model.spec import Axes
-from orchestrator.search.optimise import BATCH, TOLERANCE, Optimum, Verdict, optimise
-from orchestrator.search.space import Space
+from orchestrator.optimiser.optimise import BATCH, TOLERANCE, Optimum, Verdict, optimise
+from orchestrator.optimiser.space import Space
 
 REFERENCE = Settings(upscaling_speed=1, idle_timeout_minutes=5)
 
