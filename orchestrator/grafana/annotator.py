@@ -1,7 +1,7 @@
-"""Trial boundaries, scaling events and faults as Grafana annotations, written while a trial runs, beside it.
+"""Grafana annotations of trial boundaries, scaling events and faults, written while a trial runs.
 
-The trial only ever appends to a bounded queue. A thread of its own takes from it, joins what happened at once into one
-annotation, and sends. What Grafana doesn't take in time is dropped and counted, never waited for.
+The trial only appends to a bounded queue. A separate thread takes from it, joins simultaneous events into one
+annotation, and sends it. Annotations that Grafana doesn't take in time are dropped and counted; the trial never waits.
 """
 
 import threading
@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from typing import Any
 
+from orchestrator.analysis.trial.node_lives import NodeLives
 from orchestrator.errors import OrchestrateError
-from orchestrator.grafana.annotation import Annotation, describe, is_scaling, result_of
 from orchestrator.grafana.client import TOO_MANY_REQUESTS, Grafana, RequestRefused, WrongToken
 from orchestrator.model.events import Event, FaultEvent, NodeEvent
 from orchestrator.model.fault import LASTING
@@ -33,21 +34,43 @@ _SCOPES = frozenset({"*", "annotations:*", "annotations:type:*", "annotations:ty
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """An annotation as Grafana shows it: a moment, or a region from `t` to `until`; UNIX seconds.
+
+    `events` is the number of events that it stands for.
+    """
+
+    t: float
+    text: str
+    tags: tuple[str, ...]
+    until: float | None = None
+    events: int = 1
+
+    def body(self) -> dict[str, Any]:
+        """Return the annotation as the API takes it: times in milliseconds."""
+        moments = {"time": round(self.t * 1000)}
+        if self.until is not None:
+            moments["timeEnd"] = max(round(self.until * 1000), moments["time"])
+        text = self.text if self.events == 1 else f"{self.events} × {self.text}"
+        return {**moments, "tags": list(self.tags), "text": text}
+
+
+@dataclass(frozen=True)
 class Written:
-    """What became of the events: how many stand in Grafana, how many don't, and why."""
+    """The result: how many events were written to Grafana, how many were dropped, and why."""
 
     written: int
     dropped: int
     reason: str = ""
 
     def __str__(self) -> str:
-        """For the end of a sweep."""
+        """Return the line for the end of a sweep."""
         text = f"{self.written} events as annotations in Grafana"
         return text + (f", {self.dropped} not: {self.reason or 'it was too slow'}" if self.dropped else "")
 
 
 def may_annotate(grafana: Grafana) -> bool:
-    """Whether the token may write annotations that belong to no board; True where Grafana can't say (before 9).
+    """Return whether the token may write annotations that belong to no board; True if Grafana can't say (before 9).
 
     Raises OrchestrateError.
     """
@@ -60,26 +83,26 @@ def may_annotate(grafana: Grafana) -> bool:
 
 
 class Sink:
-    """Where annotations go: `add` returns an id with which `change` finds it again."""
+    """A writer of annotations to Grafana: `add` returns the id that `change` takes."""
 
     def __init__(self, grafana: Grafana) -> None:
         self._grafana = grafana
 
     def add(self, annotation: Annotation) -> int:
-        """Write a new one. Raises OrchestrateError."""
+        """Write a new annotation and return its id. Raises OrchestrateError."""
         answer = self._grafana.send(lambda api: api.client.POST("/annotations", json=annotation.body()))
         if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
             raise RequestRefused(0, f"{self._grafana.url} answers with something that isn't Grafana's")
         return int(answer["id"])
 
     def change(self, number: int, annotation: Annotation) -> None:
-        """Write it again in another form. Raises OrchestrateError."""
+        """Replace an annotation. Raises OrchestrateError."""
         self._grafana.send(lambda api: api.client.PUT(f"/annotations/{number}", json=annotation.body()))
 
 
 @dataclass
 class _Boundary:
-    """The running trial: from its first event to its last. Its id is a hash, and computed once."""
+    """The running trial, from its first event to its last. Its id is a hash and computed only once."""
 
     trial_id: str
     label: str
@@ -107,7 +130,7 @@ _Item = Annotation | _Begins | _Ends
 
 
 class Annotator:
-    """A watcher of a sweep, see `sweep.runner.Watcher`; `close` at its end says what was written.
+    """A watcher of a sweep, see `sweep.watcher.Watcher`; `close` returns the number of events written.
 
     with Annotator(sweep_id, Sink(grafana)) as annotator:
         Runner(ledger, backend, folder, [annotator]).run(sweep_id)
@@ -132,6 +155,7 @@ class Annotator:
         self._close_s = close_s
         self._waiting: deque[_Item] = deque()
         self._trial: _Boundary | None = None
+        self._lives = NodeLives(keep_ended=False)
         self._tally = _Tally()
         self._regions: dict[str, int] = {}
         self._overflown = 0
@@ -142,14 +166,15 @@ class Annotator:
         self._thread = threading.Thread(target=self._work, name="grafana-annotations", daemon=True)
         self._thread.start()
 
-    # Told by the sweep: nothing here waits.
+    # Called by the sweep: nothing here waits.
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """Its beginning is marked with its first event, whose time it takes."""
+        """Remember the trial. Its first event marks its beginning."""
         self._trial = _Boundary(trial.trial_id, f"Trial {number} of {total}: {trial.label()}")
+        self._lives = NodeLives(keep_ended=False)
 
     def event(self, event: Event) -> None:
-        """Scaling events and faults become annotations; a node that turns idle or busy again isn't one."""
+        """Queue an annotation for a scaling event or a fault; a node that turns idle or busy again gets none."""
         running = self._trial
         if running is None:
             return
@@ -157,18 +182,18 @@ class Annotator:
         running.at(event.t)
         if is_first:
             self._put(_Begins(running.trial_id, self._boundary(running, running.label)), always=True)
-        if isinstance(event, NodeEvent) and is_scaling(event):
-            self._put(
-                Annotation(
-                    event.t, describe(event), self._tags(running.trial_id, event.state, event.arch, event.node_type)
-                )
-            )
-
+        change = self._lives.add(event)
+        if change is not None and change.is_scaling:
+            self._put(self._scaling(running.trial_id, change.event))
         elif isinstance(event, FaultEvent):
             self._put(self._fault(running.trial_id, event))
 
+    def _scaling(self, trial_id: str, event: NodeEvent) -> Annotation:
+        text = f"{event.node_type} ({event.arch}) {event.state}" + (f": {event.cause}" if event.cause else "")
+        return Annotation(event.t, text, self._tags(trial_id, event.state, event.arch, event.node_type))
+
     def _fault(self, trial_id: str, event: FaultEvent) -> _Item:
-        """A moment; a region once a fault that lasts is over."""
+        """Return a moment; for a lasting fault that is over, a region."""
         began = event.t if event.since is None else event.since
         over = event.stage == "end"
         text = f"Fault: {event.kind} of {event.node_type} ({event.arch}) {event.node}: {event.detail}"
@@ -180,8 +205,8 @@ class Annotator:
         return _Begins(region, annotation) if event.kind in LASTING else annotation
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """Its mark becomes a region, with the result as text."""
-        self._end(result_of(scorecard, reason))
+        """Turn the mark of the trial into a region with the result as text."""
+        self._end(_result_of(scorecard, reason))
 
     def _end(self, result: str) -> None:
         running, self._trial = self._trial, None
@@ -209,13 +234,13 @@ class Annotator:
 
     @property
     def result(self) -> Written:
-        """What was written so far; what still waits counts as not."""
+        """Return the result so far; events that still wait count as dropped."""
         return self._tally.result(left=self._overflown + sum(map(_events, list(self._waiting))))
 
     def close(self) -> Written:
-        """Send what waits, for at most `close_s`; the rest is dropped. A trial that still runs was interrupted.
+        """Send what waits, for at most `close_s`, and drop the rest. A trial that still runs was interrupted.
 
-        A second time it only says the same.
+        A second call only returns the result.
         """
         if self._abandoned:
             return self.result
@@ -250,7 +275,7 @@ class Annotator:
                 self._wake.set()
 
     def _send_waiting(self) -> bool:
-        """Send what is in the queue now; False if Grafana failed: then what is left waits, or goes if it never will."""
+        """Send the queue. Return False if Grafana failed: the rest then waits, unless the token is wrong."""
         items = [self._waiting.popleft() for _ in range(len(self._waiting))]
         todo: deque[_Item] = deque(joined(items))
         self._tally.sending = sum(map(_events, todo))
@@ -287,7 +312,7 @@ class Annotator:
                 self._sink.add(item)
 
     def _give_up(self, left: Iterable[_Item]) -> None:
-        """The token will never do: nothing more is gathered."""
+        """Stop gathering: Grafana will never accept the token."""
         self._refused = True
         for item in (*left, *self._waiting):
             self._tally.failed(_events(item))
@@ -319,7 +344,7 @@ class _Tally:
 
 
 def joined(items: Sequence[_Item]) -> list[_Item]:
-    """Events alike that happened together, as one annotation each; trials' boundaries stay as they are."""
+    """Join equal events of nearly the same time into one annotation each; boundaries of trials stay as they are."""
     found: list[_Item] = []
     newest: dict[tuple[tuple[str, ...], str], int] = {}
     for item in items:
@@ -333,6 +358,22 @@ def joined(items: Sequence[_Item]) -> list[_Item]:
             newest[alike] = len(found)
         found.append(item)
     return found
+
+
+def _result_of(scorecard: Scorecard | None, reason: str) -> str:
+    """Return the result of a trial in words: seconds, dollars, and why it isn't valid."""
+    if reason:
+        return f"failed: {reason}"
+    if scorecard is None:
+        return "done"
+    parts = []
+    if scorecard.makespan_s is not None:
+        parts.append(f"makespan {scorecard.makespan_s:.0f} s")
+    if scorecard.cost_usd is not None:
+        parts.append(f"cost ${scorecard.cost_usd.total:.2f}")
+    if not scorecard.valid:
+        parts.append(f"invalid: {'; '.join(scorecard.invalid_because) or 'not to be trusted'}")
+    return ", ".join(parts) or "done"
 
 
 def _events(item: _Item) -> int:

@@ -1,13 +1,13 @@
-"""A trial as Prometheus metrics: a function of its events, like everything else. `docs/metrics.md` describes them."""
+"""The Prometheus metrics of a trial, computed from its events. `docs/metrics.md` describes them."""
 
+import math
 from collections import Counter as Count
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-from orchestrator.analysis.trial.cost import MINIMUM_S
-from orchestrator.analysis.trial.node_lives import STAGES
+from orchestrator.analysis.trial.cost import Meter, meter
+from orchestrator.analysis.trial.node_lives import STAGES, NodeLife, NodeLives
 from orchestrator.metrics.catalogue import (
     HELP,
     IDS,
@@ -25,8 +25,6 @@ from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import (
     ALIVE_STATES,
     BILLED_STATES,
-    FINAL_STATES,
-    STATE_RANK,
     DemandEvent,
     Event,
     FaultEvent,
@@ -40,36 +38,16 @@ from orchestrator.model.events import (
 from orchestrator.model.fault import Fault
 from orchestrator.model.prices import Prices
 
-# A scrape must stay cheap with ten thousand nodes: beyond so many, single nodes have no series.
+# A scrape must stay cheap with ten thousand nodes: above this number, single nodes have no series.
 MAX_NODE_SERIES = 1000
-# Likewise of shapes that no task waits with any more: a cluster that is observed for days sees ever new ones.
+# The same for shapes of tasks that no longer wait: a cluster that is observed for days sees ever new ones.
 MAX_PAST_SHAPES = 50
 PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
 _Values = dict[tuple[str, ...], float]
 
 
-@dataclass
-class _Node:
-    node_type: str
-    arch: Arch
-    state: NodeState
-    since: float
-    entered: dict[NodeState, float]
-    usd_per_hour: float | None
-    baseline: bool
-    cpus: float = 0.0
-    billed_from: float | None = None
-    billed_until: float | None = None
-
-    def usd(self, now: float) -> float:
-        if self.usd_per_hour is None or self.billed_from is None:
-            return 0.0
-        seconds = max(0.0, (now if self.billed_until is None else self.billed_until) - self.billed_from)
-        return self.usd_per_hour / 3600 * (seconds if self.baseline else max(MINIMUM_S, seconds))
-
-
 class TrialMetrics:
-    """The state of one trial, fed with its events. Not safe for threads: `Exporter` locks."""
+    """The state of one trial, updated by its events. Not thread-safe: `Exporter` locks."""
 
     def __init__(
         self,
@@ -90,10 +68,10 @@ class TrialMetrics:
         self._pending: dict[str, int] = {}
         self._pending_cpus = 0.0
         self._used: dict[str, float] = {}
-        self._nodes: dict[str, _Node] = {}
+        self._lives = NodeLives(keep_ended=False)
+        self._meters: dict[str, tuple[float, Meter]] = {}  # of the living; a scrape only reads them
         self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
-        self._crashed: dict[str, _Node] = {}
-        self._gone: Count[tuple[str, Arch, NodeState]] = Count()
+        self._ended: Count[tuple[str, Arch, NodeState]] = Count()
         self._spent: dict[tuple[str, Arch], float] = {}
         self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
@@ -104,7 +82,7 @@ class TrialMetrics:
         self._begin_at_zero(faults)
 
     def _begin_at_zero(self, faults: Collection[Fault]) -> None:
-        """What is known to be asked for: `rate` and `increase` miss what a series has when it appears."""
+        """Create the expected series at zero: `rate` and `increase` miss the first value of a series."""
         for node_type, arch in self._arch.items():
             self._waits[arch] = Waits()
             for stage, _, _ in STAGES:
@@ -113,12 +91,12 @@ class TrialMetrics:
                 self._faults.labels(*self.ids.values(), kind, node_type, arch)
 
     def event(self, event: Event) -> None:
-        """Take an event in."""
+        """Take in an event."""
         match event:
             case NodeEvent() if not event.is_head:
                 self._node(event)
             case DemandEvent():
-                # A shape that no longer waits is 0, not gone: a line that ends says nothing. The newest stand last.
+                # A shape that no longer waits stays, as 0: a line that ends says nothing. The newest come last.
                 past = [shape for shape in self._pending if shape not in event.pending]
                 self._pending = dict.fromkeys(past[-MAX_PAST_SHAPES:], 0) | event.pending
                 self._pending_cpus = event.pending_cpus
@@ -134,60 +112,44 @@ class TrialMetrics:
                     self._submitted = event.t
 
     def _node(self, event: NodeEvent) -> None:
-        since = event.t if event.since is None else event.since
-        node = self._nodes.get(event.node) or self._dig_up(event.node)
-        if node is None:
-            price = self._prices.of(event.instance_type) if self._prices is not None else None
-            node = _Node(event.node_type, event.arch, event.state, since, {}, price, event.cause == "baseline")
-            self._nodes[event.node] = node
-            self._arch[event.node_type] = event.arch
-        first_time = event.state not in node.entered
-        # Some sources tell of a stage when the node is long past it; then only its duration is news.
-        late = (since, STATE_RANK[event.state]) < (node.since, STATE_RANK[node.state])
-        if event.previous is not None or not late:
-            node.state, node.since = event.state, since
-        node.entered.setdefault(event.state, since)
-        node.cpus = event.cpus or node.cpus
-        if event.cause != "baseline":
-            self._scaling.labels(*self.ids.values(), event.node_type, event.arch, event.state, event.cause).inc()
-        if first_time and not node.baseline:
-            for stage, begin, end in STAGES:
-                if event.state in (begin, end) and begin in node.entered and end in node.entered:
-                    seconds = max(0.0, node.entered[end] - node.entered[begin])
-                    self._stages.labels(*self.ids.values(), event.node_type, event.arch, stage).observe(seconds)
-        self._bill(node, event)
+        known = self._lives.get(event.node)
+        if known is not None and known.ended:  # its machine is terminated after a crash
+            self._count_ended(known, -1)
+        change = self._lives.add(event)
+        assert change is not None
+        life, labels = change.life, (*self.ids.values(), event.node_type, event.arch)
+        if known is None:
+            self._arch[life.node_type] = life.arch
+        if not change.is_baseline:
+            self._scaling.labels(*labels, event.state, event.cause).inc()
+        for stage, seconds in change.stage_seconds().items():
+            self._stages.labels(*labels, stage).observe(max(0.0, seconds))
+        if event.state in BILLED_STATES and self._usd_per_hour(life) is None:
+            self._unpriced.add((life.node_type, life.arch))
+        if life.ended:
+            self._meters.pop(event.node, None)
+            self._count_ended(life, +1)
+        else:
+            self._meters[event.node] = self._meter(life)
 
-    def _dig_up(self, name: str) -> _Node | None:
-        """A node that crashed, now that its machine is ended too: until then it had to be paid."""
-        node = self._crashed.pop(name, None)
-        if node is not None:
-            self._gone[node.node_type, node.arch, "failed"] -= 1
-            self._spent[node.node_type, node.arch] -= node.usd(node.since)
-            node.billed_until = None
-            self._nodes[name] = node
-        return node
+    def _count_ended(self, life: NodeLife, count: int) -> None:
+        key = life.node_type, life.arch
+        self._ended[(*key, life.state)] += count
+        usd_per_s, billed = self._meter(life)
+        self._spent[key] = self._spent.get(key, 0.0) + count * usd_per_s * billed.seconds(life.since)
 
-    def _bill(self, node: _Node, event: NodeEvent) -> None:
-        key = node.node_type, node.arch
-        if event.state in BILLED_STATES:
-            if node.billed_from is None:
-                node.billed_from = event.t  # for a baseline node the beginning of the trial
-                if node.usd_per_hour is None:
-                    self._unpriced.add(key)
-            elif not node.baseline:
-                node.billed_from = min(node.billed_from, event.t)
-        if event.state in FINAL_STATES:
-            node.billed_until = event.t
-            self._spent[key] = self._spent.get(key, 0.0) + node.usd(event.t)
-            self._gone[node.node_type, node.arch, event.state] += 1
-            del self._nodes[event.node]
-            if event.state == "failed" and not ALIVE_STATES.isdisjoint(node.entered):
-                self._crashed[event.node] = node
+    def _usd_per_hour(self, life: NodeLife) -> float | None:
+        return self._prices.of(life.instance_type) if self._prices is not None else None
+
+    def _meter(self, life: NodeLife) -> tuple[float, Meter]:
+        """Return the dollars a second and the billed seconds of a node."""
+        # A baseline node is billed from the trial's beginning, which is the time of its first event.
+        return (self._usd_per_hour(life) or 0.0) / 3600, meter(life, life.seen if life.baseline else -math.inf)
 
     # Metrics
 
     def collect(self, now: float, *, active: bool = True) -> Iterator[Metric]:
-        """The metrics at `now`, UNIX seconds; of a trial that isn't `active` any more, when it ended."""
+        """Yield the metrics at `now`, UNIX seconds. For a trial that isn't `active` any more, `now` is its end."""
         if self._info:
             yield gauge("trial_info", {(): 1.0}, self.ids | self._info)
         yield gauge("trial_active", {(): float(active)}, self.ids)
@@ -206,14 +168,15 @@ class TrialMetrics:
 
     def _node_metrics(self) -> Iterator[Metric]:
         counts: _Values = {(name, arch, state): 0.0 for name, arch in self._arch.items() for state in STATES}
-        for node in self._nodes.values():
-            counts[node.node_type, node.arch, node.state] = counts.get((node.node_type, node.arch, node.state), 0.0) + 1
-        for key, gone in self._gone.items():
-            counts[key] = counts.get(key, 0.0) + gone
+        living = self._lives.living
+        for life in living.values():
+            counts[life.node_type, life.arch, life.state] = counts.get((life.node_type, life.arch, life.state), 0.0) + 1
+        for key, ended in self._ended.items():
+            counts[key] = counts.get(key, 0.0) + ended
         yield gauge("nodes", counts, self.ids, "node_type", "arch", "state")
-        if len(self._nodes) <= MAX_NODE_SERIES:
+        if len(living) <= MAX_NODE_SERIES:
             states: _Values = {
-                (name, node.node_type, node.arch): STATES.index(node.state) + 1.0 for name, node in self._nodes.items()
+                (name, life.node_type, life.arch): STATES.index(life.state) + 1.0 for name, life in living.items()
             }
             yield gauge("node_state", states, self.ids, "node", "node_type", "arch")
         for limit in ("min_workers", "max_workers") if self._shape is not None else ():
@@ -226,12 +189,12 @@ class TrialMetrics:
     def _cpu_metrics(self) -> Iterator[Metric]:
         used: _Values = {(node_type, arch): self._used.get(node_type, 0.0) for node_type, arch in self._arch.items()}
         yield gauge("cpu_used_cores", used, self.ids, "node_type", "arch")
-        # The supply of the scorecard: a node that drains takes no task any more, though those that it has may go on.
+        # As the supply of the scorecard: a draining node takes no new task, though its present ones may go on.
         capacity: _Values = dict.fromkeys(used, 0.0)
-        for node in self._nodes.values():
-            if node.state in ALIVE_STATES:
-                key = node.node_type, node.arch
-                capacity[key] = capacity.get(key, 0.0) + node.cpus
+        for life in self._lives.living.values():
+            if life.state in ALIVE_STATES:
+                key = life.node_type, life.arch
+                capacity[key] = capacity.get(key, 0.0) + life.cpus
         yield gauge("cpu_capacity_cores", capacity, self.ids, "node_type", "arch")
 
     def _wait_metric(self) -> Metric:
@@ -243,15 +206,16 @@ class TrialMetrics:
 
     def _cost(self, now: float) -> Metric:
         usd = dict(self._spent)
-        for node in self._nodes.values():
-            if node.billed_from is not None:
-                key = node.node_type, node.arch
-                usd[key] = usd.get(key, 0.0) + node.usd(now)
+        for name, (usd_per_s, billed) in self._meters.items():
+            if billed.has_begun:
+                life = self._lives.living[name]
+                key = life.node_type, life.arch
+                usd[key] = usd.get(key, 0.0) + usd_per_s * billed.seconds(now)
         name, labels = "cost_dollars", [*IDS, "node_type", "arch"]
         family = CounterMetricFamily(PREFIX + name, HELP[name], labels=labels, unit=unit_of(name))
         for key, amount in usd.items():
             if self._prices is not None and key not in self._unpriced:
-                # That a node has ended is heard a moment later: the counter then waits, but never turns back.
+                # The end of a node is reported a moment late: the counter then waits, but never falls.
                 self._shown[key] = max(amount, self._shown.get(key, 0.0))
                 family.add_metric([*self.ids.values(), *key], self._shown[key])
         return family

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import InputError, MissingPrerequisite
-from orchestrator.grafana.annotation import Annotation
-from orchestrator.grafana.annotator import Annotator, Sink, Written, joined
+from orchestrator.grafana.annotator import Annotation, Annotator, Sink, Written, joined
 from orchestrator.grafana.client import TOKEN_VARIABLE, Grafana, WrongToken
 from orchestrator.lab.annotate import Target, annotating, check, parse_target
 from orchestrator.model.events import Event, PhaseEvent

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 from playwright.sync_api import Browser
 
+from orchestrator.analysis.trial.node_lives import NodeLives
 from orchestrator.analysis.trial.score import score
-from orchestrator.grafana.annotation import is_scaling
 from orchestrator.model.events import NodeEvent, TaskEvent
 from orchestrator.model.prices import Prices
 from orchestrator.trace.file import read_trace
@@ -160,13 +160,13 @@ def test_trials_and_their_scaling_events_stand_in_grafana(watched: Watched, docu
         events = read_trace(Path(trial["trace"])).events
         moments = [each for each in annotations if {tag, "event:requested"} <= set(each["tags"])]
         counts = [re.match(r"(\d+) × ", moment["text"]) for moment in moments]
-        nodes = [event for event in events if isinstance(event, NodeEvent) and is_scaling(event)]
+        changes = [change for change in map(NodeLives().add, events) if change is not None and change.is_scaling]
 
         assert tag in region["tags"]
         assert f"makespan {trial['scorecard']['makespan_s']:.0f} s" in region["text"]
         assert region["time"] == round(min(event.t for event in events) * 1000)
         assert region["timeEnd"] == round(max(event.t for event in events) * 1000)
-        requested = sum(event.state == "requested" for event in nodes)
+        requested = sum(change.event.state == "requested" for change in changes)
         assert sum(int(count[1]) if count else 1 for count in counts) == requested > 0
 
 

@@ -1,15 +1,21 @@
-"""The life of each node, put together from the scaling events of a trace."""
+"""The lives of nodes, folded from the scaling events of a trial: the one place that knows what became of a node.
 
+A node that can't be used any more has ended. `terminated` is its planned end, or the end of its machine after a crash.
+`failed` is a crash if the node ran before, else a launch that failed.
+"""
+
+from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from orchestrator.analysis.trial.steps import StepFunction, covered
 from orchestrator.model.arch import Arch
-from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, STATE_RANK, Event, NodeEvent, NodeState
+from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, FINAL_STATES, STATE_RANK, Event, NodeEvent, NodeState
 from orchestrator.model.scorecard import ByPart
 
 Interval = tuple[float, float]
+Entry = tuple[float, NodeState]
 
 # The stages of a launch: name, and the states between which it lies.
 STAGES: tuple[tuple[str, NodeState, NodeState], ...] = (
@@ -22,7 +28,10 @@ STAGES: tuple[tuple[str, NodeState, NodeState], ...] = (
 
 @dataclass
 class NodeLife:
-    """One node: when it entered which state (UNIX seconds, ascending); `baseline` if it was there at the beginning."""
+    """One node: the states that it entered and when (UNIX seconds, ascending); `baseline` if it existed from the start.
+
+    `state` is the present state and `since` when the node entered it; `seen` is the time of its first event.
+    """
 
     node: str
     node_type: str
@@ -32,42 +41,57 @@ class NodeLife:
     baseline: bool
     instance_type: str = ""
     ray_node_id: str = ""
-    states: list[tuple[float, NodeState]] = field(default_factory=list)
+    states: list[Entry] = field(default_factory=list)
+    state: NodeState = "requested"
+    since: float = 0.0
+    seen: float = 0.0
 
     def first(self, state: NodeState) -> float | None:
-        """When the node first entered a state."""
+        """Return when the node first entered a state, or None."""
         return next((t for t, entered in self.states if entered == state), None)
 
     @property
+    def ended(self) -> bool:
+        """Return whether the node's present state is final. A crashed node may still be terminated."""
+        return self.state in FINAL_STATES
+
+    @property
     def never_ran(self) -> bool:
-        """A launch that failed."""
+        """Return whether the launch failed."""
         return self.first("failed") is not None and not self._ran
 
     @property
     def crashed(self) -> bool:
-        """A node that ran, and failed."""
+        """Return whether the node failed after it had run."""
         return self.first("failed") is not None and self._ran
+
+    @property
+    def terminated_after_crash(self) -> bool:
+        """Return whether the trace shows that the machine of a crashed node was terminated."""
+        return self.crashed and self.first("terminated") is not None
 
     @property
     def _ran(self) -> bool:
         return any(state in ALIVE_STATES for _, state in self.states)
 
     def intervals(self, states: frozenset[NodeState], end: float) -> list[Interval]:
-        """When the node was in one of `states`, up to `end`."""
+        """Return the intervals in which the node was in one of `states`, up to `end`."""
         spans = zip(self.states, [*(t for t, _ in self.states[1:]), end], strict=True)
         return [(t, until) for (t, state), until in spans if state in states and until > t]
 
     def alive(self, end: float) -> list[Interval]:
-        """When Ray could run tasks on it."""
+        """Return the intervals in which Ray could run tasks on the node."""
         return self.intervals(ALIVE_STATES, end)
 
     def billed(self, end: float) -> list[Interval]:
-        """When a cloud would bill it: a node that crashed, until its machine was ended, if the trace shows that."""
-        buried = self.crashed and self.first("terminated") is not None
-        return self.intervals(BILLED_STATES | {"failed"} if buried else BILLED_STATES, end)
+        """Return the intervals for which a cloud would bill the node.
+
+        A machine outlives its Ray: a crashed node is billed until its machine is terminated, if the trace shows that.
+        """
+        return self.intervals(BILLED_STATES | {"failed"} if self.terminated_after_crash else BILLED_STATES, end)
 
     def stage_seconds(self) -> dict[str, float]:
-        """The duration of each stage of its launch that the trace shows whole."""
+        """Return the duration of each stage of the node's launch that the trace shows whole."""
         seconds = {}
         for name, begin, until in STAGES:
             start, stop = self.first(begin), self.first(until)
@@ -75,36 +99,124 @@ class NodeLife:
                 seconds[name] = stop - start
         return seconds
 
+    def add(self, event: NodeEvent) -> None:
+        """Take in an event of this node."""
+        entered = event.t if event.since is None else event.since
+        if not self.states:
+            self.seen = event.t
+        # Some sources report a stage long after the node has left it: the present state stays.
+        late = bool(self.states) and _order((entered, event.state)) < _order((self.since, self.state))
+        if event.previous is not None or event.state in FINAL_STATES or not late:
+            self.state, self.since = event.state, entered
+        self.cpus = event.cpus or self.cpus
+        self.instance_type = event.instance_type or self.instance_type
+        self.ray_node_id = event.ray_node_id or self.ray_node_id
+        insort(self.states, (entered, event.state), key=_order)
 
-def node_lives(events: Iterable[Event]) -> list[NodeLife]:
-    """The worker nodes of a trace, in the order of their first event. Needs events in the order of `t`."""
-    lives: dict[str, NodeLife] = {}
-    for event in events:
+    def forget_alternation(self) -> None:
+        """Drop all but the first two and the last of the newest alternations between running and idle.
+
+        `first` and the time that `alive` and `billed` cover stay the same, and a node that is observed for days
+        doesn't need ever more memory.
+        """
+        newest = [state for _, state in self.states[-4:]]
+        if len(newest) == 4 and ALIVE_STATES.issuperset(newest):
+            del self.states[-2]
+
+
+@dataclass(frozen=True)
+class NodeChange:
+    """The effect of one event on the life of its node."""
+
+    life: NodeLife
+    event: NodeEvent
+    is_first: bool  # the first time that the node enters this state
+
+    @property
+    def is_baseline(self) -> bool:
+        """Return whether the event only says that the node exists when the trial begins."""
+        return self.event.cause == "baseline"
+
+    @property
+    def is_scaling(self) -> bool:
+        """Return whether the node moved towards its start or its end; turning idle or busy again doesn't count."""
+        state, previous = self.event.state, self.event.previous
+        return not (self.is_baseline or state == "idle" or (state == "running" and previous == "idle"))
+
+    def stage_seconds(self) -> dict[str, float]:
+        """Return the duration of each stage of the launch that this event completes."""
+        if not self.is_first:
+            return {}
+        completed = {name for name, begin, until in STAGES if self.event.state in (begin, until)}
+        return {name: seconds for name, seconds in self.life.stage_seconds().items() if name in completed}
+
+
+class NodeLives:
+    """The lives of the worker nodes, folded from events one at a time; each event takes constant time.
+
+    `living` has the nodes that haven't ended, by id. With `keep_ended=False` memory doesn't grow with the length of
+    the trial: ended nodes are forgotten, except crashed ones, whose machines may still be terminated.
+    """
+
+    def __init__(self, *, keep_ended: bool = True) -> None:
+        self.living: dict[str, NodeLife] = {}
+        self._lives: dict[str, NodeLife] = {}
+        self._keep_ended = keep_ended
+
+    def __iter__(self) -> Iterator[NodeLife]:
+        """Iterate over the lives in the order of their first events."""
+        return iter(self._lives.values())
+
+    def get(self, node: str) -> NodeLife | None:
+        """Return the life of a node, or None if it is unknown or forgotten."""
+        return self._lives.get(node)
+
+    def add(self, event: Event) -> NodeChange | None:
+        """Take in an event, and return its effect; None for an event that isn't one of a worker node."""
         if not isinstance(event, NodeEvent) or event.is_head:
-            continue
-        life = lives.get(event.node)
+            return None
+        life = self._lives.get(event.node)
         if life is None:
             baseline = event.cause == "baseline"
             life = NodeLife(event.node, event.node_type, event.arch, event.cpus, event.is_head, baseline)
-            lives[event.node] = life
-        life.cpus = event.cpus or life.cpus
-        life.instance_type = event.instance_type or life.instance_type
-        life.ray_node_id = event.ray_node_id or life.ray_node_id
-        life.states.append((event.t if event.since is None else event.since, event.state))
-    for life in lives.values():
-        life.states.sort(key=lambda entry: (entry[0], STATE_RANK[entry[1]]))
-    return list(lives.values())
+            self._lives[event.node] = life
+        is_first = life.first(event.state) is None
+        life.add(event)
+        if life.ended:
+            self.living.pop(event.node, None)
+        else:
+            self.living[event.node] = life
+        if not self._keep_ended:
+            life.forget_alternation()
+            if life.ended and not (life.state == "failed" and life.crashed):
+                del self._lives[event.node]
+        return NodeChange(life, event, is_first)
+
+
+def node_lives(events: Iterable[Event]) -> list[NodeLife]:
+    """Return the lives of the worker nodes of a trace, in the order of their first events.
+
+    The events have to be in the order of `t`.
+    """
+    lives = NodeLives()
+    for event in events:
+        lives.add(event)
+    return list(lives)
+
+
+def _order(entry: Entry) -> tuple[float, int]:
+    return entry[0], STATE_RANK[entry[1]]
 
 
 def seconds_within(intervals: Iterable[Interval], start: float, end: float) -> float:
-    """How long the union of intervals lasts within [start, end]."""
+    """Return how long the union of intervals lasts within [start, end]."""
     return covered(
         (max(begin, start), min(until, end)) for begin, until in intervals if min(until, end) > max(begin, start)
     )
 
 
 def stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> StepFunction:
-    """The sum of all heights over time; each counts while in one of its intervals."""
+    """Return the sum of all heights over time; each counts while in one of its intervals."""
     return StepFunction.from_changes(
         change
         for intervals, height in heights
@@ -114,7 +226,7 @@ def stacked(heights: Iterable[tuple[Iterable[Interval], float]]) -> StepFunction
 
 
 def by_part(amounts: Iterable[tuple[NodeLife, float]]) -> ByPart:
-    """The sum of all nodes' amounts, and its parts by node type and arch."""
+    """Return the sum of all nodes' amounts, and its parts by node type and arch."""
     by_type: dict[str, float] = defaultdict(float)
     by_arch: dict[str, float] = defaultdict(float)
     for life, amount in amounts:

@@ -1,4 +1,4 @@
-"""The live view of a sweep: where it is, what the nodes do, what happened last."""
+"""The live view of a sweep: its progress, its nodes and the latest events."""
 
 import time
 from collections import Counter, deque
@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.analysis.trial.node_lives import NodeLives
 from orchestrator.model.events import (
-    FINAL_STATES,
     DemandEvent,
     Event,
     FaultEvent,
@@ -33,7 +33,7 @@ _SUBMISSION_S = 6.0
 
 
 def estimate_s(trial: Trial) -> float:
-    """A first guess at how long a trial takes: ideal makespan, ramp-up, submission, idle timeout."""
+    """Return a first guess at how long a trial takes: ideal makespan, ramp-up, submission, idle timeout."""
     workload = trial.workload
     ramp = trial.shape.launch.boot.expected_s + 3 * trial.settings.update_interval_s
     ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.seconds)
@@ -41,16 +41,21 @@ def estimate_s(trial: Trial) -> float:
 
 
 def duration(seconds: float) -> str:
-    """`1:05` or `2:03:04`."""
+    """Return seconds as `1:05` or `2:03:04`."""
     minutes, rest = divmod(int(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def describe_fault(event: FaultEvent) -> str:
-    """`pause of x86 3f2a90c1 (pause@20+15)`, or that it is over."""
+    """Return `pause of x86 3f2a90c1 (pause@20+15)`, or the same with `is over`."""
     over = " is over" if event.stage == "end" else ""
     return f"{event.kind} of {event.node_type} {event.node[:8]}{over}" + (f" ({event.detail})" if event.detail else "")
+
+
+def describe_change(event: NodeEvent) -> str:
+    """Return `x86 3f2a90c1 requested (demand)`."""
+    return f"{event.node_type} {event.node[:8]} {event.state}" + (f" ({event.cause})" if event.cause else "")
 
 
 class LiveView:
@@ -72,7 +77,7 @@ class LiveView:
 
     def _reset(self) -> None:
         self._phase = ""
-        self._nodes: dict[str, tuple[str, str, NodeState]] = {}
+        self._lives = NodeLives()
         self._pending: dict[str, int] = {}
         self._tasks = 0
         self._host = 0.0
@@ -92,26 +97,25 @@ class LiveView:
     # Watcher
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """A trial begins."""
+        """Show the trial that begins."""
         self._number, self._total, self._trial = number, total, trial
         self._trial_began = self._clock()
         self._reset()
         self._say(f"trial {number} of {total}: {trial.label()} ({trial.trial_id})")
 
     def event(self, event: Event) -> None:
-        """The running trial's trace has a new event."""
-        if isinstance(event, PhaseEvent) and event.phase != self._phase:
+        """Show a new event of the running trial."""
+        change = self._lives.add(event)
+        if change is not None:
+            if not change.is_baseline:
+                self._last.append(f"{self._offset(event.t)} {describe_change(change.event)}")
+        elif isinstance(event, PhaseEvent) and event.phase != self._phase:
             self._phase = event.phase
             if event.phase == "failed":
                 return  # `trial_ended` says why
             self._say(
                 f"  {self._offset()} {event.phase.replace('_', ' ')}{f': {event.detail}' if event.detail else ''}"
             )
-        elif isinstance(event, NodeEvent) and not event.is_head:
-            self._nodes[event.node] = (event.node_type, event.arch, event.state)
-            if event.cause != "baseline":
-                cause = f" ({event.cause})" if event.cause else ""
-                self._last.append(f"{self._offset(event.t)} {event.node_type} {event.node[:8]} {event.state}{cause}")
         elif isinstance(event, FaultEvent):
             text = f"{self._offset(event.t)} {describe_fault(event)}"
             self._last.append(text)
@@ -126,7 +130,7 @@ class LiveView:
             self._last.append(f"{self._offset(event.t)} {event.text}")
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """A trial has ended."""
+        """Show the result of a trial."""
         self._actual_s.append(self._clock() - self._trial_began)
         if reason:
             self._print(f"  failed: {reason}", style="red")
@@ -150,7 +154,7 @@ class LiveView:
         return duration((self._clock() if t is None else t) - self._trial_began).rjust(5)
 
     def remaining_s(self) -> float:
-        """An estimate of the seconds left, from the trials so far where there are any."""
+        """Return an estimate of the seconds left, from the trials so far if any has ended."""
         if not self._trials:
             return 0.0
         position = max(self._number - 1, 0)
@@ -163,7 +167,7 @@ class LiveView:
         return max(0.0, left - (self._clock() - self._trial_began if self._trial else 0.0))
 
     def render(self) -> RenderableType:
-        """What is on the screen now."""
+        """Return the present content of the screen."""
         if self._trial is None:
             return Text("starting…")
         now = self._clock()
@@ -177,13 +181,13 @@ class LiveView:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("node type", "arch", *_STATES):
             table.add_column(column, justify="left" if column in ("node type", "arch") else "right")
-        counts = Counter(self._nodes.values())
+        counts = Counter((life.node_type, life.arch, life.state) for life in self._lives)
         for node_type in self._trial.shape.workers:
             cells = [counts.get((node_type.name, node_type.arch, state), 0) for state in _STATES]
             table.add_row(node_type.name, node_type.arch, *(str(count) if count else "·" for count in cells))
-        gone = sum(count for (_, _, state), count in counts.items() if state in FINAL_STATES)
+        ended = counts.total() - len(self._lives.living)
         pending = ", ".join(f"{count} x {shape}" for shape, count in self._pending.items() if count) or "none"
         line = Text(
-            f"pending {pending}   ended {self._tasks} of {wanted}   gone nodes {gone}   host {self._host:.0f} %"
+            f"pending {pending}   tasks done {self._tasks} of {wanted}   nodes ended {ended}   host {self._host:.0f} %"
         )
         return Group(head, table, line, *(Text(f"  {text}", style="dim") for text in tuple(self._last)))

@@ -1,10 +1,12 @@
 """Bills that can be computed by hand: an x86 node costs $3.60 an hour, a tenth of a cent a second; an arm node half."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.trial.cost import Bill, bills, cost_usd
+from orchestrator.analysis.trial.cost import Bill, billed_seconds, bills, cost_usd, meter
 from orchestrator.analysis.trial.node_lives import node_lives
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
@@ -214,3 +216,31 @@ def test_no_bill_is_below_zero_and_a_time_that_is_none_costs_nothing(
 
     assert all(bill.seconds > 0 for bill in found)
     assert until > start or found == []
+
+
+# A meter
+
+
+@pytest.mark.parametrize("events", [
+    life("n1", requested=0, allocated=2, running=9),
+    life("n1", requested=0, allocated=2, running=9, idle=300, draining=400, terminated=410),
+    life("n1", allocated=2, running=9, failed=200),
+    life("n1", allocated=2, running=9, failed=200, terminated=300),
+    life("n1", allocated=2, failed=20),
+    life("n1", requested=2),
+    [baseline("n1"), *life("n1", running=50, terminated=200)],
+])  # fmt: skip
+@pytest.mark.parametrize("now", [410, 1000])
+def test_a_meter_shows_what_the_bill_will_say(events: list[Event], now: float) -> None:
+    (found,) = node_lives(events)
+
+    assert meter(found, T0).seconds(T0 + now) == billed_seconds(found, T0, math.inf, T0 + now)
+
+
+def test_a_meter_of_a_node_that_is_only_requested_has_not_begun() -> None:
+    assert [
+        meter(node_lives(life("n1", **states))[0], T0).has_begun for states in ({"requested": 1}, {"allocated": 1})
+    ] == [
+        False,
+        True,
+    ]

@@ -1,7 +1,10 @@
 """From scaling events to the life of each node."""
 
-from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
-from orchestrator.model.events import Event
+import pytest
+
+from orchestrator.analysis.trial.node_lives import NodeLife, NodeLives, node_lives, seconds_within
+from orchestrator.analysis.trial.steps import covered
+from orchestrator.model.events import Event, NodeEvent
 from tests.support.builders import T0, baseline, life, node, task
 
 WHOLE = life("n1", requested=2, allocated=3, installing=8, running=10, idle=30, draining=45, terminated=50)
@@ -89,3 +92,111 @@ def test_a_baseline_node_has_no_stages() -> None:
 
 def test_a_state_that_never_came_has_no_time() -> None:
     assert only(WHOLE).first("failed") is None
+
+
+# Event by event
+
+
+def folded(*events: Event, keep_ended: bool = True) -> NodeLives:
+    lives = NodeLives(keep_ended=keep_ended)
+    for event in events:
+        lives.add(event)
+    return lives
+
+
+def test_folding_event_by_event_gives_the_lives_of_the_whole_trace() -> None:
+    events = [*WHOLE, *life("n2", requested=5), baseline("b1"), *life("n3", allocated=4, running=6, failed=20)]
+
+    assert list(folded(*events)) == node_lives(events)
+
+
+def test_nodes_live_until_they_end() -> None:
+    lives = folded(*WHOLE, *life("n2", requested=1, failed=2), *life("n3", running=3), *life("n4", running=3, failed=9))
+
+    assert set(lives.living) == {"n3"}
+
+
+def test_a_stage_that_is_reported_late_changes_no_present_state() -> None:
+    (found,) = folded(*life("n1", running=20), *life("n1", allocated=3, installing=8))
+
+    assert (found.state, found.since - T0) == ("running", 20)
+    assert found.stage_seconds() == {"boot": 5, "install": 12}
+
+
+def test_a_node_that_refuses_to_drain_runs_again() -> None:
+    (found,) = folded(*life("n1", running=5, draining=30), node(30, "n1", "running", previous="draining"))
+
+    assert (found.state, found.ended) == ("running", False)
+
+
+def test_a_crashed_node_is_billed_until_its_machine_is_terminated() -> None:
+    lives = folded(*life("n1", allocated=1, running=5, failed=30))
+    (found,) = lives
+    at_crash = seconds_within(found.billed(T0 + 100), T0, T0 + 100)
+    lives.add(node(45, "n1", "terminated"))
+
+    assert (at_crash, seconds_within(found.billed(T0 + 100), T0, T0 + 100)) == (29, 44)
+    assert (found.crashed, found.terminated_after_crash, found.state) == (True, True, "terminated")
+
+
+def test_a_launch_that_failed_is_billed_until_then() -> None:
+    found = only(life("n1", requested=0, allocated=1, failed=30, terminated=50))
+
+    assert (found.never_ran, found.crashed, found.terminated_after_crash) == (True, False, False)
+    assert found.billed(T0 + 100) == [(T0 + 1, T0 + 30)]
+
+
+def test_without_ended_nodes_only_crashed_ones_are_remembered_until_they_are_terminated() -> None:
+    lives = folded(
+        *WHOLE,
+        *life("never", requested=1, failed=2),
+        *life("crashed", running=3, failed=9),
+        *life("here", running=3),
+        keep_ended=False,
+    )
+    before = [found.node for found in lives]
+    lives.add(node(20, "crashed", "terminated"))
+
+    assert (before, [found.node for found in lives]) == (["crashed", "here"], ["here"])
+
+
+def test_a_node_that_alternates_for_days_needs_no_more_memory_and_loses_no_second() -> None:
+    events = [*life("n1", requested=1, allocated=2, running=10)]
+    for t in range(20, 2000, 20):
+        events += life("n1", idle=t, running=t + 10)
+    (whole,), (short,) = folded(*events), folded(*events, keep_ended=False)
+
+    assert len(short.states) == 5
+    assert short.stage_seconds() == whole.stage_seconds()
+    assert [short.first(state) for state in ("running", "idle")] == [T0 + 10, T0 + 20]
+    for of in (NodeLife.alive, NodeLife.billed):
+        assert covered(of(short, T0 + 5000)) == covered(of(whole, T0 + 5000))
+
+
+def test_an_event_completes_the_stages_that_it_ends_and_only_once() -> None:
+    lives = NodeLives()
+    seconds = [change.stage_seconds() for event in [*WHOLE, *life("n1", running=60)] if (change := lives.add(event))]
+
+    assert seconds == [{}, {"request": 1}, {"boot": 5}, {"install": 2, "launch": 8}, {}, {}, {}, {}]
+
+
+@pytest.mark.parametrize(
+    ("event", "scaling"),
+    [
+        (node(1, "n1", "requested", cause="demand"), True),
+        (node(1, "n1", "running", previous="installing"), True),
+        (node(1, "n1", "draining", previous="idle"), True),
+        (node(1, "n1", "idle", previous="running"), False),
+        (node(1, "n1", "running", previous="idle", cause="tasks"), False),
+        (baseline("n1"), False),
+    ],
+)
+def test_scaling_is_a_step_towards_the_start_or_the_end_of_a_node(event: NodeEvent, scaling: bool) -> None:
+    change = NodeLives().add(event)
+
+    assert change is not None
+    assert change.is_scaling is scaling
+
+
+def test_the_head_and_other_events_change_no_life() -> None:
+    assert list(map(NodeLives().add, [node(1, "h", "running", node_type="head"), task("n1", 2, 3)])) == [None, None]

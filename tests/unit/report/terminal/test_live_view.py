@@ -201,7 +201,7 @@ def test_the_screen_counts_nodes_by_type_and_state(screen: Screen, show: Show) -
 
     assert lines["x86"] == ["x86", "x86_64", "1", "·", "·", "1", "1", "·"]
     assert lines["arm"] == ["arm", "arm64", "·", "·", "1", "·", "·", "·"]
-    assert "gone nodes 1" in text
+    assert "nodes ended 1" in text
 
 
 def test_the_screen_shows_demand_tasks_and_load(screen: Screen, show: Show) -> None:
@@ -210,7 +210,7 @@ def test_the_screen_shows_demand_tasks_and_load(screen: Screen, show: Show) -> N
     text = show(screen.view.render())
 
     assert "pending 30 x CPU=1 " in text
-    assert "ended 19 of 48" in text
+    assert "tasks done 19 of 48" in text
     assert "host 52 %" in text
 
 
@@ -244,7 +244,7 @@ def test_the_next_trial_begins_with_an_empty_screen(screen: Screen, show: Show) 
 
     assert "trial 2 of 3 v2 speed=5" in text
     assert "pending none" in text
-    assert "ended 0 of 48" in text
+    assert "tasks done 0 of 48" in text
     assert "scaling down" not in text
     assert "n1" not in text
 
