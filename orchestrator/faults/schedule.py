@@ -1,4 +1,4 @@
-"""Which fault hits which node, and when: decided from the workload, the trial's seed and the nodes that live."""
+"""The schedule of faults: picks node and time from the workload, the trial's seed and the living nodes."""
 
 import math
 import random
@@ -14,8 +14,8 @@ from orchestrator.model.fault import Fault
 _SAME_MOMENT_S = 1e-6
 
 
-class Victim(NamedTuple):
-    """A node that a fault could hit; `tasks` is how many tasks it runs, where that is known."""
+class Target(NamedTuple):
+    """A node that a fault could hit; `tasks` is the number of tasks that it runs, if known."""
 
     node: str
     node_type: str
@@ -23,19 +23,19 @@ class Victim(NamedTuple):
     tasks: int | None = None
 
 
-class Strike(NamedTuple):
-    """A fault, the `number`-th of its workload, hits a node."""
+class Injection(NamedTuple):
+    """A fault, the `number`-th of its workload, that hits a node."""
 
     number: int
     fault: Fault
-    victim: Victim
+    target: Target
 
 
 class FaultSchedule:
-    """The faults of one trial, asked again and again what is due; times are seconds after the first submission.
+    """The faults of one trial: `due` returns those that are due. Times are seconds after the first submission.
 
-    A fault that finds no node of its type waits for one. The victim is drawn by the seed among the nodes in the order
-    of their ids. Nodes are taken back at their own time each, counted from when they are first seen.
+    A fault that finds no node of its type waits for one. The seed picks the target among the nodes in the order of
+    their ids. Each spot interruption has its own time, counted from when its node is first seen.
     """
 
     def __init__(self, faults: Sequence[Fault], seed: int) -> None:
@@ -51,53 +51,55 @@ class FaultSchedule:
 
     @property
     def waits_for_nodes(self) -> bool:
-        """Whether a node that joins may be hit at once, or has to be known from then on."""
+        """Return whether a node that joins matters: a fault may hit it at once, or its lifetime begins."""
         return bool(self._rates) or any(at <= self._elapsed + _SAME_MOMENT_S for at, _, _ in self._timed)
 
     @property
     def next_s(self) -> float:
-        """When `due` has to be asked next, whatever joins meanwhile; infinite if only a node that joins matters."""
+        """Return when `due` has to be called next if no node joins; infinite if only a node that joins matters."""
         return self._next
 
-    def due(self, elapsed: float, living: Iterable[Victim]) -> list[Strike]:
-        """What happens now, each node hit once at most; `living` are the nodes that could be hit."""
-        left = sorted(living, key=lambda victim: victim.node)
-        strikes, later = [], []
+    def due(self, elapsed: float, living: Iterable[Target]) -> list[Injection]:
+        """Return the injections that are due, at most one for each node; `living` are the nodes that could be hit."""
+        left = sorted(living, key=lambda target: target.node)
+        injections, later = [], []
         for at, number, fault in self._timed:
-            able = [victim for victim in left if fault.hits(victim.node_type)]
+            able = [target for target in left if fault.hits(target.node_type)]
             if at > elapsed + _SAME_MOMENT_S or not able:
                 later.append((at, number, fault))
                 continue
             chosen = random.Random(f"fault:{self._seed}:{number}").choice(able)
             left.remove(chosen)
-            strikes.append(Strike(number, fault, chosen))
+            injections.append(Injection(number, fault, chosen))
         for number, fault in self._rates:
-            for victim in [victim for victim in left if fault.hits(victim.node_type)]:
-                if self._end(number, fault, victim, elapsed) <= elapsed + _SAME_MOMENT_S:
-                    left.remove(victim)
-                    strikes.append(Strike(number, fault, victim))
+            for target in [target for target in left if fault.hits(target.node_type)]:
+                if self._end(number, fault, target, elapsed) <= elapsed + _SAME_MOMENT_S:
+                    left.remove(target)
+                    injections.append(Injection(number, fault, target))
         self._timed, self._elapsed = later, elapsed
         upcoming = [at for at, _, _ in later if at > elapsed + _SAME_MOMENT_S]
-        here = {victim.node for victim in left}
+        here = {target.node for target in left}
         self._next = min([*upcoming, *(end for (_, node), end in self._ends.items() if node in here)], default=math.inf)
-        return strikes
+        return injections
 
-    def put_back(self, strike: Strike) -> None:
-        """The victim was gone before it could be hit: the fault waits for another. Spot interruptions don't."""
-        if strike.fault.at_s is not None:
-            self._timed = sorted([*self._timed, (strike.fault.at_s, strike.number, strike.fault)], key=lambda e: e[:2])
+    def put_back(self, injection: Injection) -> None:
+        """Let a fault wait for another target, since this one ended by itself. Spot interruptions don't wait."""
+        if injection.fault.at_s is not None:
+            self._timed = sorted(
+                [*self._timed, (injection.fault.at_s, injection.number, injection.fault)], key=lambda e: e[:2]
+            )
 
-    def _end(self, number: int, fault: Fault, victim: Victim, elapsed: float) -> float:
-        """When a node is taken back."""
-        key = number, victim.node
+    def _end(self, number: int, fault: Fault, target: Target, elapsed: float) -> float:
+        """Return when the cloud takes back a node."""
+        key = number, target.node
         if key not in self._ends:
-            index = self._counted[number, victim.node_type]
-            self._counted[number, victim.node_type] += 1
-            self._ends[key] = elapsed + fault.lifetime_s(self._seed, number, victim.node_type, index)
+            index = self._counted[number, target.node_type]
+            self._counted[number, target.node_type] += 1
+            self._ends[key] = elapsed + fault.lifetime_s(self._seed, number, target.node_type, index)
         return self._ends[key]
 
     def missed(self, t: float) -> list[NoteEvent]:
-        """A note at `t` for each fault that never hit a node. Spot interruptions may pass all nodes by."""
+        """Return a note at `t` for each fault that never hit a node. Spot interruptions don't have to hit any."""
         return [
             NoteEvent(
                 t=t,

@@ -74,7 +74,7 @@ class Fault(FrozenModel):
 
     @property
     def lasts(self) -> bool:
-        """Whether it has an end, at which the node is mended."""
+        """Return whether the fault has an end, at which the node recovers."""
         return self.kind in LASTING
 
     def hits(self, node_type: str) -> bool:

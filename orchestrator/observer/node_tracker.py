@@ -137,7 +137,7 @@ class NodeTracker:
 
     def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent]:
         """The provider's view: what was asked of the cloud, what it gave, what it took back."""
-        # The GCS takes a quarter of a minute to notice that a raylet is gone.
+        # The GCS takes a quarter of a minute to notice that a raylet has ended.
         crashed = entry.get("event") == "ray_ended" and entry.get("code", 0) != 0
         state = "failed" if crashed else _JOURNAL_STATES.get(entry.get("event", ""))
         if state is None:
@@ -185,7 +185,7 @@ class NodeTracker:
         node = self._node(cloud_id, line.node_type, {}, {})
         node.is_head = node.is_head or "(HEAD)" in line.detail
         if line.state == "running":
-            yield from self._take_drain_back(node, line)
+            yield from self._reject_drain(node, line)
             return
         for each in (*self._unlinked.pop(line.instance, []), line):
             if each.state in ("draining", "failed") or not self._provider_journal:
@@ -195,8 +195,8 @@ class NodeTracker:
         cause = {"draining": _cause_in(line.detail), "failed": "launch"}.get(line.state, "")
         yield from self._enter(node, line.state, self._log_clock.time_of(line), cause, line.detail)
 
-    def _take_drain_back(self, node: TrackedNode, line: InstanceTransition) -> Iterator[NodeEvent]:
-        """Return a node that refused to drain, since work had arrived: the one way back from `draining`."""
+    def _reject_drain(self, node: TrackedNode, line: InstanceTransition) -> Iterator[NodeEvent]:
+        """Return a node to `running` that refused to drain since work had arrived: the only way out of `draining`."""
         if node.state == "draining":
             t = max(self._log_clock.time_of(line), node.since)
             node.state, node.since, node.cause = "running", t, ""
@@ -214,11 +214,11 @@ class NodeTracker:
         if node.state == state == "draining":
             node.cause = node.cause or cause
         alternates = {node.state, state} == {"running", "idle"}
-        # A machine outlives its failure and is billed until the autoscaler ends it. A journal tells itself when a
-        # machine on which Ray never ran is gone.
+        # A machine outlives its failure and is billed until the autoscaler terminates it. A journal says itself when
+        # a machine on which Ray never ran has ended.
         had_machine = "running" in node.seen or (not self._provider_journal and "allocated" in node.seen)
-        ends_failed = node.state == "failed" and state == "terminated" and had_machine
-        ended = node.state in FINAL_STATES and not ends_failed
+        terminated_after_failure = node.state == "failed" and state == "terminated" and had_machine
+        ended = node.state in FINAL_STATES and not terminated_after_failure
         if node.state == state or ended or (state in node.seen and not alternates):
             return
         node.seen.add(state)

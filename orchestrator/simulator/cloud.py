@@ -17,7 +17,7 @@ _FOR_EVER_S = 10 * 365 * 86_400.0
 class Cloud:
     """Gives and takes machines as a `LaunchModel` says.
 
-    `booted(machine)` is called when Ray could be started on one, `gone(machine)` when one is no more.
+    `booted(machine)` is called when Ray could be started on one, `ended(machine)` when one has ended.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Cloud:
         loop: EventLoop,
         recorder: Recorder,
         booted: Callable[[SimulatedMachine], None],
-        gone: Callable[[SimulatedMachine], None],
+        ended: Callable[[SimulatedMachine], None],
         latencies: Callable[[str, int], NodeLatencies] | None = None,
     ) -> None:
         self._shape = shape
@@ -36,7 +36,7 @@ class Cloud:
         self._loop = loop
         self._recorder = recorder
         self._booted = booted
-        self._gone = gone
+        self._ended = ended
         self._latencies = latencies or (lambda node_type, index: self._launch.latencies(seed, node_type, index))
         self._requested: Counter[str] = Counter()
         self._calls: Counter[str] = Counter()
@@ -133,22 +133,22 @@ class Cloud:
             self._booted(machine)
 
     def _take_back(self, machine: SimulatedMachine) -> None:
-        self.take_away(machine, "spot_interruption", "the cloud took the machine back")
+        self.reclaim(machine, "spot_interruption", "the cloud took the machine back")
 
-    def take_away(self, machine: SimulatedMachine, cause: str, detail: str) -> None:
-        """A machine is gone at once, unless it is already."""
+    def reclaim(self, machine: SimulatedMachine, cause: str, detail: str) -> None:
+        """Take back a machine at once, unless it has ended already."""
         if machine.machine_id in self.machines:
             self._remove(machine)
             self._existing[machine.node_type] -= 1
             self._recorder.node(machine, "failed", cause, detail)
-            self._gone(machine)
+            self._ended(machine)
 
     def terminate(self, machine_ids: Iterable[str]) -> None:
-        """End machines: they leave the list at once, and are gone when their `terminate` latency is over."""
+        """End machines: they leave the list at once, and end when their `terminate` latency is over."""
         for machine in [self.machines[machine_id] for machine_id in machine_ids if machine_id in self.machines]:
             machine.cause = machine.cause or "scale_down"
             self._remove(machine)
-            self._gone(machine)
+            self._ended(machine)
             if machine.state != "draining":
                 self._recorder.node(machine, "draining", machine.cause)
             self.ending += 1

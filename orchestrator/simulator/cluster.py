@@ -140,7 +140,7 @@ class Cluster:
         self.changes += 1
 
     def lose(self, machine: SimulatedMachine) -> None:
-        """The machine is gone, and its node with it; the tasks on it are queued again."""
+        """Remove the node of a machine that has ended, and queue its tasks again."""
         node = self._of_machine.pop(machine.machine_id, None)
         if node is not None and node.view.status != "dead":
             self._die(node)

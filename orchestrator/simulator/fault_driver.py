@@ -2,7 +2,7 @@
 
 import math
 
-from orchestrator.faults.schedule import FaultSchedule, Victim
+from orchestrator.faults.schedule import FaultSchedule, Target
 from orchestrator.model.events import ALIVE_STATES
 from orchestrator.model.fault import Fault
 from orchestrator.model.trial import Trial
@@ -16,7 +16,7 @@ _CAUSES = {"kill": "fault", "spot": "spot_interruption"}
 
 
 class SimulatedFaults:
-    """Strikes machines from the submission until the last task has ended; the GCS misses their nodes at once."""
+    """Injects faults from the submission until the last task has ended; the GCS notices a lost node at once."""
 
     def __init__(self, trial: Trial, loop: EventLoop, recorder: Recorder, cloud: Cloud, cluster: Cluster) -> None:
         self._schedule = FaultSchedule(trial.workload.faults, trial.seed)
@@ -28,18 +28,18 @@ class SimulatedFaults:
         self._looks_at = math.inf
 
     def begin(self, submission: float) -> None:
-        """Faults count their seconds from `submission`, in virtual seconds."""
+        """Begin; faults count their seconds from `submission`, in virtual seconds."""
         if self._schedule.next_s < math.inf or self._schedule.waits_for_nodes:
             self._submission = submission
             self._look_at(submission)
 
     def joined(self) -> None:
-        """A node has joined, perhaps one that a fault waits for. It is hit when whoever made it join is through."""
+        """Note that a node has joined, in case a fault waits for one. The fault hits it after the present event."""
         if self._submission is not None and self._schedule.waits_for_nodes:
             self._look_at(max(self._loop.now, self._submission))
 
     def end(self) -> None:
-        """The last task has ended: nothing happens any more."""
+        """Stop: the last task has ended."""
         if self._submission is not None:
             self._submission = None
             for note in self._schedule.missed(self._recorder.trace_time(self._loop.now)):
@@ -52,17 +52,17 @@ class SimulatedFaults:
 
     def _look(self, when: float) -> None:
         if self._submission is None or when != self._looks_at:
-            return  # it is over, or an earlier look came between
+            return  # the workload has ended, or an earlier look came between
         self._looks_at = math.inf
         living = {
-            Victim(machine.machine_id, machine.node_type, machine.kind.arch, self._cluster.tasks_on(machine)): machine
+            Target(machine.machine_id, machine.node_type, machine.kind.arch, self._cluster.tasks_on(machine)): machine
             for machine in self._cloud.machines.values()
             if machine.state in ALIVE_STATES and not machine.is_head
         }
-        for _, fault, victim in self._schedule.due(self._loop.now - self._submission, living):
-            self._strike(fault, living[victim], victim.tasks)
+        for _, fault, target in self._schedule.due(self._loop.now - self._submission, living):
+            self._inject(fault, living[target], target.tasks)
         self._look_at(self._submission + self._schedule.next_s)
 
-    def _strike(self, fault: Fault, machine: SimulatedMachine, tasks: int | None) -> None:
+    def _inject(self, fault: Fault, machine: SimulatedMachine, tasks: int | None) -> None:
         self._recorder.fault(machine, fault.kind, str(fault), tasks)
-        self._cloud.take_away(machine, _CAUSES[fault.kind], str(fault))
+        self._cloud.reclaim(machine, _CAUSES[fault.kind], str(fault))

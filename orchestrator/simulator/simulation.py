@@ -78,7 +78,7 @@ class Simulation:
         self._loop = EventLoop()
         self._recorder = Recorder(emit, lambda: self._loop.now, self._loop.call_at)
         self._cloud = Cloud(
-            trial.shape, trial.seed, self._loop, self._recorder, self._booted, self._machine_gone, latencies
+            trial.shape, trial.seed, self._loop, self._recorder, self._booted, self._machine_ended, latencies
         )
         self._cluster = Cluster(
             trial.workload, trial.shape.simulation, trial.seed, self._loop, self._recorder, EPOCH, self._all_done
@@ -281,7 +281,7 @@ class Simulation:
         self._faults.joined()
         return True
 
-    def _machine_gone(self, machine: SimulatedMachine) -> None:
+    def _machine_ended(self, machine: SimulatedMachine) -> None:
         self._cluster.lose(machine)
 
     # As World: the GCS

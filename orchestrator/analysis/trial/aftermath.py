@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orchestrator.analysis.trial.node_lives import NodeLife, stacked
 from orchestrator.model.events import Event, FaultEvent, NodeState
 
-# A node that was mended is declared dead as late as this, if it is: the GCS gives up a silent one after 66 s.
+# A recovered node is declared dead at most this late, if at all: the GCS gives up a silent node after 66 s.
 LATE_DEATH_S = 90.0
 
 
@@ -47,7 +47,7 @@ def lost_on_purpose(aftermaths: Iterable[Aftermath]) -> set[str]:
 
 
 def _lost(life: NodeLife | None, fault: FaultEvent, until: float | None) -> float | None:
-    """When the node was lost, as far as this fault is to blame: one that was mended may crash by itself later.
+    """When the node was lost, as far as this fault is the cause: a recovered node may crash by itself later.
 
     A machine that is killed may be seen to end in any way; a silent one that ends by any but a failure was idle.
     """

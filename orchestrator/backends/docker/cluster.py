@@ -29,7 +29,7 @@ from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.docker_errors import ENGINE_ERRORS, explain, explained
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
-from orchestrator.faults.injector import NodeGone
+from orchestrator.faults.injector import NodeEnded
 from orchestrator.filesystem import no_room
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import FaultKind
@@ -233,32 +233,32 @@ class DockerCluster(LiveCluster):
             start_timeout_s=EMULATED_START_TIMEOUT_S if emulated else None,
         )
 
-    # Faults, see `backends.faults.Target`
+    # Faults, see `faults.injector.InjectableCluster`
 
     def inject(self, kind: FaultKind, node: str) -> None:
-        """Strike the container of a node. Raises NodeGone and OrchestrateError."""
-        gone = NodeGone(node)
+        """Inject a fault into the container of a node. Raises NodeEnded and OrchestrateError."""
+        ended = NodeEnded(node)
         if kind in ("kill", "spot"):
             cause = "spot_interruption" if kind == "spot" else "fault"
             detail = "the cloud took the machine back" if kind == "spot" else "killed"
-            if self._cloud is None or not self._cloud.take_back(node, cause, detail):
-                raise gone
+            if self._cloud is None or not self._cloud.reclaim(node, cause, detail):
+                raise ended
             return
         worker = self._node_container(node)
         if worker is None:
-            raise gone
+            raise ended
         with explain(f"{kind} of node {node[:8]}"):
             if kind == "pause":
                 worker.pause()
             else:
                 self._network.cut_off(worker)
 
-    def mend(self, kind: FaultKind, node: str) -> None:
-        """Let it go on. Raises OrchestrateError."""
+    def recover(self, kind: FaultKind, node: str) -> None:
+        """Let the node go on. Raises OrchestrateError."""
         worker = self._node_container(node)
         if worker is None:
             return
-        with explain(f"mending node {node[:8]}"), contextlib.suppress(NotFound):
+        with explain(f"recovering node {node[:8]}"), contextlib.suppress(NotFound):
             if kind == "pause":
                 if worker.status == "paused":  # it may be ending, for which it was let go on
                     worker.unpause()

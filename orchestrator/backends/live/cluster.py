@@ -109,11 +109,11 @@ class LiveCluster(ABC):
         self.files.write_trial(trial_id, seed)
 
     def inject(self, kind: FaultKind, node: str) -> None:
-        """Strike a node, see `backends.faults.Target`; a plan never asks this of a backend that can't."""
+        """Inject a fault, see `faults.injector.InjectableCluster`; a plan never asks this of a backend that can't."""
         raise ClusterFailed(f"the {self.backend} backend can't cause a {kind}")
 
-    def mend(self, kind: FaultKind, node: str) -> None:  # noqa: B027 - nothing was struck
-        """Let it go on."""
+    def recover(self, kind: FaultKind, node: str) -> None:  # noqa: B027 - nothing was injected
+        """Let the node go on."""
 
     # For those who implement it
 

@@ -228,8 +228,8 @@ class ModelledCloud:
             self._journal("terminating", node)
             self._end(node, by_force=False)
 
-    def take_back(self, node_id: str, cause: str, detail: str) -> bool:
-        """The cloud loses a machine, for a `cause` that its trace will name; False if there is no such node."""
+    def reclaim(self, node_id: str, cause: str, detail: str) -> bool:
+        """Take back a machine for a `cause`, which the trace names. Return False if there is no such node."""
         if (node := self._pop(node_id)) is None:
             return False
         self._journal("failed", node, cause=cause, detail=detail)

@@ -11,7 +11,7 @@ from orchestrator.errors import (
     TrialTimedOut,
 )
 from orchestrator.faults.injector import FaultInjector
-from orchestrator.faults.schedule import Victim
+from orchestrator.faults.schedule import Target
 from orchestrator.filesystem import no_room
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.trial import Trial
@@ -52,17 +52,17 @@ def _enter_phase(trace: TraceWriter, phase: Phase, *, t: float | None = None, de
     trace.emit(PhaseEvent(t=time.time() if t is None else t, phase=phase, detail=detail))
 
 
-class _Strikable:
-    """The cluster as faults see it, see `faults.Target`."""
+class _InjectableCluster:
+    """A running cluster as the fault injector uses it, see `faults.injector.InjectableCluster`."""
 
     def __init__(self, cluster: LiveCluster, observer: Observer) -> None:
         self._observer = observer
         self.inject = cluster.inject
-        self.mend = cluster.mend
+        self.recover = cluster.recover
 
-    def victims(self) -> list[Victim]:
+    def targets(self) -> list[Target]:
         return [
-            Victim(node.node, node.node_type, node.traits.arch)
+            Target(node.node, node.node_type, node.traits.arch)
             for node in self._observer.nodes()
             if node.state in ALIVE_STATES and not node.is_head
         ]
@@ -87,7 +87,9 @@ class _Run:
         self._observer = observer
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
-        self._faults = FaultInjector(trial.workload.faults, trial.seed, _Strikable(cluster, observer), trace.emit)
+        self._faults = FaultInjector(
+            trial.workload.faults, trial.seed, _InjectableCluster(cluster, observer), trace.emit
+        )
         self._submitted = False
         self._all_ended = threading.Event()
         self._last_end = 0.0

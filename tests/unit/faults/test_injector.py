@@ -1,4 +1,4 @@
-"""Faults in a real cluster: struck at their time, undone in any case, and never at the trial's expense."""
+"""Faults in a real cluster: injected at their time, undone in any case, and never at the trial's expense."""
 
 import threading
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.faults.injector import POLL_S, FaultInjector, NodeGone
-from orchestrator.faults.schedule import Victim
+from orchestrator.faults.injector import POLL_S, FaultInjector, NodeEnded
+from orchestrator.faults.schedule import Target
 from orchestrator.model.events import Event, FaultEvent, NoteEvent
 from orchestrator.model.fault import Fault, FaultKind
 from tests.support.builders import T0
@@ -18,39 +18,39 @@ TIMEOUT_S = 10.0
 class Machines:
     """A cluster of containers: which there are, what was done to them, and what goes wrong."""
 
-    def __init__(self, *nodes: Victim) -> None:
+    def __init__(self, *nodes: Target) -> None:
         self.nodes = list(nodes)
         self.done: list[str] = []
-        self.struck = threading.Event()
+        self.injected = threading.Event()
         self.broken: dict[str, Exception] = {}
 
-    def victims(self) -> list[Victim]:
-        self._act("victims")
+    def targets(self) -> list[Target]:
+        self._act("targets")
         return list(self.nodes)
 
     def inject(self, kind: FaultKind, node: str) -> None:
         self._act("inject")
         self.done.append(f"{kind} {node}")
-        self.struck.set()
+        self.injected.set()
         if kind in ("kill", "spot"):
-            self.nodes = [victim for victim in self.nodes if victim.node != node]
+            self.nodes = [target for target in self.nodes if target.node != node]
 
-    def mend(self, kind: FaultKind, node: str) -> None:
-        self._act("mend")
-        self.done.append(f"mend {kind} {node}")
+    def recover(self, kind: FaultKind, node: str) -> None:
+        self._act("recover")
+        self.done.append(f"recover {kind} {node}")
 
     def _act(self, what: str) -> None:
         if what in self.broken:
             raise self.broken[what]
 
 
-A, B = Victim("a", "x86", "x86_64", tasks=2), Victim("b", "arm", "arm64")
+A, B = Target("a", "x86", "x86_64", tasks=2), Target("b", "arm", "arm64")
 
 
 class Lab:
     """An injector whose time a test moves; `at` lets it look at a second after the submission."""
 
-    def __init__(self, *faults: str, nodes: tuple[Victim, ...] = (A, B), emit: Callable[[Event], None] | None = None):
+    def __init__(self, *faults: str, nodes: tuple[Target, ...] = (A, B), emit: Callable[[Event], None] | None = None):
         self.now = 0.0
         self.events: list[Event] = []
         self.machines = Machines(*nodes)
@@ -100,7 +100,7 @@ def test_a_pause_begins_and_ends() -> None:
     assert lab.at(20) == 15
     assert lab.at(34) == 1
     lab.at(35.5)
-    assert lab.machines.done == ["pause b", "mend pause b"]
+    assert lab.machines.done == ["pause b", "recover pause b"]
     begin, end = lab.faults()
     assert (begin["t"], begin["until"]) == (T0 + 20, T0 + 35)
     assert (end["t"], end["stage"], end["since"], end["node"]) == (T0 + 35.5, "end", T0 + 20, "b")
@@ -114,7 +114,7 @@ def test_a_fault_without_a_duration_is_undone_when_the_workload_has_ended() -> N
     assert lab.machines.done == ["partition b"]
 
     lab.injector.stop()
-    assert lab.machines.done == ["partition b", "mend partition b"]
+    assert lab.machines.done == ["partition b", "recover partition b"]
     assert lab.faults()[-1]["stage"] == "end"
     assert lab.notes() == []
 
@@ -126,7 +126,7 @@ def test_a_node_under_one_fault_is_left_alone_by_others() -> None:
     assert lab.machines.done == ["pause a"]
 
     lab.at(120)
-    assert lab.machines.done == ["pause a", "mend pause a", "kill a"]
+    assert lab.machines.done == ["pause a", "recover pause a", "kill a"]
 
 
 def test_a_fault_waits_for_a_node_and_looks_often() -> None:
@@ -144,7 +144,7 @@ def test_spot_interruptions_look_out_for_new_nodes() -> None:
     lab.at(1000)
     assert sorted(lab.machines.done) == ["spot a", "spot b"]
 
-    lab.machines.nodes.append(Victim("c", "x86"))
+    lab.machines.nodes.append(Target("c", "x86"))
     lab.at(1001)
     lab.at(2000)
     assert "spot c" in lab.machines.done
@@ -175,7 +175,7 @@ def test_a_fault_that_can_not_be_injected_is_a_note_and_no_fault() -> None:
 
 def test_a_node_that_ended_by_itself_meanwhile_is_spared_and_another_one_hit() -> None:
     lab = Lab("kill@20")
-    lab.machines.broken["inject"] = NodeGone()
+    lab.machines.broken["inject"] = NodeEnded()
     assert lab.at(20) == POLL_S
     lab.machines.broken.clear()
     lab.at(20.5)
@@ -189,13 +189,13 @@ def test_a_pause_that_failed_half_way_is_undone() -> None:
     lab.machines.broken["inject"] = RuntimeError("timed out")
     lab.at(20)
 
-    assert lab.machines.done == ["mend pause a"]
+    assert lab.machines.done == ["recover pause a"]
 
 
 def test_what_can_not_be_undone_is_a_note() -> None:
     lab = Lab("pause@20+5:x86")
     lab.at(20)
-    lab.machines.broken["mend"] = RuntimeError("the engine is gone")
+    lab.machines.broken["recover"] = RuntimeError("the engine is gone")
     lab.at(25)
     lab.injector.stop()
 
@@ -205,7 +205,7 @@ def test_what_can_not_be_undone_is_a_note() -> None:
 
 def test_an_engine_that_is_away_is_noted_once_and_asked_again() -> None:
     lab = Lab("kill@20:x86")
-    lab.machines.broken["victims"] = ConnectionError("refused")
+    lab.machines.broken["targets"] = ConnectionError("refused")
     assert [lab.at(20), lab.at(21)] == [POLL_S, POLL_S]
     assert lab.notes() == [("fault_failed", "the nodes can't be listed: refused")]
 
@@ -222,7 +222,7 @@ def test_a_trace_that_can_not_be_written_is_not_the_injectors_business() -> None
     lab.at(20)
     lab.injector.stop()
 
-    assert lab.machines.done == ["pause a", "mend pause a"]
+    assert lab.machines.done == ["pause a", "recover pause a"]
 
 
 # The thread
@@ -238,11 +238,11 @@ def test_the_thread_strikes_by_itself_and_stop_undoes_it() -> None:
     machines, events = Machines(A), list[Event]()
     injector = real("pause@0", machines=machines, events=events)
     injector.start(T0)
-    assert machines.struck.wait(TIMEOUT_S)
+    assert machines.injected.wait(TIMEOUT_S)
     injector.stop()
     injector.stop()
 
-    assert machines.done == ["pause a", "mend pause a"]
+    assert machines.done == ["pause a", "recover pause a"]
     assert not any(thread.name == "orchestrate-faults" for thread in threading.enumerate())
 
 

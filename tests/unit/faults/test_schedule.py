@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.faults.schedule import FaultSchedule, Victim
+from orchestrator.faults.schedule import FaultSchedule, Target
 from orchestrator.model.fault import Fault
 from tests.support.strategies import faults
 
-A, B, C = Victim("a", "x86"), Victim("b", "x86"), Victim("c", "arm")
+A, B, C = Target("a", "x86"), Target("b", "x86"), Target("c", "arm")
 
 
 def schedule(*texts: str, seed: int = 0) -> FaultSchedule:
     return FaultSchedule([Fault.model_validate(text) for text in texts], seed)
 
 
-def hits(of: FaultSchedule, elapsed: float, *living: Victim) -> list[tuple[str, str]]:
-    return [(str(strike.fault), strike.victim.node) for strike in of.due(elapsed, living)]
+def hits(of: FaultSchedule, elapsed: float, *living: Target) -> list[tuple[str, str]]:
+    return [(str(injection.fault), injection.target.node) for injection in of.due(elapsed, living)]
 
 
 def test_a_fault_happens_once_and_at_its_time() -> None:
@@ -70,20 +70,20 @@ def test_what_never_hit_a_node_is_noted_with_the_reason() -> None:
     ]
 
 
-def test_a_fault_whose_victim_was_gone_waits_for_another_one() -> None:
+def test_a_fault_whose_target_had_ended_waits_for_another_one() -> None:
     two = schedule("kill@20", "spot@3600/h")
-    (strike,) = two.due(20, [A])
-    two.put_back(strike)
+    (injection,) = two.due(20, [A])
+    two.put_back(injection)
 
     assert two.waits_for_nodes
     assert hits(two, 21, B) == [("kill@20", "b")]
-    spot = next(strike for strike in two.due(5000, [C]) + two.due(9000, [C]) if strike.victim == C)
+    spot = next(injection for injection in two.due(5000, [C]) + two.due(9000, [C]) if injection.target == C)
     two.put_back(spot)
     assert two.missed(0) == []
 
 
-@given(st.permutations([A, B, C, Victim("d", "arm", tasks=3)]), st.integers(0, 99))
-def test_the_victim_depends_on_the_seed_and_not_on_the_order_of_the_list(nodes: list[Victim], seed: int) -> None:
+@given(st.permutations([A, B, C, Target("d", "arm", tasks=3)]), st.integers(0, 99))
+def test_the_target_depends_on_the_seed_and_not_on_the_order_of_the_list(nodes: list[Target], seed: int) -> None:
     assert hits(schedule("kill@1", seed=seed), 1, *nodes) == hits(schedule("kill@1", seed=seed), 1, *sorted(nodes))
 
 
@@ -126,7 +126,7 @@ def test_asking_whenever_something_is_due_misses_nothing(
     listed: Sequence[Fault], seed: int, joins: list[float]
 ) -> None:
     """Whoever asks at `next_s`, and when a node joins, hears the same as one who asks more often."""
-    nodes = [(t, Victim(f"n{number:02}", "x86")) for number, t in enumerate(sorted(joins))]
+    nodes = [(t, Target(f"n{number:02}", "x86")) for number, t in enumerate(sorted(joins))]
 
     def run(more: Sequence[float]) -> list[tuple[str, str]]:
         plan, found, gone = FaultSchedule(listed, seed), list[tuple[str, str]](), set[str]()
@@ -137,8 +137,8 @@ def test_asking_whenever_something_is_due_misses_nothing(
                 return found
             moments = [later for later in moments if later > moment]
             living = [node for t, node in nodes if t <= moment and node.node not in gone]
-            for strike in plan.due(moment, living):
-                gone.add(strike.victim.node)
-                found.append((str(strike.fault), strike.victim.node))
+            for injection in plan.due(moment, living):
+                gone.add(injection.target.node)
+                found.append((str(injection.fault), injection.target.node))
 
     assert run([]) == run([10.0 * step for step in range(100)])

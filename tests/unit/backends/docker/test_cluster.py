@@ -18,7 +18,7 @@ from orchestrator.backends.docker.image import RayImage
 from orchestrator.backends.docker.node_config import ContainerConfig
 from orchestrator.backends.live.modelled_cloud import CloudNode, MachineLost
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
-from orchestrator.faults.injector import NodeGone
+from orchestrator.faults.injector import NodeEnded
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.settings import Settings
 from tests.support.fake_docker_sdk import GONE, not_found, refused
@@ -193,7 +193,7 @@ def test_a_node_is_paused_and_goes_on(cluster: DockerCluster, worker: Worker, en
 
     assert [each.status for each in engine.workers] == ["running", "paused"]
 
-    cluster.mend("pause", NODE)
+    cluster.recover("pause", NODE)
 
     assert worker.status == "running"
 
@@ -201,7 +201,7 @@ def test_a_node_is_paused_and_goes_on(cluster: DockerCluster, worker: Worker, en
 def test_a_node_that_was_let_go_on_so_that_it_can_end_needs_no_mending(cluster: DockerCluster, worker: Worker) -> None:
     cluster.inject("pause", NODE)
     worker.status = "running"
-    cluster.mend("pause", NODE)
+    cluster.recover("pause", NODE)
 
     assert worker.status == "running"
 
@@ -211,21 +211,21 @@ def test_a_node_that_was_cut_off_gets_its_address_back(cluster: DockerCluster, w
 
     assert [each.address for each in engine.workers] == ["10.0.0.7", None]
 
-    cluster.mend("partition", NODE)
-    cluster.mend("partition", NODE)
+    cluster.recover("partition", NODE)
+    cluster.recover("partition", NODE)
 
     assert worker.address == "10.0.0.7"
 
 
 @pytest.mark.parametrize("kind", ["kill", "spot", "pause", "partition"])
 def test_a_node_that_is_gone_cannot_be_struck(cluster: DockerCluster, kind: Any) -> None:
-    with pytest.raises(NodeGone):
+    with pytest.raises(NodeEnded):
         cluster.inject(kind, NODE)
 
 
 @pytest.mark.parametrize("kind", ["kill", "spot", "pause", "partition"])
 def test_a_node_that_is_gone_needs_no_mending(cluster: DockerCluster, engine: Engine, kind: Any) -> None:
-    cluster.mend(kind, NODE)
+    cluster.recover(kind, NODE)
 
     assert engine.workers == []
 
@@ -233,7 +233,7 @@ def test_a_node_that_is_gone_needs_no_mending(cluster: DockerCluster, engine: En
 def test_a_node_that_goes_while_it_is_mended_is_no_error(cluster: DockerCluster, worker: Worker) -> None:
     cluster.inject("pause", NODE)
     worker.refusal = not_found()
-    cluster.mend("pause", NODE)
+    cluster.recover("pause", NODE)
 
 
 def test_a_fault_that_the_engine_refuses_says_what_and_where(cluster: DockerCluster, worker: Worker) -> None:

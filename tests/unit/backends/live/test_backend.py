@@ -1,4 +1,4 @@
-"""Nodes of a live cluster that faults strike, an observer that failed, and a cluster that can't be ended."""
+"""The targets of faults in a live cluster, an observer that failed, and a cluster that can't be ended."""
 
 import errno
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator.backends.live import backend as live
 from orchestrator.backends.live.backend import LiveBackend
-from orchestrator.backends.live.trial_run import _Run, _Strikable
+from orchestrator.backends.live.trial_run import _InjectableCluster, _Run
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, TrialFailed
-from orchestrator.faults.schedule import Victim
+from orchestrator.faults.schedule import Target
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.events import NodeState, PhaseEvent
 from orchestrator.model.settings import Settings
@@ -38,13 +38,13 @@ class Cluster:
     def inject(self, kind: str, node: str) -> None:
         self.done.append(("inject", kind, node))
 
-    def mend(self, kind: str, node: str) -> None:
-        self.done.append(("mend", kind, node))
+    def recover(self, kind: str, node: str) -> None:
+        self.done.append(("recover", kind, node))
 
 
 def strikable(*nodes: TrackedNode) -> tuple[Any, Cluster]:
     cluster = Cluster()
-    return _Strikable(cluster, Observer(nodes)), cluster  # type: ignore[arg-type]
+    return _InjectableCluster(cluster, Observer(nodes)), cluster  # type: ignore[arg-type]
 
 
 def tracked(name: str, state: NodeState | None, **more: Any) -> TrackedNode:
@@ -55,28 +55,28 @@ def tracked(name: str, state: NodeState | None, **more: Any) -> TrackedNode:
 def test_a_worker_that_runs_can_be_struck(state: NodeState) -> None:
     target, _ = strikable(tracked("n1", state))
 
-    assert target.victims() == [Victim("n1", "arm", "arm64")]
+    assert target.targets() == [Target("n1", "arm", "arm64")]
 
 
 @pytest.mark.parametrize("state", [None, "requested", "allocated", "installing", "draining", "terminated", "failed"])
 def test_a_worker_that_does_not_run_cannot(state: NodeState | None) -> None:
     target, _ = strikable(tracked("n1", state))
 
-    assert target.victims() == []
+    assert target.targets() == []
 
 
 def test_the_head_is_never_struck() -> None:
     target, _ = strikable(tracked("head", "idle", is_head=True))
 
-    assert target.victims() == []
+    assert target.targets() == []
 
 
 def test_the_cluster_strikes_and_mends() -> None:
     target, cluster = strikable()
     target.inject("pause", "n1")
-    target.mend("pause", "n1")
+    target.recover("pause", "n1")
 
-    assert cluster.done == [("inject", "pause", "n1"), ("mend", "pause", "n1")]
+    assert cluster.done == [("inject", "pause", "n1"), ("recover", "pause", "n1")]
 
 
 # A cluster that can't be ended
@@ -162,7 +162,7 @@ def test_an_observer_that_failed_fails_the_trial_and_a_full_disk_the_sweep(
 ) -> None:
     shape = read_cluster_file(Path(__file__).parents[4] / "cluster" / "docker.yaml").shape
     trial = Trial(backend="docker", settings=Settings(), shape=shape, workload=Workload())
-    cluster: Any = SimpleNamespace(check_alive=lambda: None, inject=None, mend=None)
+    cluster: Any = SimpleNamespace(check_alive=lambda: None, inject=None, recover=None)
     observer: Any = SimpleNamespace(failure=failure)
     trace: Any = SimpleNamespace(emit=lambda event: None)
     with pytest.raises(meant):

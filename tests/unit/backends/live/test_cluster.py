@@ -126,4 +126,4 @@ def test_a_cluster_that_can_cause_no_faults_says_so(cluster: Cluster) -> None:
     with pytest.raises(ClusterFailed, match="the docker backend can't cause a pause"):
         cluster.inject("pause", "n1")
 
-    cluster.mend("pause", "n1")
+    cluster.recover("pause", "n1")

@@ -279,7 +279,7 @@ def test_the_cloud_takes_a_machine_back_by_force_and_says_why(lab: Make, cause: 
     (node,) = here.create()
     here.until("started")
 
-    assert here.cloud.take_back(node, cause, "the cloud took it")
+    assert here.cloud.reclaim(node, cause, "the cloud took it")
     assert node not in here.cloud.nodes()
 
     here.until("terminated")
@@ -293,7 +293,7 @@ def test_the_cloud_takes_a_machine_back_by_force_and_says_why(lab: Make, cause: 
 def test_a_node_that_is_gone_cannot_be_taken_back(lab: Make) -> None:
     here = lab()
 
-    assert not here.cloud.take_back("gone", "fault", "")
+    assert not here.cloud.reclaim("gone", "fault", "")
     assert here.events() == []
 
 
