@@ -13,11 +13,13 @@ from typing import Any
 
 from orchestrator.analysis.trial.node_lives import NodeLives
 from orchestrator.errors import OrchestrateError
-from orchestrator.grafana.client import TOO_MANY_REQUESTS, Grafana, RequestRefused, WrongToken
+from orchestrator.grafana.answers import NewAnnotation, Permissions
+from orchestrator.grafana.client import Grafana, RequestRefused, WrongToken
 from orchestrator.model.events import Event, FaultEvent, NodeEvent
 from orchestrator.model.fault import LASTING
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
+from orchestrator.remote_api import TOO_MANY_REQUESTS
 
 CAPACITY = 2000
 # Events that are gathered before they are sent, in seconds; after a failure, how long Grafana is left alone.
@@ -74,11 +76,9 @@ def may_annotate(grafana: Grafana) -> bool:
 
     Raises OrchestrateError.
     """
-    permissions = grafana.find(lambda api: api.client.GET("/access-control/user/permissions"))
+    permissions = grafana.find(lambda api: api.client.GET("/access-control/user/permissions"), Permissions)
     if permissions is None:
         return True
-    if not isinstance(permissions, dict):
-        raise RequestRefused(0, f"{grafana.url} answers with something that isn't Grafana's")
     return not _SCOPES.isdisjoint(permissions.get("annotations:create") or ())
 
 
@@ -90,14 +90,13 @@ class Sink:
 
     def add(self, annotation: Annotation) -> int:
         """Write a new annotation and return its id. Raises OrchestrateError."""
-        answer = self._grafana.send(lambda api: api.client.POST("/annotations", json=annotation.body()))
-        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
-            raise RequestRefused(0, f"{self._grafana.url} answers with something that isn't Grafana's")
-        return int(answer["id"])
+        return self._grafana.send(lambda api: api.client.POST("/annotations", json=annotation.body()), NewAnnotation)[
+            "id"
+        ]
 
     def change(self, number: int, annotation: Annotation) -> None:
         """Replace an annotation. Raises OrchestrateError."""
-        self._grafana.send(lambda api: api.client.PUT(f"/annotations/{number}", json=annotation.body()))
+        self._grafana.write(lambda api: api.client.PUT(f"/annotations/{number}", json=annotation.body()))
 
 
 @dataclass

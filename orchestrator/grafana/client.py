@@ -1,16 +1,29 @@
-"""A Grafana reached through its API: the address, the token, which is never shown, and what its answers mean."""
+"""A Grafana reached through its API: the token, which is never shown, and the meaning of each answer."""
 
 import time
 from collections.abc import Callable, MutableMapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.errors import InputError, OrchestrateError
+from orchestrator.grafana.answers import Health
 from orchestrator.inputs.secrets import take_secret
+from orchestrator.remote_api import (
+    TOO_MANY_REQUESTS,
+    USER_AGENT,
+    Server,
+    Transient,
+    Unreachable,
+    parse_address,
+    send,
+)
 
 if TYPE_CHECKING:
     from grafana_client.api import GrafanaApi
+
+    _Request = Callable[[GrafanaApi], Any]
 
 TOKEN_VARIABLE = "ORCHESTRATE_GRAFANA_TOKEN"
 TIMEOUT_S = 10.0
@@ -20,38 +33,25 @@ HOW_TO_TOKEN = (
     " --skip datasource), Editor for --annotate"
 )
 
-_MAX_MESSAGE = 300
-TOO_MANY_REQUESTS = 429
+_LONGEST_PAUSE_S = 4.0
 
 _Answer = TypeVar("_Answer")
 
 
-class Unreachable(MissingPrerequisite):
-    """No Grafana answers at this address: nothing listens, it is too slow, its certificate isn't trusted."""
-
-
 class WrongToken(InputError):
-    """Grafana doesn't know the token, or it has expired: no other request would fare better."""
+    """Grafana doesn't know the token, or it has expired: every other request would fail, too."""
 
 
 class RequestRefused(OrchestrateError):
-    """Grafana answered one request with an error; `status` is HTTP's. Others may go well."""
+    """Grafana answered one request with an error; `status` is HTTP's. Other requests may succeed."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
 
-class _Transient(Exception):
-    """Worth another try; `error` is what it comes to if that fails, too."""
-
-    def __init__(self, error: OrchestrateError) -> None:
-        super().__init__()
-        self.error = error
-
-
 def take_token(file: Path | None = None, environment: MutableMapping[str, str] | None = None) -> str:
-    """The token from a file, else from the environment, and out of that: no process started later inherits it.
+    """Return the token from a file, else from the environment, and remove it there: no later process inherits it.
 
     Raises InputError, which never quotes what was found.
     """
@@ -63,41 +63,19 @@ def take_token(file: Path | None = None, environment: MutableMapping[str, str] |
     return token
 
 
-def parse_address(
-    text: str,
-    option: str = "--url",
-    example: str = "https://grafana.example.com",
-    how_to_credentials: str = HOW_TO_TOKEN,
-) -> str:
-    """A server's address without the last slash. Raises InputError; a password in it isn't shown."""
-    try:
-        parts = urlsplit(text.strip())
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise InputError(f"{option}: not a URL", f"for example {option} {example}") from None
-    if parts.username is not None or parts.password is not None:
-        raise InputError(f"{option}: no user or password may stand in the URL", how_to_credentials)
-    if parts.scheme not in ("http", "https") or not host or any(each.isspace() for each in parts.netloc):
-        raise InputError(f"{option}: {text!r} is not a URL", f"for example {option} {example}")
-    if parts.query or parts.fragment:
-        raise InputError(f"{option}: {text!r} has more than host and path", "leave out what follows ? or #")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def travels_openly(address: str) -> bool:
-    """Whether the token would go over a network without encryption."""
-    parts = urlsplit(address)
-    return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
+def grafana_address(text: str, option: str = "--url") -> str:
+    """Return the address of a Grafana without the last slash. Raises InputError, which shows no password."""
+    return parse_address(text, option, "https://grafana.example.com", HOW_TO_TOKEN)
 
 
 class Grafana:
-    """Sends requests to one Grafana, and turns each fault into one of the errors above.
+    """Sends requests to one Grafana, and turns each problem into one error.
 
         grafana = Grafana("https://grafana.example.com", take_token())
-        folder = grafana.find(lambda api: api.folder.get_folder("orchestrate"))
+        folder = grafana.find(lambda api: api.folder.get_folder("orchestrate"), Folder)
 
-    A request may be sent again if the connection broke or Grafana had a fault of its own (5xx): the caller sees to it
-    that doing something twice does no harm. For one thread at a time.
+    A request is sent again if the connection broke or Grafana failed (429, 5xx), so doing it twice must do no harm.
+    For one thread at a time.
     """
 
     def __init__(
@@ -109,7 +87,8 @@ class Grafana:
         attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.url = parse_address(address)
+        self.url = grafana_address(address)
+        self._server = Server("Grafana", self.url, (token,), "[token]")
         self._token = token
         self._timeout_s = timeout_s
         self._attempts = attempts
@@ -129,66 +108,56 @@ class Grafana:
         self.close()
 
     def check(self) -> str:
-        """The version of the Grafana that answers. Raises Unreachable if none does."""
+        """Return the version of the Grafana that answers. Raises Unreachable if none does."""
         try:
-            health = self.send(lambda api: api.client.GET("/health"))
+            health = self.send(lambda api: api.client.GET("/health"), Health)
         except RequestRefused as refused:
             raise Unreachable(f"{self.url} is no Grafana that works: {refused.message}", "is the URL right?") from None
-        if not isinstance(health, dict) or not {"version", "database"} & set(health):
-            raise Unreachable(f"{self.url} answers, but isn't a Grafana", "is the URL right, with its path?")
-        return str(health.get("version", "unknown"))
+        if not {"version", "database"} & set(health):
+            raise self._server.foreign(health)
+        return health.get("version") or "unknown"
 
-    def find(self, request: "Callable[[GrafanaApi], _Answer]") -> _Answer | None:
-        """The answer, or None if there is no such thing (404)."""
+    def find(self, request: "_Request", shape: type[_Answer]) -> _Answer | None:
+        """Return the answer, or None if there is no such thing (404). Raises as `send` does."""
         try:
-            return self.send(request)
+            return self.send(request, shape)
         except RequestRefused as refused:
-            if refused.status == 404:
+            if refused.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
 
-    def send(self, request: "Callable[[GrafanaApi], _Answer]", attempts: int | None = None) -> _Answer:
-        """The answer, after this number of attempts at most. Raises Unreachable, WrongToken or RequestRefused."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential
+    def write(self, request: "_Request") -> None:
+        """Send a request whose answer doesn't matter, if it is Grafana's. Raises as `send` does."""
+        answer = self._answer(request)
+        if answer is not None:
+            self._server.checked(answer, dict[str, Any])
 
-        retrying = Retrying(
-            retry=retry_if_exception_type(_Transient),
-            stop=stop_after_attempt(attempts or self._attempts) | stop_after_delay(2 * self._timeout_s),
-            wait=wait_exponential(multiplier=0.5, max=4),
+    def send(self, request: "_Request", shape: type[_Answer], attempts: int | None = None) -> _Answer:
+        """Return the answer, after this number of attempts at most.
+
+        Raises Unreachable, ForeignAnswer for an answer of another shape, WrongToken or RequestRefused.
+        """
+        return self._server.checked(self._answer(request, attempts), shape)
+
+    def _answer(self, request: "_Request", attempts: int | None = None) -> Any:
+        return send(
+            lambda: self._once(request),
+            attempts=attempts or self._attempts,
             sleep=self._sleep,
-            reraise=True,
+            longest_pause_s=_LONGEST_PAUSE_S,
+            within_s=2 * self._timeout_s,
         )
-        try:
-            answer: _Answer = retrying(self._once, request)
-        except _Transient as transient:
-            raise transient.error from None
-        return answer
 
-    def _once(self, request: "Callable[[GrafanaApi], _Answer]") -> _Answer:
+    def _once(self, request: "_Request") -> Any:
         from grafana_client.client import GrafanaException
-        from requests.exceptions import JSONDecodeError, RequestException, SSLError, Timeout, TooManyRedirects
+        from requests.exceptions import RequestException
 
         try:
             return request(self._connected())
-        except Timeout:
-            raise _Transient(
-                Unreachable(f"{self.url} didn't answer within {self._timeout_s:g} s", "is it overloaded? try again")
-            ) from None
         except GrafanaException as error:
             raise self._meaning(error.status_code, error.message, error.response) from None
-        except SSLError as error:
-            raise Unreachable(
-                f"no trusted connection to {self.url}: {self._clean(_cause(error))}",
-                "for a private authority name its certificate in REQUESTS_CA_BUNDLE; is it http:// perhaps?",
-            ) from None
-        except TooManyRedirects as error:
-            raise Unreachable(f"{self.url} redirects{_target(error)}", "give the URL where it leads to") from None
-        except JSONDecodeError:
-            raise RequestRefused(0, f"{self.url} answers with something that isn't Grafana's") from None
         except RequestException as error:
-            raise _Transient(
-                Unreachable(f"no Grafana answers at {self.url}: {self._clean(_cause(error))}", "is it up?")
-            ) from None
+            raise self._server.failure(error, self._timeout_s) from None
 
     def _connected(self) -> "GrafanaApi":
         if self._api is None:
@@ -202,53 +171,19 @@ class Grafana:
                 port=parts.port,
                 url_path_prefix=f"{parts.path.lstrip('/')}/" if parts.path else "",
                 timeout=self._timeout_s,
-                user_agent="orchestrate",
+                user_agent=USER_AGENT,
             )
             # A redirected POST becomes a GET: what looks like success would have changed nothing.
             self._api.client.s.max_redirects = 0
         return self._api
 
-    def _meaning(self, status: int, message: str, response: Any) -> Exception:
+    def _meaning(self, status: int, message: object, response: Any) -> Exception:
         if isinstance(response, dict) and response.get("message"):
-            message = str(response["message"])
-        elif "<html" in message.lower():
-            message = "a web page"
-        message = self._clean(message)
-        if status == 401:
-            return WrongToken(f"{self.url} refuses the token (401): {message}", HOW_TO_TOKEN)
-        if status == 403:
-            return RequestRefused(status, f"no permission (403): {message}")
-        refused = RequestRefused(status, f"{message} ({status})" if message else f"HTTP {status}")
-        return _Transient(refused) if status >= 500 or status == TOO_MANY_REQUESTS else refused
-
-    def _clean(self, text: str) -> str:
-        """One short line, without the token: a proxy may quote the request in its error page."""
-        text = " ".join(text.replace(self._token, "[token]").split())
-        return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…"
-
-
-def _cause(error: BaseException) -> str:
-    """What the operating system said, from below the layers that wrap it."""
-    seen: BaseException | None = error
-    found = type(error).__name__
-    for _ in range(10):
-        if seen is None:
-            break
-        if isinstance(seen, OSError) and seen.strerror:
-            found = seen.strerror
-        reason = getattr(seen, "reason", None) or next((each for each in seen.args if _wraps(each)), None)
-        seen = reason if isinstance(reason, BaseException) else seen.__cause__ or seen.__context__
-    return found
-
-
-def _wraps(argument: object) -> bool:
-    return isinstance(argument, BaseException)
-
-
-def _target(error: Any) -> str:
-    """Where a redirect leads: ` to HOST`; without the query, which may hold secrets."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    parts = urlsplit(str(headers.get("Location", "")))
-    return (
-        f" to {parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else f" to {parts.path or 'elsewhere'}"
-    )
+            message = response["message"]
+        said = self._server.excerpt(str(message))
+        if status == HTTPStatus.UNAUTHORIZED:
+            return WrongToken(f"{self.url} refuses the token (401): {said}", HOW_TO_TOKEN)
+        if status == HTTPStatus.FORBIDDEN:
+            return RequestRefused(status, f"no permission (403): {said}")
+        refused = RequestRefused(status, f"{said} ({status})" if said else f"HTTP {status}")
+        return Transient(refused) if status >= 500 or status == TOO_MANY_REQUESTS else refused

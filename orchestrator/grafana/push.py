@@ -1,6 +1,6 @@
-"""Brings dashboards, and what they need, into a Grafana that exists already; what is there isn't written again.
+"""Brings dashboards, and what they need, into a Grafana that exists already. What is up to date isn't written again.
 
-Each step reads first and stands alone: where one fails the others are still done, and a second push mends the rest.
+Each step reads first and is independent: if one fails the others are still done, and a second push completes the rest.
 """
 
 import urllib.parse
@@ -12,7 +12,18 @@ from typing import Any, Literal
 
 from orchestrator.errors import OrchestrateError
 from orchestrator.grafana.alerts import AlertGroup, milliseconds
-from orchestrator.grafana.client import Grafana, RequestRefused, Unreachable
+from orchestrator.grafana.answers import (
+    AlertRule,
+    DataSource,
+    DataSourceHealth,
+    Folder,
+    Meta,
+    RuleGroup,
+    StoredDashboard,
+    Versions,
+)
+from orchestrator.grafana.client import Grafana, RequestRefused
+from orchestrator.remote_api import ForeignAnswer, Unreachable
 
 FOLDER_UID = "orchestrate"
 DATASOURCE_UID = "orchestrate-prometheus"
@@ -42,7 +53,7 @@ _ALL_OURS = ("labels", "annotations")
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one thing; in a dry run, what would."""
+    """The outcome of one step; in a dry run, the outcome that it would have."""
 
     kind: str
     name: str
@@ -67,9 +78,10 @@ def push(
     alerts: Sequence[AlertGroup] = (),
     dry_run: bool = False,
 ) -> Iterator[Change]:
-    """Do what is to be done, and say so step by step. Without a `datasource_url` a data source keeps the one it has.
+    """Do the steps, and yield the change of each. Without a `datasource_url` a data source keeps the one it has.
 
-    Raises Unreachable if there is no Grafana at all, and WrongToken; every other fault is a change that failed.
+    Raises Unreachable if there is no Grafana at all, ForeignAnswer, and WrongToken; any other problem is a change that
+    failed.
     """
     grafana.check()
     todo = _steps(_Push(grafana, dry_run), boards, folder, with_datasource, datasource_url, alerts)
@@ -79,8 +91,10 @@ def push(
             yield Change(step.kind, step.name, outcome, detail)
         except RequestRefused as refused:
             yield Change(step.kind, step.name, "failed", refused.message)
-        except Unreachable as gone:
-            yield Change(step.kind, step.name, "failed", gone.message)
+        except ForeignAnswer:
+            raise
+        except Unreachable as unreachable:
+            yield Change(step.kind, step.name, "failed", unreachable.message)
             for left in todo[number:]:
                 yield Change(left.kind, left.name, "failed", "not tried, since Grafana doesn't answer")
             return
@@ -111,8 +125,8 @@ class _Push:
         self._dry_run = dry_run
 
     def folder(self, title: str) -> tuple[Outcome, str]:
-        def look() -> Any:
-            return self._grafana.find(lambda api: api.folder.get_folder(FOLDER_UID))
+        def look() -> Folder | None:
+            return self._grafana.find(lambda api: api.folder.get_folder(FOLDER_UID), Folder)
 
         found = look()
         if found is None:
@@ -133,11 +147,12 @@ class _Push:
         return outcome, detail if self._dry_run or outcome == "left alone" else detail + self._doubt()
 
     def _datasource(self, wanted: str | None) -> tuple[Outcome, str]:
-        def look() -> Any:
-            return self._grafana.find(lambda api: api.datasource.get_datasource_by_uid(DATASOURCE_UID))
+        def look() -> DataSource | None:
+            return self._grafana.find(lambda api: api.datasource.get_datasource_by_uid(DATASOURCE_UID), DataSource)
 
         def reads(url: str) -> bool:
-            return str((look() or {}).get("url", "")).rstrip("/") == url.rstrip("/")
+            there = look()
+            return there is not None and (there.get("url") or "").rstrip("/") == url.rstrip("/")
 
         found = look()
         if found is None:
@@ -156,19 +171,19 @@ class _Push:
             return "created", f"reads {url}"
         if found.get("type") != "prometheus":
             return "left alone", f"{DATASOURCE_UID} there is of type {found.get('type')}: the dashboards can't use it"
-        now = str(found.get("url", ""))
+        now = found.get("url") or ""
         if wanted is None or now.rstrip("/") == wanted.rstrip("/"):
             return "unchanged", f"reads {now}"
         if found.get("readOnly"):
             return "left alone", f"it reads {now}, not {wanted}; it comes from a file of this Grafana: change it there"
-        body = {key: found[key] for key in _OF_A_DATASOURCE if key in found} | {"url": wanted}
-        self._write(lambda api: api.datasource.update_datasource_by_uid(DATASOURCE_UID, body), lambda: reads(wanted))
+        changed = {key: value for key, value in found.items() if key in _OF_A_DATASOURCE} | {"url": wanted}
+        self._write(lambda api: api.datasource.update_datasource_by_uid(DATASOURCE_UID, changed), lambda: reads(wanted))
         return "updated", f"reads {wanted}, no longer {now}"
 
     def _doubt(self) -> str:
-        """What Grafana says if its data source can't reach Prometheus; empty if it can, or can't be asked."""
+        """Return a warning if Grafana's data source can't reach Prometheus; empty if it can, or that is unknown."""
         try:
-            said = self._grafana.send(lambda api: api.datasource.health(DATASOURCE_UID), attempts=1)
+            health = self._grafana.send(lambda api: api.datasource.health(DATASOURCE_UID), DataSourceHealth, attempts=1)
         except RequestRefused as refused:
             if refused.status == HTTPStatus.NOT_FOUND:  # before Grafana 9
                 return ""
@@ -176,20 +191,19 @@ class _Push:
         except OrchestrateError as error:
             problem = error.message
         else:
-            health = said if isinstance(said, dict) else {}
             if health.get("status") == "OK":
                 return ""
-            problem = " ".join(str(health.get("message", "it doesn't say why")).split())
+            problem = " ".join((health.get("message") or "it doesn't say why").split())
         return f"; warning: Grafana doesn't reach it: {problem}; another address: --datasource-url URL"
 
     def board(self, board: Board) -> tuple[Outcome, str]:
         uid = board["uid"]
 
-        def look() -> Any:
-            return self._grafana.find(lambda api: api.dashboard.get_dashboard(uid))
+        def look() -> StoredDashboard | None:
+            return self._grafana.find(lambda api: api.dashboard.get_dashboard(uid), StoredDashboard)
 
         found = look()
-        meta = {} if found is None else found.get("meta", {})
+        meta: Meta = {} if found is None else found.get("meta", {})
         if meta.get("provisioned"):
             raise RequestRefused(
                 400,
@@ -215,29 +229,32 @@ class _Push:
         return ("created", self.link(uid)) if found is None else ("updated", edited or self.link(uid))
 
     def link(self, uid: str) -> str:
-        """Where a board is seen."""
+        """Return the address of a board."""
         return f"{self._grafana.url}/d/{uid}"
 
     def _edited(self, uid: str, version: Any) -> str:
-        """Who changed the board in Grafana since the last push; empty if nobody did, or Grafana doesn't say."""
+        """Return who changed the board in Grafana since the last push; empty if nobody did, or Grafana doesn't say."""
         path = f"/dashboards/uid/{urllib.parse.quote(uid, safe='')}/versions?limit=1"
+
+        def ask(api: Any) -> Any:
+            answer = api.client.GET(path)
+            return {"versions": answer} if isinstance(answer, list) else answer  # the list alone: before Grafana 11
+
         try:
-            answer = self._grafana.send(lambda api: api.client.GET(path))
+            versions = self._grafana.send(ask, Versions).get("versions", [])
         except RequestRefused:
             return ""
-        versions = answer.get("versions", []) if isinstance(answer, dict) else answer
-        newest = versions[0] if versions else {}
-        if not newest or newest.get("message") == MESSAGE:
+        if not versions or versions[0].get("message") == MESSAGE:
             return ""
-        who = newest.get("createdBy") or "somebody"
+        who = versions[0].get("createdBy") or "somebody"
         return f"{who} had changed it in Grafana: that is version {version} in its history"
 
     def rule(self, rule: Mapping[str, Any]) -> tuple[Outcome, str]:
         uid = rule["uid"]
         wanted = {**rule, "folderUID": FOLDER_UID}
 
-        def look() -> Any:
-            return self._grafana.find(lambda api: api.alertingprovisioning.get_alertrule(uid))
+        def look() -> AlertRule | None:
+            return self._grafana.find(lambda api: api.alertingprovisioning.get_alertrule(uid), AlertRule)
 
         def arrived() -> bool:
             return (now := look()) is not None and _holds(now, wanted)
@@ -250,18 +267,22 @@ class _Push:
             raise RequestRefused(400, f"this Grafana reads {uid} from a file; remove it there first")
         if _holds(found, wanted):
             return "unchanged", ""
-        body = {**{key: found[key] for key in _PEOPLES_OWN if key in found}, **wanted}
+        body = {**{key: value for key, value in found.items() if key in _PEOPLES_OWN}, **wanted}
         # Without provenance people may change it in Grafana. That can't be taken from a rule that has one.
-        free = not found.get("provenance")
+        provenance = found.get("provenance")
+        free = not provenance
         self._write(lambda api: api.alertingprovisioning.update_alertrule(uid, body, disable_provenance=free), arrived)
-        return "updated", "" if free else f"people can't change it in Grafana: its provenance is {found['provenance']}"
+        return "updated", "" if free else f"people can't change it in Grafana: its provenance is {provenance}"
 
     def interval(self, group: AlertGroup) -> tuple[Outcome, str]:
         name = urllib.parse.quote(group.name, safe="")
         seconds = f"every {group.interval_s} s"
 
-        def look() -> Any:
-            return self._grafana.find(lambda api: api.alertingprovisioning.get_rule_group(FOLDER_UID, name))
+        def look() -> RuleGroup | None:
+            return self._grafana.find(lambda api: api.alertingprovisioning.get_rule_group(FOLDER_UID, name), RuleGroup)
+
+        def arrived() -> bool:
+            return (now := look()) is not None and now.get("interval") == group.interval_s
 
         found = look()
         if found is None:
@@ -273,23 +294,23 @@ class _Push:
         body = {**found, "interval": group.interval_s}
         self._write(
             lambda api: api.alertingprovisioning.update_rule_group(FOLDER_UID, name, body, disable_provenance=True),
-            lambda: (look() or {}).get("interval") == group.interval_s,
+            arrived,
         )
         return "updated", seconds
 
     def _write(self, request: Callable[[Any], Any], arrived: Callable[[], bool]) -> None:
-        """Send it. What is refused as taken may be so by our own first attempt, whose answer was lost."""
+        """Send a write. If it is refused as taken, our own first attempt may have arrived, with its answer lost."""
         if self._dry_run:
             return
         try:
-            self._grafana.send(request)
+            self._grafana.write(request)
         except RequestRefused as refused:
             if refused.status not in _TAKEN or not arrived():
                 raise
 
 
 def _content(value: Board) -> dict[str, Any]:
-    """A dashboard without what Grafana sets in it; what is null is as good as absent."""
+    """Return a dashboard without the fields that Grafana sets; null counts as absent."""
     return {key: _without_null(inner) for key, inner in value.items() if key not in _GRAFANAS_OWN and inner is not None}
 
 
@@ -300,7 +321,7 @@ def _without_null(value: Any) -> Any:
 
 
 def _holds(found: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there; Grafana adds fields of its own, and writes durations its own way."""
+    """Return whether all that is wanted is there; Grafana adds fields, and writes durations in its own way."""
     if isinstance(wanted, Mapping):
         if not isinstance(found, Mapping):
             return False

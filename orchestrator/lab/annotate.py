@@ -20,11 +20,11 @@ class Target:
 
 def parse_target(url: str | None) -> Target | None:
     """Where to, if anywhere. Raises InputError."""
-    from orchestrator.grafana.client import parse_address, take_token
+    from orchestrator.grafana.client import grafana_address, take_token
 
     if url is None:
         return None
-    return Target(parse_address(url, "--annotate"), take_token())
+    return Target(grafana_address(url, "--annotate"), take_token())
 
 
 def check(target: Target | None, reporter: "Reporter") -> None:
@@ -36,7 +36,8 @@ def check(target: Target | None, reporter: "Reporter") -> None:
         return
     from orchestrator.errors import MissingPrerequisite
     from orchestrator.grafana.annotator import CHECK_TIMEOUT_S, may_annotate
-    from orchestrator.grafana.client import Grafana, RequestRefused, Unreachable, travels_openly
+    from orchestrator.grafana.client import Grafana, RequestRefused
+    from orchestrator.remote_api import Unreachable, travels_openly
 
     if travels_openly(target.address):
         reporter.say(f"note: the token goes to {target.address} without encryption")

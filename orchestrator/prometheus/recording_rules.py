@@ -39,7 +39,7 @@ def recorded(prometheus: Prometheus, rule: Rule, trial: Key, begin: float, end: 
             labels = {key: value for key, value in series["metric"].items() if key != "__name__"}
             if (labels.get("sweep_id"), labels.get("trial_id")) == trial:
                 points = found.setdefault(labels_of(rule.record, labels), [])
-                points.extend((float(t), float(value)) for t, value in series["values"])
+                points.extend(series["values"])
     return {labels: with_ends(points, end) for labels, points in found.items()}
 
 

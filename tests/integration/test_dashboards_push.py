@@ -2,8 +2,10 @@
 
 import copy
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from orchestrator.cli import main
 from orchestrator.errors import OrchestrateError
 from orchestrator.grafana import client as access
 from orchestrator.grafana.alerts import AlertGroup, read_alerts
+from orchestrator.grafana.answers import Folder
 from orchestrator.grafana.boards.build import build_all
-from orchestrator.grafana.client import ATTEMPTS, TOKEN_VARIABLE, Grafana, RequestRefused, Unreachable, WrongToken
+from orchestrator.grafana.client import ATTEMPTS, TOKEN_VARIABLE, Grafana, RequestRefused, WrongToken
 from orchestrator.grafana.push import DATASOURCE_UID, Change, push
-from tests.support.grafana_http import Fault, nobody_listens
+from orchestrator.remote_api import ForeignAnswer, Unreachable
+from tests.support.grafana_http import Fault, Says, nobody_listens
 from tests.support.grafana_standin import TOKEN, Standin
 
 BOARDS = [
@@ -351,6 +355,90 @@ def test_no_grafana_but_another_web_server(grafana: Standin) -> None:
         pushed(grafana)
 
 
+REQUESTS = [
+    ("GET", r"/health"),
+    ("GET", r"/folders/[^/]+"),
+    ("POST", r"/folders"),
+    ("GET", r"/datasources/uid/[^/]+"),
+    ("POST", r"/datasources"),
+    ("PUT", r"/datasources/uid/[^/]+"),
+    ("GET", r"/dashboards/uid/[^/]+"),
+    ("GET", r"/dashboards/uid/[^/]+/versions"),
+    ("POST", r"/dashboards/db"),
+    ("GET", r"/v1/provisioning/alert-rules/[^/]+"),
+    ("POST", r"/v1/provisioning/alert-rules"),
+    ("PUT", r"/v1/provisioning/alert-rules/[^/]+"),
+    ("GET", r"/v1/provisioning/folder/[^/]+/rule-groups/[^/]+"),
+    ("PUT", r"/v1/provisioning/folder/[^/]+/rule-groups/[^/]+"),
+]
+
+
+def every_request(grafana: Standin) -> None:
+    """Create all, and update all."""
+    pushed(grafana, alerts=alerts())
+    boards = [{**board, "tags": ["new"]} for board in BOARDS]
+    rules = [
+        replace(group, interval_s=50, rules=tuple({**rule, "annotations": {"summary": "new"}} for rule in group.rules))
+        for group in alerts()
+    ]
+    pushed(grafana, boards, alerts=rules, datasource_url="http://prometheus:9090")
+
+
+def test_the_list_of_requests_is_complete(grafana: Standin) -> None:
+    every_request(grafana)
+    seen = {(method, path) for method, path in grafana.requests if not path.endswith(f"{DATASOURCE_UID}/health")}
+
+    for method, path in seen:
+        assert [each for each in REQUESTS if each[0] == method and re.fullmatch("/api" + each[1], path)], (method, path)
+    for method, path in REQUESTS:
+        assert [each for each in seen if each[0] == method and re.fullmatch("/api" + path, each[1])], (method, path)
+
+
+@pytest.mark.parametrize("fault", ["a web page", Says("signed out"), Says(["signed", "out"]), Says(7)], ids=repr)
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+def test_an_answer_to_any_request_that_is_not_grafanas_is_one_clear_error(
+    grafana: Standin, method: str, path: str, fault: Fault
+) -> None:
+    grafana.fault = failing(lambda asked, at: asked == method and bool(re.fullmatch("/api" + path, at)), fault)
+
+    with pytest.raises(ForeignAnswer, match="answers, but isn't a Grafana: it answers with") as caught:
+        every_request(grafana)
+    assert caught.value.exit_code == 3
+    assert "sign in" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/health", {"version": 13}),
+        ("/health", {}),
+        ("/folders/", {"title": ["a"]}),
+        ("/datasources/uid/", {"type": {}}),
+        ("/datasources/uid/", {"type": "prometheus", "url": 9090}),
+        ("/dashboards/uid/", {"dashboard": "a board"}),
+        ("/dashboards/uid/", {"meta": {}}),
+        ("/dashboards/uid/", {"dashboard": {}, "meta": []}),
+        ("/versions", {"versions": "none"}),
+        ("/versions", {"versions": [{"message": 5}]}),
+        ("/alert-rules/", {"provenance": []}),
+        ("/rule-groups/", {"interval": "often"}),
+    ],
+)
+def test_a_field_of_another_type_is_no_grafanas_either(grafana: Standin, path: str, body: Any) -> None:
+    grafana.fault = failing(lambda method, at: method == "GET" and path in at, Says(body))
+
+    with pytest.raises(ForeignAnswer, match="JSON of another shape"):
+        every_request(grafana)
+
+
+def test_fields_that_only_a_newer_grafana_has_are_no_error(grafana: Standin) -> None:
+    grafana.fault = failing(
+        lambda method, at: "/folders/" in at, Says({"title": "Orchestrate", "new": [1], "old": None})
+    )
+
+    assert outcomes(pushed(grafana))["Orchestrate"] == "unchanged"
+
+
 def test_a_redirect_is_named_without_its_query(grafana: Standin) -> None:
     grafana.fault = failing(lambda method, path: True, "redirect")
 
@@ -383,7 +471,7 @@ def test_no_error_holds_the_token_even_if_the_server_quotes_it(grafana: Standin,
     grafana.fault = failing(lambda method, path: True, status)
 
     with connected(grafana.url) as client, pytest.raises(OrchestrateError) as caught:
-        client.send(lambda api: api.folder.get_folder("x"))
+        client.send(lambda api: api.folder.get_folder("x"), Folder)
     error: BaseException | None = caught.value
     assert isinstance(error, RequestRefused | WrongToken)
     assert "upstream failed for Bearer [token]" in error.message
@@ -478,6 +566,14 @@ def test_the_command_ends_with_3_where_no_grafana_is(run: Run) -> None:
 
     assert code == 3
     assert err.startswith(f"error: no Grafana answers at {url}: Connection refused")
+
+
+def test_the_command_ends_with_3_where_a_proxy_asks_to_sign_in(run: Run, grafana: Standin) -> None:
+    grafana.fault = failing(lambda method, path: path != "/api/health", "a web page")
+    code, _, err = run("--url", grafana.url, "--dry-run")
+
+    assert code == 3
+    assert err.startswith(f"error: {grafana.url} answers, but isn't a Grafana: it answers with a web page")
 
 
 @pytest.mark.parametrize(

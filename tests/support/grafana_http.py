@@ -4,12 +4,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+
+@dataclass(frozen=True)
+class Says:
+    """Answer 200 with this as JSON."""
+
+    body: Any
+
+
 # An HTTP status; or close the connection before or after doing what was asked; or don't answer at all.
-Fault = int | Literal["drop", "done, then drop", "silence", "a web page", "redirect"]
+Fault = int | Says | Literal["drop", "done, then drop", "silence", "a web page", "redirect"]
 
 
 class Api(Protocol):
@@ -40,6 +49,8 @@ def serving(api: Api, fault_of: Callable[[str, str], Fault | None], released: th
                 self._say(301, b"", "text/html", Location=f"https://elsewhere.example{self.path}?secret=1")
             elif fault == "a web page":
                 self._say(200, b"<html>Welcome</html>", "text/html")
+            elif isinstance(fault, Says):
+                self._say(200, json.dumps(fault.body).encode(), "application/json")
             elif isinstance(fault, int):
                 # A proxy that quotes the request, as some do.
                 text = json.dumps({"message": f"upstream failed for {self.headers.get('Authorization')}"})

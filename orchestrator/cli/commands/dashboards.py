@@ -102,9 +102,9 @@ def compare(
 
     There they can be chosen by hand, too.
     """
-    from orchestrator.grafana.client import parse_address
+    from orchestrator.grafana.client import grafana_address
 
-    grafana = None if url is None else parse_address(url)
+    grafana = None if url is None else grafana_address(url)
     console().print(address_of_comparison(context.obj, trials, grafana), soft_wrap=True)
 
 

@@ -60,12 +60,13 @@ def push(
     from orchestrator.assets import bundled
     from orchestrator.grafana.alerts import read_alerts
     from orchestrator.grafana.boards.build import build_all
-    from orchestrator.grafana.client import Grafana, parse_address, take_token, travels_openly
+    from orchestrator.grafana.client import Grafana, grafana_address, take_token
     from orchestrator.grafana.push import DATASOURCE_UID, push
+    from orchestrator.remote_api import travels_openly
 
     left_out = set(skip or ())
-    address = parse_address(url)
-    reads = None if datasource_url is None else parse_address(datasource_url, "--datasource-url")
+    address = grafana_address(url)
+    reads = None if datasource_url is None else grafana_address(datasource_url, "--datasource-url")
     token = take_token(token_file)
     alerts = () if Skip.ALERTS in left_out else read_alerts(bundled("prometheus/rules/alerts.yml"), DATASOURCE_UID)
     if travels_openly(address):

@@ -60,8 +60,8 @@ def push(
 
     Trials that Prometheus scraped are left out. Pushing again does no harm, and mends a push that broke off.
     """
-    from orchestrator.grafana.client import parse_address, travels_openly
     from orchestrator.prometheus.client import HOW_TO_CREDENTIALS, Prometheus, take_credentials
+    from orchestrator.remote_api import parse_address, travels_openly
 
     address = parse_address(to, "--to", "https://prometheus.example.com", HOW_TO_CREDENTIALS)
     credentials = take_credentials(credentials_file)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.grafana.client import TOKEN_VARIABLE, parse_address, take_token, travels_openly
+from orchestrator.grafana.client import TOKEN_VARIABLE, grafana_address, take_token
+from orchestrator.remote_api import travels_openly
 
 
 def test_the_token_is_taken_out_of_the_environment() -> None:
@@ -50,7 +51,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     ],
 )
 def test_an_address(typed: str, address: str) -> None:
-    assert parse_address(typed) == address
+    assert grafana_address(typed) == address
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_an_address(typed: str, address: str) -> None:
 )
 def test_no_address(typed: str) -> None:
     with pytest.raises(InputError):
-        parse_address(typed)
+        grafana_address(typed)
 
 
 def test_which_addresses_need_no_encryption() -> None:

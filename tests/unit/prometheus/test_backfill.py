@@ -4,13 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.prometheus.backfill import Plan, planned
-from orchestrator.prometheus.client import Prometheus
+from orchestrator.prometheus.client import InstantSeries, Prometheus
 from orchestrator.prometheus.placement import Key, RecordedTrial, laid_out
 from tests.support.builders import T0
 
@@ -37,12 +36,12 @@ class Holding(Prometheus):
         super().__init__("http://nowhere")
         self._copies = copies
 
-    def at(self, expression: str, t: float) -> list[dict[str, Any]]:
+    def at(self, expression: str, t: float) -> list[InstantSeries]:
         found = re.search(r'\{sweep_id="(\w+)",trial_id="(\w+)"\}\[(\d+)s\]', expression)
         assert found is not None
         asked, seconds = (found[1], found[2]), float(found[3])
         return [
-            {"metric": {"instance": copy.instance}}
+            {"metric": {"instance": copy.instance}, "value": (t, 1.0)}
             for copy in self._copies
             if copy.trial.key == asked
             and copy.trial.begin + copy.moved_by <= t

@@ -1,6 +1,7 @@
 """A Prometheus that is busy, refuses, or isn't there: what is tried again, and what the user is told."""
 
 import base64
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
 from orchestrator.prometheus.client import CREDENTIALS_VARIABLE, LONGEST_WAIT_S, Prometheus, take_credentials
+from orchestrator.remote_api import ForeignAnswer
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 HUNTER = "bob:hunter2"
@@ -176,6 +178,54 @@ def test_a_query_that_cannot_be_evaluated_is_named(server: Server, prometheus: P
     server.will(400, '{"status": "error", "errorType": "bad_data", "error": "parse error"}')
     with pytest.raises(InputError, match="parse error"):
         prometheus.at("up(", 0.0)
+
+
+# Another server, or a proxy
+
+FOREIGN = [
+    "<!doctype html><html>Sign in</html>",
+    "not JSON",
+    "",
+    "7",
+    "[]",
+    '"a string"',
+    '{"status": "well"}',
+    '{"status": "success"}',
+    '{"status": "success", "data": []}',
+    '{"status": "success", "data": {"result": "none"}}',
+    '{"status": "success", "data": {"result": ["a series"]}}',
+    '{"status": "success", "data": {"result": [{"metric": "up", "value": [1, "2"], "values": []}]}}',
+    '{"status": "success", "data": {"result": [{"metric": {}, "value": [1, "two"], "values": [[1]]}]}}',
+    '{"status": "error", "error": 5}',
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_an_answer_that_no_prometheus_gives_is_one_clear_error(
+    server: Server, prometheus: Prometheus, text: str
+) -> None:
+    server.will(200, text)
+    for ask in (lambda: prometheus.at("up", 5), lambda: prometheus.over("up", 5, 6, 1)):
+        with pytest.raises(ForeignAnswer, match="answers, but isn't a Prometheus: it answers with") as caught:
+            ask()
+        assert caught.value.exit_code == 3
+
+
+def test_a_page_to_sign_in_means_that_nothing_was_written(server: Server, prometheus: Prometheus) -> None:
+    server.will(200, FOREIGN[0])
+    with pytest.raises(ForeignAnswer, match="a web page"):
+        prometheus.write(b"x")
+
+
+def test_values_are_numbers(server: Server, prometheus: Prometheus) -> None:
+    server.will(200, '{"status": "success", "data": {"result": [{"metric": {"a": "b"}, "value": [5, "+Inf"]}]}}')
+    infinite = prometheus.at("up", 5)
+    server.will(200, '{"status": "success", "data": {"result": [{"metric": {}, "values": [[6.5, "-Inf"]]}]}}')
+    server.answers.pop(0)
+
+    assert infinite == [{"metric": {"a": "b"}, "value": (5, math.inf)}]
+    (found,) = prometheus.over("up", 5, 6, 1)
+    assert found["values"] == [(6.5, -math.inf)]
 
 
 # Credentials

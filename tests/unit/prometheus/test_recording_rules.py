@@ -1,9 +1,7 @@
 """Recording rules over a trial that was pushed: whose series they are, and where these end."""
 
-from typing import Any
-
 from orchestrator.assets import bundled
-from orchestrator.prometheus.client import Prometheus
+from orchestrator.prometheus.client import Prometheus, RangeSeries
 from orchestrator.prometheus.recording_rules import Rule, recorded, recording_rules, with_ends
 from orchestrator.prometheus.remote_write import STALE, labels_of
 from orchestrator.prometheus.samples import STEP_S
@@ -14,19 +12,19 @@ RULE = Rule("trial:nodes:sum", "sum by (sweep_id, trial_id) (nodes)")
 class Answering(Prometheus):
     """Gives these series to each range query, and keeps the ranges."""
 
-    def __init__(self, *series: dict[str, Any]) -> None:
+    def __init__(self, *series: RangeSeries) -> None:
         super().__init__("http://nowhere")
         self.series = series
         self.asked: list[tuple[float, float]] = []
 
-    def over(self, expression: str, begin: float, end: float, step_s: float) -> list[dict[str, Any]]:
+    def over(self, expression: str, begin: float, end: float, step_s: float) -> list[RangeSeries]:
         self.asked.append((begin, end))
         return list(self.series)
 
 
-def series(trial_id: str, *times: float) -> dict[str, Any]:
+def series(trial_id: str, *times: float) -> RangeSeries:
     """As the API gives it, with the value 1 at these times."""
-    return {"metric": {"sweep_id": "s", "trial_id": trial_id}, "values": [[t, "1"] for t in times]}
+    return {"metric": {"sweep_id": "s", "trial_id": trial_id}, "values": [(t, 1.0) for t in times]}
 
 
 def test_only_the_trials_own_series_are_recorded() -> None:
