@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +12,12 @@ if TYPE_CHECKING:
 
     from orchestrator.report.terminal.reporter import TerminalReporter
 
-_WIDTH_WITHOUT_TERMINAL = 160
-
 
 def console(*, stderr: bool = False) -> "Console":
-    """A console that is wide enough for the tables where there is no terminal to ask."""
-    from rich.console import Console
+    """Return a console on stdout or stderr."""
+    from orchestrator.report.terminal.output import console
 
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, width=width, markup=False, highlight=False)
+    return console(stderr=stderr)
 
 
 def reporter() -> "TerminalReporter":

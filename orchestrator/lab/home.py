@@ -1,5 +1,6 @@
 """The home folder and the ledger in it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,12 @@ class Home:
         from orchestrator.sweeps.ledger import Ledger
 
         self.make()
-        return Ledger(self.ledger_url or f"sqlite:///{self.root / 'ledger.db'}")
+        return Ledger(self.url)
+
+    @property
+    def url(self) -> str:
+        """The SQLAlchemy URL of the ledger."""
+        return self.ledger_url or f"sqlite:///{self.root / 'ledger.db'}"
 
     def trace_files(self, source: str) -> list[Path]:
         """The traces that an id of the ledger, or a path, means: those of trials that have begun. Raises UnknownId."""
@@ -43,3 +49,13 @@ class Home:
             raise InputError(
                 f"the home {self.root} can't be made: {error.strerror}", "choose another with --home"
             ) from None
+
+
+def find_home(folder: str | Path | None = None, ledger_url: str | None = None) -> Home:
+    """Return the home of a caller who may name none: `ORCHESTRATE_HOME`, or `.orchestrate`.
+
+    The ledger is `ledger_url`; without one it is `ORCHESTRATE_LEDGER`, unless a folder is given.
+    """
+    root = Path(folder or os.environ.get("ORCHESTRATE_HOME") or ".orchestrate").resolve()
+    url = ledger_url or (os.environ.get("ORCHESTRATE_LEDGER") if folder is None else None)
+    return Home(root, url or "")

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 from pydantic import BaseModel
@@ -21,7 +22,7 @@ class SpecOverrides(TypedDict, total=False):
 
     name: str | None
     backend: str | None
-    cluster: str | None
+    cluster: str | Path | None
     image: str | None
     fit: Fit | None
 
@@ -50,7 +51,7 @@ class SpecOverrides(TypedDict, total=False):
     order: Order | None
     seed: int | None
     isolation: Isolation | None
-    prices: str | None
+    prices: str | Path | None
     timeout_s: float | None
 
 

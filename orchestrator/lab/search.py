@@ -35,20 +35,20 @@ class Found:
     notes: tuple[str, ...]
 
 
-def parse_objective(text: str) -> "Objective":
-    """Return the objective that an expression stands for. Raises InputError."""
+def parse_objective(text: str, name: str = "--optimise") -> "Objective":
+    """Return the objective that an expression stands for. Raises InputError that names the argument."""
     from orchestrator.analysis.sweep.objective import Objective
 
     try:
         return Objective.parse(text)
     except ValueError as error:
-        raise InputError(f"--optimise: {error}", "for example --optimise 'makespan_s + 100*cost_usd'") from None
+        raise InputError(f"{name}: {error}", f"for example {name} 'makespan_s + 100*cost_usd'") from None
 
 
-def check_candidates(count: int) -> None:
-    """Raise InputError for a number of candidates that can't be tried."""
+def check_candidates(count: int, name: str = "--candidates") -> None:
+    """Raise InputError that names the argument for a number of candidates that can't be tried."""
     if not 1 <= count <= MAX_CANDIDATES:
-        raise InputError(f"--candidates: {count} isn't between 1 and {MAX_CANDIDATES}")
+        raise InputError(f"{name}: {count} isn't between 1 and {MAX_CANDIDATES}")
 
 
 def search_settings(

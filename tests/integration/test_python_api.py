@@ -1,50 +1,73 @@
-"""The Python API on simulated sweeps; docs/python.md is run cell by cell, and shows what its cells give."""
+"""The Python API on simulated sweeps. The pages of docs/ with Python are run cell by cell and show their output."""
 
 import ast
+import contextlib
+import io
+import json
 import os
 import pprint
 import re
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import orchestrator
+from orchestrator.api.results import SweepPlot, TrialPlot
 from orchestrator.errors import InputError, UnknownId
 from orchestrator.model.events import TaskEvent
 from tests.support.orchestrate_command import Orchestrate
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "python.md"
-CELL = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+CELL = re.compile(r"```python\n(.*?)```\n(?:\n?```text\n(.*?)```)?", re.DOTALL)
+SWEEP_ID = "3f2a90c1"
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Orchestrate:
     """The sweep of docs/python.md."""
     command = Orchestrate(tmp_path_factory.mktemp("simulated"))
-    (line,) = re.findall(r"^orchestrate (simulate .*)$", DOCUMENT.read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^orchestrate (simulate .*)$", (DOCS / "python.md").read_text(), re.MULTILINE)
     assert command(*line.split()).returncode == 0
     return command
 
 
-def test_the_documents_cells_show_what_they_give(simulated: Orchestrate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORCHESTRATE_HOME", str(simulated.home))
-    monkeypatch.delenv("ORCHESTRATE_LEDGER", raising=False)
-    cells = CELL.findall(DOCUMENT.read_text())
+def run_cells(page: str) -> None:
+    """Run the cells of a page in one namespace, and compare their output with what the page shows."""
+    cells = CELL.findall((DOCS / page).read_text())
     names: dict[str, Any] = {}
-
     assert len(cells) > 5
     for source, shown in cells:
-        assert _run_cell(source, names) == shown.rstrip("\n"), source
+        assert output_of(source, names) == shown.rstrip("\n"), source
 
 
-def _run_cell(source: str, names: dict[str, Any]) -> str:
-    """Run it as a notebook does; what its last expression gives, as text."""
+def output_of(source: str, names: dict[str, Any]) -> str:
+    """Return what a notebook would show below a cell, with the id of a new sweep replaced."""
     body = ast.parse(source).body
-    exec(compile(ast.Module(body[:-1], []), str(DOCUMENT), "exec"), names)
-    assert isinstance(body[-1], ast.Expr)
-    value = eval(compile(ast.Expression(body[-1].value), str(DOCUMENT), "eval"), names)
-    return pprint.pformat(value, width=140, sort_dicts=False)
+    printed, value = io.StringIO(), None
+    with contextlib.redirect_stdout(printed):
+        if isinstance(body[-1], ast.Expr):
+            exec(compile(ast.Module(body[:-1], []), "cell", "exec"), names)
+            value = eval(compile(ast.Expression(body[-1].value), "cell", "eval"), names)
+        else:
+            exec(compile(source, "cell", "exec"), names)
+    text = printed.getvalue() + ("" if value is None else pprint.pformat(value, width=140, sort_dicts=False))
+    sweep = names.get("sweep")
+    return (text if sweep is None else text.replace(sweep.sweep_id, SWEEP_ID)).rstrip("\n")
+
+
+def test_the_page_on_results_shows_what_its_cells_give(simulated: Orchestrate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(simulated.home))
+    monkeypatch.delenv("ORCHESTRATE_LEDGER", raising=False)
+    run_cells("python.md")
+
+
+def test_the_page_on_notebooks_shows_what_its_cells_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("ORCHESTRATE_LEDGER", raising=False)
+    run_cells("notebook.md")
 
 
 def test_a_sweep_and_its_trials_say_what_they_are(simulated: Orchestrate) -> None:
@@ -107,3 +130,100 @@ def test_a_trial_without_a_trace_says_so(orchestrate: Orchestrate) -> None:
     with pytest.raises(InputError, match="has no trace"):
         _ = sweep.trials[0].trace
     assert (sweep.frame.height, sweep.nodes.height) == (1, 0)
+
+
+# Sweeps and searches from Python
+
+SMALL: dict[str, Any] = {"tasks": 16, "seconds": 10, "progress": False}
+
+
+def test_a_simulation_is_the_sweep_that_load_gives(tmp_path: Path) -> None:
+    sweep = orchestrator.simulate(upscaling_speed=range(1, 3), home=tmp_path, **SMALL)
+
+    assert [trial.settings.upscaling_speed for trial in sweep.trials] == [1.0, 2.0]
+    assert orchestrator.load(home=tmp_path).frame.equals(sweep.frame)
+    assert type(sweep) is orchestrator.Sweep
+
+
+def test_a_simulation_has_the_trials_of_the_command(orchestrate: Orchestrate, tmp_path: Path) -> None:
+    options = ("--upscaling-speed", "1,10", "--tasks", "16", "--task-seconds", "10", "--repeat", "2", "--json", "-")
+    document = json.loads(orchestrate("simulate", *options).stdout)
+    sweep = orchestrator.simulate(upscaling_speed=[1, 10], repeat=2, home=tmp_path, **SMALL)
+
+    assert [trial.trial_id for trial in sweep.trials] == [trial["trial_id"] for trial in document["trials"]]
+
+
+def test_arguments_override_a_spec_file(tmp_path: Path) -> None:
+    spec = tmp_path / "sweep.yaml"
+    spec.write_text("settings: {upscaling_speed: [1, 2, 3]}\nworkload: {tasks: 16, seconds: 10}\n")
+    sweep = orchestrator.simulate(spec=spec, upscaling_speed=5, home=tmp_path / "home", progress=False)
+
+    assert [trial.settings.upscaling_speed for trial in sweep.trials] == [5.0]
+    assert sweep.trials[0].record.trial.workload.tasks == 16
+
+
+def test_a_failed_trial_is_a_result_and_no_exception(tmp_path: Path) -> None:
+    sweep = orchestrator.simulate(timeout_s=1, home=tmp_path, **SMALL)
+
+    assert sweep.record.status == "failed"
+    with pytest.raises(InputError, match="no valid trial to plot"):
+        sweep.plot()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"upscaling_sped": 1}, "a sweep has no parameter 'upscaling_sped'"),
+        ({"upscaling_speed": 0}, "upscaling_speed"),
+        ({"backend": "docker"}, "simulate runs on the simulated backend, not on docker"),
+        ({"spec": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"parallel": 0}, "--parallel"),
+    ],
+)
+def test_bad_arguments_raise_our_errors_and_write_nothing(
+    arguments: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        orchestrator.simulate(home=tmp_path / "home", **arguments)
+
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_search_gives_settings_rows_and_a_figure(tmp_path: Path) -> None:
+    found = orchestrator.search(
+        "cost", candidates=4, repeat=1, idle_timeout_minutes=[1, 5], home=tmp_path / "home", **SMALL
+    )
+
+    assert found.best.idle_timeout_minutes is not None
+    assert found.frame["role"].to_list()[:2] == ["reference", "best"]
+    assert found.frame["objective"][1] <= found.frame["objective"][0]
+    assert str(found).splitlines()[1].startswith("reference ")
+    assert "<table>" in found._repr_html_()
+    assert found.plot().layout.title.text == "Makespan against cost"
+    assert not (tmp_path / "home").exists()
+    with pytest.raises(InputError, match="objective: column 1: unknown name 'cots'"):
+        orchestrator.search("cots")
+    with pytest.raises(InputError, match="candidates: 0 isn't between"):
+        orchestrator.search(candidates=0)
+
+
+def test_results_show_themselves_in_a_notebook(simulated: Orchestrate) -> None:
+    sweep = orchestrator.load(home=simulated.home)
+    trial = sweep.trials[0]
+
+    assert sweep._repr_html_().count("<tr>") == 1 + 4
+    assert trial.trial_id in trial._repr_html_()
+    assert "makespan s" in str(sweep)
+    assert all(sweep.plot(kind).data for kind in get_args(SweepPlot))
+    assert all(trial.plot(kind).layout.height > 100 for kind in get_args(TrialPlot))
+    with pytest.raises(InputError, match="there is no plot 'pie'"):
+        sweep.plot("pie")  # type: ignore[arg-type]
+
+
+def test_one_line_of_python_prints_a_table(tmp_path: Path) -> None:
+    code = "import orchestrator; print(orchestrator.simulate(upscaling_speed=[1, 10], tasks=16, seconds=10))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert [line.split()[:2] for line in result.stdout.splitlines()[2:4]] == [["v2", "speed=1"], ["v2", "speed=10"]]
+    assert "2 of 2 trials simulated" in result.stderr
+    assert (tmp_path / ".orchestrate" / "ledger.db").is_file()

@@ -7,8 +7,28 @@ import orchestrator
 
 
 def test_the_package_shows_these_names() -> None:
-    assert orchestrator.__all__ == ["Sweep", "Trial", "__version__", "load"]
-    assert all(hasattr(orchestrator, name) for name in orchestrator.__all__)
+    names = {"SearchResult", "Sweep", "Trial", "__version__", "events", "load", "score", "search", "simulate", "sweep"}
+
+    assert set(orchestrator.__all__) == set(dir(orchestrator)) == names
+    assert all(hasattr(orchestrator, name) for name in names)
+
+
+def test_commands_stay_functions_whatever_else_is_imported() -> None:
+    code = """
+import orchestrator.sweeps.ledger, orchestrator.optimiser.space, orchestrator.lab.search
+print(callable(orchestrator.simulate), callable(orchestrator.sweep), callable(orchestrator.search))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "True True True"
+
+
+def test_events_and_score_have_public_homes_and_the_old_ones() -> None:
+    from orchestrator.analysis.trial.score import score
+    from orchestrator.model.events import NodeEvent
+
+    assert orchestrator.score.score is score
+    assert orchestrator.events.NodeEvent is NodeEvent
 
 
 def test_another_name_is_no_attribute() -> None:

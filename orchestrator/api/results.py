@@ -1,25 +1,29 @@
-"""Sweeps for Python: `orchestrator.load` gives a sweep's trials, their traces and the tables of `export`."""
+"""Sweeps and trials: settings, scorecards, traces, tables and figures."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
 from orchestrator.analysis.trial.waterfall import TimeSpent, Waterfall, time_spent, waterfalls
 from orchestrator.errors import InputError
+from orchestrator.lab.home import find_home
 from orchestrator.model.events import TaskEvent
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.report.export.frames import TraceFrames, has_trace, trace_frames, trials_frame
-from orchestrator.sweeps.ledger import LAST, Ledger, SweepRecord, TrialRecord
+from orchestrator.sweeps.ledger import LAST, Ledger, SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.runner import prices_of
 from orchestrator.trace.file import Trace, read_trace
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
+
+TrialPlot = Literal["overlay", "provisioning", "waterfall"]
+SweepPlot = Literal["front", "cost"]
 
 
 def load(wanted: str = LAST, *, home: str | Path | None = None, ledger: str | None = None) -> "Sweep":
@@ -29,13 +33,10 @@ def load(wanted: str = LAST, *, home: str | Path | None = None, ledger: str | No
     SQLAlchemy URL of a ledger elsewhere: by default `ORCHESTRATE_LEDGER`, unless a home is given. What is loaded stays
     as it is while a sweep runs on: load it again. Raises InputError, and UnknownId if there is no such id.
     """
-    folder = Path(home or os.environ.get("ORCHESTRATE_HOME") or ".orchestrate").resolve()
-    url = ledger or (os.environ.get("ORCHESTRATE_LEDGER") if home is None else None)
-    if not url:
-        if not (folder / "ledger.db").is_file():
-            raise InputError(f"no sweeps are kept in {folder}", "name another home, or run: orchestrate simulate")
-        url = f"sqlite:///{folder / 'ledger.db'}"
-    sweep, trial = Ledger(url).find(wanted)
+    found = find_home(home, ledger)
+    if not found.ledger_url and not (found.root / "ledger.db").is_file():
+        raise InputError(f"no sweeps are kept in {found.root}", "name another home, or run: orchestrate simulate")
+    sweep, trial = Ledger(found.url).find(wanted)
     return Sweep(sweep, sweep.trials if trial is None else (trial,))
 
 
@@ -82,6 +83,34 @@ class Trial:
     def time_spent(self) -> TimeSpent:
         """Where the time went until the launched nodes could run tasks: autoscaler, cloud or install."""
         return time_spent(self.waterfalls)
+
+    def plot(self, kind: TrialPlot = "overlay") -> "go.Figure":
+        """Return a figure of the report.
+
+        `overlay` shows pending tasks, nodes and CPUs in use, `provisioning` demand and supply, and `waterfall` the
+        states of each node. Raises InputError.
+        """
+        from orchestrator.analysis.trial.series import series
+        from orchestrator.report.document import trial_plots
+        from orchestrator.report.notebook.figures import plotly_figure
+
+        _check_kind(kind, get_args(TrialPlot))
+        found = series(self.record.trial, self.trace.events)
+        if found is None:
+            raise InputError(f"trial {self.trial_id} recorded no task, so there is nothing to plot")
+        return plotly_figure(getattr(trial_plots, kind)(found))
+
+    def _repr_html_(self) -> str:
+        from orchestrator.report.document.content import trial_facts
+        from orchestrator.report.notebook.tables import facts_html
+
+        return facts_html(f"Trial {self.trial_id}: {self.record.trial.label()}", trial_facts(self.record))
+
+    def __str__(self) -> str:
+        from orchestrator.report.terminal.output import as_text
+        from orchestrator.report.terminal.tables import trial_tables
+
+        return as_text(trial_tables(self.record))
 
     def __repr__(self) -> str:
         card = self.scorecard
@@ -146,8 +175,47 @@ class Sweep:
         """A row for each fault on purpose, and what followed from it."""
         return self._frames.faults
 
+    def plot(self, kind: SweepPlot = "front") -> "go.Figure":
+        """Return a figure of the report: `front` shows makespan against cost, `cost` the cost by architecture.
+
+        Raises InputError if no trial has the numbers for it.
+        """
+        from orchestrator.report.document.content import gather
+        from orchestrator.report.document.sweep_plots import sweep_figures
+        from orchestrator.report.notebook.figures import plotly_figure
+
+        _check_kind(kind, get_args(SweepPlot))
+        figures = dict(zip(("cost", "front"), sweep_figures(gather(self._chosen_record)), strict=False))
+        if kind not in figures:
+            raise InputError(f"sweep {self.sweep_id} has no valid trial to plot", "see why: print(sweep)")
+        return plotly_figure(figures[kind])
+
+    @property
+    def _chosen_record(self) -> SweepRecord:
+        return replace(self.record, trials=tuple(self.chosen))
+
+    def _repr_html_(self) -> str:
+        from orchestrator.analysis.sweep.evidence import weigh
+        from orchestrator.analysis.sweep.summary import summarise
+        from orchestrator.report.document.grids import settings_grid
+        from orchestrator.report.notebook.tables import grid_html
+
+        summary = summarise((each.trial.settings, each.scorecard) for each in self.chosen)
+        return grid_html(repr(self).strip("<>"), settings_grid(weigh(results_of(self.chosen)), summary))
+
+    def __str__(self) -> str:
+        from orchestrator.report.terminal.output import as_text
+        from orchestrator.report.terminal.tables import sweep_table
+
+        return as_text(sweep_table(self._chosen_record))
+
     def __repr__(self) -> str:
         valid = sum(1 for record in self.chosen if record.scorecard is not None and record.scorecard.valid)
         name = f" {self.record.name!r}" if self.record.name else ""
         trials = f"{len(self.chosen)} trial{'' if len(self.chosen) == 1 else 's'}"
         return f"<Sweep {self.sweep_id}{name} ({self.record.backend}): {self.record.status}, {trials}, {valid} valid>"
+
+
+def _check_kind(kind: str, known: tuple[str, ...]) -> None:
+    if kind not in known:
+        raise InputError(f"there is no plot {kind!r}", f"choose one of {', '.join(known)}")

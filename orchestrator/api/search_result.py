@@ -1,0 +1,125 @@
+"""The result of a search for the best settings."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from orchestrator.analysis.sweep.summary import SettingSummary
+from orchestrator.lab.search import Found
+from orchestrator.model.settings import Settings
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from orchestrator.report.document.grids import Grid
+
+_NUMBERS = ("makespan_s", "time_to_peak_s", "peak_nodes", "launches", "node_seconds", "cost_usd")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SearchResult:
+    """The best settings, the reference that they are compared with, and the trade-off of makespan and cost."""
+
+    found: Found
+
+    @property
+    def best(self) -> Settings:
+        """The settings with the lowest objective."""
+        return self.found.optimum.best.settings
+
+    @property
+    def reference(self) -> Settings:
+        """The settings of the cluster file."""
+        return self.found.optimum.reference.settings
+
+    @property
+    def front(self) -> tuple[Settings, ...]:
+        """The settings with no other that is both faster and cheaper, the fastest first."""
+        return tuple(row.settings for row in self.found.optimum.front)
+
+    @property
+    def cluster_config(self) -> str:
+        """Lines with the best settings for a cluster config."""
+        from orchestrator.report.cluster_lines import cluster_lines
+
+        return cluster_lines(self.best)
+
+    @cached_property
+    def frame(self) -> "pl.DataFrame":
+        """A row for the reference, the best and each setting of the front, with medians over the seeds."""
+        import polars as pl
+
+        return pl.DataFrame(
+            [
+                {
+                    "role": role,
+                    "setting": row.label,
+                    "objective": self.found.optimum.value(row),
+                    **{name: _median(row, name) for name in _NUMBERS},
+                }
+                for role, row in self._rows()
+            ]
+        )
+
+    def plot(self) -> "go.Figure":
+        """Return the figure of makespan against cost: reference, best and front."""
+        from orchestrator.report.document.sweep_plots import Point, front
+        from orchestrator.report.notebook.figures import plotly_figure
+
+        against = self.found.optimum.against
+        on_front = {row.label for row in self.found.optimum.front}
+        rows = {row.label: row for _, row in self._rows()}
+        points = [
+            Point(
+                number=number,
+                label=row.label,
+                cost=cost,
+                makespan=makespan,
+                cost_interval=None,
+                makespan_interval=None,
+                trials=(),
+                on_front=row.label in on_front,
+                recommended=row == self.found.optimum.best,
+            )
+            for number, row in enumerate(rows.values(), start=1)
+            if (cost := _median(row, against)) is not None and (makespan := _median(row, "makespan_s")) is not None
+        ]
+        return plotly_figure(front(points, "$" if against == "cost_usd" else "node-seconds"))
+
+    def _rows(self) -> list[tuple[str, SettingSummary]]:
+        optimum = self.found.optimum
+        return [("reference", optimum.reference), ("best", optimum.best), *(("front", row) for row in optimum.front)]
+
+    def _grid(self) -> "Grid":
+        from orchestrator.report.document.grids import Cell, Grid
+
+        rows = tuple(
+            (Cell(str(row["role"])), *(Cell(_shown(value)) for name, value in row.items() if name != "role"))
+            for row in self.frame.iter_rows(named=True)
+        )
+        return Grid("Medians over the seeds.", tuple(self.frame.columns), rows, frozenset({1}))
+
+    def _repr_html_(self) -> str:
+        from orchestrator.report.notebook.tables import grid_html
+
+        return grid_html(repr(self).strip("<>"), self._grid(), self.found.notes)
+
+    def __str__(self) -> str:
+        from orchestrator.report.terminal.optimum import optimum_table
+        from orchestrator.report.terminal.output import as_text
+
+        return as_text(optimum_table(self.found.optimum, self.found.seeds, self.found.notes))
+
+    def __repr__(self) -> str:
+        optimum = self.found.optimum
+        return f"<SearchResult {optimum.best.label}: {optimum.objective.text}, {optimum.evaluated} settings tried>"
+
+
+def _median(row: SettingSummary, name: str) -> float | None:
+    spread = getattr(row, name)
+    return None if spread is None else float(spread.median)
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
