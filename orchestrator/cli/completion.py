@@ -33,10 +33,11 @@ def offering(*values: str) -> Callable[[str], list[str]]:
 
 def complete_objective(incomplete: str) -> list[str]:
     """Offer the names of a summary's numbers, for the last word of an expression."""
-    from orchestrator.analysis.sweep.objective import NAMES, SHORT
+    from orchestrator.analysis.sweep.objective import names
+    from orchestrator.model.quantities import aliases
 
     head = incomplete.rstrip("abcdefghijklmnopqrstuvwxyz_0123456789")
-    return [head + name for name in (*SHORT, *NAMES) if name.startswith(incomplete[len(head) :])]
+    return [head + name for name in (*aliases(), *names()) if name.startswith(incomplete[len(head) :])]
 
 
 def complete_prices(incomplete: str) -> list[str]:

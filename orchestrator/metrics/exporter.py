@@ -16,7 +16,8 @@ from orchestrator.metrics.trial import TrialMetrics
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
-from orchestrator.model.scorecard import ByPart, Scorecard
+from orchestrator.model.quantities import shown_in
+from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 from orchestrator.observer.observer import Observer
 
@@ -187,11 +188,10 @@ def _scorecards(ended: Sequence[Ended]) -> Metric:
 
 
 def numbers(scorecard: Scorecard) -> Iterator[tuple[str, float]]:
-    """The plain numbers of a scorecard, sums as their total; what the trace didn't show is left out."""
-    for name, value in scorecard:
-        number = value.total if isinstance(value, ByPart) else value
-        if isinstance(number, int | float) and not isinstance(number, bool):
-            yield name, float(number)
+    """Yield name and value of each quantity that the trace shows."""
+    for each in shown_in("metrics"):
+        if (value := each.value(scorecard)) is not None:
+            yield each.name, float(value)
 
 
 def _observer_metrics(observer: Observer, lag_s: float | None) -> Iterable[Metric]:

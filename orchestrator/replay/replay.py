@@ -12,22 +12,12 @@ from orchestrator.errors import InputError
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import DemandEvent, Event, TaskEvent
 from orchestrator.model.latency import Delay, NodeLatencies
+from orchestrator.model.quantities import shown_in
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 from orchestrator.trace.file import Trace
 
-# What is compared, in the scorecard's words.
-QUANTITIES = (
-    "launches",
-    "peak_nodes",
-    "time_to_first_node_s",
-    "time_to_peak_s",
-    "makespan_s",
-    "scale_down_s",
-    "theta_u",
-    "theta_o",
-)
 # What `Validation.worst` looks at: with these right, a sweep's ranking of settings is.
 DECISIVE = ("time_to_peak_s", "makespan_s")
 
@@ -64,8 +54,11 @@ class Validation:
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """Each quantity side by side."""
-        return [Comparison(name, getattr(self.recorded, name), getattr(self.simulated, name)) for name in QUANTITIES]
+        """Return each quantity as recorded and as simulated."""
+        return [
+            Comparison(each.name, each.value(self.recorded), each.value(self.simulated))
+            for each in shown_in("validate")
+        ]
 
     @property
     def worst(self) -> float:

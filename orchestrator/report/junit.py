@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from orchestrator.model.quantities import shown_in
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
 
@@ -59,13 +60,9 @@ def _numbers(card: Scorecard | None) -> Iterable[tuple[str, object]]:
     if card is None:
         return
     yield "valid", str(card.valid).lower()
-    names = ("makespan_s", "time_to_first_node_s", "time_to_peak_s", "scale_down_s", "launches", "peak_nodes")
-    for name in (*names, "theta_u", "theta_o", "cpu_utilisation"):
-        if (value := getattr(card, name)) is not None:
-            yield name, value
-    yield "node_seconds", card.node_seconds.total
-    if card.cost_usd is not None:
-        yield "cost_usd", card.cost_usd.total
+    for each in shown_in("junit"):
+        if (value := each.value(card)) is not None:
+            yield each.name, value
 
 
 def _text(text: str) -> str:

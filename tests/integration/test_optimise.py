@@ -111,7 +111,7 @@ def test_where_nothing_can_be_judged_the_reason_is_told(orchestrate: Orchestrate
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--optimise", "cots"), "--optimise: column 1: unknown name 'cots'; there are cost, makespan"),
+        (("--optimise", "cots"), "--optimise: column 1: unknown name 'cots'; use one of makespan, cost"),
         (("--optimise", ""), "--optimise: the expression is empty"),
         (("--optimise", "__import__('os')"), "--optimise: column 1"),
         (("--optimise", "cost", "--resume", "@last"), "--optimise has no --resume"),

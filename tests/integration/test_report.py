@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from junitparser import JUnitXml
 from playwright.sync_api import Browser
 
+from orchestrator.model.quantities import shown_in
 from tests.support.browser import Opened, opened
 from tests.support.orchestrate_command import Orchestrate
 
@@ -151,19 +152,7 @@ def test_the_numbers_are_those_of_show(window: Window, simulated: Orchestrate) -
     shown = simulated.json("show", "@last")["summary"]
     page = window().page
     headings = page.locator("#settings-table thead th").all_inner_texts()
-    columns = {
-        "makespan s": "makespan_s",
-        "cost $": "cost_usd",
-        "first node s": "time_to_first_node_s",
-        "peak s": "time_to_peak_s",
-        "scale-down s": "scale_down_s",
-        "θ under CPUs": "theta_u",
-        "θ over CPUs": "theta_o",
-        "CPU use": "cpu_utilisation",
-        "wait p95 s": "task_wait_p95_s",
-        "launches": "launches",
-        "peak nodes": "peak_nodes",
-    }
+    columns = {each.column: each.name for each in shown_in("report")}
 
     assert headings == ["setting", "valid trials", *columns]
     cells = """[...document.querySelectorAll('#settings-table tbody tr')].map((row) =>
@@ -171,9 +160,10 @@ def test_the_numbers_are_those_of_show(window: Window, simulated: Orchestrate) -
     for number, (row, (label, _, *measured)) in enumerate(zip(shown, page.evaluate(cells), strict=True), start=1):
         assert label[0] == f"{number}. {row['label']}"
         for name, (text, value) in zip(columns.values(), measured, strict=True):
-            digits = len(text.partition(".")[2])
+            shown_number = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+            digits = len(text.rstrip("%").partition(".")[2]) + (2 if text.endswith("%") else 0)
             assert float(value) == pytest.approx(row[name]["median"], abs=1e-12)
-            assert float(text) == pytest.approx(row[name]["median"], abs=0.51 * 10**-digits)
+            assert shown_number == pytest.approx(row[name]["median"], abs=0.51 * 10**-digits)
 
 
 def test_the_recommendation_is_the_first_thing_to_read(window: Window) -> None:

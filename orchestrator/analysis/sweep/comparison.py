@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator.analysis.sweep.evidence import Contrast, Result, Sample, by_setting, contrasts, values_by_seed
-from orchestrator.analysis.sweep.objective import NAMES, SHORT, Objective
+from orchestrator.analysis.sweep.objective import Objective, full_name, names
 from orchestrator.model.settings import Settings
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -30,9 +30,11 @@ class Condition:
         if found is None or found.end() != len(text):
             column = 1 + (_longest(text) if found is None else found.end())
             raise ValueError(f"column {column}: a condition is NAME>LIMIT or NAME<LIMIT, such as makespan_s>+10%")
-        name = SHORT.get(found["name"], found["name"])
-        if name not in NAMES:
-            raise ValueError(f"column {1 + found.start('name')}: unknown name {name!r}; there are {', '.join(NAMES)}")
+        name = full_name(found["name"])
+        if name not in names():
+            raise ValueError(
+                f"column {1 + found.start('name')}: unknown name {name!r}; use one of {', '.join(names())}"
+            )
         limit, relative = float(found["limit"]), bool(found["percent"])
         sign: Literal["<", ">"] = "<" if found["sign"] == "<" else ">"
         return cls(text.strip(), name, sign, limit / 100 if relative else limit, relative)

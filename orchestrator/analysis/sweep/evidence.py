@@ -21,6 +21,7 @@ from orchestrator.analysis.sweep.statistics import (
 )
 from orchestrator.analysis.sweep.summary import summarise
 from orchestrator.model.base import FrozenModel
+from orchestrator.model.quantities import find, shown_in
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 
@@ -28,18 +29,6 @@ ALPHA = 0.05
 CONFIDENCE = 0.95
 # Nobody asked whether there is a drift, so it must be plain to be mentioned.
 DRIFT_ALPHA = 0.01
-# The numbers that get an interval; the names are those of `SettingSummary`.
-QUANTITIES = (
-    "makespan_s",
-    "cost_usd",
-    "time_to_first_node_s",
-    "time_to_peak_s",
-    "scale_down_s",
-    "theta_u",
-    "theta_o",
-    "cpu_utilisation",
-    "task_wait_p95_s",
-)
 # From here on the sign-flip test of pairs can reach the level at all.
 _FEWEST_PAIRS = 6
 
@@ -168,11 +157,20 @@ def recommend(evidence: Evidence) -> Recommendation | None:
         return None
     chosen = next(each for each in evidence.settings if each.label == evidence.best)
     value = evidence.value
-    among = f"lowest {evidence.objective} of {len(evidence.settings)} settings"
-    within = "" if value.low is None else f", {CONFIDENCE:.0%} interval {value.low:.4g} to {value.high:.4g}"
-    reasons = [f"{among}: median {value.median:.4g}{within}, n = {value.n}"]
+    quantity = find(evidence.objective)
+
+    def text(number: float | None) -> str:
+        if quantity is None:  # an expression, which has no unit
+            return f"{number:.4g}"
+        return quantity.text_with_unit(number)
+
+    called = evidence.objective if quantity is None else quantity.heading
+    among = f"lowest {called} of {len(evidence.settings)} settings"
+    within = "" if value.low is None else f", {CONFIDENCE:.0%} interval {text(value.low)} to {text(value.high)}"
+    reasons = [f"{among}: median {text(value.median)}{within}, n = {value.n}"]
     reasons += [
-        f"{each.b} is higher by {each.difference.difference:.4g}{_percent(each.difference)} (p = {each.p_adjusted:.2g})"
+        f"{each.b} is higher by {text(each.difference.difference)}{_percent(each.difference)} "
+        f"(p = {each.p_adjusted:.2g})"
         for each in evidence.contrasts
         if each.verdict == "higher"
     ]
@@ -236,6 +234,11 @@ def contrasts(
     return found
 
 
+def main_quantities() -> list[str]:
+    """Return the names of the numbers that get an interval, and that are compared by default."""
+    return [each.name for each in shown_in("evidence")]
+
+
 def any_difference_between(samples: Sequence[Sample]) -> float:
     """The p-value of the question whether any of the samples differs at all."""
     blocked = all(sample.values.keys() == samples[0].values.keys() for sample in samples)
@@ -262,7 +265,7 @@ def by_setting(results: Iterable[Result]) -> dict[Settings, list[Result]]:
 
 def _setting_evidence(results: Sequence[Result]) -> SettingEvidence:
     settings = results[0].settings
-    known = {name: list(values_by_seed(results, Objective.parse(name)).values()) for name in QUANTITIES}
+    known = {name: list(values_by_seed(results, Objective.parse(name)).values()) for name in main_quantities()}
     return SettingEvidence(
         settings=settings,
         label=settings.label(),

@@ -6,16 +6,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.analysis.sweep.summary import SettingSummary, Spread
+from orchestrator.analysis.sweep.summary import SettingSummary
+from orchestrator.model.quantities import aliases, summarised
 
 MAX_LENGTH = 200
 """Characters of an expression; more than anybody needs, and too few to nest deeply."""
-
-NAMES = tuple(name for name, field in SettingSummary.model_fields.items() if field.annotation == Spread | None)
-"""The numbers that an expression may use."""
-
-SHORT = {"cost": "cost_usd", "makespan": "makespan_s"}
-"""Shorter names for some of them."""
 
 _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: lambda a, b: a + b,
@@ -25,6 +20,16 @@ _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 _UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {ast.UAdd: lambda a: a, ast.USub: lambda a: -a}
 _CALLS: dict[str, Callable[[Sequence[float]], float]] = {"min": min, "max": max}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the numbers that an expression may use."""
+    return tuple(each.name for each in summarised())
+
+
+def full_name(name: str) -> str:
+    """Return the full name of a number: `cost_usd` for `cost`."""
+    return aliases().get(name, name)
 
 
 @dataclass(frozen=True)
@@ -40,26 +45,26 @@ class Objective:
 
     @classmethod
     def parse(cls, text: str) -> "Objective":
-        """Read an expression of numbers, `NAMES`, `+ - * /`, parentheses, `min()` and `max()`.
+        """Return an expression of numbers, `names()`, `+ - * /`, parentheses, `min()` and `max()`.
 
         Raises ValueError that says what is wrong and, where that is one place, at which column (from 1).
         """
         tree = _parsed(text)
-        names: set[str] = set()
-        _check(tree, names)
-        if not names:
+        used: set[str] = set()
+        _check(tree, used)
+        if not used:
             raise ValueError(f"{text.strip()!r} is the same for every setting")
-        return cls(text.strip(), frozenset(names), tree)
+        return cls(text.strip(), frozenset(used), tree)
 
     @property
     def name(self) -> str | None:
         """The number that this is, in full, if it is nothing but one; `cost` is `cost_usd`."""
-        return SHORT.get(self._tree.id, self._tree.id) if isinstance(self._tree, ast.Name) else None
+        return full_name(self._tree.id) if isinstance(self._tree, ast.Name) else None
 
     def value(self, summary: SettingSummary) -> float | None:
         """The objective of a setting; None if a number that it needs isn't known, or it isn't finite (as in 1 / 0)."""
-        known = {name: getattr(summary, name) for name in self.names}
-        if any(spread is None for spread in known.values()):
+        known = {name: spread for name in self.names if (spread := summary.spread(name)) is not None}
+        if len(known) < len(self.names):
             return None
         try:
             value = _evaluated(self._tree, {name: float(spread.median) for name, spread in known.items()})
@@ -93,7 +98,7 @@ def _parsed(text: str) -> ast.expr:
     return tree
 
 
-def _check(node: ast.expr, names: set[str]) -> None:
+def _check(node: ast.expr, used: set[str]) -> None:
     """Collect the names; ValueError for whatever isn't on the list of what is allowed."""
     where = f"column {node.col_offset + 1}: "
     match node:
@@ -101,17 +106,17 @@ def _check(node: ast.expr, names: set[str]) -> None:
             if not math.isfinite(number):
                 raise ValueError(f"{where}a finite number is needed")
         case ast.Name(id=name):
-            if (full := SHORT.get(name, name)) not in NAMES:
-                raise ValueError(f"{where}unknown name {name!r}; there are {', '.join((*SHORT, *NAMES))}")
-            names.add(full)
+            if (full := full_name(name)) not in names():
+                raise ValueError(f"{where}unknown name {name!r}; use one of {', '.join((*aliases(), *names()))}")
+            used.add(full)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            _check(left, names)
-            _check(right, names)
+            _check(left, used)
+            _check(right, used)
         case ast.UnaryOp(op=sign, operand=operand) if type(sign) in _UNARY:
-            _check(operand, names)
+            _check(operand, used)
         case ast.Call(func=ast.Name(id=name), args=[_, *_] as arguments, keywords=[]) if name in _CALLS:
             for argument in arguments:
-                _check(argument, names)
+                _check(argument, used)
         case _:
             raise ValueError(f"{where}only numbers, names, + - * / ( ), min() and max() can be used")
 
@@ -121,7 +126,7 @@ def _evaluated(node: ast.expr, known: dict[str, float]) -> float:
         case ast.Constant(value=int() | float() as number):
             return float(number)
         case ast.Name(id=name):
-            return known[SHORT.get(name, name)]
+            return known[full_name(name)]
         case ast.BinOp(left=left, op=op, right=right):
             return _BINARY[type(op)](_evaluated(left, known), _evaluated(right, known))
         case ast.UnaryOp(op=sign, operand=operand):

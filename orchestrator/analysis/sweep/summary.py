@@ -1,9 +1,13 @@
-"""Sums the trials of a sweep up by setting: the repeats' median and spread, and which setting was best."""
+"""Summaries of a sweep's trials by setting: median and spread of the repeats, and the best setting."""
 
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
 
 from orchestrator.model.base import FrozenModel
+from orchestrator.model.quantities import summarised
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 
@@ -19,6 +23,10 @@ class Spread(FrozenModel):
 
 class SettingSummary(FrozenModel):
     """One setting: how many of its trials have ended, how many are valid, and what the valid ones showed."""
+
+    # The quantities that the code names are fields. Any other one in the registry is accepted, shown and written alike.
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Spread | None] = Field(init=False)
 
     settings: Settings
     label: str
@@ -40,9 +48,29 @@ class SettingSummary(FrozenModel):
     cpu_utilisation: Spread | None = None
     task_wait_p95_s: Spread | None = None
 
+    @model_validator(mode="after")
+    def _extras_are_quantities(self) -> Self:
+        if unknown := sorted(self.__pydantic_extra__.keys() - {each.name for each in summarised()}):
+            raise ValueError(f"{unknown[0]!r} is no quantity")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema with every quantity of the registry, and closed."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        properties, spread = schema["properties"], schema["properties"]["makespan_s"]
+        for each in summarised():
+            properties.setdefault(each.name, {**spread, "title": each.heading})
+        return {**schema, "additionalProperties": False}
+
+    def spread(self, name: str) -> Spread | None:
+        """Return what the valid trials showed of a quantity; None if none of them did."""
+        found: Spread | None = getattr(self, name, None)
+        return found
+
 
 def summarise(trials: Iterable[tuple[Settings, Scorecard | None]]) -> list[SettingSummary]:
-    """One row for each setting, in the order of its first trial; the lowest median makespan is marked best."""
+    """Return a row for each setting, in the order of its first trial; the lowest median makespan is marked best."""
     groups: dict[Settings, list[Scorecard | None]] = {}
     for settings, scorecard in trials:
         groups.setdefault(settings, []).append(scorecard)
@@ -59,12 +87,7 @@ def summarise(trials: Iterable[tuple[Settings, Scorecard | None]]) -> list[Setti
 def _summary(settings: Settings, cards: Sequence[Scorecard | None]) -> SettingSummary:
     valid = [card for card in cards if card is not None and card.valid]
 
-    def spread(values: Iterable[float | None]) -> Spread | None:
-        known = [value for value in values if value is not None]
-        if not known:
-            return None
-        return Spread(median=statistics.median(known), low=min(known), high=max(known), n=len(known))
-
+    numbers = {each.name: _spread(map(each.value, valid)) for each in summarised()}
     return SettingSummary(
         settings=settings,
         label=settings.label(),
@@ -72,16 +95,12 @@ def _summary(settings: Settings, cards: Sequence[Scorecard | None]) -> SettingSu
         ended=sum(1 for card in cards if card is not None),
         valid=len(valid),
         effective_upscaling_speed=settings.effective_upscaling_speed,
-        makespan_s=spread(card.makespan_s for card in valid),
-        time_to_first_node_s=spread(card.time_to_first_node_s for card in valid),
-        time_to_peak_s=spread(card.time_to_peak_s for card in valid),
-        scale_down_s=spread(card.scale_down_s for card in valid),
-        launches=spread(card.launches for card in valid),
-        peak_nodes=spread(card.peak_nodes for card in valid),
-        node_seconds=spread(card.node_seconds.total for card in valid),
-        cost_usd=spread(card.cost_usd.total for card in valid if card.cost_usd is not None),
-        theta_u=spread(card.theta_u for card in valid),
-        theta_o=spread(card.theta_o for card in valid),
-        cpu_utilisation=spread(card.cpu_utilisation for card in valid),
-        task_wait_p95_s=spread(card.task_wait_s["all"].p95 for card in valid if "all" in card.task_wait_s),
+        **numbers,
     )
+
+
+def _spread(values: Iterable[float | None]) -> Spread | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Spread(median=statistics.median(known), low=min(known), high=max(known), n=len(known))

@@ -91,10 +91,10 @@ def _condition(text: str) -> "Condition":
 
 
 def _quantities(text: str | None, conditions: "list[Condition]") -> list[str]:
-    from orchestrator.analysis.sweep.evidence import QUANTITIES
+    from orchestrator.analysis.sweep.evidence import main_quantities
     from orchestrator.analysis.sweep.objective import Objective
 
-    chosen = [part.strip() for part in text.split(",")] if text is not None else list(QUANTITIES)
+    chosen = [part.strip() for part in text.split(",")] if text is not None else main_quantities()
     for name in chosen:
         try:
             Objective.parse(name)

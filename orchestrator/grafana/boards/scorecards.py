@@ -9,6 +9,7 @@ from orchestrator.grafana.boards import style
 from orchestrator.grafana.boards.overrides import Override, column
 from orchestrator.grafana.boards.panels import grid
 from orchestrator.grafana.boards.queries import Query
+from orchestrator.model.quantities import Quantity, Unit, quantity, shown_in
 
 Transformation = tuple[str, Mapping[str, Any]]
 
@@ -30,25 +31,16 @@ LABELS = (
     Column("sweep_id", "Sweep", width=120),
     Column("valid", "Valid", width=80),
 )
-QUANTITIES = (
-    Column("makespan_s", "Makespan", style.SECONDS, 1),
-    Column("cost_usd", "Cost", style.DOLLARS, 4),
-    Column("time_to_first_node_s", "First node", style.SECONDS, 1),
-    Column("time_to_peak_s", "Peak after", style.SECONDS, 1),
-    Column("scale_down_s", "Scale-down", style.SECONDS, 1),
-    Column("peak_nodes", "Peak nodes", style.COUNT, 0),
-    Column("launches", "Launches", style.COUNT, 0),
-    Column("excess_nodes", "Excess nodes", style.COUNT, 0),
-    Column("failed_launches", "Failed launches", style.COUNT, 0),
-    Column("node_seconds", "Node-seconds", style.SECONDS, 0),
-    Column("idle_node_seconds", "Idle node-seconds", style.SECONDS, 0),
-    Column("cpu_utilisation", "CPU use", style.SHARE, 0),
-    Column("theta_u", "θ under", style.CPUS, 2),
-    Column("theta_o", "θ over", style.CPUS, 2),
-    Column("tau_u", "τ under", style.SHARE, 0),
-    Column("tau_o", "τ over", style.SHARE, 0),
-    Column("jitter_per_min", "Jitter a minute", style.PLAIN, 2),
-)
+_UNITS: Mapping[Unit, str] = {
+    "s": style.SECONDS,
+    "node-s": style.SECONDS,
+    "$": style.DOLLARS,
+    "CPUs": style.CPUS,
+    "share": style.SHARE,
+    "%": "percent",
+    "1/min": "suffix: /min",
+    **dict.fromkeys(("nodes", "tasks", "faults"), style.COUNT),
+}
 
 # In UNIX milliseconds, as an address wants them.
 TIMES = (
@@ -84,7 +76,7 @@ def scorecard_table(
     overrides: Sequence[Override] = (),
 ) -> model.Panel:
     """A table of scorecards and `trial_times`; each trial leads to its board, at its time."""
-    columns = (*LABELS, *QUANTITIES, *TIMES)
+    columns = (*LABELS, *quantity_columns(), *TIMES)
     organise = {
         "excludeByName": {"Time": True},
         "indexByName": {each.name: position for position, each in enumerate(columns)},
@@ -95,10 +87,23 @@ def scorecard_table(
         f"{description} {MEANINGS}",
         queries,
         size=(24, height),
-        transformations=(*ONE_ROW_EACH, ("organize", organise), _sorted_by("Makespan")),
+        transformations=(*ONE_ROW_EACH, ("organize", organise), _sorted_by(_heading(quantity("makespan_s")))),
         overrides=[*(_format(each) for each in columns), *_SPECIALS, *overrides],
         no_value=no_value,
     )
+
+
+def quantity_columns() -> tuple[Column, ...]:
+    """Return a column for each quantity that boards show."""
+    return tuple(
+        Column(each.name, _heading(each), _UNITS.get(each.unit, style.PLAIN), each.digits)
+        for each in shown_in("grafana")
+    )
+
+
+def _heading(each: Quantity) -> str:
+    first = each.heading[0]
+    return (first.upper() if first.isascii() else first) + each.heading[1:]  # θ is a symbol, not a letter
 
 
 def _sorted_by(heading: str) -> Transformation:

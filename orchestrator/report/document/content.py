@@ -12,10 +12,11 @@ from orchestrator.analysis.trial.series import Series, series
 from orchestrator.errors import SpecError
 from orchestrator.model.events import SettingsEvent
 from orchestrator.model.prices import Prices
+from orchestrator.model.quantities import shown_in
 from orchestrator.model.settings import Settings
 from orchestrator.report.cluster_lines import cluster_lines
 from orchestrator.report.document.environment import environment, in_force_under
-from orchestrator.report.document.grids import Grid, settings_grid, shown_as, trials_grid
+from orchestrator.report.document.grids import Grid, settings_grid, trials_grid
 from orchestrator.report.document.reproduce import Repeat, repeat
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.runner import prices_of
@@ -104,20 +105,12 @@ def gather(record: SweepRecord, *, cluster: Path | None = None, read: Callable[[
 
 
 def trial_facts(record: TrialRecord) -> list[tuple[str, str]]:
-    """The main numbers of one trial as names and values."""
+    """Return the main numbers of one trial as names and values."""
     card = record.scorecard
     if card is None:
         return [("status", record.status)]
     return [
-        ("makespan", shown_as(card.makespan_s, "{:.1f} s")),
-        ("cost", "-" if card.cost_usd is None else f"${card.cost_usd.total:.4f}"),
-        ("launches", str(card.launches)),
-        ("peak nodes", str(card.peak_nodes)),
-        ("first node", shown_as(card.time_to_first_node_s, "{:.1f} s")),
-        ("scale-down", shown_as(card.scale_down_s, "{:.1f} s")),
-        ("θ under", shown_as(card.theta_u, "{:.2f} CPUs")),
-        ("θ over", shown_as(card.theta_o, "{:.2f} CPUs")),
-        ("CPU use", shown_as(card.cpu_utilisation, "{:.0%}")),
+        *((each.heading, each.text_with_unit(each.value(card))) for each in shown_in("facts")),
         ("trust", "valid" if card.valid else "INVALID: " + "; ".join(card.invalid_because)),
     ]
 

@@ -7,6 +7,7 @@ from orchestrator.analysis.sweep.evidence import Evidence
 from orchestrator.analysis.sweep.statistics import Interval
 from orchestrator.analysis.sweep.summary import SettingSummary, Spread
 from orchestrator.analysis.trial.series import Hit
+from orchestrator.model.quantities import Quantity, shown_in
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.sweeps.ledger import TrialRecord
 
@@ -34,55 +35,45 @@ class Grid:
 
 
 def settings_grid(evidence: Evidence, summary: Sequence[SettingSummary]) -> Grid:
-    """A row for each setting with its intervals; the best one is marked."""
-    columns = {
-        "makespan_s": ("makespan s", 1),
-        "cost_usd": ("cost $", 3),
-        "time_to_first_node_s": ("first node s", 1),
-        "time_to_peak_s": ("peak s", 1),
-        "scale_down_s": ("scale-down s", 1),
-        "theta_u": ("θ under CPUs", 2),
-        "theta_o": ("θ over CPUs", 2),
-        "cpu_utilisation": ("CPU use", 3),
-        "task_wait_p95_s": ("wait p95 s", 1),
-    }
+    """Return a row for each setting with its intervals; the best one is marked."""
+    quantities = shown_in("report")
     rows = []
     for number, (each, row) in enumerate(zip(evidence.settings, summary, strict=True), start=1):
         label = Cell(f"{number}. {each.label}", _standing(evidence, each.label))
         trust = Cell(f"{each.valid} of {each.trials}")
-        measured = [_interval_cell(each.intervals.get(name), digits) for name, (_, digits) in columns.items()]
-        rows.append((label, trust, *measured, _spread_cell(row.launches), _spread_cell(row.peak_nodes)))
-    headings = (heading for heading, _ in columns.values())
+        measured = [
+            _interval_cell(each.intervals.get(quantity.name), quantity)
+            if "evidence" in quantity.shown
+            else _spread_cell(row.spread(quantity.name), quantity)
+            for quantity in quantities
+        ]
+        rows.append((label, trust, *measured))
     return Grid(
         caption="Medians of the valid trials, and below them 95 % confidence intervals where there are three or more. "
         "θ: CPUs lacking and CPUs too many on average. Compared by makespan: ‘as good’ can’t be told from the best, "
         "‘too few repeats’ neither, for want of trials.",
-        columns=("setting", "valid trials", *headings, "launches", "peak nodes"),
+        columns=("setting", "valid trials", *(each.column for each in quantities)),
         rows=tuple(rows),
         marked=frozenset(i for i, each in enumerate(evidence.settings) if each.label == evidence.best),
     )
 
 
 def trials_grid(trials: Sequence[TrialRecord], chosen: TrialRecord | None) -> Grid:
-    """A row for each trial of a setting; `chosen` is the one that has plots."""
+    """Return a row for each trial of a setting; `chosen` is the one that has plots."""
+    quantities = shown_in("trials")
     rows = []
     for each in trials:
         card = each.scorecard or Scorecard()
-        usd = None if card.cost_usd is None else card.cost_usd.total
         state = each.status if each.scorecard is None or each.status != "done" else "valid" if card.valid else "INVALID"
         rows.append(
             (
                 Cell(f"#{each.trial.repeat} {each.trial.trial_id}", "drawn above" if each is chosen else ""),
                 Cell(str(each.trial.seed)),
-                Cell(shown_as(card.makespan_s, "{:.1f}"), value=card.makespan_s),
-                Cell(shown_as(usd, "{:.4f}"), value=usd),
-                Cell(str(card.launches)),
-                Cell(shown_as(card.theta_u, "{:.2f}"), value=card.theta_u),
-                Cell(shown_as(card.theta_o, "{:.2f}"), value=card.theta_o),
+                *(_value_cell(quantity.value(card), quantity) for quantity in quantities),
                 Cell(state),
             )
         )
-    columns = ("trial", "seed", "makespan s", "cost $", "launches", "θ under", "θ over", "state")
+    columns = ("trial", "seed", *(each.column for each in quantities), "state")
     return Grid("All trials of this setting.", columns, tuple(rows))
 
 
@@ -136,24 +127,25 @@ def _standing(evidence: Evidence, label: str) -> str:
     return ", ".join(words)
 
 
-def _interval_cell(interval: Interval | None, digits: int) -> Cell:
+def _value_cell(value: float | None, quantity: Quantity) -> Cell:
+    return Cell(quantity.text(value), value=value)
+
+
+def _interval_cell(interval: Interval | None, quantity: Quantity) -> Cell:
     if interval is None:
         return Cell("-")
     within = ""
     if interval.low is not None and interval.high is not None:
-        within = _range(f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}")
-    return Cell(f"{interval.median:.{digits}f}", within, interval.median)
+        within = _range(quantity.text(interval.low), quantity.text(interval.high))
+    return Cell(quantity.text(interval.median), within, interval.median)
+
+
+def _spread_cell(spread: Spread | None, quantity: Quantity) -> Cell:
+    if spread is None:
+        return Cell("-")
+    within = "" if spread.low == spread.high else _range(quantity.text(spread.low), quantity.text(spread.high))
+    return Cell(quantity.text(spread.median), within, spread.median)
 
 
 def _range(low: str, high: str) -> str:
     return f"{low} to {high}" if low.startswith("-") else f"{low}–{high}"
-
-
-def _spread_cell(spread: Spread | None) -> Cell:
-    if spread is None:
-        return Cell("-")
-    return Cell(
-        f"{spread.median:g}",
-        "" if spread.low == spread.high else _range(f"{spread.low:g}", f"{spread.high:g}"),
-        spread.median,
-    )

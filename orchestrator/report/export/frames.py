@@ -18,7 +18,7 @@ from orchestrator.report.export.trace_rows import (
     supply_rows,
     task_rows,
 )
-from orchestrator.report.export.trial_columns import TRIALS
+from orchestrator.report.export.trial_columns import TRIALS, trials_table
 from orchestrator.sweeps.ledger import TrialRecord
 from orchestrator.trace.file import read_trace
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "csv"]
 DICTIONARY = "data-dictionary.md"
-TABLES: tuple[TableOf[Any], ...] = (TRIALS, NODES, TASKS, DEMAND, SUPPLY, EVENTS, FAULTS)
 
 # The tables of one trace: definition, and the rows of it.
 _OF_TRACE: tuple[tuple[TableOf[Any], Callable[[Recorded], Sequence[Any]]], ...] = (
@@ -40,9 +39,14 @@ _OF_TRACE: tuple[tuple[TableOf[Any], Callable[[Recorded], Sequence[Any]]], ...] 
 )
 
 
+def tables() -> tuple[TableOf[Any], ...]:
+    """Return the definitions of all tables."""
+    return (trials_table(), *(table for table, _ in _OF_TRACE))
+
+
 @dataclass(frozen=True)
 class TraceFrames:
-    """The tables that come from traces; their columns are described in `TABLES`."""
+    """The tables that come from traces; `tables` describes their columns."""
 
     nodes: "pl.DataFrame"
     tasks: "pl.DataFrame"
@@ -54,7 +58,7 @@ class TraceFrames:
 
 def trials_frame(records: Sequence[TrialRecord]) -> "pl.DataFrame":
     """A row for each trial."""
-    return _frame(TRIALS, records)
+    return _frame(trials_table(), records)
 
 
 def has_trace(record: TrialRecord) -> bool:
@@ -83,20 +87,20 @@ def trace_frames(
 
 def files(folder: Path, format: Format) -> list[Path]:
     """What `write` would write there."""
-    return [*(folder / f"{table.name}.{format}" for table in TABLES), folder / DICTIONARY]
+    return [*(folder / f"{table.name}.{format}" for table in tables()), folder / DICTIONARY]
 
 
 def write(folder: Path, format: Format, trials: "pl.DataFrame", frames: TraceFrames) -> None:
     """Write all tables and their dictionary, over files of these names; makes the folder. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    named = {"trials": trials, **{field.name: getattr(frames, field.name) for field in fields(frames)}}
+    named = {TRIALS: trials, **{field.name: getattr(frames, field.name) for field in fields(frames)}}
     for name, frame in named.items():
         with (folder / f"{name}.{format}").open("wb") as file:
             if format == "parquet":
                 frame.write_parquet(file)
             else:
                 frame.write_csv(file)
-    (folder / DICTIONARY).write_text(data_dictionary(TABLES), encoding="utf-8")
+    (folder / DICTIONARY).write_text(data_dictionary(tables()), encoding="utf-8")
 
 
 def _frame(table: TableOf[Any], rows: Sequence[Any]) -> "pl.DataFrame":

@@ -6,11 +6,13 @@ from operator import attrgetter
 from typing import Any, get_args
 
 from orchestrator.model.arch import Arch
+from orchestrator.model.quantities import Quantity, elasticity_fields, exported
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.report.export.columns import Column, Kind, TableOf
 from orchestrator.sweeps.ledger import TrialRecord
 
 ARCHES: tuple[str, ...] = get_args(Arch)
+TRIALS = "trials"
 
 TrialColumn = Column[TrialRecord]
 
@@ -34,41 +36,9 @@ _WORKLOAD: tuple[tuple[str, Kind, str, str], ...] = (
     ("waves", "count", "", "waves, if they arrive in waves"),
     ("kind", "text", "", "sleep, or burn (keeps a core busy)"),
 )
-_ELASTICITY: tuple[tuple[str, str, str], ...] = (
-    ("theta_u", "CPUs", "under-provisioning: mean of demand beyond supply"),
-    ("theta_o", "CPUs", "over-provisioning: mean of supply beyond demand"),
-    ("theta_u_relative", "", "the same divided by demand: under-provisioning"),
-    ("theta_o_relative", "", "the same divided by demand: over-provisioning"),
-    ("tau_u", "", "share of the time with demand above supply"),
-    ("tau_o", "", "share of the time with supply above demand"),
-    ("jitter_per_min", "1/min", "changes of supply minus changes of demand"),
-)
-_SCALARS: tuple[tuple[str, Kind, str, str], ...] = (
-    ("makespan_s", "number", "s", "end of the last task"),
-    ("time_to_first_node_s", "number", "s", "first launched node ran"),
-    ("time_to_peak_s", "number", "s", "supply was first at its maximum"),
-    ("scale_down_s", "number", "s", "from the last task's end until the cluster was back at its minimum size"),
-    ("launches", "count", "nodes", "nodes that were launched"),
-    ("terminations", "count", "nodes", "nodes that were terminated"),
-    ("failed_launches", "count", "nodes", "nodes that were launched and never ran"),
-    ("node_failures", "count", "nodes", "nodes that failed after they ran"),
-    ("faults", "count", "", "faults that were caused on purpose"),
-    ("excess_nodes", "count", "nodes", "launched nodes that never got a task"),
-    ("peak_nodes", "count", "nodes", "most worker nodes that ran at once"),
-    *((name, "number", unit, f"{text}; demand counts as far as it can be served") for name, unit, text in _ELASTICITY),
-    ("cpu_utilisation", "number", "", "CPU-seconds used of those supplied"),
-    ("tasks", "count", "tasks", "tasks that were recorded"),
-    ("effective_upscaling_speed", "number", "", "the speed that Ray acts on"),
-    ("host_cpu_percent", "number", "%", "mean load of the machine that ran the laboratory"),
-    ("valid", "flag", "", "whether the trial can be trusted"),
-    ("invalid_because", "text", "", "why not; several reasons are separated by semicolons"),
-    ("warnings", "text", "", "what weakens the numbers, separated by semicolons"),
-)
-_SUMS: tuple[tuple[str, str, str], ...] = (
-    ("node_seconds", "s", "time of worker nodes from allocation to end"),
-    ("idle_node_seconds", "s", "time of worker nodes that could run tasks and ran none"),
-    ("cost_usd", "USD", "what the worker nodes cost"),
-)
+_UNITS = {"$": "USD", "share": ""}
+# Sums over all nodes, which have columns for their parts too.
+_SUMS = frozenset(name for name, field in Scorecard.model_fields.items() if field.annotation in (ByPart, ByPart | None))
 # `task_wait_s` and the stages of `launch_s`.
 _DURATIONS: tuple[tuple[str, str], ...] = (
     ("task_wait", "from a task's submission to its start"),
@@ -96,16 +66,25 @@ def _columns() -> Iterator[TrialColumn]:
     yield Column("reason", "text", "", "why it failed or was interrupted", lambda record: record.reason or None)
     yield Column("started", "time", "", "when it began", attrgetter("started"))
     yield Column("ended", "time", "", "when it ended", attrgetter("ended"))
-    for name, kind, unit, meaning in _SCALARS:
-        yield Column(name, kind, unit, meaning, _of_card(attrgetter(name)))
-    for name, unit, meaning in _ELASTICITY:
-        meaning = f"{meaning}; all demand counts"
-        yield Column(f"uncapped_{name}", "number", unit, meaning, _of_card(attrgetter(f"uncapped.{name}")))
-    for name, unit, meaning in _SUMS:
-        yield Column(name, "number", unit, meaning, _of_card(partial(_sum, name, "all")))
+    sums = [each for each in exported() if each.name in _SUMS]
+    for each in exported():
+        if each not in sums:
+            yield Column(each.name, "count" if each.counted else "number", _unit(each), each.meaning, _number(each))
+    yield Column("valid", "flag", "", "whether the trial can be trusted", _of_card(attrgetter("valid")))
+    because = "why not; several reasons are separated by semicolons"
+    yield Column("invalid_because", "text", "", because, _of_card(attrgetter("invalid_because")))
+    weakens = "what weakens the numbers, separated by semicolons"
+    yield Column("warnings", "text", "", weakens, _of_card(attrgetter("warnings")))
+    for each in elasticity_fields():
+        meaning = f"{each.meaning.partition(';')[0]}; all demand counts"
+        yield Column(
+            f"uncapped_{each.name}", "number", _unit(each), meaning, _of_card(attrgetter(f"uncapped.{each.name}"))
+        )
+    for each in sums:
+        yield Column(each.name, "number", _unit(each), each.meaning, _number(each))
         for arch in ARCHES:
-            value = _of_card(partial(_sum, name, arch))
-            yield Column(f"{name}_{arch}", "number", unit, f"{meaning}: {arch}", value)
+            value = _of_card(partial(_part, each, arch))
+            yield Column(f"{each.name}_{arch}", "number", _unit(each), f"{each.meaning}: {arch}", value)
     for group in ("all", *ARCHES):
         suffix, where = ("", "") if group == "all" else (f"_{group}", f": {group}")
         meaning = f"tasks that ran for each dollar of worker nodes{where}"
@@ -143,11 +122,17 @@ def _faults(record: TrialRecord) -> str | None:
     return ", ".join(map(str, record.trial.workload.faults)) or None
 
 
-def _sum(name: str, group: str, card: Scorecard) -> float | None:
-    parts: ByPart | None = getattr(card, name)
-    if parts is None:
-        return None
-    return parts.total if group == "all" else parts.by_arch.get(group, 0.0)
+def _number(quantity: Quantity) -> Callable[[TrialRecord], Any]:
+    return _of_card(quantity.value)
+
+
+def _unit(quantity: Quantity) -> str:
+    return _UNITS.get(quantity.unit, quantity.unit)
+
+
+def _part(quantity: Quantity, arch: str, card: Scorecard) -> float | None:
+    sums = quantity.breakdown(card)
+    return None if sums is None else sums.by_arch.get(arch, 0.0)
 
 
 def _tasks_per_usd(group: str, card: Scorecard) -> float | None:
@@ -160,4 +145,6 @@ def _quantile(name: str, group: str, statistic: str, card: Scorecard) -> float |
     return None if found is None else getattr(found, statistic)
 
 
-TRIALS = TableOf("trials", "A row is a trial.", tuple(_columns()))
+def trials_table() -> TableOf[TrialRecord]:
+    """Return the table with a column for each setting, workload parameter and quantity."""
+    return TableOf(TRIALS, "A row is a trial.", tuple(_columns()))

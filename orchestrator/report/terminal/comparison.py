@@ -10,9 +10,10 @@ from rich.text import Text
 
 from orchestrator.analysis.sweep.comparison import Comparison, Condition, Pair
 from orchestrator.analysis.sweep.evidence import Contrast
+from orchestrator.model.quantities import column_of, find
 from orchestrator.report.terminal.tables import new_table
 
-_STYLES = {"lower": "green", "higher": "red", "indistinguishable": "", "too few repeats": "yellow"}
+_BETTER, _WORSE = "green", "red"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> Rende
 def _cells(each: Contrast) -> list[str | Text]:
     found = each.difference
     return [
-        each.quantity,
+        column_of(each.quantity),
         f"{found.median_a:.4g}",
         f"{found.median_b:.4g}",
         f"{found.difference:+.4g}",
@@ -67,8 +68,20 @@ def _cells(each: Contrast) -> list[str | Text]:
         "-" if found.low is None or found.high is None else f"{found.low:+.4g} to {found.high:+.4g}",
         f"{each.p_adjusted:.2g}",
         f"{found.n_a}, {found.n_b}",
-        Text(each.verdict, style=_STYLES[each.verdict]),
+        Text(each.verdict, style=_style(each)),
     ]
+
+
+def _style(each: Contrast) -> str:
+    """Return the colour of a verdict: it depends on which direction is better for the quantity."""
+    if each.verdict == "too few repeats":
+        return "yellow"
+    if each.verdict == "indistinguishable":
+        return ""
+    found = find(each.quantity)
+    # An expression is an objective, and an objective is to be low.
+    better = "lower" if found is None else found.better
+    return "" if better is None else _BETTER if each.verdict == better else _WORSE
 
 
 def comparison_document(comparison: Comparison, checked: Sequence[Check]) -> dict[str, Any]:

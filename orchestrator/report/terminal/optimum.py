@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from orchestrator.analysis.sweep.summary import SettingSummary
+from orchestrator.model import quantities
+from orchestrator.model.quantities import Quantity
 from orchestrator.optimiser.optimise import TOLERANCE, Optimum
 from orchestrator.report.cluster_lines import cluster_lines
 from orchestrator.report.terminal.tables import new_table, spread_cell
@@ -67,9 +69,8 @@ def optimum_document(optimum: Optimum, seeds: Sequence[int]) -> OptimumDocument:
 
 def optimum_table(optimum: Optimum, seeds: Sequence[int], more_notes: Sequence[str] = ()) -> RenderableType:
     """What there is now, the best, and the front; below it what was searched, and the best as cluster config."""
-    table = new_table(
-        "", "setting", "makespan s", "peak s", "peak nodes", _HEADINGS[optimum.against], "objective", "change"
-    )
+    headings = (each.column for each in _quantities(optimum))
+    table = new_table("", "setting", *headings, "objective", "change")
     table.columns[1].justify = "left"
     for number in (0, 1, -2, -1):
         table.columns[number].no_wrap = True
@@ -83,7 +84,8 @@ def optimum_table(optimum: Optimum, seeds: Sequence[int], more_notes: Sequence[s
     return Group(table, *rest, *notes, Text(), Text(cluster_lines(optimum.best.settings).rstrip()))
 
 
-_HEADINGS = {"cost_usd": "cost $", "node_seconds": "node-s"}
+def _quantities(optimum: Optimum) -> list[Quantity]:
+    return [each for each in quantities.QUANTITIES if "optimum" in each.shown or each.name == optimum.against]
 
 
 def _cells(optimum: Optimum, row: SettingSummary) -> list[str]:
@@ -91,13 +93,9 @@ def _cells(optimum: Optimum, row: SettingSummary) -> list[str]:
     change = "-"
     if value is not None and reference and row != optimum.reference:
         change = f"{(value - reference) / abs(reference):+.1%}"
-    against = row.cost_usd if optimum.against == "cost_usd" else row.node_seconds
     return [
         row.label,
-        spread_cell(row.makespan_s),
-        spread_cell(row.time_to_peak_s),
-        spread_cell(row.peak_nodes, 0),
-        spread_cell(against, 3 if optimum.against == "cost_usd" else 0),
+        *(spread_cell(row.spread(each.name), each) for each in _quantities(optimum)),
         "-" if value is None else f"{value:.5g}",
         change,
     ]

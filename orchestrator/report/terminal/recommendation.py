@@ -7,10 +7,9 @@ from rich.text import Text
 
 from orchestrator.analysis.sweep.evidence import Evidence, recommend
 from orchestrator.analysis.sweep.statistics import Interval
+from orchestrator.model.quantities import Quantity, shown_in
 from orchestrator.report.cluster_lines import cluster_lines
 from orchestrator.report.terminal.tables import new_table
-
-_HEADINGS = {"makespan_s": "makespan s", "cost_usd": "cost $", "time_to_peak_s": "peak s", "theta_u": "θ under"}
 
 
 def recommendation_tables(evidence: Evidence) -> RenderableType:
@@ -30,26 +29,29 @@ def recommendation_tables(evidence: Evidence) -> RenderableType:
 
 
 def _settings_table(evidence: Evidence) -> RenderableType:
-    rows = new_table("setting", "n", *_HEADINGS.values(), "front", title="median (95 % interval)")
+    quantities = shown_in("recommend")
+    columns = (each.column for each in quantities)
+    rows = new_table("setting", "n", *columns, "front", title="median (95 % interval)")
     for each in evidence.settings:
         front = "x" if each.label in evidence.front else ""
         rows.add_row(
             each.label,
             str(each.valid),
-            *(interval_text(each.intervals.get(name)) for name in _HEADINGS),
+            *(interval_text(each.intervals.get(quantity.name), quantity) for quantity in quantities),
             front,
             style="bold" if each.label == evidence.best else None,
         )
     return rows
 
 
-def interval_text(interval: Interval | None) -> str:
-    """`53.1 (52.0-54.4)`; without an interval where there are too few values for one."""
+def interval_text(interval: Interval | None, quantity: Quantity) -> str:
+    """Return `53.1 (52.0-54.4)`, or the median alone if too few values give no interval."""
     if interval is None:
         return "-"
-    middle = f"{interval.median:.4g}"
-    within = "" if interval.low is None or interval.high is None else f" ({interval.low:.4g}-{interval.high:.4g})"
-    return middle + within
+    middle = quantity.text(interval.median)
+    if interval.low is None or interval.high is None:
+        return middle
+    return f"{middle} ({quantity.text(interval.low)}-{quantity.text(interval.high)})"
 
 
 def recommendation_document(evidence: Evidence) -> dict[str, Any]:

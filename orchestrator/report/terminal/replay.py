@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from orchestrator.model.quantities import column_of
 from orchestrator.replay.replay import Validation
 from orchestrator.report.terminal.tables import new_table
 
@@ -19,7 +20,7 @@ def validation_table(validation: Validation) -> RenderableType:
     for row in validation.comparisons:
         share = row.relative_error
         rows.add_row(
-            row.name,
+            column_of(row.name),
             _number(row.recorded),
             _number(row.simulated),
             _number(row.error, "+"),

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from orchestrator.analysis.sweep.evidence import recommend, weigh
 from orchestrator.analysis.sweep.summary import SettingSummary, Spread, summarise
-from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecard
+from orchestrator.model import quantities
+from orchestrator.model.quantities import Quantity, elasticity_fields, quantity, shown_in
+from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.node_tracker import Describe
 from orchestrator.replay.prediction import SEEDS, Foresight
@@ -44,18 +46,12 @@ def new_table(*columns: str, title: str = "") -> Table:
     return table
 
 
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def spread_cell(spread: Spread | None, digits: int = 1) -> str:
-    """`12.3`, or with repeats `12.3 (11.0-14.2)`."""
+def spread_cell(spread: Spread | None, quantity: Quantity) -> str:
+    """Return `12.3`, or with repeats `12.3 (11.0-14.2)`."""
     if spread is None:
         return "-"
-    middle = f"{spread.median:.{digits}f}"
-    if spread.low == spread.high:
-        return middle
-    return f"{middle} ({spread.low:.{digits}f}-{spread.high:.{digits}f})"
+    middle, low, high = map(quantity.text, (spread.median, spread.low, spread.high))
+    return middle if low == high else f"{middle} ({low}-{high})"
 
 
 def plan_tables(plan: Plan) -> RenderableType:
@@ -78,27 +74,14 @@ def plan_tables(plan: Plan) -> RenderableType:
 
 def foresight_table(foresight: Foresight) -> RenderableType:
     """What the simulator expects of each setting, and which it can't tell apart."""
+    planned = shown_in("plan")
     table = new_table(
         "predicted for",
-        "makespan s",
-        "peak s",
-        "node-hours",
-        "cost $",
-        "launches",
+        *(each.column for each in planned),
         title=f"prediction of the simulator, {SEEDS} seeds: median (lowest-highest)",
     )
     for row in foresight.rows:
-        hours = row.node_seconds and Spread(
-            **{name: getattr(row.node_seconds, name) / 3600 for name in ("median", "low", "high")}, n=row.node_seconds.n
-        )
-        table.add_row(
-            row.label,
-            spread_cell(row.makespan_s),
-            spread_cell(row.time_to_peak_s),
-            spread_cell(hours, 3),
-            spread_cell(row.cost_usd, 3),
-            spread_cell(row.launches, 0),
-        )
+        table.add_row(row.label, *(spread_cell(row.spread(each.name), each) for each in planned))
     alike = [
         Text(f"predicted to be indistinguishable: {', '.join(settings.label() for settings in group)}", style="yellow")
         for group in foresight.alike
@@ -117,29 +100,17 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     """The result: one row for each setting, the fastest marked, and below it what weakens the numbers."""
     rows = summarise((trial.trial.settings, trial.scorecard) for trial in record.trials)
     title = f"sweep {record.sweep_id}{f' ({record.name})' if record.name else ''}: {record.status}"
-    table = new_table(
-        "setting",
-        "n",
-        "makespan s",
-        "first node s",
-        "peak s",
-        "launches",
-        "peak nodes",
-        "scale-down s",
-        "cost $",
-        "CPU use",
-        "wait p95 s",
-        "valid",
-        title=title,
-    )
+    columns = (each.column for each in shown_in("terminal"))
+    table = new_table("setting", "n", *columns, "valid", title=title)
     for row in rows:
         table.add_row(*_setting_cells(row), style="bold" if row.best else None)
     return Group(table, *map(Text, _verdicts(record, rows)), *map(Text, _weaknesses(record, rows)))
 
 
 def trials_table(record: SweepRecord) -> RenderableType:
-    """The trials of a sweep in their order, by the ids that other commands take."""
-    table = new_table("trial", "setting", "repeat", "status", "makespan s", "valid")
+    """Return a table of a sweep's trials in their order, by the ids that other commands take."""
+    makespan = quantity("makespan_s")
+    table = new_table("trial", "setting", "repeat", "status", makespan.column, "valid")
     table.columns[1].justify = table.columns[3].justify = "left"
     for each in record.trials:
         card = each.scorecard
@@ -148,7 +119,7 @@ def trials_table(record: SweepRecord) -> RenderableType:
             each.trial.settings.label(),
             str(each.trial.repeat),
             Text(each.status, style=_STATUS_STYLES[each.status]),
-            _seconds(card.makespan_s if card else None),
+            makespan.text(card.makespan_s if card else None),
             "-" if card is None else "valid" if card.valid else "invalid",
         )
     return table
@@ -171,21 +142,12 @@ def _setting_cells(row: SettingSummary) -> list[str | Text]:
         label += f" (effective speed {row.effective_upscaling_speed:g})"
     if row.best:
         label += "  < fastest"
-    use = row.cpu_utilisation
     good = row.valid == row.ended
     verdict = Text("valid" if good else f"{row.valid} of {row.ended}", style="green" if good else "red")
     return [
         label,
         str(row.valid),
-        spread_cell(row.makespan_s),
-        spread_cell(row.time_to_first_node_s),
-        spread_cell(row.time_to_peak_s),
-        spread_cell(row.launches, 0),
-        spread_cell(row.peak_nodes, 0),
-        spread_cell(row.scale_down_s),
-        spread_cell(row.cost_usd, 3),
-        "-" if use is None else f"{use.median:.0%}",
-        spread_cell(row.task_wait_p95_s),
+        *(spread_cell(row.spread(each.name), each) for each in shown_in("terminal")),
         verdict if row.ended else "-",
     ]
 
@@ -223,29 +185,24 @@ def trial_tables(record: TrialRecord) -> RenderableType:
 
 
 def _scorecard_rows(card: Scorecard) -> Iterable[tuple[str, str]]:
-    for name in type(card).model_fields:
-        value = getattr(card, name)
-        if isinstance(value, ByPart):
-            digits = 4 if name == "cost_usd" else 1
-            parts = {**value.by_type, **value.by_arch}
-            details = ", ".join(f"{part} {amount:.{digits}f}" for part, amount in parts.items())
-            yield name, f"{value.total:.{digits}f}" + (f" ({details})" if details else "")
-        elif isinstance(value, Elasticity):
-            found = ((key, each) for key, each in value if each is not None)
-            yield name, ", ".join(f"{key} {each:.3g}" for key, each in found) or "-"
-        elif name == "tasks_per_usd":
-            yield name, ", ".join(f"{arch} {amount:.4g}" for arch, amount in value.items()) or "-"
-        elif name == "task_wait_s":
-            yield from ((f"{name} {arch}", _quantiles(found)) for arch, found in value.items())
-        elif name == "launch_s":
-            for arch, stages in value.items():
-                yield from ((f"{name} {arch} {stage}", _quantiles(found)) for stage, found in stages.items())
-        elif isinstance(value, tuple):
-            yield name, "; ".join(value) or "-"
-        elif isinstance(value, float):
-            yield name, f"{value:.1f}" if name.endswith(("_s", "_percent")) else f"{value:.3g}"
-        else:
-            yield name, "-" if value is None else str(value)
+    for each in quantities.QUANTITIES:
+        yield each.column, each.text(each.value(card)) + _parts(each, each.breakdown(card))
+    uncapped = ((each, getattr(card.uncapped, each.name)) for each in elasticity_fields())
+    found = (f"{each.heading} {each.text_with_unit(value)}" for each, value in uncapped if value is not None)
+    yield "with all demand counted", ", ".join(found) or "-"
+    yield "tasks per $", ", ".join(f"{arch} {amount:.4g}" for arch, amount in card.tasks_per_usd.items()) or "-"
+    yield from ((f"task wait s, {arch}", _quantiles(found)) for arch, found in card.task_wait_s.items())
+    for arch, stages in card.launch_s.items():
+        yield from ((f"{stage} s, {arch}", _quantiles(found)) for stage, found in stages.items())
+    yield "valid", "yes" if card.valid else "no"
+    yield "invalid because", "; ".join(card.invalid_because) or "-"
+    yield "warnings", "; ".join(card.warnings) or "-"
+
+
+def _parts(quantity: Quantity, sums: ByPart | None) -> str:
+    """Return the parts of a sum by node type and architecture in parentheses."""
+    parts = {} if sums is None else {**sums.by_type, **sums.by_arch}
+    return f" ({', '.join(f'{part} {quantity.text(amount)}' for part, amount in parts.items())})" if parts else ""
 
 
 def _quantiles(found: Quantiles) -> str:

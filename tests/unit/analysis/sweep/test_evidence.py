@@ -180,8 +180,8 @@ def test_a_recommendation_gives_reasons_and_doubts() -> None:
 
     assert advice is not None
     assert advice.settings == FAST
-    assert advice.reasons[0].startswith("lowest makespan_s of 3 settings: median 50.05, 95% interval 49.")
-    assert any(reason.startswith(f"{SLOW.label()} is higher by 10, +20.0%") for reason in advice.reasons)
+    assert advice.reasons[0].startswith("lowest makespan of 3 settings: median 50.0 s, 95% interval 49.")
+    assert any(reason.startswith(f"{SLOW.label()} is higher by 10.0 s, +20.0%") for reason in advice.reasons)
     assert any(doubt == f"indistinguishable from it: {OTHER.label()}" for doubt in advice.doubts)
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.analysis.sweep.objective import MAX_LENGTH, NAMES, SHORT, Objective
+from orchestrator.analysis.sweep.objective import MAX_LENGTH, Objective, full_name, names
 from orchestrator.analysis.sweep.summary import SettingSummary, Spread
+from orchestrator.model.quantities import aliases
 from orchestrator.model.settings import Settings
 
 
@@ -39,13 +40,13 @@ def test_an_objective_is_arithmetic_over_medians(text: str, value: float) -> Non
     assert Objective.parse(text).value(ROW) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("name", [*NAMES, *SHORT])
+@pytest.mark.parametrize("name", [*names(), *aliases()])
 def test_every_number_of_a_summary_can_be_used(name: str) -> None:
     objective = Objective.parse(name)
 
-    assert objective.name == SHORT.get(name, name)
+    assert objective.name == full_name(name)
     assert objective.names == {objective.name}
-    assert objective.value(summary(**{SHORT.get(name, name): 7.0})) == 7
+    assert objective.value(summary(**{full_name(name): 7.0})) == 7
 
 
 def test_more_than_a_name_has_no_name() -> None:
@@ -66,7 +67,7 @@ def test_what_is_unknown_or_not_finite_has_no_value(text: str) -> None:
     [
         ("", "empty"),
         ("   ", "empty"),
-        ("cots", "column 1: unknown name 'cots'; there are cost, makespan, makespan_s,"),
+        ("cots", "column 1: unknown name 'cots'; use one of makespan, cost, makespan_s,"),
         ("makespan + 2 * valid", "column 16: unknown name 'valid'"),
         (" cost.real", "column 2: only numbers, names"),
         ("abs(cost)", "column 1: only"),
@@ -117,7 +118,7 @@ def test_nesting_is_read_or_refused(text: str) -> None:
 
 
 PIECES = st.sampled_from(
-    [*SHORT, "+", "-", "*", "/", "(", ")", "1", "0", ".5", ",", "min(", "max(", " ", "**", "é", "'"]
+    [*aliases(), "+", "-", "*", "/", "(", ")", "1", "0", ".5", ",", "min(", "max(", " ", "**", "é", "'"]
 )
 
 

@@ -13,7 +13,7 @@ from orchestrator.grafana.boards import style
 from orchestrator.grafana.boards.build import build_all, differences
 from orchestrator.grafana.boards.compare import ComparedTrial
 from orchestrator.grafana.boards.layout import BOARDS
-from orchestrator.grafana.boards.scorecards import QUANTITIES, TIMES
+from orchestrator.grafana.boards.scorecards import TIMES, quantity_columns
 from orchestrator.grafana.push import DATASOURCE_UID
 from orchestrator.model.scorecard import Scorecard
 
@@ -184,7 +184,7 @@ def test_a_board_that_may_be_live_is_as_fresh_as_the_scrapes() -> None:
 
 
 def test_each_column_of_the_scorecards_is_a_quantity_of_theirs() -> None:
-    assert {column.name for column in QUANTITIES} <= Scorecard.model_fields.keys()
+    assert {column.name for column in quantity_columns()} <= Scorecard.model_fields.keys()
 
 
 def test_a_trial_of_a_scorecard_leads_to_its_board_at_its_time() -> None:

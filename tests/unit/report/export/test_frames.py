@@ -15,7 +15,7 @@ from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecar
 from orchestrator.model.settings import Settings
 from orchestrator.model.workload import Workload
 from orchestrator.report.export.columns import data_dictionary
-from orchestrator.report.export.frames import TABLES, TraceFrames, files, trace_frames, trials_frame, write
+from orchestrator.report.export.frames import TraceFrames, files, tables, trace_frames, trials_frame, write
 from orchestrator.sweeps.ledger import TrialRecord
 from orchestrator.trace.file import TraceWriter
 from tests.support.builders import T0, baseline, fault, life, node, phase, sound, task, trial, trial_record
@@ -48,7 +48,7 @@ def record(folder: Path, events: Sequence[Event], **more: Any) -> TrialRecord:
 
 
 def named(frames: TraceFrames, trials: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    return {"trials": trials, **{table.name: getattr(frames, table.name) for table in TABLES[1:]}}
+    return {"trials": trials, **{table.name: getattr(frames, table.name) for table in tables()[1:]}}
 
 
 # Trials
@@ -298,11 +298,11 @@ def described(markdown: str) -> Iterator[tuple[str, list[str]]]:
 def test_the_data_dictionary_names_each_column_of_each_table(recorded: TrialRecord) -> None:
     frames: Mapping[str, pl.DataFrame] = named(trace_frames([recorded], PRICES), trials_frame([recorded]))
 
-    assert dict(described(data_dictionary(TABLES))) == {name: frame.columns for name, frame in frames.items()}
+    assert dict(described(data_dictionary(tables()))) == {name: frame.columns for name, frame in frames.items()}
 
 
 def test_each_column_has_a_name_of_its_own_and_a_meaning() -> None:
-    for table in TABLES:
+    for table in tables():
         names = [column.name for column in table.columns]
 
         assert len(set(names)) == len(names)
