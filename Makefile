@@ -22,7 +22,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-unit test-integration test-oldest-ray test-arm64 lint format schema dashboards contract bench clean
+.PHONY: help setup sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 lint format schema dashboards contract bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -32,17 +32,25 @@ setup: $(DEV) ## install everything into .venv, for use and for development
 sweep: $(RUNTIME) ## sweep --upscaling-speed 1,5,10 on a local cluster; more options: make sweep ARGS='--repeat 3'
 	@.venv/bin/orchestrate sweep --upscaling-speed 1,5,10 $(ARGS)
 
-test: test-unit test-integration ## run all tests
+test: test-unit test-quick ## run the unit tests, and the quick tests with real parts: a few minutes
 
-# A process for each core; a module's tests stay together, for they share what they set up.
+test-all: test test-rest ## run all tests: about half an hour
+
+# One process for each core. The tests of a module stay together because they share what they set up.
 PARALLEL := --numprocesses auto --dist loadfile -p no:benchmark
 
-test-unit: $(DEV) ## run the tests that need no Ray and no network
-	.venv/bin/pytest tests/unit $(PARALLEL) $(ARGS)
+test-unit: $(DEV) ## run the tests that need no Ray and no network; list the slowest
+	.venv/bin/pytest tests/unit $(PARALLEL) --durations 5 $(ARGS)
 
-test-integration: $(DEV) ## run the tests with real parts; what is missing here is skipped, and named
-	.venv/bin/pytest tests/integration -m 'not alone' $(PARALLEL) $(ARGS)
-	.venv/bin/pytest tests/integration -m alone $(ARGS)
+test-quick: $(DEV) ## run the integration tests marked quick: the command line, the docs' examples, a real local sweep
+	.venv/bin/pytest tests/integration -m 'quick and not alone' $(PARALLEL) $(ARGS)
+	.venv/bin/pytest tests/integration -m 'quick and alone' $(ARGS)
+
+test-rest: $(DEV) ## run the other integration tests; a test whose parts this machine lacks is skipped with a reason
+	.venv/bin/pytest tests/integration -m 'not quick and not alone' $(PARALLEL) $(ARGS)
+	.venv/bin/pytest tests/integration -m 'not quick and alone' $(ARGS)
+
+test-integration: test-quick test-rest ## run all integration tests
 
 # The newest is the one of uv.lock, which all other tests run on.
 OLDEST_RAY := 2.50.0
@@ -61,7 +69,7 @@ lint: $(DEV) ## check style, types and the directions of imports
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-format: $(DEV) ## format the code and mend what can be mended by itself
+format: $(DEV) ## format the code and fix what ruff can fix
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 

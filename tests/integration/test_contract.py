@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.contract import GOLDEN, differences, record
 
+pytestmark = pytest.mark.quick
+
 ACCEPT = "If you intend this change, run `make contract` and commit tests/contract/golden.json with it."
 
 

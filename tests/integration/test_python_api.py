@@ -20,6 +20,8 @@ from orchestrator.errors import InputError, UnknownId
 from orchestrator.model.events import TaskEvent
 from tests.support.orchestrate_command import Orchestrate
 
+pytestmark = pytest.mark.quick
+
 DOCS = Path(__file__).parents[2] / "docs"
 CELL = re.compile(r"```python\n(.*?)```\n(?:\n?```text\n(.*?)```)?", re.DOTALL)
 SWEEP_ID = "3f2a90c1"

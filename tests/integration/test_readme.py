@@ -3,7 +3,11 @@
 import shlex
 from pathlib import Path
 
+import pytest
+
 from tests.support.orchestrate_command import Orchestrate
+
+pytestmark = pytest.mark.quick
 
 README = Path(__file__).parents[2] / "README.md"
 PROMPT = "$ orchestrate simulate "

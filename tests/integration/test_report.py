@@ -176,6 +176,7 @@ def test_the_recommendation_is_the_first_thing_to_read(window: Window) -> None:
     assert page.locator("h1").inner_text().endswith(": <script>alert(1)</script> & co")
 
 
+@pytest.mark.quick
 def test_the_file_is_small_and_names_no_host(page_file: Path) -> None:
     html = page_file.read_text()
 
@@ -190,6 +191,7 @@ def test_the_command_to_repeat_it_plans_the_same_trials(window: Window, simulate
     assert all(trial["trial_id"] in planned for trial in simulated.json("show", "@last")["trials"])
 
 
+@pytest.mark.quick
 def test_markdown_json_and_junit(simulated: Orchestrate) -> None:
     markdown = simulated("report", "--format", "md", "--to", "-")
     junit = simulated("report", "--format", "junit", "--to", "-")
@@ -203,6 +205,7 @@ def test_markdown_json_and_junit(simulated: Orchestrate) -> None:
     assert (simulated.home / "r.json").read_text() == simulated("show", "@last", "--json").stdout
 
 
+@pytest.mark.quick
 def test_what_can_not_be_reported(simulated: Orchestrate, tmp_path: Path) -> None:
     trial = simulated.json("show", "@last")["trials"][0]["trial_id"]
     cases = {
@@ -220,6 +223,7 @@ def test_what_can_not_be_reported(simulated: Orchestrate, tmp_path: Path) -> Non
         assert len(result.stderr.strip().splitlines()) <= 2
 
 
+@pytest.mark.quick
 def test_it_says_where_it_wrote(simulated: Orchestrate, tmp_path: Path) -> None:
     result = simulated("report", "--to", str(tmp_path / "r.html"))
 

@@ -10,6 +10,8 @@ from orchestrator.model.spec import SweepSpec
 from orchestrator.trace.file import read_trace
 from tests.support.orchestrate_command import Orchestrate
 
+pytestmark = pytest.mark.quick
+
 CLUSTER = Path(__file__).parents[2] / "cluster" / "simulated.yaml"
 
 

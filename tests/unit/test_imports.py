@@ -85,9 +85,23 @@ def test_test_modules_share_only_what_is_in_support() -> None:
     assert shared == {}
 
 
+def attributes(path: Path) -> Iterator[str]:
+    yield from (ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute))
+
+
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+
+
+def test_no_unit_test_sleeps() -> None:
+    sleeping = [
+        str(path.relative_to(TESTS))
+        for path in sorted((TESTS / "unit").rglob("*.py"))
+        if {"time.sleep", "asyncio.sleep"} & {*attributes(path), *imported(path)}
+    ]
+
+    assert sleeping == []
