@@ -74,6 +74,8 @@ class Watched:
 class Lags:
     """A watcher: when the first trial found its cluster up, and how late it was told that nodes run."""
 
+    name = "lags"
+
     def __init__(self) -> None:
         self.up: list[float] = []
         self.running_s: list[float] = []

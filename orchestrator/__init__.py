@@ -5,6 +5,7 @@ finds the best settings, and `orchestrator.load("@last")` gives the newest sweep
 `orchestrator.events` has the events of a trace and `orchestrator.score` the scorecard that they give.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from orchestrator import events as events
     from orchestrator import score as score
     from orchestrator.api import SearchResult, Sweep, Trial, load, search, simulate, sweep
+
+# A library logs nothing by itself: see `orchestrator.logs`.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "SearchResult",

@@ -1,11 +1,15 @@
 """The command line: commands parse, call and print. `main` turns every error into one or two lines and an exit code."""
 
+import logging
 import signal
 import sys
 from types import FrameType
 from typing import NoReturn
 
 from orchestrator.errors import OrchestrateError
+from orchestrator.logs import redacted
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> NoReturn:
@@ -22,17 +26,21 @@ def main() -> NoReturn:
         code = app(arguments, standalone_mode=False, prog_name="orchestrate", auto_envvar_prefix="ORCHESTRATE")
         sys.exit(code if isinstance(code, int) else 0)
     except OrchestrateError as error:
+        _log.debug("exit code %d", error.exit_code, exc_info=True)
         _fail(error.message, error.hint, error.exit_code)
     except usage_error as error:
+        _log.debug("exit code 2", exc_info=True)
         command = error.ctx.command_path if error.ctx else "orchestrate"
         _fail(error.format_message(), f"see {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
+        _log.debug("interrupted", exc_info=True)
         _fail("interrupted; what was started has been removed", None, 130)
     except BrokenPipeError:
-        # The reader (`| head`) has gone: nobody is left to tell.
+        # not logged: the reader (`| head`) has gone, and stderr may be the same pipe.
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
+        _log.exception("this is a fault in orchestrate")
         _fail(f"this is a fault in orchestrate: {type(error).__name__}: {error}", _write_crash_report(), 1)
 
 
@@ -42,7 +50,7 @@ def _write_crash_report() -> str:
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="orchestrate-crash-", suffix=".txt", delete=False) as report:
-        traceback.print_exc(file=report)
+        report.write(redacted(traceback.format_exc()))
     return f"please report it with {report.name}"
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator import logs
 from orchestrator.cli.commands import (
     clean,
     compare,
@@ -59,10 +60,16 @@ def _common(
             show_default=False,
         ),
     ] = "",
+    verbose: Annotated[
+        int,
+        option("--verbose", "-v", count=True, help="Log to stderr; -vv logs everything.", show_default=False),
+    ] = 0,
     _version: Annotated[
         bool, option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
+    logs.configure(verbose)
+    logs.hide(ledger_url)
     context.obj = Home(home.resolve(), ledger_url)
 
 

@@ -136,6 +136,8 @@ class Annotator:
     print(annotator.result)
     """
 
+    name = "annotations"
+
     def __init__(
         self,
         sweep_id: str,

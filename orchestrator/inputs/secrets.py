@@ -5,6 +5,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from orchestrator.errors import InputError
+from orchestrator.logs import hide
 
 
 def take_secret(
@@ -21,6 +22,7 @@ def take_secret(
     environment = os.environ if environment is None else environment
     found = environment.pop(variable, "")
     if file is None:
+        hide(found.strip())
         return found.strip(), variable
     source = f"{option} {file}"
     try:
@@ -30,6 +32,7 @@ def take_secret(
         raise InputError(f"{source} can't be read: {why}") from None
     if not found:
         raise InputError(f"{source} is empty", hint)
+    hide(found)
     return found, source
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError
+from orchestrator.logs import hide
 
 if TYPE_CHECKING:
     from orchestrator.sweeps.ledger import Ledger
@@ -26,6 +27,7 @@ class Home:
         from orchestrator.sweeps.ledger import Ledger
 
         self.make()
+        hide(self.ledger_url)
         return Ledger(self.url)
 
     @property

@@ -1,5 +1,6 @@
 """Observes a running Ray cluster: events go into a trace, and its metrics are served."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from orchestrator.lab.targets import find_address, open_view, shape_of_file
 
 if TYPE_CHECKING:
     from orchestrator.model.events import Event
+
+_log = logging.getLogger(__name__)
 
 _SLICE_S = 1.0
 
@@ -64,8 +67,8 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
             while (left := deadline - time.monotonic()) > 0:
                 time.sleep(min(left, _SLICE_S))
                 if observer.failure is not None:
-                    raise OrchestrateError(f"the observer failed: {observer.failure}")
+                    raise OrchestrateError(f"the observer stopped after an error: {observer.failure}")
         except KeyboardInterrupt:
-            pass  # the way to end it
+            _log.info("ended by Ctrl-C")
         finally:
             observer.stop()

@@ -64,6 +64,8 @@ class SilentReporter:
 class SilentWatcher:
     """A `Watcher` that shows nothing."""
 
+    name = "no view"
+
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
         """See `Watcher`."""
 

@@ -1,5 +1,6 @@
 """Runs a sweep, new or resumed: its backend, its watchers, its result."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import Parallel, automatic
 from orchestrator.lab.progress import Reporter
 from orchestrator.lab.stack import stack_running
+from orchestrator.logs import recording
+from orchestrator.version import __version__
 
 if TYPE_CHECKING:
     from orchestrator.backends.base import Backend
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.sweeps.plan import Plan
 
     Starter = Callable[[SweepFolder], Backend]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,27 @@ def _run(
     start: "Starter",
     reporter: Reporter,
 ) -> "SweepRecord":
-    from orchestrator.metrics.exporter import Exporter
     from orchestrator.sweeps.folder import SweepFolder
-    from orchestrator.sweeps.runner import Runner, prices_of
 
     folder = SweepFolder.of(common.root, sweep_id)
+    with recording(folder.own_log):
+        asked = spec.model_dump_json(exclude_defaults=True)
+        _log.info("orchestrate %s, sweep %s, spec %s", __version__, sweep_id, asked)
+        return _run_in(folder, ledger, sweep_id, spec, how, start, reporter)
+
+
+def _run_in(
+    folder: "SweepFolder",
+    ledger: "Ledger",
+    sweep_id: str,
+    spec: "SweepSpec",
+    how: Execution,
+    start: "Starter",
+    reporter: Reporter,
+) -> "SweepRecord":
+    from orchestrator.metrics.exporter import Exporter
+    from orchestrator.sweeps.runner import Runner, prices_of
+
     backend = start(folder)
     planned = ledger.sweep(sweep_id)
     trials = [record.trial for record in planned.trials]
@@ -132,6 +153,7 @@ def _run(
         raise
     finally:
         for why in backend.left:
+            _log.warning("not all that was started could be ended: %s", why)
             reporter.say(f"warning: {why}; what is left of it: orchestrate clean")
 
 

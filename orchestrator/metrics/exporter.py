@@ -58,6 +58,8 @@ class Exporter(Collector):
     `observer` gives the observer that watches the cluster now, if any. Safe to be scraped while events come in.
     """
 
+    name = "metrics"
+
     def __init__(
         self,
         sweep_id: str,

@@ -1,6 +1,7 @@
 """Polls a Ray cluster and emits the events of a trace; it never takes part in the cluster."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from orchestrator.trace.tail import Tail
 
 if TYPE_CHECKING:
     from prometheus_client import Histogram
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL_S = 0.5
 HOST_INTERVAL_S = 1.0
@@ -150,7 +153,8 @@ class Observer:
             cpu, wall = time.thread_time(), time.monotonic()
             try:
                 self.step()
-            except Exception as error:  # a full disk, say: whoever waits on this observer must hear of it
+            except Exception as error:  # a full disk, for example: `failure` fails the trial that is observed
+                _log.exception("the observer stopped after an error")
                 self.failure = error
                 return
             self._count(time.thread_time() - cpu, time.monotonic() - wall)
@@ -170,10 +174,17 @@ class Observer:
             snapshot = self._view.poll()
         except ConnectionError as error:
             self.statistics.errors += 1
+            # A GCS that is away would repeat its traceback twice a second.
+            if self._unreachable:
+                _log.debug("the GCS still doesn't answer: %s", error)
+            else:
+                _log.warning("the GCS doesn't answer", exc_info=True)
             self._lost(str(error))
             snapshot = None
         with self._lock:
             if snapshot is not None:
+                if self._unreachable:
+                    _log.info("the GCS answers again")
                 self._unreachable = False
                 self._note_gaps(snapshot)
                 self._emit_load(snapshot)
@@ -227,7 +238,8 @@ class Observer:
             try:
                 events = list(self._tracker.observe_journal(json.loads(line)))
             except (ValueError, KeyError, TypeError, AttributeError):
-                continue  # no entry of a journal
+                _log.debug("no entry of a journal: %.200r", line)
+                continue
             for event in events:
                 self._send(event)
         lines = self._monitor_log.read() if self._monitor_log is not None else []

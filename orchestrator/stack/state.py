@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError
+from orchestrator.logs import hide
 
 _VARIABLES = "ORCHESTRATE_STACK_"
 """What the names of docker-compose.yml's variables begin with."""
@@ -49,7 +50,7 @@ class Files:
         Raises InputError.
         """
         try:
-            return self.password.read_text(encoding="utf-8").strip()
+            password = self.password.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return ""
         except UnicodeDecodeError:
@@ -58,6 +59,8 @@ class Files:
             ) from None
         except OSError as error:
             raise self._denied(error) from None
+        hide(password)
+        return password
 
     @property
     def anonymous(self) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.logs import FILE_NAME
 from orchestrator.model.trial import Trial
 
 
@@ -11,7 +12,7 @@ class SweepFolder:
     """Where a sweep's files are.
 
     `TRIAL.jsonl` (trace), `TRIAL.log` (job), `cluster.yaml` (the cluster config as it was when the sweep was planned),
-    `ray/CLUSTER/` (logs of Ray's monitor).
+    `ray/CLUSTER/` (logs of Ray's monitor), `orchestrate.log` (our own log).
     """
 
     root: Path
@@ -33,6 +34,11 @@ class SweepFolder:
     def cluster(self) -> Path:
         """The cluster config, so that a resumed sweep goes on with the same one."""
         return self.root / "cluster.yaml"
+
+    @property
+    def own_log(self) -> Path:
+        """The log of orchestrate itself, see `orchestrator.logs`."""
+        return self.root / FILE_NAME
 
     @property
     def ray_logs(self) -> Path:

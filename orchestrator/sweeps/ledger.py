@@ -89,6 +89,11 @@ class SweepRecord:
     environment: dict[str, Any]
     trials: tuple[TrialRecord, ...]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what the user should know of the run itself, such as metrics that stopped."""
+        return tuple(self.environment.get("notes", ()))
+
 
 class Ledger:
     """Opens the database at an SQLAlchemy URL and makes its tables at first use. Raises InputError if it can't."""
@@ -188,6 +193,13 @@ class Ledger:
         """The calling process goes on with a sweep."""
         with self._session() as session:
             session.get_one(SweepRow, sweep_id).environment = environment
+
+    def add_notes(self, sweep_id: str, notes: Sequence[str]) -> None:
+        """Keep lines for the user with the sweep's result; a line that is there already isn't repeated."""
+        with self._session() as session:
+            row = session.get_one(SweepRow, sweep_id)
+            kept = list(row.environment.get("notes", []))
+            row.environment = {**row.environment, "notes": kept + [note for note in notes if note not in kept]}
 
     # Reading
 

@@ -1,12 +1,12 @@
 """Runs a plan: each trial becomes a trace, each trace a scorecard, each step a line in the ledger."""
 
-import contextlib
 import json
+import logging
 import os
 import platform
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,18 @@ from orchestrator.backends.base import Backend
 from orchestrator.backends.live.ownership import process_alive
 from orchestrator.errors import InputError, TrialFailed
 from orchestrator.filesystem import needing_room
+from orchestrator.logs import suppressed
 from orchestrator.model.prices import Prices
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.version import ray_version
 from orchestrator.sweeps.folder import SweepFolder
 from orchestrator.sweeps.ledger import Ledger, SweepRecord
 from orchestrator.sweeps.plan import Plan
-from orchestrator.sweeps.watcher import Watcher
+from orchestrator.sweeps.watcher import GuardedWatcher, Watcher
 from orchestrator.trace.file import TraceWriter, read_trace
 from orchestrator.version import __version__
+
+_log = logging.getLogger(__name__)
 
 
 def new_sweep_id() -> str:
@@ -68,6 +71,7 @@ class Runner:
     backend: Backend
     folder: SweepFolder
     watchers: Sequence[Watcher] = ()
+    _guarded: list[GuardedWatcher] = field(init=False, default_factory=list)
 
     def run(self, sweep_id: str) -> SweepRecord:
         """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep.
@@ -82,6 +86,8 @@ class Runner:
         return self.ledger.sweep(sweep_id)
 
     def _run_trials(self, sweep_id: str) -> None:
+        self._guarded = [GuardedWatcher(watcher) for watcher in self.watchers]
+        _log.info("sweep %s runs on the %s backend", sweep_id, self.backend.name)
         self.ledger.set_sweep_status(sweep_id, "running")
         sweep = self.ledger.sweep(sweep_id)
         trials, prices = sweep.trials, prices_of(sweep)
@@ -89,18 +95,22 @@ class Runner:
             self.backend.expect([record.trial for record in trials if record.status != "done"])
             for number, record in enumerate(trials, start=1):
                 if record.status != "done":
-                    for watcher in self.watchers:
+                    for watcher in self._guarded:
                         watcher.trial_started(number, len(trials), record.trial)
                     with needing_room(self.folder.root):  # the next trial would fail alike
                         self._run_trial(sweep_id, record.trial, prices)
         except BaseException:
-            with contextlib.suppress(InputError):  # a full disk is the ledger's, too: what led here matters more
+            # A full disk is the ledger's, too, but what led here matters more.
+            with suppressed(_log, "writing down the interruption", InputError):
                 self.ledger.interrupt(sweep_id, "interrupted")
             raise
+        finally:
+            self._keep_notes(sweep_id)
         failed = any(record.status != "done" for record in self.ledger.sweep(sweep_id).trials)
         self.ledger.set_sweep_status(sweep_id, "failed" if failed else "done")
 
     def _run_trial(self, sweep_id: str, trial: Trial, prices: Prices | None) -> None:
+        _log.info("trial %s (%s) begins", trial.trial_id, trial.label())
         path = self.folder.trace(trial)
         _keep_earlier(path)
         self.ledger.start_trial(sweep_id, trial.trial_id, str(path))
@@ -109,15 +119,24 @@ class Runner:
             context = {"environment": {name: context["environment"][name] for name in ("orchestrate", "ray")}}
         reason = ""
         try:
-            sinks = [watcher.event for watcher in self.watchers]
+            sinks = [watcher.event for watcher in self._guarded]
             with TraceWriter(path, trial=trial, context=context, sinks=sinks) as trace:
                 self.backend.run(trial, trace, self.folder.log(trial))
         except TrialFailed as error:
             reason = error.message
+            _log.exception("trial %s failed", trial.trial_id)
         scorecard = score(trial, read_trace(path).events, prices)
         self.ledger.end_trial(sweep_id, trial.trial_id, "failed" if reason else "done", reason, scorecard)
-        for watcher in self.watchers:
+        _log.info("trial %s ends: %s", trial.trial_id, reason or ", ".join(scorecard.invalid_because) or "valid")
+        for watcher in self._guarded:
             watcher.trial_ended(trial, scorecard, reason)
+
+    def _keep_notes(self, sweep_id: str) -> None:
+        """Keep in the result which watchers stopped."""
+        notes = [watcher.stopped for watcher in self._guarded if watcher.stopped]
+        if notes:
+            with suppressed(_log, "keeping notes in the ledger", InputError):
+                self.ledger.add_notes(sweep_id, notes)
 
 
 def _keep_earlier(path: Path) -> None:

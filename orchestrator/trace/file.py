@@ -1,6 +1,7 @@
 """Writes and reads traces: JSON lines, flushed one by one, with a header that holds the whole trial."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from orchestrator.errors import SpecError
 from orchestrator.model.events import TRACE_VERSION, Emit, Event, parse_event
 from orchestrator.model.trial import Trial
 
+_log = logging.getLogger(__name__)
+
 
 class TraceWriter:
     """Appends events to a file and hands each on to the `sinks`. Safe to call from several threads.
@@ -19,7 +22,7 @@ class TraceWriter:
         with TraceWriter(path, trial=trial, sinks=[live_view]) as trace:
             trace.emit(PhaseEvent(t=time.time(), phase="starting"))
 
-    A sink that raises is dropped: nothing that only watches may fail a trial.
+    A sink that raises is logged and gets no more events: nothing that only watches may fail a trial.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class TraceWriter:
             for sink in list(self._sinks):
                 try:
                     sink(event)
-                except Exception:  # see the class: the trial outlives its watchers
+                except Exception:  # see the class
+                    _log.exception("a sink of %s gets no more events", self.path)
                     self._sinks.remove(sink)
 
     def _write(self, line: str) -> None:

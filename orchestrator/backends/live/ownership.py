@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.logs import hide
+
 TOKEN_NAME = "ray_token"
 
 
@@ -86,4 +88,5 @@ def ensure_token(home: Path) -> Path:
         with contextlib.suppress(FileExistsError):  # another command was first: its token counts
             os.link(partial, path)
         os.unlink(partial)
+    hide(path.read_text().strip())
     return path

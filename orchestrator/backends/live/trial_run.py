@@ -13,6 +13,7 @@ from orchestrator.errors import (
 from orchestrator.faults.injector import FaultInjector
 from orchestrator.faults.schedule import Target
 from orchestrator.filesystem import no_room
+from orchestrator.logs import FILE_NAME
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
 from orchestrator.model.trial import Trial
 from orchestrator.observer.observer import Observer
@@ -187,7 +188,9 @@ class _Run:
     def _check(self) -> None:
         self._cluster.check_alive()
         if (failure := self._observer.failure) is not None:
-            raise no_room(failure, self._log_path) or TrialFailed(f"the observer failed: {failure}")
+            raise no_room(failure, self._log_path) or TrialFailed(
+                f"the observer stopped after an error: {failure}; see {FILE_NAME}"
+            )
         if time.monotonic() > self._deadline:
             raise TrialTimedOut(
                 f"the trial took longer than {self._timeout_s:g} s", "allow more with --timeout, or ask for less"

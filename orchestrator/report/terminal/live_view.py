@@ -61,6 +61,8 @@ def describe_change(event: NodeEvent) -> str:
 class LiveView:
     """A `Watcher` for people. On a terminal it redraws itself; elsewhere it prints a line for each step."""
 
+    name = "the live view"
+
     def __init__(self, console: Console, trials: list[Trial], *, clock: Callable[[], float] = time.time) -> None:
         self._console = console
         self._clock = clock

@@ -15,6 +15,8 @@ from orchestrator.model.trial import Trial
 class CountingView:
     """A bar in a terminal; elsewhere a line for each tenth of the trials. What failed is always said."""
 
+    name = "the progress"
+
     def __init__(self, console: Console, trials: Sequence[Trial]) -> None:
         self._console = console
         self._total = len(trials)

@@ -104,7 +104,8 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     table = new_table("setting", "n", *columns, "valid", title=title)
     for row in rows:
         table.add_row(*_setting_cells(row), style="bold" if row.best else None)
-    return Group(table, *map(Text, _verdicts(record, rows)), *map(Text, _weaknesses(record, rows)))
+    below = [*_verdicts(record, rows), *_weaknesses(record, rows), *(f"note: {note}" for note in record.notes)]
+    return Group(table, *map(Text, below))
 
 
 def trials_table(record: SweepRecord) -> RenderableType:

@@ -1,17 +1,20 @@
 """A sweep whose cluster can't be ended at its end: its result is kept, and the user reads what to do."""
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from orchestrator.errors import Interrupted
 from orchestrator.lab import run as running
 from orchestrator.lab.home import Home
 from orchestrator.lab.run import Execution, begin
 from orchestrator.model.trial import Trial
+from orchestrator.report.terminal.tables import sweep_table
 from orchestrator.sweeps.ledger import SweepRecord
 from tests.support.prepared_backend import PreparedBackend, planned
 from tests.support.reporting import KeptReport
@@ -55,6 +58,25 @@ def test_a_finished_sweep_is_returned_with_a_warning(run: Run, report: KeptRepor
 
     assert WARNING in report.text
     assert [each.status for each in record.trials] == ["done", "done"]
+
+
+def test_a_watcher_that_stops_is_one_line_of_the_result(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no screen")
+
+    monkeypatch.setattr("orchestrator.report.terminal.live_view.LiveView.event", broken)
+    record = run(nothing, left=())
+    (line,) = record.notes
+    text = StringIO()
+    Console(file=text, width=160).print(sweep_table(record))
+
+    assert line == "the live view stopped after an error: RuntimeError: no screen; see orchestrate.log"
+    assert text.getvalue().count(line) == 1
+    (log,) = tmp_path.glob("home/sweeps/*/orchestrate.log")
+    assert "RuntimeError: no screen" in log.read_text()
+    assert "begins" in log.read_text()
 
 
 def test_an_interruption_does_not_claim_that_all_is_removed(run: Run, report: KeptReport) -> None:

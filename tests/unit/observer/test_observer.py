@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.logs import recording
 from orchestrator.model.events import DemandEvent, Event, HostEvent, NodeEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Demand, NodeRow, Snapshot
 from orchestrator.observer.node_tracker import NodeTraits
@@ -392,3 +393,33 @@ def test_an_observer_that_never_started_can_be_stopped() -> None:
     observer.stop()
 
     assert seen == []
+
+
+# The log
+
+
+def test_a_gcs_that_vanishes_is_one_traceback_in_the_log_and_one_note_for_the_user(tmp_path: Path) -> None:
+    away = ConnectionError("failed to connect to all addresses")
+    observer, seen = watched(snapshot(1000.0), away, away, away, snapshot(1001.0))
+    with recording(tmp_path / "orchestrate.log"):
+        steps(observer, 5)
+    log = (tmp_path / "orchestrate.log").read_text()
+    notes = [event.text for event in seen if isinstance(event, NoteEvent)]
+
+    assert notes == ["the GCS doesn't answer: failed to connect to all addresses"]
+    assert log.count("Traceback (most recent call last)") == 1
+    assert log.count("the GCS still doesn't answer") == 2
+    assert log.endswith("the GCS answers again\n")
+
+
+def test_an_observer_that_raises_is_a_traceback_in_the_log_and_a_failure_for_the_trial(tmp_path: Path) -> None:
+    observer, _ = watched(KeyError("state"))
+    with recording(tmp_path / "orchestrate.log"):
+        observer.start()
+        assert observer._thread is not None
+        observer._thread.join(10)
+    log = (tmp_path / "orchestrate.log").read_text()
+
+    assert isinstance(observer.failure, KeyError)
+    assert "the observer stopped after an error\nTraceback (most recent call last)" in log
+    assert "KeyError: 'state'" in log

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, TrialFailed
+from orchestrator.logs import recording
 from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.spec import SweepSpec
@@ -25,6 +26,8 @@ from tests.support.prepared_backend import SOUND, Behaviour, PreparedBackend, pl
 
 class Told:
     """A progress that keeps what it is told."""
+
+    name = "told"
 
     def __init__(self) -> None:
         self.started: list[tuple[int, int, float | None]] = []
@@ -141,16 +144,40 @@ def test_the_progress_is_told_of_each_step(ledger: Ledger, folder: SweepFolder, 
     assert told.ended == [(1.0, True, ""), (5.0, True, ""), (10.0, True, "")]
 
 
-def test_every_watcher_sees_every_event_and_may_break(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
-    class Broken(Told):
-        def event(self, event: Event) -> None:
-            raise OSError("the exporter is gone")
+def gone(*_: object) -> None:
+    raise OSError("the exporter is gone")
 
-    told = Told()
-    record = Runner(ledger, PreparedBackend(), folder, [Broken(), told]).run(sweep_id)
+
+@pytest.mark.parametrize("step", ["trial_started", "event", "trial_ended"])
+def test_a_watcher_that_raises_is_a_line_of_the_result_and_a_traceback_in_the_log(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str, step: str
+) -> None:
+    broken, told = Told(), Told()
+    broken.name = "metrics"
+    setattr(broken, step, gone)
+    folder.root.mkdir(parents=True)
+    with recording(folder.own_log):
+        record = Runner(ledger, PreparedBackend(), folder, [broken, told]).run(sweep_id)
+    log = folder.own_log.read_text()
 
     assert told.events == SOUND * 3
     assert record.status == "done"
+    assert record.notes == ("metrics stopped after an error: OSError: the exporter is gone; see orchestrate.log",)
+    assert log.count("Traceback (most recent call last)") == 1
+    assert log.count("\nOSError: the exporter is gone\n") == 1
+
+
+def test_a_resumed_sweep_keeps_what_stopped_before(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    broken = Told()
+    setattr(broken, "trial_started", gone)  # noqa: B010 - mypy refuses to assign to a method
+    with pytest.raises(KeyboardInterrupt):
+        Runner(ledger, PreparedBackend(at_speed(5, KeyboardInterrupt())), folder, [broken]).run(sweep_id)
+    before = ledger.sweep(sweep_id)
+    take_over(ledger, before)
+    record = Runner(ledger, PreparedBackend(), folder, [broken]).run(sweep_id)
+
+    assert len(before.notes) == 1
+    assert record.notes == before.notes
 
 
 def test_an_invalid_trial_is_done_all_the_same(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
@@ -231,14 +258,13 @@ def test_a_finished_trial_keeps_its_numbers_through_an_interruption(
     assert first.scorecard.makespan_s == 11.0
 
 
-def test_the_backend_is_closed_even_if_the_progress_breaks(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
-    class Broken(Told):
-        def trial_started(self, number: int, total: int, trial: Trial) -> None:
-            raise RuntimeError("no screen")
-
+def test_the_backend_is_closed_even_if_it_expects_nothing(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = PreparedBackend()
-    with pytest.raises(RuntimeError):
-        Runner(ledger, backend, folder, [Broken()]).run(sweep_id)
+    monkeypatch.setattr(backend, "expect", gone)
+    with pytest.raises(OSError, match="gone"):
+        Runner(ledger, backend, folder).run(sweep_id)
 
     assert backend.closed == 1
     assert ledger.sweep(sweep_id).status == "interrupted"

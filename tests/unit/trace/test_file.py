@@ -83,7 +83,9 @@ def test_each_sink_gets_each_event_after_it_was_written(path: Path) -> None:
     assert seen == [(note(1, "a"), 2), (note(2, "b"), 3)]
 
 
-def test_a_sink_that_raises_is_dropped_and_all_else_goes_on(path: Path) -> None:
+def test_a_sink_that_raises_is_logged_and_dropped_and_all_else_goes_on(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     calls: list[str] = []
     seen: list[Event] = []
 
@@ -96,6 +98,8 @@ def test_a_sink_that_raises_is_dropped_and_all_else_goes_on(path: Path) -> None:
         trace.emit(note(2, "b"))
 
     assert calls == ["called"]
+    assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [("ERROR", True)]
+    assert "RuntimeError: the screen is gone" in caplog.text
     assert seen == [note(1, "a"), note(2, "b")]
     assert read_trace(path).events == (note(1, "a"), note(2, "b"))
 

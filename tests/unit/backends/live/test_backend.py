@@ -165,5 +165,8 @@ def test_an_observer_that_failed_fails_the_trial_and_a_full_disk_the_sweep(
     cluster: Any = SimpleNamespace(check_alive=lambda: None, inject=None, recover=None)
     observer: Any = SimpleNamespace(failure=failure)
     trace: Any = SimpleNamespace(emit=lambda event: None)
-    with pytest.raises(meant):
+    with pytest.raises(meant) as ended:
         _Run(trial, trace, Path("job.log"), cluster, observer, 60.0)._check()
+
+    if meant is TrialFailed:
+        assert str(ended.value) == f"the observer stopped after an error: {failure}; see orchestrate.log"
