@@ -201,7 +201,9 @@ class Sweep:
         from orchestrator.report.notebook.tables import grid_html
 
         summary = summarise((each.trial.settings, each.scorecard) for each in self.chosen)
-        return grid_html(repr(self).strip("<>"), settings_grid(weigh(results_of(self.chosen)), summary))
+        return grid_html(
+            repr(self).strip("<>"), settings_grid(weigh(results_of(self.chosen)), summary), self.record.notes
+        )
 
     def __str__(self) -> str:
         from orchestrator.report.terminal.output import as_text

@@ -1,6 +1,7 @@
 """What killed runs left of live clusters: processes and containers without an orchestrator, folders without either."""
 
 import contextlib
+import logging
 import os
 import shutil
 import time
@@ -19,6 +20,8 @@ from orchestrator.errors import MissingPrerequisite
 
 if TYPE_CHECKING:
     from orchestrator.backends.docker.cleanup import Remains
+
+_log = logging.getLogger(__name__)
 
 _YOUNG_S = 60.0
 
@@ -82,6 +85,7 @@ def find_leftovers(home: Path, *, force: bool = False) -> Leftovers:
 def _of_processes(home: Path) -> set[str]:
     found = set()
     for process in find_marked(home):
+        # not logged: processes of the whole machine end, and many aren't ours to read.
         with contextlib.suppress(psutil.Error, OSError):
             found.add(process.environ().get(MARKER, ""))
     return found
@@ -98,6 +102,7 @@ def _in_the_engine(
         with contextlib.closing(connect()) as client:
             return find_remains(client, home), None
     except MissingPrerequisite as error:
+        _log.info("containers can't be looked for", exc_info=True)
         missed = any(owner is not None and owner.backend == "docker" and not owner.alive for owner in recorded.values())
         return {}, error if missed else None
 

@@ -62,7 +62,13 @@ def _common(
     ] = "",
     verbose: Annotated[
         int,
-        option("--verbose", "-v", count=True, help="Log to stderr; -vv logs everything.", show_default=False),
+        option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log to stderr; -vv logs everything. ORCHESTRATE_LOG=debug:FILE logs to a file.",
+            show_default=False,
+        ),
     ] = 0,
     _version: Annotated[
         bool, option("--version", help="Print the version.", callback=_print_version, is_eager=True)

@@ -44,6 +44,7 @@ def complete_prices(incomplete: str) -> list[str]:
     """Offer the regions of the price catalogue."""
     from orchestrator.inputs import prices
 
+    # not logged: a completion prints nothing but its words.
     with suppress(OSError), Path(prices.__file__).with_name("ec2_on_demand.csv").open(encoding="utf-8") as file:
         regions = sorted({row["region"] for row in csv.DictReader(file)})
         return [region for region in regions if region.startswith(incomplete)]
@@ -71,7 +72,8 @@ def complete_sweep_or_trial(context: typer.Context, incomplete: str) -> Completi
 
 
 def _sweeps(context: typer.Context) -> "Iterator[SweepRecord]":
-    with suppress(Exception):  # a traceback would appear in the middle of the user's command line
+    # not logged: a traceback would appear in the middle of the user's command line.
+    with suppress(Exception):
         given = context.find_root().params
         home = Home(Path(given["home"]).resolve(), given.get("ledger_url") or "")
         if home.ledger_url or (home.root / "ledger.db").is_file():

@@ -93,6 +93,7 @@ def parse_duration(option: str, text: str | None) -> float | None:
     try:
         seconds = float(number) * unit
     except ValueError:
+        # not logged: refused with the option's name below.
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds > 0):
         raise InputError(f"{option}: {text!r} is no duration", f"for example {option} 90s, 15m or 2h")

@@ -1,11 +1,14 @@
 """A check is one question about this machine, put so that it can neither hang nor break the others."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.errors import OrchestrateError
+
+_log = logging.getLogger(__name__)
 
 State = Literal["ok", "warning", "missing"]
 Feature = Literal["sweep", "simulate", "docker", "stack"]
@@ -63,8 +66,10 @@ def _answer(question: Question, time_limit_s: float) -> Finding:
         try:
             answers.append(question.look())
         except OrchestrateError as error:
+            _log.debug("doctor: %s: %s", question.name, error.message)
             answers.append(Finding("missing", error.message, error.hint or ""))
         except Exception as error:  # a diagnosis that ends with the first surprise is none
+            _log.warning("doctor: %s", question.name, exc_info=True)
             answers.append(Finding("warning", f"it can't be told: {type(error).__name__}: {error}"))
 
     thread = threading.Thread(target=look, name=f"doctor: {question.name}", daemon=True)

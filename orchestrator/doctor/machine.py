@@ -51,6 +51,7 @@ def ray() -> Finding:
     try:
         require_supported_ray()
     except MissingPrerequisite as error:
+        # not logged: the finding says it.
         return Finding("warning", error.message, error.hint or "")
     return Finding("ok", f"Ray {version}")
 

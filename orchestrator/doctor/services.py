@@ -1,5 +1,6 @@
 """Prometheus and Grafana beside the lab: their ports, their programs, and whether they run."""
 
+import logging
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from orchestrator.stack.probes import Fetch, fetch, is_taken
 from orchestrator.stack.services import Status
 from orchestrator.stack.stack import Stack
 from orchestrator.stack.state import Ports
+
+_log = logging.getLogger(__name__)
 
 _PROGRAM_TIMEOUT_S = 10.0
 
@@ -87,4 +90,5 @@ def _status(home: Path) -> Status | None:
     try:
         return Stack(home).status()
     except MissingPrerequisite:
+        _log.debug("no stack can run here", exc_info=True)
         return None

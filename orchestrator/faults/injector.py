@@ -3,7 +3,7 @@
 Nothing here may fail the trial. If a fault can't be injected or undone, a note says so and makes the trial invalid.
 """
 
-import contextlib
+import logging
 import math
 import threading
 import time
@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from orchestrator.faults.schedule import FaultSchedule, Injection, Target
+from orchestrator.logs import suppressed
 from orchestrator.model.events import Emit, FaultEvent, NoteEvent
 from orchestrator.model.fault import Fault, FaultKind
+
+_log = logging.getLogger(__name__)
 
 # The longest time until a node that joins is noticed, if a fault waits for one.
 POLL_S = 0.5
@@ -115,6 +118,7 @@ class FaultInjector:
             # A node under one fault is left alone by the others, so that each one's consequences are its own.
             targets = [target for target in self._cluster.targets() if target.node not in self._held]
         except Exception as error:
+            _log.debug("the nodes can't be listed", exc_info=True)
             self._failed(f"the nodes can't be listed: {error}")
             return POLL_S
         for injection in self._schedule.due(elapsed, targets):
@@ -131,12 +135,14 @@ class FaultInjector:
         try:
             self._cluster.inject(fault.kind, target.node)
         except NodeEnded:
+            _log.info("%s waits for another node: %s has ended", fault, target.node)
             self._schedule.put_back(injection)
             return
         except Exception as error:
+            _log.warning("%s on %s failed", fault, target.node, exc_info=True)
             self._failed(f"{fault} on {target.node}: {error}")
             if fault.lasts:  # it may have taken effect in part
-                with contextlib.suppress(Exception):
+                with suppressed(_log, f"undoing {fault} on {target.node}", Exception):
                     self._cluster.recover(fault.kind, target.node)
             return
         until = began + fault.for_s if fault.for_s is not None else None
@@ -163,6 +169,7 @@ class FaultInjector:
         try:
             self._cluster.recover(event.kind, node)
         except Exception as error:
+            _log.warning("%s on %s couldn't be undone", event.detail, node, exc_info=True)
             self._failed(f"{event.detail} on {node} couldn't be undone: {error}")
             return
         end = {"t": self._clock(), "stage": "end", "since": event.t, "until": None, "tasks": None}
@@ -175,5 +182,6 @@ class FaultInjector:
             self._tell(NoteEvent(t=self._clock(), kind="fault_failed", text=" ".join(problem.split())[:500]))
 
     def _tell(self, event: FaultEvent | NoteEvent) -> None:
-        with contextlib.suppress(Exception):  # a full disk, say: who writes the trial's other events hears of it
+        # On a full disk, the trial fails by its other events.
+        with suppressed(_log, "writing an event", Exception):
             self._emit(event)

@@ -4,6 +4,7 @@ The trial only appends to a bounded queue. A separate thread takes from it, join
 annotation, and sends it. Annotations that Grafana doesn't take in time are dropped and counted; the trial never waits.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ from orchestrator.model.fault import LASTING
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 from orchestrator.remote_api import TOO_MANY_REQUESTS
+
+_log = logging.getLogger(__name__)
 
 CAPACITY = 2000
 # Events that are gathered before they are sent, in seconds; after a failure, how long Grafana is left alone.
@@ -286,6 +289,7 @@ class Annotator:
                 self._send(item)
                 self._tally.done(_events(item))
             except Exception as error:  # whatever it is: nothing that only watches may fail a trial
+                _log.warning("an annotation wasn't written", exc_info=True)
                 status = error.status if isinstance(error, RequestRefused) else 0
                 if status == TOO_MANY_REQUESTS:  # it isn't there, and may be sent again
                     todo.appendleft(item)

@@ -3,6 +3,7 @@
 Each step reads first and is independent: if one fails the others are still done, and a second push completes the rest.
 """
 
+import logging
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from orchestrator.grafana.answers import (
 )
 from orchestrator.grafana.client import Grafana, RequestRefused
 from orchestrator.remote_api import ForeignAnswer, Unreachable
+
+_log = logging.getLogger(__name__)
 
 FOLDER_UID = "orchestrate"
 DATASOURCE_UID = "orchestrate-prometheus"
@@ -90,10 +93,12 @@ def push(
             outcome, detail = step.run()
             yield Change(step.kind, step.name, outcome, detail)
         except RequestRefused as refused:
+            _log.info("%s %s failed", step.kind, step.name, exc_info=True)
             yield Change(step.kind, step.name, "failed", refused.message)
         except ForeignAnswer:
             raise
         except Unreachable as unreachable:
+            _log.info("%s %s failed", step.kind, step.name, exc_info=True)
             yield Change(step.kind, step.name, "failed", unreachable.message)
             for left in todo[number:]:
                 yield Change(left.kind, left.name, "failed", "not tried, since Grafana doesn't answer")
@@ -185,10 +190,12 @@ class _Push:
         try:
             health = self._grafana.send(lambda api: api.datasource.health(DATASOURCE_UID), DataSourceHealth, attempts=1)
         except RequestRefused as refused:
+            _log.info("refused: %s", refused.message)
             if refused.status == HTTPStatus.NOT_FOUND:  # before Grafana 9
                 return ""
             problem = refused.message
         except OrchestrateError as error:
+            _log.info("failed: %s", error.message)
             problem = error.message
         else:
             if health.get("status") == "OK":
@@ -243,6 +250,7 @@ class _Push:
         try:
             versions = self._grafana.send(ask, Versions).get("versions", [])
         except RequestRefused:
+            _log.debug("Grafana doesn't give the versions of board %s", uid, exc_info=True)
             return ""
         if not versions or versions[0].get("message") == MESSAGE:
             return ""
@@ -305,6 +313,7 @@ class _Push:
         try:
             self._grafana.write(request)
         except RequestRefused as refused:
+            _log.debug("refused: %s", refused.message)
             if refused.status not in _TAKEN or not arrived():
                 raise
 
@@ -343,4 +352,5 @@ def _as_long(found: Any, wanted: str) -> bool:
     try:
         return milliseconds(found or "0") == milliseconds(wanted)
     except ValueError:
+        # not logged: Grafana has another value there, and the push replaces it.
         return False

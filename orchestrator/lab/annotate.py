@@ -1,5 +1,6 @@
 """`--annotate`: writes what happens in a sweep into a Grafana, beside the sweep."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.grafana.annotator import Annotator
     from orchestrator.lab.progress import Reporter
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def check(target: Target | None, reporter: "Reporter") -> None:
         with Grafana(target.address, target.token, timeout_s=CHECK_TIMEOUT_S, attempts=1) as grafana:
             allowed = may_annotate(grafana)
     except (Unreachable, RequestRefused) as error:
+        _log.warning("the token can't be checked", exc_info=True)
         reporter.say(f"note: --annotate: {error.message}; it is tried again while trials run")
         return
     if not allowed:

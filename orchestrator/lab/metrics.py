@@ -1,16 +1,20 @@
 """`--metrics-port`: serves the metrics of what runs, while it runs."""
 
+import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError, MissingPrerequisite
+from orchestrator.logs import suppressed
 
 if TYPE_CHECKING:
     from orchestrator.lab.progress import Reporter
     from orchestrator.metrics.discovery import Target
     from orchestrator.metrics.exporter import Exporter
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -26,6 +30,7 @@ def serving(
     try:
         server = MetricsServer(exporter, targets, port=DEFAULT_PORT if port is None else port)
     except OSError as error:
+        _log.warning("no metrics are served", exc_info=True)
         if port is not None:
             raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
         reporter.say(
@@ -38,7 +43,8 @@ def serving(
         try:
             yield
         finally:
-            with suppress(KeyboardInterrupt):  # of somebody who won't wait for the last scrape; all else is done
+            # Everything else is done: Ctrl-C here only means that the user doesn't wait for the last scrape.
+            with suppressed(_log, "waiting for the last scrape", KeyboardInterrupt):
                 exporter.end()
 
 

@@ -72,3 +72,8 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
             _log.info("ended by Ctrl-C")
         finally:
             observer.stop()
+            for problem in writer.stopped:
+                said = " ".join(problem.split())
+                reporter.say(
+                    f"note: the view or the metrics stopped after an error: {said}; details: orchestrate -v observe"
+                )

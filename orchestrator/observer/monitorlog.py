@@ -7,12 +7,15 @@ Times in the log are wall-clock times without a zone: the official Ray images lo
 `LogClock` finds the zone's offset. Lines from `kubectl logs --timestamps` carry the exact time in front, which is used.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from orchestrator.model.events import NodeState
+
+_log = logging.getLogger(__name__)
 
 _LINE = re.compile(
     r"^(?:(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) )?"
@@ -76,6 +79,7 @@ def parse_line(line: str) -> InstanceTransition | None:
         wall = datetime.strptime(match["when"], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC).timestamp()
         t = _stamp(match["stamp"]) if match["stamp"] else None
     except (ValueError, OverflowError):
+        _log.debug("no time in a line of the monitor's log: %.200r", line)
         return None
     allocated = _ALLOCATED_ID.match(match["detail"])
     return InstanceTransition(

@@ -1,6 +1,7 @@
 """A Prometheus reached through its API, for queries and remote write. Credentials are never shown."""
 
 import base64
+import logging
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from email.utils import parsedate_to_datetime
@@ -17,6 +18,8 @@ from orchestrator.remote_api import TOO_MANY_REQUESTS, USER_AGENT, Server, Trans
 
 if TYPE_CHECKING:
     import requests
+
+_log = logging.getLogger(__name__)
 
 CREDENTIALS_VARIABLE = "ORCHESTRATE_PROMETHEUS_CREDENTIALS"
 HOW_TO_CREDENTIALS = f"put user:password, or a bearer token, into {CREDENTIALS_VARIABLE} or a file (--credentials-file)"
@@ -190,6 +193,7 @@ class Prometheus:
         try:
             return max(0.0, parsedate_to_datetime(said).timestamp() - self._clock())
         except ValueError:
+            _log.debug("Retry-After can't be read", exc_info=True)
             return None
 
     @cached_property

@@ -1,6 +1,7 @@
 """Where recorded trials stand in the time of a Prometheus: at their own times, or moved; a sweep remembers it."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from orchestrator.filesystem import write_atomically
 from orchestrator.model.events import Event, FaultEvent, NodeEvent, TaskEvent
 from orchestrator.sweeps.folder import SweepFolder
 from orchestrator.trace.file import Trace
+
+_log = logging.getLogger(__name__)
 
 # Between two trials that are moved, and after the last, so that scorecards can be seen.
 PAUSE_S = 60.0
@@ -50,6 +53,7 @@ class Placement:
         try:
             return cls(json.loads(_placement_file(home, sweep_id).read_text()))
         except (OSError, ValueError):
+            _log.debug("no placement of sweep %s", sweep_id, exc_info=True)
             return cls({})
 
     def write(self, home: Path, sweep_id: str) -> None:

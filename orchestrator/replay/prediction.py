@@ -1,16 +1,19 @@
 """What the simulator expects of a plan, before anything is started."""
 
-from contextlib import suppress
+import logging
 from dataclasses import dataclass
 
 from orchestrator.analysis.sweep.summary import SettingSummary, summarise
 from orchestrator.analysis.trial.score import score
 from orchestrator.errors import TrialFailed
+from orchestrator.logs import suppressed
 from orchestrator.model.events import Event
 from orchestrator.model.fault import Fault, impossible
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.sweeps.plan import Plan
+
+_log = logging.getLogger(__name__)
 
 SEEDS = 3
 MAX_SETTINGS = 40
@@ -47,7 +50,7 @@ def foresee(plan: Plan) -> Foresight:
         for seed in range(plan.spec.seed, plan.spec.seed + SEEDS):
             trial = first.model_copy(update={"backend": "simulated", "workload": workload, "seed": seed, "repeat": 1})
             events: list[Event] = []
-            with suppress(TrialFailed):  # the scorecard says that it is invalid, and why
+            with suppressed(_log, "predicting", TrialFailed):  # the scorecard gives the reason
                 simulate(trial, events.append, timeout_s=plan.spec.timeout_s or default_timeout_s(trial))
             events.sort(key=lambda event: event.t)
             cards.setdefault(settings, []).append(score(trial, events, plan.prices))

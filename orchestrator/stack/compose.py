@@ -1,6 +1,7 @@
 """Runs the `docker` command, and turns what it says into errors that name exactly what is missing on this machine."""
 
 import json
+import logging
 import os
 import subprocess
 from collections.abc import Callable, Sequence
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.inputs.secrets import inherited
+
+_log = logging.getLogger(__name__)
 
 # An engine answers within a second. To end Prometheus alone may take 30, see docker-compose.yml.
 ANSWERS_WITHIN_S = 20.0
@@ -85,6 +88,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
         try:
             process.wait(_ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
+            _log.debug("docker doesn't end: killing it")
             process.kill()
 
 
@@ -165,5 +169,6 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except ValueError:
+        _log.debug("docker's answer is no JSON: %.200r", text)
         return {}
     return document if isinstance(document, dict) else {}

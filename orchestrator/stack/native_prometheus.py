@@ -1,8 +1,8 @@
 """Prometheus without Docker: the one on PATH, as a process in the background of its own session."""
 
-import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -15,10 +15,13 @@ import psutil
 from orchestrator.assets import bundled
 from orchestrator.errors import InputError, MissingPrerequisite, OrchestrateError
 from orchestrator.inputs.secrets import inherited
+from orchestrator.logs import suppressed
 from orchestrator.stack.probes import Fetch, answers, fetch, is_taken, last_words
 from orchestrator.stack.process import STORAGE, Running
 from orchestrator.stack.services import Progress, Service
 from orchestrator.stack.state import on_port
+
+_log = logging.getLogger(__name__)
 
 _KILL_AFTER_S = 10.0
 _POLL_S = 0.2
@@ -123,7 +126,7 @@ class Native:
         ended = record is not None and self._end(record)
         if volumes and self.known:
             shutil.rmtree(self.folder)
-            with contextlib.suppress(OSError):
+            with suppressed(_log, f"removing {self.folder.parent}", OSError):
                 self.folder.parent.rmdir()
         return ended
 
@@ -190,7 +193,7 @@ class Native:
             self._sleep(_POLL_S)
 
     def _shorten_log(self) -> None:
-        with contextlib.suppress(OSError):
+        with suppressed(_log, f"truncating {self.log}", OSError):
             if self.log.stat().st_size > _MAX_LOG_BYTES:
                 os.truncate(self.log, 0)
 

@@ -1,10 +1,13 @@
 """Questions to Prometheus and Grafana of the stack: are they ready?"""
 
 import json
+import logging
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
 _LINE_LENGTH = 300
@@ -29,6 +32,7 @@ def fetch(url: str, password: str | None = None) -> tuple[int, bytes]:
         try:
             answer = session.get(url, timeout=_TIMEOUT_S)
         except (requests.RequestException, OSError):  # also of a server that doesn't speak HTTP
+            _log.debug("no answer from %s", url, exc_info=True)
             return 0, b""
     return answer.status_code, answer.content if answer.ok else b""
 
@@ -48,6 +52,7 @@ def missing_dashboards(ask: Fetch, grafana: str, password: str, wanted: set[str]
     try:
         return wanted - {str(found["uid"]) for found in json.loads(body)}
     except (ValueError, TypeError, KeyError):
+        _log.debug("the search of Grafana answers something else", exc_info=True)
         return wanted
 
 
@@ -64,6 +69,7 @@ def is_taken(port: int) -> bool:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
+            # not logged: it is the answer.
             return True
     return False
 

@@ -1,7 +1,7 @@
 """The process of a native Prometheus: known by its record, or by the folder that it stores into."""
 
-import contextlib
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -10,6 +10,9 @@ import psutil
 
 from orchestrator.backends.live.ownership import process_alive
 from orchestrator.filesystem import write_atomically
+from orchestrator.logs import suppressed
+
+_log = logging.getLogger(__name__)
 
 STORAGE = "--storage.tsdb.path"
 _LISTEN = "--web.listen-address"
@@ -32,6 +35,7 @@ class Running:
             record = cls(**json.loads(path.read_text()))
             return cls(int(record.pid), float(record.started), int(record.port), tuple(record.command), record.settings)
         except (OSError, ValueError, TypeError):
+            _log.debug("no process in %s", path, exc_info=True)
             return None
 
     @classmethod
@@ -42,7 +46,7 @@ class Running:
             command = tuple(process.info["cmdline"] or ())
             if flag in command:
                 address = next((each for each in command if each.startswith(f"{_LISTEN}=")), "")
-                with contextlib.suppress(ValueError):
+                with suppressed(_log, "reading the port of Prometheus", ValueError):
                     port = int(address.rpartition(":")[2])
                     return cls(process.info["pid"], process.info["create_time"], port, command, settings="")
         return None
@@ -60,6 +64,7 @@ class Running:
         try:
             return tuple(psutil.Process(self.pid).cmdline()) == self.command
         except psutil.Error:
+            # not logged: the process has ended, which is the answer.
             return False
 
     @property
@@ -69,7 +74,7 @@ class Running:
 
     def end(self, kill_after_s: float) -> bool:
         """End that process, by force if it doesn't by itself; returns whether it ran."""
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with suppressed(_log, f"ending process {self.pid}", psutil.NoSuchProcess):
             # psutil refuses to signal another process that got the pid since this line.
             process = psutil.Process(self.pid)
             if self.alive:
@@ -77,6 +82,7 @@ class Running:
                 try:
                     process.wait(kill_after_s)
                 except psutil.TimeoutExpired:
+                    _log.warning("process %d doesn't end: killing it", self.pid)
                     process.kill()
                     process.wait(kill_after_s)
                 return True

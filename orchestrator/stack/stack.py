@@ -1,6 +1,7 @@
 """The stack as one thing: `up` returns when the dashboards can be opened, `down` leaves what it was told to leave."""
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from orchestrator.stack.probes import (
 )
 from orchestrator.stack.services import Progress, Service, Status
 from orchestrator.stack.state import Files, Ports, digest
+
+_log = logging.getLogger(__name__)
 
 PROJECT = "orchestrate"
 SERVICES = ("prometheus", "grafana")
@@ -155,6 +158,7 @@ class Stack:
         try:
             check_engine(self._docker)
         except MissingPrerequisite:
+            _log.debug("no Docker", exc_info=True)
             if not self.native.known:
                 raise
             return False
@@ -208,6 +212,7 @@ class Stack:
                 if (waiting := self._waiting_for(status, urls, password, wanted)) is None:
                     return status
             except WrongPassword:
+                _log.debug("Grafana refuses the password")
                 if password_set:
                     raise OrchestrateError("Grafana refuses the password that it was given", _FORGET_GRAFANA) from None
                 waiting, password_set = ("grafana", "Grafana to take the password over"), True

@@ -1,7 +1,7 @@
 """What the stack keeps under the home: Grafana's password, Prometheus' configuration, the compose file's variables."""
 
-import contextlib
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError
-from orchestrator.logs import hide
+from orchestrator.logs import hide, suppressed
+
+_log = logging.getLogger(__name__)
 
 _VARIABLES = "ORCHESTRATE_STACK_"
 """What the names of docker-compose.yml's variables begin with."""
@@ -52,6 +54,7 @@ class Files:
         try:
             password = self.password.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
+            # not logged: there is no password before the first `up`.
             return ""
         except UnicodeDecodeError:
             raise InputError(
@@ -118,7 +121,7 @@ class Files:
         """Forget the password and the rest."""
         for file in (self.password, self.env, self.prometheus):
             file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        with suppressed(_log, f"removing {self.folder}", OSError):
             self.folder.rmdir()
 
 

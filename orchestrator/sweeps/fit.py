@@ -1,11 +1,14 @@
 """How large a local cluster this machine can hold without the machine itself becoming what is measured."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.workload import MAX_TASKS, Workload
+
+_log = logging.getLogger(__name__)
 
 # Measured on two cores with Ray 2.60: a node is about 300 MB and 4 CPU-seconds to start, a task slot a Python process
 # of about 100 MB and 0.7 CPU-seconds. Beyond these ratios both cores stay busy for so long that the starts, and not the
@@ -54,6 +57,7 @@ def _cgroup_numbers(name: str, count: int) -> list[int | None]:
     try:
         words = (_CGROUP / name).read_text().split()
     except OSError:
+        _log.debug("no cgroup file %s", name)
         words = []
     return [int(word) if word.isdigit() else None for word in (words + [""] * count)[:count]]
 

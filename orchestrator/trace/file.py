@@ -22,7 +22,8 @@ class TraceWriter:
         with TraceWriter(path, trial=trial, sinks=[live_view]) as trace:
             trace.emit(PhaseEvent(t=time.time(), phase="starting"))
 
-    A sink that raises is logged and gets no more events: nothing that only watches may fail a trial.
+    A sink that raises is logged and gets no more events: nothing that only watches may fail a trial. `stopped` has the
+    errors of such sinks.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class TraceWriter:
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self.stopped: tuple[str, ...] = ()
         self._lock = threading.RLock()
         self._sinks = list(sinks)
         self._file = path.open("w", encoding="utf-8")
@@ -50,9 +52,10 @@ class TraceWriter:
             for sink in list(self._sinks):
                 try:
                     sink(event)
-                except Exception:  # see the class
+                except Exception as error:  # see the class
                     _log.exception("a sink of %s gets no more events", self.path)
                     self._sinks.remove(sink)
+                    self.stopped += (f"{type(error).__name__}: {error}",)
 
     def _write(self, line: str) -> None:
         self._file.write(line + "\n")

@@ -1,8 +1,11 @@
 """Follows a text file that another process appends to."""
 
+import logging
 import os
 import stat
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_LINE = 16_000_000
 
@@ -31,7 +34,8 @@ class Tail:
                     self._inode, self._offset, self._passing_over = status.st_ino, 0, False
                 file.seek(self._offset)
                 chunk = file.read(self._longest)
-        except OSError:
+        except OSError as error:
+            _log.debug("%s can't be read now: %s", self.path, error)
             return []
         end = chunk.rfind(b"\n") + 1
         if end == 0 and len(chunk) == self._longest:

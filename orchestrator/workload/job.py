@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import shlex
 import sys
 import threading
@@ -13,6 +14,8 @@ from orchestrator.errors import WorkloadFailed
 from orchestrator.model.workload import Workload
 from orchestrator.rayapi.jobs import job_client
 from orchestrator.workload.stress import MARK
+
+_log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -54,6 +57,7 @@ class StressJob:
         try:
             return str(self._client.get_job_status(self.job_id).value)
         except Exception:  # requests' and Ray's own, which have no common base
+            _log.debug("the jobs API gives no status", exc_info=True)
             return "UNKNOWN"
 
     def ended(self) -> bool:
@@ -69,6 +73,7 @@ class StressJob:
         try:
             message = self._client.get_job_info(self.job_id).message or ""
         except Exception as error:
+            _log.warning("the jobs API gives no reason", exc_info=True)
             message = str(error)
         return (message.strip().splitlines() or ["Ray gives no reason"])[-1]
 
@@ -90,6 +95,7 @@ class StressJob:
         try:
             asyncio.run(self._tail())
         except Exception:  # `finish` reads what is missing
+            _log.info("following the job's log broke off", exc_info=True)
             return
 
     async def _tail(self) -> None:
@@ -108,5 +114,6 @@ class StressJob:
             try:
                 message = json.loads(line.removeprefix(MARK))
             except ValueError:
+                _log.warning("a damaged line in the job's log: %.200r", line)
                 return  # another process wrote into the line; the tasks in it will be missed, and said to be
             self._on_message(message)

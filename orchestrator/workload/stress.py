@@ -96,6 +96,7 @@ def _outcome(ray: Any, reference: Any, submitted: float) -> list[Any]:
         node, started, ended = ray.get(reference)
         return [node, submitted, started, ended, True]
     except ray.exceptions.RayError:
+        # not logged: this runs in the job; the trace says that the task failed.
         now = time.time()
         return ["", submitted, now, now, False]
 

@@ -1,6 +1,7 @@
 """A small sweep on a real local Ray cluster: the one that `make test` can afford."""
 
 import json
+import stat
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,15 @@ def test_the_report_tells_of_each_trial(swept: Orchestrate, document: Any) -> No
 
     assert result.returncode == 0, result.stderr
     assert all(trial["trial_id"] in page.read_text() for trial in document["trials"])
+
+
+def test_the_log_of_the_sweep_is_private_and_holds_no_token(swept: Orchestrate, document: Any) -> None:
+    (path,) = swept.home.glob("sweeps/*/orchestrate.log")
+    text = path.read_text()
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert all(f"trial {trial['trial_id']} ends: " in text for trial in document["trials"])
+    assert (swept.home / "ray_token").read_text() not in text
 
 
 def test_no_process_or_cluster_folder_is_left(swept: Orchestrate) -> None:

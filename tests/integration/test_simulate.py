@@ -153,3 +153,14 @@ def test_a_trial_that_can_never_end_fails_and_the_others_go_on(orchestrate: Orch
 
 def test_a_spec_may_name_the_simulated_backend() -> None:
     assert SweepSpec(backend="simulated").backend == "simulated"
+
+
+def test_verbose_shows_the_log_on_stderr_and_the_sweep_keeps_all_of_it(orchestrate: Orchestrate) -> None:
+    quiet = orchestrate("simulate", "--upscaling-speed", "1")
+    verbose = orchestrate("-v", "simulate", "--upscaling-speed", "2")
+    logs = [path.read_text() for path in orchestrate.home.glob("sweeps/*/orchestrate.log")]
+
+    assert " INFO " not in quiet.stderr
+    assert " INFO    orchestrator.sweeps.runner " in verbose.stderr
+    assert len(logs) == 2
+    assert all(" ends: valid\n" in log for log in logs)

@@ -69,6 +69,7 @@ class Objective:
         try:
             value = _evaluated(self._tree, {name: float(spread.median) for name, spread in known.items()})
         except ZeroDivisionError:
+            # not logged: 1 / 0 is an answer, see the docstring.
             return None
         return value if math.isfinite(value) else None
 

@@ -1,5 +1,6 @@
 """What carries the labels of a home's clusters in the engine: found, and removed."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from docker.errors import APIError, NotFound
 from orchestrator.backends.docker import labels
 from orchestrator.backends.live.ownership import Owner
 from orchestrator.docker_errors import explain
+
+_log = logging.getLogger(__name__)
 
 # A container whose removal is under way holds its network, on a busy engine for some seconds.
 REMOVAL_S = 30.0
@@ -71,14 +74,18 @@ def _refusal(client: docker.DockerClient, marked: dict[str, Any]) -> APIError | 
         try:
             container.remove(force=True, v=True)
         except NotFound:
+            # not logged: it is gone, as it should be.
             continue
         except APIError as error:  # its removal may be under way
+            _log.debug("the engine refuses a removal", exc_info=True)
             refusals.append(error)
     for network in client.networks.list(filters=marked):
         try:
             network.remove()
         except NotFound:
+            # not logged: it is gone, as it should be.
             continue
         except APIError as error:  # a container may still be on it
+            _log.debug("the engine refuses a removal", exc_info=True)
             refusals.append(error)
     return refusals[0] if refusals else None

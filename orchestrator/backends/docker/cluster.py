@@ -1,7 +1,7 @@
 """A Ray cluster of containers: a network, a head, and workers that come and go as the head's autoscaler asks for."""
 
-import contextlib
 import json
+import logging
 import shutil
 import threading
 from collections.abc import Mapping
@@ -31,11 +31,14 @@ from orchestrator.docker_errors import ENGINE_ERRORS, explain, explained
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.faults.injector import NodeEnded
 from orchestrator.filesystem import no_room
+from orchestrator.logs import suppressed
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.rayapi.environment import CONTAINER_ENVIRONMENT, head_environment, node_environment, token_environment
 from orchestrator.rayapi.node import AGENT_PORTS, NodeOptions
+
+_log = logging.getLogger(__name__)
 
 _TEMP_DIR = "/tmp/ray"
 
@@ -90,6 +93,7 @@ class DockerCluster(LiveCluster):
             try:
                 cluster.stop()
             except OrchestrateError as left:  # why it didn't start matters more
+                _log.warning("the cluster that didn't start can't be removed", exc_info=True)
                 error.add_note(left.message)
             raise
 
@@ -131,6 +135,7 @@ class DockerCluster(LiveCluster):
         try:
             self._head_code = head.wait()
         except MachineLost as error:
+            _log.exception("the head can't be watched")
             self._failure = error
 
     # Containers
@@ -258,7 +263,7 @@ class DockerCluster(LiveCluster):
         worker = self._node_container(node)
         if worker is None:
             return
-        with explain(f"recovering node {node[:8]}"), contextlib.suppress(NotFound):
+        with explain(f"recovering node {node[:8]}"), suppressed(_log, "the node has ended", NotFound):
             if kind == "pause":
                 if worker.status == "paused":  # it may be ending, for which it was let go on
                     worker.unpause()
@@ -319,7 +324,7 @@ class DockerCluster(LiveCluster):
             remove_all(self._client, self._home, self.cluster_id)
         finally:
             if self._logs_dir is not None and self.files.root.is_dir():
-                with contextlib.suppress(OSError):  # a full disk must not keep anything running
+                with suppressed(_log, "keeping the logs", OSError):  # a full disk must not keep anything running
                     self._keep_logs(self._logs_dir)
         shutil.rmtree(self.files.root, ignore_errors=True)
 

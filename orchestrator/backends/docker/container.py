@@ -1,6 +1,6 @@
 """A node's container, from its creation to its removal."""
 
-import contextlib
+import logging
 import math
 import threading
 import time
@@ -14,6 +14,9 @@ from docker.models.containers import Container
 from orchestrator.backends.live import node_process
 from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
 from orchestrator.docker_errors import ENGINE_ERRORS, explained, is_connection_lost
+from orchestrator.logs import suppressed
+
+_log = logging.getLogger(__name__)
 
 # Ray gives a raylet 30 s to register; the imports before that take long where the CPU limit is low.
 START_TIMEOUT_S = 120.0
@@ -99,10 +102,13 @@ class NodeContainer:
             try:
                 return ask(container)
             except NotFound:
+                # not logged: the container is gone, which is the answer.
                 return None
             except ENGINE_ERRORS as error:
                 if not is_connection_lost(error) or self._clock() > deadline:
                     raise _lost(container, error) from error
+                # Without a traceback: if the engine stays away, the error that follows has it.
+                _log.warning("the Docker engine doesn't answer, asking again: %s", error)
                 self._wait_for_engine(container, error)
             if self._ended:  # the engine may not have heard of it
                 self.kill()
@@ -112,8 +118,8 @@ class NodeContainer:
         deadline = self._clock() + AWAY_S
         while self._clock() < deadline:
             self._sleep(_ASK_AGAIN_S)
-            with contextlib.suppress(*ENGINE_ERRORS):
-                with contextlib.suppress(NotFound):
+            with suppressed(_log, "waiting for the Docker engine", *ENGINE_ERRORS):
+                with suppressed(_log, "the container has ended", NotFound):
                     container.reload()
                 return
         raise _lost(container, error) from error
@@ -130,19 +136,19 @@ class NodeContainer:
         with self._lock:
             self._ended, container = True, self.container
         if container is not None:
-            with contextlib.suppress(*ENGINE_ERRORS):  # it isn't paused
+            with suppressed(_log, "resuming a container that may not be paused", *ENGINE_ERRORS):
                 container.unpause()
-            with contextlib.suppress(*ENGINE_ERRORS):  # it has ended already
+            with suppressed(_log, "ending a container that may have ended", *ENGINE_ERRORS):
                 how(container)
 
     def _read_last_words(self, container: Container) -> None:
-        with contextlib.suppress(*ENGINE_ERRORS):
+        with suppressed(_log, "reading the last lines of a container", *ENGINE_ERRORS):
             text = container.logs(tail=_LAST_LINES).decode(errors="replace")
             self._said = [line.strip() for line in text.splitlines() if line.strip()]
 
     def _remove(self) -> None:
         if self.container is not None:
-            with contextlib.suppress(*ENGINE_ERRORS):
+            with suppressed(_log, "removing a container", *ENGINE_ERRORS):
                 self.container.remove(force=True, v=True)
 
     def last_words(self) -> str:
@@ -158,7 +164,7 @@ class NodeContainer:
 
     def address(self) -> str:
         """See `Machine.address`."""
-        with contextlib.suppress(*ENGINE_ERRORS, KeyError):
+        with suppressed(_log, "asking for the address of a container", *ENGINE_ERRORS, KeyError):
             return str(self.attributes()["NetworkSettings"]["Networks"][self._options["network"]]["IPAddress"])
         return ""
 

@@ -150,7 +150,8 @@ def emulated(binfmt: Path = _BINFMT) -> frozenset[Arch]:
         try:
             lines = entry.read_text().splitlines()
         except OSError:
-            continue  # `register` can only be written
+            # not logged: `register` can only be written.
+            continue
         values = dict(line.split(maxsplit=1) for line in lines[1:] if len(line.split()) > 1)
         machine = _ELF_MACHINES.get(values.get("magic", "")[36:40])
         if lines[:1] == ["enabled"] and "F" in values.get("flags:", "") and machine is not None:

@@ -1,6 +1,7 @@
 """The image of a node: found, pulled or built, and refused before anything starts if its Python or Ray doesn't fit."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,8 @@ from orchestrator.docker_errors import explain
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch
 from orchestrator.rayapi.version import ray_version
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "PACKAGE_FOLDER",
@@ -236,6 +239,7 @@ def _ask(
             try:
                 container.start()
             except APIError as error:
+                _log.debug("the container can't be started", exc_info=True)
                 words = str(error.explanation)
                 if "/bin/sh" not in words:
                     raise

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import io
+import logging
 import platform
 import sys
 import tarfile
@@ -20,6 +21,8 @@ from orchestrator.docker_errors import explain, is_disk_full
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch
 from orchestrator.rayapi.version import ray_version
+
+_log = logging.getLogger(__name__)
 
 PACKAGE_LABEL = "dev.orchestrate.package"
 """The label with the digest of the package that is in an image."""
@@ -74,6 +77,7 @@ def present(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
     try:
         image = client.images.get(name)
     except ImageNotFound:
+        # not logged: it is the answer.
         return None
     found = normalise_arch(str(image.attrs.get("Architecture", "")))
     return image if "unknown" in (found, arch) or found == arch else None
@@ -156,8 +160,8 @@ def _remove_untagged(client: docker.DockerClient, image: Image) -> None:
     try:
         if not client.images.get(str(image.id)).tags:
             client.api.remove_image(str(image.id))
-    except APIError:
-        pass
+    except APIError as error:
+        _log.debug("an old image stays: %s", error)
 
 
 def _context() -> bytes:

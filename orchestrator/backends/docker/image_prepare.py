@@ -44,7 +44,8 @@ def let_anybody_pass(path: Path) -> None:
 def _add_mode(path: Path, wanted: int) -> None:
     mode = path.stat().st_mode
     if mode & wanted != wanted:
-        with contextlib.suppress(OSError):  # what the engine mounts can't be changed
+        # not logged: what the engine mounts can't be changed, and this runs in an image without a log.
+        with contextlib.suppress(OSError):
             path.chmod(stat.S_IMODE(mode) | wanted)
 
 

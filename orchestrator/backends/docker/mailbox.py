@@ -11,6 +11,7 @@ Jobs run in the head's container too, and can write whatever the provider can: a
 
 import itertools
 import json
+import logging
 import secrets
 import threading
 import time
@@ -28,6 +29,8 @@ from orchestrator.model.base import FrozenModel, NonNegative
 from orchestrator.model.cluster import MAX_NODES
 from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity
 from orchestrator.trace.tail import Tail
+
+_log = logging.getLogger(__name__)
 
 POLL_S = 0.02
 # Ray's own requests have some hundred bytes; it makes some tens at a time, and reads an answer at once.
@@ -83,6 +86,7 @@ class MailboxCloud:
         try:
             rows = json.loads(self._paths.nodes.read_bytes())
         except FileNotFoundError:
+            # not logged: nothing has been written yet.
             return {}
         # One that was just terminated must be gone at once, before the orchestrator has read so.
         return {row["node_id"]: CloudNode(**row) for row in rows if row["node_id"] not in self._terminated}
@@ -175,6 +179,8 @@ class MailboxServer:
             try:
                 self._serve()
             except Exception as error:  # a full disk, say; nobody else would hear of it
+                if self.failure is None:  # the next round fails alike
+                    _log.exception("the mailbox can't serve its requests")
                 self.failure = error
 
     def _serve(self) -> None:
@@ -184,7 +190,8 @@ class MailboxServer:
             try:
                 request = _REQUEST.validate_json(line)
             except ValueError:
-                continue  # no provider of ours wrote that
+                _log.warning("an unreadable request in the mailbox: %.200r", line)
+                continue
             if isinstance(request, _Terminate):
                 self._cloud.terminate(request.node_id)
             elif self._free.acquire(blocking=False):
@@ -200,9 +207,11 @@ class MailboxServer:
             try:
                 cloud.create(request.node_type, request.tags, request.count, request.resources, request.labels)
             except LaunchRefused as answer:
+                _log.info("a launch is refused: %s", answer.description)
                 refusal = answer
             self._reply(request, refusal)
         except Exception as error:
+            _log.exception("a launch can't be answered")
             self.failure = error
         finally:
             self._free.release()

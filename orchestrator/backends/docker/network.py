@@ -1,6 +1,7 @@
 """The network of one cluster: containers have addresses in it that they keep when they are cut off for a while."""
 
 import ipaddress
+import logging
 import threading
 from typing import Any
 
@@ -11,6 +12,8 @@ from docker.types import IPAMConfig, IPAMPool
 
 from orchestrator.docker_errors import is_range_taken
 from orchestrator.errors import MissingPrerequisite
+
+_log = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
 _HEAD = 2  # after the network's own address and the gateway's
@@ -43,6 +46,7 @@ class ClusterNetwork:
                 self._client.networks.get(self.name).remove()
                 self._made(IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]))
             except APIError as error:
+                _log.debug("attempt %d to make the network failed", attempt, exc_info=True)
                 if not is_range_taken(error) or attempt == _ATTEMPTS:
                     raise
             else:

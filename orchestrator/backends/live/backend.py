@@ -1,5 +1,6 @@
 """Runs trials on live clusters: settings in, workload through, baseline back, everything observed."""
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 from orchestrator.rayapi.environment import authenticate
 from orchestrator.rayapi.gcs import GcsView
 from orchestrator.trace.file import TraceWriter
+
+_log = logging.getLogger(__name__)
 
 _END_KNOWN_S = 10.0
 
@@ -93,6 +96,7 @@ class LiveBackend(ABC):
             try:
                 self._cluster.check_alive()
             except ClusterFailed as dead:
+                _log.info("the cluster has ended: %s", dead.message)
                 return dead
             if time.monotonic() >= deadline:
                 break
@@ -114,6 +118,7 @@ class LiveBackend(ABC):
             try:
                 cluster.stop()
             except (OrchestrateError, OSError) as error:
+                _log.exception("the cluster can't be ended")
                 self.left = (*self.left, str(error))
         self._cluster = self._settings = None
 

@@ -1,7 +1,7 @@
 """What a live Ray cluster of any backend is: it starts, takes settings over while it runs, and ends with all it has."""
 
-import contextlib
 import json
+import logging
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -14,11 +14,14 @@ from orchestrator.backends.live.ownership import Owner
 from orchestrator.backends.live.ray_config import render_config
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
 from orchestrator.filesystem import write_atomically
+from orchestrator.logs import suppressed
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.rayapi.live_settings import differences
 from orchestrator.trace.tail import Tail
+
+_log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 120.0
 NODE_START_S = 5.0
@@ -84,7 +87,8 @@ class LiveCluster(ABC):
     def in_force(self) -> dict[str, Any] | None:
         """The settings that the autoscaler last reported, from its live objects; None before its first update."""
         for line in self._reports.read():
-            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # jobs may write there, too
+            # Jobs may write there, too.
+            with suppressed(_log, "reading settings", ValueError, KeyError, TypeError, RecursionError):
                 self._in_force = dict(json.loads(line)["settings"])
         return self._in_force
 

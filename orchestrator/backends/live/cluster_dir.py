@@ -114,5 +114,6 @@ class ClusterFiles:
         try:
             trial = json.loads((self.root / "trial.json").read_text())
         except FileNotFoundError:
+            # not logged: no trial has begun.
             return "", 0
         return trial["trial"], trial["seed"]

@@ -5,6 +5,7 @@ appended to the cluster's journal with its time.
 """
 
 import contextlib
+import logging
 import secrets
 import threading
 import time
@@ -18,6 +19,8 @@ from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.latency import LaunchModel, NodeLatencies
 from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity, request_failed
+
+_log = logging.getLogger(__name__)
 
 NODE_ID_BYTES = 28
 # An engine that is away is waited for no longer than this when a cloud closes.
@@ -265,6 +268,7 @@ class ModelledCloud:
         try:
             self._boot_and_run(node, latencies.boot)
         except (MachineLost, OSError) as error:  # a full disk, say: the journal would miss something
+            _log.exception("node %s was lost", node.node_id)
             self.failure = error
         finally:
             with self._one_ended:
@@ -285,6 +289,7 @@ class ModelledCloud:
                     machine.end()
                 started = machine.start()
             except CannotStart as error:
+                _log.warning("node %s can't start", node.node_id, exc_info=True)
                 if isinstance(error.__cause__, MissingPrerequisite) and not node.ending.is_set():
                     self.failure = error.__cause__
                 self._give_up(node, str(error))

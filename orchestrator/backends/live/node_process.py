@@ -21,7 +21,8 @@ from orchestrator.rayapi.node import NodeOptions, start_node
 try:
     import psutil
 except ImportError:
-    import_module("ray")  # which brings its own, in an image that has no other
+    # not logged: an image without psutil has the one that Ray brings.
+    import_module("ray")
     import psutil
 
 
@@ -40,6 +41,7 @@ def session_members(session: int) -> list[psutil.Process]:
                 if process.status() != psutil.STATUS_ZOMBIE:
                     members.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):
+            # not logged: the process has ended.
             continue
     return members
 
@@ -61,10 +63,12 @@ def _name(process: psutil.Process) -> str:
     try:
         return process.name()
     except psutil.NoSuchProcess:
+        # not logged: the process has ended.
         return ""
 
 
 def _signal(process: psutil.Process, number: int) -> None:
+    # not logged: the process has ended.
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
 
@@ -98,6 +102,7 @@ def main(options_file: str) -> int:
         grace = 0.0
         return max(map(abs, codes.values()))
     except _Stop:
+        # not logged: the way to end.
         grace = GRACE_S
         return 0
     except BaseException:

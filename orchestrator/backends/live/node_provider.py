@@ -118,7 +118,7 @@ class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
             return
         try:
             in_force = settings_in_force(self._autoscaler)
-        except AttributeError:  # the autoscaler is still being built; the next update will tell
+        except AttributeError:  # not logged: the autoscaler is still being built; the next update reports
             return
         if in_force != self._in_force:
             self._in_force = in_force

@@ -1,7 +1,7 @@
 """The orchestrator processes that clusters belong to: whether one still runs, and the token of its home's clusters."""
 
-import contextlib
 import json
+import logging
 import os
 import secrets
 import tempfile
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.logs import hide
+from orchestrator.logs import hide, suppressed
+
+_log = logging.getLogger(__name__)
 
 TOKEN_NAME = "ray_token"
 
@@ -41,6 +43,7 @@ class Owner:
         try:
             return cls.parse(path.read_text())
         except (OSError, ValueError):
+            _log.debug("no owner in %s", path, exc_info=True)
             return None
 
     @classmethod
@@ -50,6 +53,7 @@ class Owner:
             owner = cls(**json.loads(text))
             return cls(**{**asdict(owner), "pid": int(owner.pid), "started": float(owner.started)})
         except (ValueError, TypeError):
+            _log.debug("no owner: %.200r", text)
             return None
 
     def as_json(self) -> str:
@@ -68,6 +72,7 @@ def process_alive(pid: int, started: float) -> bool:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 1
     except (psutil.NoSuchProcess, ValueError):
+        # not logged: it is the answer.
         return False
 
 
@@ -85,7 +90,7 @@ def ensure_token(home: Path) -> Path:
         descriptor, partial = tempfile.mkstemp(dir=home, prefix=".ray_token")  # mkstemp lets nobody else read it
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):  # another command was first: its token counts
+        with suppressed(_log, "making the token", FileExistsError):  # another command was first: its token counts
             os.link(partial, path)
         os.unlink(partial)
     hide(path.read_text().strip())

@@ -1,7 +1,7 @@
 """A Ray cluster on this machine's loopback: start it, change its settings while it runs, end all of it."""
 
-import contextlib
 import json
+import logging
 import secrets
 import shutil
 import socket
@@ -19,6 +19,7 @@ from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.backends.local import processes
 from orchestrator.errors import ClusterFailed
 from orchestrator.inputs.secrets import inherited
+from orchestrator.logs import suppressed
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
 from orchestrator.rayapi.environment import (
@@ -30,6 +31,8 @@ from orchestrator.rayapi.environment import (
 )
 from orchestrator.rayapi.gcs import CLIENT_ENVIRONMENT
 from orchestrator.rayapi.node import NodeOptions
+
+_log = logging.getLogger(__name__)
 
 START_ATTEMPTS = 2  # a port may have been taken between its choice and its use
 _LONGEST_BASE = 40
@@ -83,6 +86,7 @@ class LocalCluster(LiveCluster):
                 cluster._start(shape, settings)
                 return cluster
             except ClusterFailed:
+                _log.warning("attempt %d to start the cluster failed", attempt, exc_info=True)
                 cluster.stop()
                 if attempt == START_ATTEMPTS:
                     raise
@@ -177,7 +181,7 @@ class LocalCluster(LiveCluster):
             self._head.kill()
             self._head.wait()
         if self._logs_dir is not None:
-            with contextlib.suppress(OSError):  # a full disk must not keep anything running
+            with suppressed(_log, "keeping the logs", OSError):  # a full disk must not keep anything running
                 self._keep_logs(self._logs_dir)
         shutil.rmtree(self._scratch, ignore_errors=True)
         shutil.rmtree(self.files.root, ignore_errors=True)

@@ -1,6 +1,7 @@
 """A Ray NodeProvider whose nodes are process groups on this machine, with the latencies of a cloud."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from orchestrator.backends.live.node_provider import CloudNodeProvider
 from orchestrator.model.latency import LaunchModel
 from orchestrator.rayapi.environment import node_environment
 from orchestrator.rayapi.node import NodeOptions
+
+_log = logging.getLogger(__name__)
 
 _KILL_AFTER_S = node_process.GRACE_S + 3.0
 
@@ -96,6 +99,7 @@ class NodeProcess:
         try:
             process.wait(_KILL_AFTER_S)
         except subprocess.TimeoutExpired:
+            _log.debug("a node process doesn't end: killing it")
             self.kill()
 
     def kill(self) -> None:

@@ -31,6 +31,7 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
     marked_sessions: set[int] = set()
     environments: list[tuple[psutil.Process, int, dict[str, str]]] = []
     for process in psutil.process_iter():
+        # not logged: processes of the whole machine end, and many aren't ours to read.
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
@@ -58,6 +59,7 @@ def _environment(process: psutil.Process) -> dict[str, str]:
     try:
         return dict(process.environ())
     except (psutil.Error, OSError):
+        # not logged: processes of the whole machine end, and many aren't ours to read.
         return {}
 
 
@@ -65,6 +67,7 @@ def _lives(pid: int) -> bool:
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
+        # not logged: it is the answer.
         return False
 
 
@@ -73,6 +76,7 @@ def end_marked(home: Path, cluster_id: str | None = None, *, within_s: float = 8
     deadline, ended = time.monotonic() + within_s, 0
     while (found := find_marked(home, cluster_id)) and time.monotonic() < deadline:
         for process in found:
+            # not logged: it has ended, as it should.
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(found, timeout=5)

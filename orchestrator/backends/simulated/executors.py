@@ -35,6 +35,7 @@ def record(trial: Trial, timeout_s: float) -> Recording:
     try:
         simulate(trial, keep, timeout_s=timeout_s)
     except TrialFailed as error:
+        # not logged: the recording holds the error, which fails the trial where it is read.
         return Recording(events, error)
     return Recording(events, None)
 
@@ -125,6 +126,7 @@ class ProcessExecutor:
         processes = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
+            # not logged: it has ended, as it should.
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         for process in processes:

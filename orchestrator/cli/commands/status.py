@@ -1,5 +1,6 @@
 """`orchestrate status`: a cluster's nodes and demand, by node type and architecture."""
 
+import logging
 import time
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from orchestrator.cli.options import AsJson, GcsAddress, NodeTypesFile
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.lab.home import Home
 from orchestrator.lab.targets import find_address, open_view, shape_of_file
+
+_log = logging.getLogger(__name__)
 
 EXAMPLES = """Examples:
 
@@ -65,4 +68,5 @@ def status(
                     live.update(status_table(found, look(), describe), refresh=True)
                     time.sleep(1)
             except KeyboardInterrupt:
+                _log.debug("ended by Ctrl-C")
                 return

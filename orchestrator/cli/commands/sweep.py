@@ -1,5 +1,6 @@
 """`orchestrate sweep`: plan and run a sweep."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from orchestrator.sweeps.ledger import SweepRecord
     from orchestrator.sweeps.plan import Plan
+
+_log = logging.getLogger(__name__)
 
 EXAMPLES = """Examples:
 
@@ -187,6 +190,7 @@ def _print_prediction(plan: "Plan", out: "Console") -> None:
         with reporter().working("simulating the plan…"):
             foresight = foresee(plan)
     except MissingPrerequisite as error:
+        _log.info("no prediction", exc_info=True)
         out.print(f"note: no prediction: {error.message}")
         return
     out.print(foresight_table(foresight))

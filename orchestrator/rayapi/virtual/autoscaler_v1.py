@@ -1,15 +1,18 @@
 """Ray's v1 autoscaler in a simulation: `StandardAutoscaler`, the monitor's reading of the GCS, the node launcher."""
 
-import contextlib
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.logs import suppressed
 from orchestrator.rayapi.virtual import fastpaths
 from orchestrator.rayapi.virtual.config import simulated_config
 from orchestrator.rayapi.virtual.provider import SimulatedGcs, forget_provider
 from orchestrator.rayapi.virtual.session import Replacement, Session, VirtualExecutor, in_simulation
 from orchestrator.rayapi.virtual.world import World
+
+_log = logging.getLogger(__name__)
 
 
 def replacements(threading: Any, off_in_simulation: Any) -> Iterator[Replacement]:
@@ -133,7 +136,7 @@ class AutoscalerV1:
         with fastpaths.enabled(self._session, not self._plain):
             self._monitor.update_load_metrics()
             if self._autoscaler.load_metrics:
-                with contextlib.suppress(Exception), self._session.watched():
+                with suppressed(_log, "an update of v1", Exception), self._session.watched():
                     self._autoscaler.update()
         self._autoscaler.event_summarizer.clear()
         self._session.raise_errors()

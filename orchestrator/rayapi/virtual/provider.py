@@ -80,6 +80,7 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
             try:
                 self._world.finish_launch(call, tags)
             except LaunchRefused as answer:
+                # not logged: a modelled cloud refuses on purpose, and the event says so.
                 refused = answer
         if refused is not None:
             raise NodeLaunchException(refused.category, refused.description, None) from refused

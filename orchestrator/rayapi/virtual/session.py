@@ -107,6 +107,7 @@ class VirtualExecutor:
         try:
             job(*args)
         except Exception as error:  # Ray never asks some of its futures how they ended
+            # not logged: `raise_errors` raises it in the simulation's own thread.
             self._session.errors.append(error)
             future.error = error
         self._idle += 1

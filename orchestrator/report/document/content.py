@@ -1,5 +1,6 @@
 """What a report says, gathered once, whatever it is written as: HTML, Markdown or JUnit."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from orchestrator.report.document.reproduce import Repeat, repeat
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.runner import prices_of
 from orchestrator.trace.file import Trace, read_trace
+
+_log = logging.getLogger(__name__)
 
 # With more trials than this, only one of each setting is drawn; with more settings, only the first so many.
 MAX_DRAWN_TRIALS = 24
@@ -180,6 +183,7 @@ def _draw(record: TrialRecord, read: Callable[[Path], Trace]) -> DrawnTrial:
     try:
         trace = read(Path(record.trace))
     except SpecError as error:
+        _log.warning("no plots of trial %s", record.trial.trial_id, exc_info=True)
         return DrawnTrial(record, None, f"no plots: {error.message}", {})
     said = [event.in_force for event in trace.events if isinstance(event, SettingsEvent)]
     found = series(record.trial, trace.events)

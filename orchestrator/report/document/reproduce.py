@@ -1,5 +1,6 @@
 """How to repeat a sweep: the exact command, made from the spec as it was planned, and what else it depends on."""
 
+import logging
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.spec import SweepSpec
 from orchestrator.sweeps.ledger import SweepRecord
+
+_log = logging.getLogger(__name__)
 
 _SPEC_FILE = "sweep.yaml"
 
@@ -108,6 +111,7 @@ def _latencies_were_measured(record: SweepRecord, cluster: Path | None) -> bool:
         section = read_yaml_mapping(cluster).get("provider", {}).get("launch", {})
         return LaunchModel.model_validate(section) != record.trials[0].trial.shape.launch
     except (SpecError, ValueError, AttributeError):
+        _log.debug("the cluster file can't be compared", exc_info=True)
         return False
 
 

@@ -75,6 +75,8 @@ class NotebookReporter:
 class TrialsBar:
     """A `Watcher` that shows a bar; the reasons of failed trials stay below it."""
 
+    name = "the progress bar"
+
     def __init__(self, show: Show, total: int, *, with_phases: bool) -> None:
         self._total = total
         self._with_phases = with_phases

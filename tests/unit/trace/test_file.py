@@ -100,6 +100,7 @@ def test_a_sink_that_raises_is_logged_and_dropped_and_all_else_goes_on(
     assert calls == ["called"]
     assert [(record.levelname, record.exc_info is not None) for record in caplog.records] == [("ERROR", True)]
     assert "RuntimeError: the screen is gone" in caplog.text
+    assert trace.stopped == ("RuntimeError: the screen is gone",)
     assert seen == [note(1, "a"), note(2, "b")]
     assert read_trace(path).events == (note(1, "a"), note(2, "b"))
 
