@@ -58,6 +58,7 @@ test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root; takes m
 lint: $(DEV) ## check style, spelling, types and import directions
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/codespell
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
