@@ -1,4 +1,4 @@
-"""Polls a Ray cluster and emits the events of a trace; it never takes part in the cluster."""
+"""An observer that polls a Ray cluster and emits the events of a trace. It never joins or changes the cluster."""
 
 import json
 import threading
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 DEFAULT_INTERVAL_S = 0.5
 HOST_INTERVAL_S = 1.0
-# A gap is worth a note once it could hide a node that came and went between two updates of the autoscaler.
+# A gap gets a note if it could hide a node that came and went between two updates of the autoscaler.
 GAP_S = 3.0
 
 
 class ClusterView(Protocol):
-    """Anything that can look at a Ray cluster once."""
+    """A source of snapshots of a Ray cluster."""
 
     def poll(self) -> Snapshot:
-        """The cluster now. Raises ConnectionError while its GCS doesn't answer."""
+        """Return a snapshot of the cluster. Raises ConnectionError while its GCS doesn't answer."""
         ...
 
 
@@ -35,7 +35,7 @@ HostSample = Callable[[], tuple[float, float, int]]
 
 
 def sample_host() -> tuple[float, float, int]:
-    """CPU percent since the last call, load of the last minute, available memory in bytes."""
+    """Return CPU percent since the last call, the load of the last minute, and the available memory in bytes."""
     import psutil
 
     return psutil.cpu_percent(), psutil.getloadavg()[0], psutil.virtual_memory().available
@@ -54,7 +54,7 @@ def _poll_histogram() -> "Histogram":
 
 @dataclass
 class ObserverStatistics:
-    """How well the observer itself keeps up; times in seconds."""
+    """Statistics of the observer itself; times in seconds."""
 
     polls: int = 0
     errors: int = 0
@@ -65,13 +65,13 @@ class ObserverStatistics:
 
 
 class Observer:
-    """Watches one cluster, all its life long; `attach` decides which trace the events go to.
+    """An observer of one cluster for its whole life. `attach` selects the trace that gets the events.
 
         observer = Observer(GcsView(address), describe)
         observer.start()
         observer.attach(trace.emit)
 
-    The journal and the monitor's log are optional: they add stages that the GCS doesn't know.
+    The journal and the monitor's log are optional. They add stages that the GCS doesn't know.
     """
 
     def __init__(
@@ -110,24 +110,24 @@ class Observer:
     # Where events go
 
     def attach(self, emit: Emit) -> None:
-        """Send events to `emit` from now on, beginning with the present state, so that a trace stands by itself."""
+        """Send events to `emit` from now on, starting with the current state, so that the trace is self-contained."""
         with self._lock:
             self._emit, self._last_demand, self._last_usage = emit, None, None
             for event in self._tracker.baseline(self._clock()):
                 emit(event)
 
     def detach(self) -> None:
-        """Send events nowhere; the cluster is watched on."""
+        """Stop sending events, but keep polling."""
         with self._lock:
             self._emit = None
 
     def nodes(self) -> list[TrackedNode]:
-        """Every node that is not terminated or failed, as known now."""
+        """Return every node that is not terminated or failed."""
         with self._lock:
             return self._tracker.nodes()
 
     def of_ray_node(self, ray_node_id: str) -> TrackedNode | None:
-        """The node that Ray knows under this id."""
+        """Return the node with this id in Ray, or None."""
         with self._lock:
             return self._tracker.of_ray_node(ray_node_id)
 
@@ -139,7 +139,7 @@ class Observer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; safe to call twice."""
+        """Stop the thread. A second call does nothing."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -150,7 +150,7 @@ class Observer:
             cpu, wall = time.thread_time(), time.monotonic()
             try:
                 self.step()
-            except Exception as error:  # a full disk, say: whoever waits on this observer must hear of it
+            except Exception as error:  # for example a full disk; callers that wait for this observer check `failure`
                 self.failure = error
                 return
             self._count(time.thread_time() - cpu, time.monotonic() - wall)
@@ -165,12 +165,12 @@ class Observer:
         self.statistics.slowest_poll_s = max(self.statistics.slowest_poll_s, wall_s)
 
     def step(self) -> None:
-        """Look once and emit what is new. A GCS that doesn't answer is counted, noted when it is back, never raised."""
+        """Poll once and emit new events. If the GCS doesn't answer, count an error and never raise."""
         try:
             snapshot = self._view.poll()
         except ConnectionError as error:
             self.statistics.errors += 1
-            self._lost(str(error))
+            self._note_unreachable(str(error))
             snapshot = None
         with self._lock:
             if snapshot is not None:
@@ -187,8 +187,8 @@ class Observer:
         if self._emit is not None:
             self._emit(event)
 
-    def _lost(self, reason: str) -> None:
-        """Say once that the GCS is away; how long it was is said when it is back."""
+    def _note_unreachable(self, reason: str) -> None:
+        """Note once that the GCS doesn't answer. The length of the gap is noted when it answers again."""
         with self._lock:
             if not self._unreachable and self.latest is not None:
                 text = f"the GCS doesn't answer: {reason}"
@@ -227,7 +227,7 @@ class Observer:
             try:
                 events = list(self._tracker.observe_journal(json.loads(line)))
             except (ValueError, KeyError, TypeError, AttributeError):
-                continue  # no entry of a journal
+                continue  # the line isn't a journal entry
             for event in events:
                 self._send(event)
         lines = self._monitor_log.read() if self._monitor_log is not None else []

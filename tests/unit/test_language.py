@@ -19,7 +19,9 @@ BANNED = {
     "whoever": re.compile(r"\bwhoever\b", re.IGNORECASE),
     "hasn't got": re.compile(r"\bha(?:s|ve)n['’]t got\b", re.IGNORECASE),
     "beside": re.compile(r"\bbeside\b", re.IGNORECASE),
-    "stands": re.compile(r"\bstands?\b(?! for\b)", re.IGNORECASE),  # "θ stands for accuracy" is plain English
+    "stands": re.compile(
+        r"\bstands?\b(?! for\b|-in)", re.IGNORECASE
+    ),  # "θ stands for accuracy" and "stand-in" are fine
     "one that": re.compile(r"(?<!which )(?<!the )\bone that\b", re.IGNORECASE),  # "the one that" points at a noun
 }
 
