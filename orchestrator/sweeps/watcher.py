@@ -1,4 +1,4 @@
-"""The interface of everything that follows a sweep while it runs."""
+"""The interface of the parts that follow a running sweep."""
 
 from typing import Protocol
 
@@ -8,16 +8,16 @@ from orchestrator.model.trial import Trial
 
 
 class Watcher(Protocol):
-    """Told of each step as it happens: the live view, the metrics. It must not raise, nor take long."""
+    """A receiver of each step as it happens, such as the live view and the metrics. It must not raise or take long."""
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """Trial `number` of `total` begins."""
+        """Handle the start of trial `number` of `total`."""
         ...
 
     def event(self, event: Event) -> None:
-        """The running trial's trace has a new event."""
+        """Handle a new event in the running trial's trace."""
         ...
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """The trial has ended; `reason` says why it failed, else it is empty."""
+        """Handle the end of the trial. `reason` says why it failed; else it is empty."""
         ...
