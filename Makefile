@@ -1,9 +1,9 @@
-# A fresh machine needs python3 (3.11 or newer) and make: the rest is installed under this folder, in .tools and .venv.
+# A fresh machine needs python3 (3.11 or newer) and make. Everything else goes into .tools and .venv in this folder.
 
 PYTHON ?= python3
 ARGS ?=
 
-# The uv that wrote uv.lock. One on PATH serves as well, unless it is older than dependency groups and lock revisions.
+# The uv that wrote uv.lock. A uv on PATH works too, if it is new enough for dependency groups and lock revisions.
 UV_VERSION := 0.13.9
 UV := $(shell uv --version 2>/dev/null | grep -Eq '^uv ([1-9]|0[.]([6-9]|[1-9][0-9]))' && command -v uv)
 ifeq ($(UV),)
@@ -11,9 +11,9 @@ UV := .tools/bin/uv
 UV_READY := .tools/.uv-$(UV_VERSION)
 endif
 
-# An environment that works keeps its Python, whichever python3 is first on PATH today.
+# Keep the Python of a working environment, even if another python3 is first on PATH now.
 NEW_PYTHON = $(if $(wildcard .venv/bin/python),,--python '$(PYTHON)')
-# Compiled at once, for otherwise all nodes of a first cluster would do so while they are measured.
+# Compile now. Otherwise all nodes of a first cluster would compile while they are measured.
 SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --compile-bytecode $(NEW_PYTHON)
 
 RUNTIME := .venv/.synced-runtime
@@ -29,7 +29,7 @@ help: ## list the targets
 
 setup: $(DEV) ## install everything into .venv, for use and for development
 
-sweep: $(RUNTIME) ## sweep --upscaling-speed 1,5,10 on a local cluster; more options: make sweep ARGS='--repeat 3'
+sweep: $(RUNTIME) ## sweep upscaling speeds 1, 5 and 10 on a local cluster; add options with ARGS='--repeat 3'
 	@.venv/bin/orchestrate sweep --upscaling-speed 1,5,10 $(ARGS)
 
 test: test-unit test-quick ## run the unit tests, and the quick tests with real parts: a few minutes
@@ -52,7 +52,7 @@ test-rest: $(DEV) ## run the other integration tests; a test whose parts this ma
 
 test-integration: test-quick test-rest ## run all integration tests
 
-# The newest is the one of uv.lock, which all other tests run on.
+# All other tests run on the newest Ray, which uv.lock pins.
 OLDEST_RAY := 2.50.0
 
 test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that it supports
@@ -60,12 +60,13 @@ test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that it s
 	  --with 'ray[default]==$(OLDEST_RAY)' --with hypothesis --with pytest \
 	  pytest tests/integration/test_simulator.py $(ARGS)
 
-test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root: it takes minutes
+test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root; takes minutes
 	ORCHESTRATE_TEST_ARM64=1 .venv/bin/pytest tests/integration/test_arm64.py $(ARGS)
 
-lint: $(DEV) ## check style, types and the directions of imports
+lint: $(DEV) ## check style, spelling, types and import directions
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/codespell
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
@@ -73,23 +74,23 @@ format: $(DEV) ## format the code and fix what ruff can fix
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-schema: $(DEV) ## write docs/schema/ from the code
+schema: $(DEV) ## generate docs/schema/ from the code
 	.venv/bin/python -m orchestrator.report.json_document > docs/schema/sweep.schema.json
 
-dashboards: $(DEV) ## write grafana/dashboards/ from the code
+dashboards: $(DEV) ## generate grafana/dashboards/ from the code
 	.venv/bin/orchestrate dashboards build --to grafana/dashboards
 
-contract: $(DEV) ## accept an intended change of the contract: write tests/contract/golden.json from the code
+contract: $(DEV) ## accept an intended change of the contract: regenerate tests/contract/golden.json
 	.venv/bin/python -m tests.support.contract --write
 
 bench: $(DEV) ## run the benchmarks
 	.venv/bin/pytest benchmarks -q -s $(ARGS)
 
-clean: ## remove .venv, .tools and caches; recorded sweeps (.orchestrate) stay
+clean: ## remove .venv, .tools and caches; keep recorded sweeps (.orchestrate)
 	rm -rf .venv .tools dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .benchmarks
 	find orchestrator tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# --inexact leaves development packages where they are.
+# --inexact keeps installed development packages.
 $(RUNTIME): pyproject.toml uv.lock | $(UV_READY)
 	$(need_python)
 	$(SYNC) --no-dev --inexact
@@ -100,7 +101,7 @@ $(DEV): pyproject.toml uv.lock | $(UV_READY)
 	$(SYNC)
 	@touch $(RUNTIME) $@
 
-# pip talks on stdout, which belongs to the command that was asked for.
+# pip writes to stdout, which belongs to the command that you ran.
 .tools/.uv-$(UV_VERSION):
 	$(need_python)
 	$(need_venv)
@@ -110,7 +111,7 @@ $(DEV): pyproject.toml uv.lock | $(UV_READY)
 
 define need_python
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-  echo "Python 3.11 or newer is needed, and $(PYTHON) isn't: install it, or name another: make PYTHON=python3.12" >&2; \
+  echo "$(PYTHON) isn't Python 3.11 or newer: install one, or name another: make PYTHON=python3.12" >&2; \
   exit 1; }
 endef
 

@@ -17,7 +17,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def no_room(error: BaseException, folder: Path) -> MissingPrerequisite | None:
-    """What the failure to write below `folder` means if the disk is full."""
+    """Return the error to raise if a write below `folder` failed because the disk is full, else None."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     return MissingPrerequisite(
@@ -27,7 +27,7 @@ def no_room(error: BaseException, folder: Path) -> MissingPrerequisite | None:
 
 @contextlib.contextmanager
 def needing_room(folder: Path) -> Iterator[None]:
-    """For what writes below `folder`: a full disk raises MissingPrerequisite."""
+    """Raise MissingPrerequisite if a write below `folder` in this context meets a full disk."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One colour for one thing, wherever it is drawn; they differ for the colour-blind, on white and on black."""
+"""The colours of all plots: one per meaning, distinct for colour-blind readers on white and on black."""
 
 from collections.abc import Mapping
 
@@ -21,13 +21,13 @@ UNDER = "#c2385a"
 OVER = "#8a8a8a"
 FAULT = "#c026d3"
 
-# Stand-ins: the page puts the text's and the background's colours of its light or dark theme in their place.
+# Placeholders that the page replaces with the text and background colours of its light or dark theme.
 INK = "#000001"
 MUTED = "#000002"
 PAPER = "#000003"
 
 
 def translucent(colour: str, opacity: float) -> str:
-    """A `#rrggbb` colour with an opacity from 0 to 1, as CSS."""
+    """Return a `#rrggbb` colour with an opacity from 0 to 1, as CSS."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:g})"

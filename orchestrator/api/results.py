@@ -27,11 +27,11 @@ SweepPlot = Literal["front", "cost"]
 
 
 def load(wanted: str = LAST, *, home: str | Path | None = None, ledger: str | None = None) -> "Sweep":
-    """The sweep with this id, by unique prefix, or `@last`; the id of a trial gives its sweep with this trial only.
+    """Return the sweep with this id, by unique prefix, or `@last`. A trial's id gives its sweep with only this trial.
 
-    `home` is where sweeps are kept: by default the environment's `ORCHESTRATE_HOME`, or `.orchestrate`. `ledger` is the
-    SQLAlchemy URL of a ledger elsewhere: by default `ORCHESTRATE_LEDGER`, unless a home is given. What is loaded stays
-    as it is while a sweep runs on: load it again. Raises InputError, and UnknownId if there is no such id.
+    `home` is the folder of the sweeps, by default `ORCHESTRATE_HOME` or `.orchestrate`. `ledger` is the SQLAlchemy URL
+    of another ledger, by default `ORCHESTRATE_LEDGER` unless a home is given. The result doesn't change while a sweep
+    continues: load it again. Raises InputError, and UnknownId if there is no such id.
     """
     found = find_home(home, ledger)
     if not found.ledger_url and not (found.root / "ledger.db").is_file():
@@ -58,7 +58,7 @@ class Trial:
 
     @property
     def scorecard(self) -> Scorecard | None:
-        """What it showed."""
+        """The trial's scorecard; None until it has ended."""
         return self.record.scorecard
 
     @cached_property
@@ -75,13 +75,13 @@ class Trial:
 
     @cached_property
     def waterfalls(self) -> tuple[Waterfall, ...]:
-        """When each worker node was queued for, requested, allocated, and so on to its end."""
+        """The time of each stage of each worker node, from the demand for it to its end."""
         tasks = [event for event in self.trace.events if isinstance(event, TaskEvent)]
         return tuple(waterfalls(self.record.trial, self.nodes, tasks))
 
     @property
     def time_spent(self) -> TimeSpent:
-        """Where the time went until the launched nodes could run tasks: autoscaler, cloud or install."""
+        """The time until launched nodes could run tasks, by its cause: autoscaler, cloud or install."""
         return time_spent(self.waterfalls)
 
     def plot(self, kind: TrialPlot = "overlay") -> "go.Figure":

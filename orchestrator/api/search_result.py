@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.analysis.sweep.summary import SettingSummary
 from orchestrator.lab.search import Found
+from orchestrator.model.quantities import QUANTITIES
 from orchestrator.model.settings import Settings
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from orchestrator.report.document.grids import Grid
-
-_NUMBERS = ("makespan_s", "time_to_peak_s", "peak_nodes", "launches", "node_seconds", "cost_usd")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -56,7 +55,7 @@ class SearchResult:
                     "role": role,
                     "setting": row.label,
                     "objective": self.found.optimum.value(row),
-                    **{name: _median(row, name) for name in _NUMBERS},
+                    **{each.name: _median(row, each.name) for each in QUANTITIES if each.summarised},
                 }
                 for role, row in self._rows()
             ]

@@ -1,1 +1,1 @@
-"""Watches a Ray cluster and turns what it sees into the events of a trace."""
+"""Observation of a Ray cluster: polls become the events of a trace."""

@@ -1,10 +1,10 @@
-"""Parser of the log of Ray's v2 monitor, which holds the stages of a node's life with milliseconds.
+"""A parser of node states in the log of Ray's v2 monitor, which is exact to the millisecond.
 
-The log enriches the GCS and never replaces it, so a line of another form is skipped. Lines such as "Adding 1 node(s)"
-repeat at every update and are no events; only transitions of instances are.
+The log adds to the GCS's data and never replaces it, so a line of another form is skipped. Lines such as "Adding 1
+node(s)" repeat at every update and aren't events; only transitions of instances are.
 
 Times in the log are wall-clock times without a zone: the official Ray images log in Pacific time, Amazon Linux in UTC.
-`LogClock` finds the zone's offset. Lines from `kubectl logs --timestamps` carry the exact time in front, which is used.
+`LogClock` finds the zone's offset. Lines from `kubectl logs --timestamps` begin with the exact time, which is used.
 """
 
 import logging
@@ -24,11 +24,11 @@ _LINE = re.compile(
     r"\(id=(?P<instance>[^,]*), type=(?P<node_type>[^,]*), cloud_instance_id=(?P<cloud>[^,]*), "
     r"ray_id=(?P<ray>[^)]*)\): ?(?P<detail>.*)$"
 )
-# A transition takes some hundred characters; what a pattern costs on a line grows with the square of its length.
+# A transition takes some hundred characters. The cost of the pattern grows with the square of a line's length.
 _LONGEST_LINE = 4_000
 _ALLOCATED_ID = re.compile(r"allocated (?:unassigned|unmanaged) cloud instance :?(\S+)")
 
-# Ray's instance states that are a stage of ours; the others only repeat what GCS tells.
+# Ray's instance states that correspond to a node state of this project. The GCS reports the others too.
 _STATES: dict[str, NodeState] = {
     "REQUESTED": "requested",
     "ALLOCATED": "allocated",
@@ -50,7 +50,7 @@ _ZONE_STEP_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class InstanceTransition:
-    """One line: the instance manager's instance, the cloud's id for it once it has one, and the state entered.
+    """A transition in one line: the instance, the cloud's id for it if it has one, and the new state.
 
     `wall` is the line's wall-clock time as if its zone were UTC, in seconds. `t` is its time in UNIX seconds, None
     where the line doesn't tell it.

@@ -1,8 +1,8 @@
-"""Merges what several sources say of a node into its one life: each transition becomes one scaling event.
+"""A tracker that merges several sources about a node: each transition becomes one scaling event.
 
-Sources differ in what they know: the GCS has exact start and end times, but of Ray only; the provider's journal knows
-the machine; the monitor's log the autoscaler's intent. Each may come late. A state is reported once, with its true
-time, in the order of `STATE_RANK`; `running` and `idle` alternate.
+The sources differ: the GCS has exact start and end times, but only of Ray; the provider's journal knows the machine;
+the monitor's log knows the autoscaler's intent. Each may be late. A state is reported once, with its true time, in the
+order of `STATE_RANK`; `running` and `idle` alternate.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ _DEATH_CAUSES = {"idle": "idle", "expected": "scale_down", "preempted": "preempt
 
 @dataclass(frozen=True, slots=True)
 class NodeTraits:
-    """What a node's type says of it."""
+    """The properties that follow from a node's type."""
 
     arch: Arch
     instance_type: str = ""
@@ -40,7 +40,7 @@ Describe = Callable[[str, Mapping[str, str], Mapping[str, float]], NodeTraits]
 
 
 def describe_by(shape: ClusterShape | None) -> Describe:
-    """How a node gets its architecture: from the shape if its type is in there, else from what it says of itself."""
+    """Return a function that finds a node's traits in the shape, or else in the node's own data."""
 
     def describe(node_type: str, labels: Mapping[str, str], resources: Mapping[str, float]) -> NodeTraits:
         known = shape.node_type(node_type) if shape is not None else None
@@ -53,7 +53,7 @@ def describe_by(shape: ClusterShape | None) -> Describe:
 
 @dataclass(slots=True)
 class TrackedNode:
-    """A node as known now; `since` is when it entered `state`."""
+    """The current knowledge about a node, which entered `state` at `since`."""
 
     node: str
     node_type: str
@@ -68,9 +68,9 @@ class TrackedNode:
 
 
 class NodeTracker:
-    """Feed it snapshots, journal entries and log lines; each call yields the scaling events that follow.
+    """A tracker of all nodes. Pass it snapshots, journal entries and log lines; each call yields new scaling events.
 
-    `provider_journal` says that a journal will tell when machines end; without one, a node ends with its Ray.
+    With `provider_journal`, a journal reports the end of machines. Without it, a node ends when its Ray ends.
     """
 
     def __init__(self, describe: Describe, *, provider_journal: bool = False) -> None:
@@ -85,15 +85,15 @@ class NodeTracker:
         self._latest: float | None = None  # the latest time that a source with a clock of its own has told
 
     def nodes(self) -> list[TrackedNode]:
-        """Every node that is not terminated or failed."""
+        """Return every node that is not terminated or failed."""
         return [node for node in self._nodes.values() if node.state not in FINAL_STATES]
 
     def of_ray_node(self, ray_node_id: str) -> TrackedNode | None:
-        """The node, living or dead, that Ray knows under this id."""
+        """Return the node, living or dead, with this id in Ray, or None."""
         return self._by_ray_id.get(ray_node_id)
 
     def baseline(self, t: float) -> list[NodeEvent]:
-        """The present state of every node as events at `t`, with which a trace can begin."""
+        """Return the current state of every node as events at `t`, with which a trace can begin."""
         return [
             self._event(node, node.state, t, None, "baseline", "", since=node.since)
             for node in self.nodes()
@@ -103,14 +103,14 @@ class NodeTracker:
     # Sources
 
     def observe_snapshot(self, snapshot: Snapshot) -> Iterator[NodeEvent]:
-        """Ray's own view: nodes that joined, became idle or busy, drain, or died."""
+        """Yield the events in a snapshot of the GCS: nodes that joined, became idle or busy, drain, or died."""
         self._know_time(snapshot.t)
         self._demand_seen = any(demand.count for demand in snapshot.demand)
         for row in snapshot.nodes:
             node = self._by_ray_id.get(row.ray_node_id)
             if node is None:
                 if row.status == "dead" and row.instance_id not in self._nodes:
-                    continue  # it was dead before we looked
+                    continue  # it died before the first poll
                 node = self._node(row.node, row.node_type, row.labels, row.total)
                 node.ray_node_id, node.is_head = row.ray_node_id, row.is_head
                 node.cpus = row.total.get("CPU", node.cpus)
@@ -136,7 +136,7 @@ class NodeTracker:
                 yield from self._enter(node, "terminated", end, node.cause or cause or "", row.death_message)
 
     def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent]:
-        """The provider's view: what was asked of the cloud, what it gave, what it took back."""
+        """Yield the events in an entry of the provider's journal: requests, allocations, terminations and failures."""
         # The GCS takes a quarter of a minute to notice that a raylet has ended.
         crashed = entry.get("event") == "ray_ended" and entry.get("code", 0) != 0
         state = "failed" if crashed else _JOURNAL_STATES.get(entry.get("event", ""))
@@ -156,12 +156,12 @@ class NodeTracker:
         yield from self._enter(node, state, entry["t"], cause, entry.get("detail", ""))
 
     def observe_log(self, *lines: InstanceTransition, now: float | None = None) -> Iterator[NodeEvent]:
-        """Yield what the autoscaler's log adds. Pass lines that were read together in one call.
+        """Yield the events that the autoscaler's log adds. Pass lines that were read together in one call.
 
-        `now` is when they were read, in UNIX seconds; else the latest time of another source stands in for it.
+        `now` is when they were read, in UNIX seconds; by default, the latest time of another source.
 
-        Without a journal the log tells a machine's first stages and its failure to launch. With one it tells only why
-        a node drains: the journal has the rest, and a launch must not be counted twice.
+        Without a journal, the log shows a machine's first stages and its failure to launch. With a journal, the log
+        shows only why a node drains: the journal has the rest, and a launch must not be counted twice.
         """
         self._log_clock.sync(lines, self._latest if now is None else now)
         for line in lines:
@@ -196,7 +196,7 @@ class NodeTracker:
         yield from self._enter(node, line.state, self._log_clock.time_of(line), cause, line.detail)
 
     def _reject_drain(self, node: TrackedNode, line: InstanceTransition) -> Iterator[NodeEvent]:
-        """Return a node to `running` that refused to drain since work had arrived: the only way out of `draining`."""
+        """Return a node to `running` that rejected its drain because work had arrived."""
         if node.state == "draining":
             t = max(self._log_clock.time_of(line), node.since)
             node.state, node.since, node.cause = "running", t, ""
@@ -206,7 +206,7 @@ class NodeTracker:
     def _know_time(self, t: float) -> None:
         self._latest = t if self._latest is None else max(self._latest, t)
 
-    # The one place where states change, but for that
+    # The only place where states change, apart from `_reject_drain`
 
     def _enter(
         self, node: TrackedNode, state: NodeState, t: float, cause: str = "", detail: str = ""
@@ -214,8 +214,8 @@ class NodeTracker:
         if node.state == state == "draining":
             node.cause = node.cause or cause
         alternates = {node.state, state} == {"running", "idle"}
-        # A machine outlives its failure and is billed until the autoscaler terminates it. A journal says itself when
-        # a machine on which Ray never ran has ended.
+        # A machine outlives its failure and is billed until the autoscaler terminates it. A journal itself reports
+        # when a machine on which Ray never ran has ended.
         had_machine = "running" in node.seen or (not self._provider_journal and "allocated" in node.seen)
         terminated_after_failure = node.state == "failed" and state == "terminated" and had_machine
         ended = node.state in FINAL_STATES and not terminated_after_failure
@@ -223,11 +223,11 @@ class NodeTracker:
             return
         node.seen.add(state)
         if node.state is not None and STATE_RANK[state] < STATE_RANK[node.state]:
-            # It came late, and the present state stands. v2 notices an allocation only when Ray may already run.
+            # The report is late, so keep the current state. v2 notices an allocation only when Ray may already run.
             if state in _STAGES_BEFORE_RAY or t <= node.since:
                 yield self._event(node, state, min(t, node.since), None, cause, detail)
             return
-        t = max(t, node.since)  # clocks and polls differ by moments; a life runs forward
+        t = max(t, node.since)  # clocks and polls differ slightly, but states must not go back in time
         previous, node.state, node.since = node.state, state, t
         if state == "draining":
             node.cause = cause

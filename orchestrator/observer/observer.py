@@ -1,4 +1,4 @@
-"""Polls a Ray cluster and emits the events of a trace; it never takes part in the cluster."""
+"""An observer that polls a Ray cluster and emits the events of a trace. It never joins or changes the cluster."""
 
 import json
 import logging
@@ -22,15 +22,15 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL_S = 0.5
 HOST_INTERVAL_S = 1.0
-# A gap is worth a note once it could hide a node that came and went between two updates of the autoscaler.
+# A gap gets a note if it could hide a node that came and went between two updates of the autoscaler.
 GAP_S = 3.0
 
 
 class ClusterView(Protocol):
-    """Anything that can look at a Ray cluster once."""
+    """A source of snapshots of a Ray cluster."""
 
     def poll(self) -> Snapshot:
-        """The cluster now. Raises ConnectionError while its GCS doesn't answer."""
+        """Return a snapshot of the cluster. Raises ConnectionError while its GCS doesn't answer."""
         ...
 
 
@@ -38,7 +38,7 @@ HostSample = Callable[[], tuple[float, float, int]]
 
 
 def sample_host() -> tuple[float, float, int]:
-    """CPU percent since the last call, load of the last minute, available memory in bytes."""
+    """Return CPU percent since the last call, the load of the last minute, and the available memory in bytes."""
     import psutil
 
     return psutil.cpu_percent(), psutil.getloadavg()[0], psutil.virtual_memory().available
@@ -57,7 +57,7 @@ def _poll_histogram() -> "Histogram":
 
 @dataclass
 class ObserverStatistics:
-    """How well the observer itself keeps up; times in seconds."""
+    """Statistics of the observer itself; times in seconds."""
 
     polls: int = 0
     errors: int = 0
@@ -68,13 +68,13 @@ class ObserverStatistics:
 
 
 class Observer:
-    """Watches one cluster, all its life long; `attach` decides which trace the events go to.
+    """An observer of one cluster for its whole life. `attach` selects the trace that gets the events.
 
         observer = Observer(GcsView(address), describe)
         observer.start()
         observer.attach(trace.emit)
 
-    The journal and the monitor's log are optional: they add stages that the GCS doesn't know.
+    The journal and the monitor's log are optional. They add stages that the GCS doesn't know.
     """
 
     def __init__(
@@ -113,24 +113,24 @@ class Observer:
     # Where events go
 
     def attach(self, emit: Emit) -> None:
-        """Send events to `emit` from now on, beginning with the present state, so that a trace stands by itself."""
+        """Send events to `emit` from now on, starting with the current state, so that the trace is self-contained."""
         with self._lock:
             self._emit, self._last_demand, self._last_usage = emit, None, None
             for event in self._tracker.baseline(self._clock()):
                 emit(event)
 
     def detach(self) -> None:
-        """Send events nowhere; the cluster is watched on."""
+        """Stop sending events, but keep polling."""
         with self._lock:
             self._emit = None
 
     def nodes(self) -> list[TrackedNode]:
-        """Every node that is not terminated or failed, as known now."""
+        """Return every node that is not terminated or failed."""
         with self._lock:
             return self._tracker.nodes()
 
     def of_ray_node(self, ray_node_id: str) -> TrackedNode | None:
-        """The node that Ray knows under this id."""
+        """Return the node with this id in Ray, or None."""
         with self._lock:
             return self._tracker.of_ray_node(ray_node_id)
 
@@ -142,7 +142,7 @@ class Observer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; safe to call twice."""
+        """Stop the thread. A second call does nothing."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -169,7 +169,7 @@ class Observer:
         self.statistics.slowest_poll_s = max(self.statistics.slowest_poll_s, wall_s)
 
     def step(self) -> None:
-        """Look once and emit what is new. A GCS that doesn't answer is counted, noted when it is back, never raised."""
+        """Poll once and emit new events. If the GCS doesn't answer, count an error and never raise."""
         try:
             snapshot = self._view.poll()
         except ConnectionError as error:
@@ -179,7 +179,7 @@ class Observer:
                 _log.debug("the GCS still doesn't answer: %s", error)
             else:
                 _log.warning("the GCS doesn't answer", exc_info=True)
-            self._lost(str(error))
+            self._note_unreachable(str(error))
             snapshot = None
         with self._lock:
             if snapshot is not None:
@@ -198,8 +198,8 @@ class Observer:
         if self._emit is not None:
             self._emit(event)
 
-    def _lost(self, reason: str) -> None:
-        """Say once that the GCS is away; how long it was is said when it is back."""
+    def _note_unreachable(self, reason: str) -> None:
+        """Note once that the GCS doesn't answer. The length of the gap is noted when it answers again."""
         with self._lock:
             if not self._unreachable and self.latest is not None:
                 text = f"the GCS doesn't answer: {reason}"

@@ -7,27 +7,30 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 
 
-# `ray start` and `ray.init` replace 127.0.0.1 by the machine's own address, and then listen on all of them, unless this
-# is set: see `ray._private.services.get_node_ip_address`.
+# Without this, `ray start` and `ray.init` replace 127.0.0.1 with the machine's own address and then listen on all
+# addresses: see `ray._private.services.get_node_ip_address`.
 LOOPBACK_ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def token_environment(token_file: Path) -> dict[str, str]:
-    """The environment that makes a Ray process ask for, and show, the token in `token_file`."""
+    """Return the environment that makes a Ray process require and present the token in `token_file`."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
 
 
 def node_environment(instance_id: str, node_type: str) -> dict[str, str]:
-    """What tells a node's Ray which machine of the provider it runs on."""
+    """Return the environment that identifies the provider's machine to the Ray processes of a node."""
     return {"RAY_CLOUD_INSTANCE_ID": instance_id, "RAY_NODE_TYPE_NAME": node_type, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-# With it, whatever it says, a node reports the CPU use of its container; else that of the machine below.
+# If this variable is set to any value, a node reports its container's CPU use instead of the machine's.
 CONTAINER_ENVIRONMENT = {"KUBERNETES_SERVICE_HOST": "none"}
 
 
 def head_environment(metrics_ports: Mapping[str, int]) -> dict[str, str]:
-    """What a head reads beside: the ports of `autoscaler` and `dashboard` metrics; no worker processes in advance."""
+    """Return the additional environment of a head: metrics ports, and no worker processes in advance.
+
+    `metrics_ports` has the keys `autoscaler` and `dashboard`.
+    """
     return {
         "AUTOSCALER_METRIC_PORT": str(metrics_ports["autoscaler"]),
         "DASHBOARD_METRIC_PORT": str(metrics_ports["dashboard"]),
@@ -36,6 +39,6 @@ def head_environment(metrics_ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def authenticate(token_file: Path) -> None:
-    """Show the token in `token_file` to clusters from now on. Ray reads it once, so call this before anything else."""
+    """Present the token in `token_file` to all clusters from now on. Ray reads it once: call this before using Ray."""
     os.environ.pop("RAY_AUTH_TOKEN", None)
     os.environ.update({**token_environment(token_file), **LOOPBACK_ENVIRONMENT})

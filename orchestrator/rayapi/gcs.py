@@ -1,4 +1,4 @@
-"""Reads a Ray cluster's GCS without joining the cluster."""
+"""A reader of a Ray cluster's GCS that doesn't join the cluster."""
 
 import os
 import socket
@@ -7,13 +7,13 @@ from typing import Any
 
 from orchestrator.model.snapshot import DeathReason, Demand, NodeRow, NodeStatus, PendingNode, Snapshot
 
-# For a process that only looks: Ray would end it when a GCS stays away for a minute, and print its own warnings.
-# Both are read when Ray is loaded, and are not for the processes of a cluster.
+# For a process that only reads: by default Ray ends the process if a GCS is unreachable for a minute, and prints its
+# own warnings. Ray reads both variables when it is loaded. Processes of a cluster must not have them.
 CLIENT_ENVIRONMENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": str(10**8), "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 
 class GcsView:
-    """Reads a Ray cluster's GCS without joining the cluster: a poll costs a few milliseconds.
+    """A connection to a Ray cluster's GCS. A poll takes a few milliseconds.
 
     Raises ConnectionError if no GCS answers at the address.
     """
@@ -27,14 +27,14 @@ class GcsView:
         self._timeout_s = timeout_s
         host, _, port = address.rpartition(":")
         try:
-            # Ray would try for 40 seconds where nobody listens.
+            # If nothing listens, Ray's own client would retry for 40 seconds.
             socket.create_connection((host, int(port)), timeout=timeout_s).close()
             self._client = GcsClient(address=address)
-        except Exception as error:  # Ray raises several private types for one fact
+        except Exception as error:  # Ray raises several private types for a failed connection
             raise ConnectionError(_first_line(error)) from error
 
     def poll(self) -> Snapshot:
-        """One look at the cluster. Raises `ConnectionError` while the GCS doesn't answer."""
+        """Return a snapshot of the cluster. Raises `ConnectionError` while the GCS doesn't answer."""
         from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply
 
         try:
@@ -100,7 +100,7 @@ def _node_row(node_id: Any, info: Any, load: Any) -> NodeRow:
 
 
 def _demands(state: Any) -> tuple[Demand, ...]:
-    """Pending tasks and actors, and the bundles of pending placement groups, by shape."""
+    """Return pending tasks and actors, and the bundles of pending placement groups, by resource shape."""
     demands = [Demand(dict(r.request.resources_bundle), r.count) for r in state.pending_resource_requests]
     for gang in state.pending_gang_resource_requests:
         bundles = gang.bundle_selectors[0].resource_requests if gang.bundle_selectors else gang.requests

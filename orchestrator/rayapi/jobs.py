@@ -6,7 +6,7 @@ from typing import Any
 
 
 def job_client(dashboard: str, timeout_s: float = 30.0) -> Any:
-    """A `ray.job_submission.JobSubmissionClient` whose requests end: Ray's own wait for ever on a hung dashboard."""
+    """Return a `ray.job_submission.JobSubmissionClient` with a timeout. Without it, a hung dashboard blocks forever."""
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger(JobSubmissionClient.__module__).setLevel(logging.WARNING)

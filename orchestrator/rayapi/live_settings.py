@@ -1,4 +1,4 @@
-"""What a live autoscaler acts on: the object is found in its process, read, and held against what a trial wants."""
+"""The settings of a live autoscaler: find its object in the process, read it, and compare it with a trial."""
 
 import gc
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
 
-# The autoscalers by module and class, and where each holds its provider; while it is being built it has none.
+# Ray's autoscaler classes, and how each stores its provider. During its construction an autoscaler has no provider.
 _AUTOSCALERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("ray.autoscaler.v2.autoscaler", "Autoscaler"): lambda v2: getattr(
         getattr(v2, "_cloud_instance_provider", None), "v1_provider", None
@@ -18,9 +18,9 @@ _AUTOSCALERS: dict[tuple[str, str], Callable[[Any], Any]] = {
 
 
 def autoscaler_of(provider: Any) -> Any:
-    """The live autoscaler that drives this NodeProvider; None before it is built, and outside Ray's monitor.
+    """Return the live autoscaler that uses this NodeProvider, or None before it is built and outside Ray's monitor.
 
-    A process may hold others: of another provider, of a simulation.
+    A process may contain other autoscalers, for example those of another provider or of a simulation.
     """
     provider_of = {
         getattr(sys.modules[module], name): held
@@ -38,10 +38,10 @@ def autoscaler_of(provider: Any) -> Any:
 
 
 def settings_in_force(autoscaler: Any) -> dict[str, Any]:
-    """What a live autoscaler acts on right now, read from the object itself and not from any file.
+    """Return the current settings of a live autoscaler, read from the object itself and not from a file.
 
     Keys: `autoscaler`, `upscaling_speed` (the effective one), `idle_timeout_minutes`, `max_workers`, `node_types`
-    (name → `[min, max]`), and the caps that Ray read from the monitor's environment.
+    (name → `[min, max]`), and the limits that Ray read from the monitor's environment.
     """
     if type(autoscaler).__name__ == "Autoscaler":
         config = autoscaler._config_reader.get_cached_autoscaling_config()
@@ -70,7 +70,7 @@ def _in_force(autoscaler: str, config: Mapping[str, Any], upscaling_speed: float
 
 
 def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShape) -> list[str]:
-    """What the autoscaler has in force that the trial doesn't want, as readable phrases; empty when all is right."""
+    """Return the settings in force that differ from the trial's, as readable phrases; empty if all match."""
     wanted: dict[str, Any] = {
         "autoscaler": settings.autoscaler,
         "max_concurrent_launches": settings.max_concurrent_launches,

@@ -1,4 +1,4 @@
-"""Start one Ray node's processes on this machine, as its options say."""
+"""Start the processes of one Ray node on this machine."""
 
 import socket
 from collections.abc import Callable, Mapping
@@ -9,9 +9,9 @@ from orchestrator.rayapi.environment import LOOPBACK
 
 @dataclass(frozen=True)
 class NodeOptions:
-    """How to start the processes of one Ray node on this machine. Memory in bytes; port 0 lets Ray choose.
+    """Options of one Ray node on this machine. Memory is in bytes; with port 0, Ray chooses the port.
 
-    Without an `ip` the node takes the address that this machine's name stands for: a container's own.
+    Without an `ip` the node uses the address that this machine's host name resolves to: in a container, its own.
     """
 
     node_id: str
@@ -28,12 +28,12 @@ class NodeOptions:
 
     @property
     def is_head(self) -> bool:
-        """The head is the node that has no GCS to join."""
+        """True if the node has no GCS to join."""
         return self.gcs_address is None
 
 
-# For a node that has an address for itself. A raylet that isn't told its agents' ports waits 15 s for them to tell it,
-# and then aborts: emulated ones need longer.
+# For a node with its own address. Without these ports, a raylet waits 15 s for its agents to report theirs and then
+# aborts, and the agents of an emulated node take longer.
 AGENT_PORTS = {
     "metrics_export_port": 8080,
     "metrics_agent_port": 52366,
@@ -42,15 +42,16 @@ AGENT_PORTS = {
 }
 
 
-# Resources that Ray wants as options of their own; the object store has its own field.
+# Resources that Ray takes as separate options. The object store has its own field.
 _OWN_OPTIONS = ("CPU", "GPU", "memory", "object_store_memory")
 
 
 def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
-    """Start a node's processes as children of this one; returns a function that lists the dead with their exit codes.
+    """Start a node's processes as children of this process.
 
-    `ray start` can't be used: for a worker it insists on an address that other machines can reach, for a head it adds
-    the Ray client server, which listens on every interface.
+    Returns a function that lists the processes that have exited, with their exit codes. `ray start` can't be used: for
+    a worker it requires an address that other machines can reach, and for a head it also starts the Ray client server,
+    which listens on every interface.
     """
     from ray._private.node import Node
     from ray._private.parameter import RayParams
@@ -78,7 +79,7 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         labels=dict(options.labels),
         object_store_memory=options.object_store_memory,
         temp_dir=options.temp_dir,
-        # Ray numbers the sockets by what it finds in the folder: two nodes that start at once would share one.
+        # Ray numbers sockets by what it finds in the folder, so two nodes that start at once would share a name.
         raylet_socket_name=f"{options.temp_dir}/{options.node_id[:12]}.raylet",
         plasma_store_socket_name=f"{options.temp_dir}/{options.node_id[:12]}.plasma",
         include_log_monitor=False,
@@ -86,13 +87,13 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
     )
     node = Node(params, head=options.is_head, shutdown_at_exit=False, spawn_reaper=False)
     if options.is_head:
-        # Without this file, "auto" in a job means any GCS that runs on the machine: somebody else's too.
+        # Without this file, "auto" in a job can resolve to any GCS on the machine, such as another user's.
         write_ray_address(node.address, options.temp_dir)
     return lambda: {name: process.returncode for name, process in node.dead_processes()}
 
 
 def head_tags(node_type: str) -> dict[str, str]:
-    """The tags by which an autoscaler knows the head among a provider's machines."""
+    """Return the tags that identify the head to an autoscaler among a provider's machines."""
     from ray.autoscaler import tags
 
     return {

@@ -1,4 +1,4 @@
-"""The installed Ray's version and its cluster-config schema, read without importing Ray."""
+"""Version and cluster-config schema of the installed Ray, read without importing Ray."""
 
 import json
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +10,7 @@ from orchestrator.errors import MissingPrerequisite
 
 
 def ray_version() -> str:
-    """The installed Ray's version, without importing it."""
+    """Return the installed Ray's version. Raises MissingPrerequisite if Ray isn't installed."""
     try:
         return version("ray")
     except PackageNotFoundError:
@@ -18,7 +18,7 @@ def ray_version() -> str:
 
 
 def cluster_config_schema() -> dict[str, Any]:
-    """Ray's own JSON schema of a cluster config, read without importing Ray."""
+    """Return Ray's own JSON schema of a cluster config. Raises MissingPrerequisite if Ray isn't installed."""
     spec = find_spec("ray")
     if spec is None or spec.origin is None:
         raise MissingPrerequisite("Ray isn't installed", "pip install 'ray[default]'")

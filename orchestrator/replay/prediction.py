@@ -1,4 +1,4 @@
-"""What the simulator expects of a plan, before anything is started."""
+"""The simulator's prediction for a plan, before anything is started."""
 
 import logging
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ MAX_SETTINGS = 40
 
 @dataclass(frozen=True)
 class Foresight:
-    """A row for each setting, over `SEEDS` seeds; `alike` are the groups of settings that can't be told apart.
+    """The prediction: a row for each setting, over `SEEDS` seeds; `alike` are groups of indistinguishable settings.
 
-    `without` are the workload's faults that the simulator hasn't, and the prediction doesn't know.
+    `without` are the workload's faults that the simulator lacks. The prediction doesn't include them.
     """
 
     rows: tuple[SettingSummary, ...]
@@ -34,8 +34,8 @@ class Foresight:
 def foresee(plan: Plan) -> Foresight:
     """Simulate each setting of a plan, the first `MAX_SETTINGS` of them, under the same few seeds.
 
-    Settings are alike if in each seed makespan and time to peak differ by less than one update of the autoscaler:
-    a real cluster's chance is larger than that.
+    Settings are alike if, with each seed, makespan and time to peak differ by less than one update of the autoscaler:
+    the random variation of a real cluster is larger than that.
     """
     from orchestrator.backends.simulated.backend import default_timeout_s
     from orchestrator.simulator.simulation import simulate
@@ -70,7 +70,7 @@ def _alike(cards: dict[Settings, list[Scorecard]]) -> tuple[tuple[Settings, ...]
 
 
 def _close(settings: Settings, some: list[Scorecard], others: list[Scorecard]) -> bool:
-    """Whether two settings showed the same within one update, seed by seed."""
+    """Return whether two settings gave the same result within one update, seed by seed."""
     pairs = [
         (getattr(one, name), getattr(other, name))
         for one, other in zip(some, others, strict=True)

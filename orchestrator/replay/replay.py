@@ -1,4 +1,4 @@
-"""Holds the simulator against reality: a recorded trial, and the same trial in virtual time."""
+"""A comparison of the simulator with reality: a recorded trial, and the same trial in virtual time."""
 
 import math
 from collections import defaultdict
@@ -32,7 +32,7 @@ class Comparison:
 
     @property
     def error(self) -> float | None:
-        """Simulated less recorded."""
+        """The simulated value minus the recorded one."""
         return None if self.recorded is None or self.simulated is None else self.simulated - self.recorded
 
     @property
@@ -45,7 +45,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Validation:
-    """A recorded trial beside its replay: the scorecards, and when each launch was requested (s after submission)."""
+    """A recorded trial and its replay: the scorecards, and the request time of each launch (s after submission)."""
 
     trial: Trial
     recorded: Scorecard
@@ -70,11 +70,11 @@ class Validation:
 
 
 def validate(trace: Trace) -> Validation:
-    """Replay a recorded trial in virtual time: its workload, shape and settings, and the boot times that it met.
+    """Replay a recorded trial in virtual time with its workload, shape, settings and boot times.
 
-    The first update of the autoscaler after the submission happens when it happened. How Ray behaves below the
-    autoscaler is as the cluster file says (`provider.simulation`). Raises InputError for a trace without a trial or
-    without tasks, TrialFailed if the replay can't be finished.
+    The first update of the autoscaler after the submission happens at its recorded time. The cluster file determines
+    Ray's behaviour below the autoscaler (`provider.simulation`). Raises InputError for a trace without a trial or
+    without tasks, and TrialFailed if the replay can't be finished.
     """
     from orchestrator.backends.simulated.backend import default_timeout_s
     from orchestrator.simulator.simulation import simulate
@@ -95,7 +95,7 @@ def validate(trace: Trace) -> Validation:
 
 
 def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:
-    """The trial as the simulator is to run it, from the state in which the autoscaler met the submission."""
+    """Return the trial for the simulator, starting from the autoscaler's state at the submission."""
     interval, requests = trial.settings.update_interval_s, _requests(events)
     model = trial.shape.simulation
     if requests:
@@ -112,9 +112,9 @@ def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:
 
 
 def measured_latencies(trial: Trial, events: Sequence[Event]) -> Callable[[str, int], NodeLatencies]:
-    """`latencies(node_type, index)` as the trial's nodes met them, in the order of their requests by node type.
+    """Return `latencies(node_type, index)` of the trial's nodes, in the order of their requests by node type.
 
-    For a node that wasn't launched then, and for what the trace doesn't show, the cluster file's model stands in.
+    Nodes and stages that the trace doesn't show use the cluster file's model.
     """
     measured: dict[str, list[dict[str, float]]] = defaultdict(list)
     for life in _launched(events):
@@ -134,7 +134,7 @@ def _submission(events: Iterable[Event]) -> float:
 
 
 def _launched(events: Sequence[Event]) -> list[NodeLife]:
-    """The nodes that were requested after the submission, in that order."""
+    """Return the nodes that were requested after the submission, in order."""
     start = _submission(events)
     return sorted(
         (life for life in node_lives(events) if life.states[0][1] == "requested" and life.states[0][0] >= start),
@@ -143,13 +143,13 @@ def _launched(events: Sequence[Event]) -> list[NodeLife]:
 
 
 def _requests(events: Sequence[Event]) -> tuple[float, ...]:
-    """When launches were requested, in seconds after the submission."""
+    """Return the request times of launches, in seconds after the submission."""
     start = _submission(events)
     return tuple(life.states[0][0] - start for life in _launched(events))
 
 
 def _seen_after(events: Sequence[Event]) -> float:
-    """After how many seconds the observer first saw pending tasks; infinite if it never did."""
+    """Return the seconds until the observer first saw pending tasks; infinite if it never did."""
     start = _submission(events)
     seen = (event.t - start for event in events if isinstance(event, DemandEvent) and event.pending and event.t > start)
     return next(seen, math.inf)

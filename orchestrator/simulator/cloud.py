@@ -1,4 +1,4 @@
-"""A simulated cloud: machines that are requested, allocated, boot, and end, or are refused, or taken back."""
+"""A simulated cloud: machines are requested, allocated, booted and terminated, or refused, or reclaimed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -11,13 +11,13 @@ from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import Call, SimulatedMachine
 from orchestrator.simulator.trace_recorder import Recorder
 
-_FOR_EVER_S = 10 * 365 * 86_400.0
+_FOREVER_S = 10 * 365 * 86_400.0
 
 
 class Cloud:
-    """Gives and takes machines as a `LaunchModel` says.
+    """A cloud with the latencies, refusals and capacities of a `LaunchModel`.
 
-    `booted(machine)` is called when Ray could be started on one, `ended(machine)` when one has ended.
+    `booted(machine)` is called when Ray can be started on a machine, `ended(machine)` when it has ended.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Cloud:
         self.warming_up = True
 
     def start_head(self, tags: Mapping[str, str]) -> SimulatedMachine:
-        """The head runs before anything else."""
+        """Create the head, already booted."""
         head = self._new(self._shape.head, NodeLatencies(), float("inf"), is_head=True)
         head.tags.update(tags)
         head.booted = True
@@ -74,7 +74,7 @@ class Cloud:
         kind = self._shape.node_type(node_type)
         assert kind is not None
         if self.warming_up:
-            # The cluster that a trial starts from is not part of it: its nodes take no time, and no luck, from it.
+            # The baseline isn't part of the trial: its nodes have no latencies and use no random numbers of the trial.
             machines = [self._new(kind, NodeLatencies(), float("inf")) for _ in range(count)]
             return Call(0.0, machines, False)
         first = self._requested[node_type]
@@ -90,7 +90,7 @@ class Cloud:
         return Call(max(machine.latencies.request for machine in machines), machines, fails)
 
     def finish_launch(self, call: Call, tags: Mapping[str, str]) -> None:
-        """Answer a request. As EC2 with a minimum of one: what there is of the type, or a refusal if there is none."""
+        """Answer a request as EC2 does with a minimum of one: grant what is left of the type, or refuse if none is."""
         self.changes += 1
         kind = call.machines[0].kind
         if call.fails:
@@ -110,7 +110,7 @@ class Cloud:
             self._limit_life(machine)
 
     def end_warm_up(self) -> None:
-        """From now on nodes take their time, and the cloud may take them back; those that exist too."""
+        """End the warm-up: from now on nodes have latencies, and the cloud may reclaim any node, also existing ones."""
         self.warming_up = False
         for number, machine in enumerate(self.machines.values(), start=1):
             if not machine.is_head:
@@ -118,8 +118,8 @@ class Cloud:
                 self._limit_life(machine)
 
     def _limit_life(self, machine: SimulatedMachine) -> None:
-        if machine.lifetime_s < _FOR_EVER_S:
-            self._loop.call_later(machine.lifetime_s, partial(self._take_back, machine))
+        if machine.lifetime_s < _FOREVER_S:
+            self._loop.call_later(machine.lifetime_s, partial(self._interrupt, machine))
 
     def _refuse(self, machines: Iterable[SimulatedMachine], answer: LaunchRefused) -> None:
         for machine in machines:
@@ -132,11 +132,11 @@ class Cloud:
             self.changes += 1
             self._booted(machine)
 
-    def _take_back(self, machine: SimulatedMachine) -> None:
+    def _interrupt(self, machine: SimulatedMachine) -> None:
         self.reclaim(machine, "spot_interruption", "the cloud took the machine back")
 
     def reclaim(self, machine: SimulatedMachine, cause: str, detail: str) -> None:
-        """Take back a machine at once, unless it has ended already."""
+        """Take a machine back at once, unless it has already ended."""
         if machine.machine_id in self.machines:
             self._remove(machine)
             self._existing[machine.node_type] -= 1
@@ -144,7 +144,7 @@ class Cloud:
             self._ended(machine)
 
     def terminate(self, machine_ids: Iterable[str]) -> None:
-        """End machines: they leave the list at once, and end when their `terminate` latency is over."""
+        """Terminate machines: they leave the list at once, and end after their `terminate` latency."""
         for machine in [self.machines[machine_id] for machine_id in machine_ids if machine_id in self.machines]:
             machine.cause = machine.cause or "scale_down"
             self._remove(machine)

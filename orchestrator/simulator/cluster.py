@@ -1,4 +1,4 @@
-"""A simulated Ray: nodes that join, run tasks, become idle, drain and die, and what the GCS knows of them."""
+"""A simulated Ray: nodes that join, run tasks, become idle, drain and die, and the GCS's view of them."""
 
 import random
 from collections import Counter, deque
@@ -12,13 +12,13 @@ from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import Recorder
 
-# As many dead nodes as Ray's GCS keeps: RAY_maximum_gcs_dead_node_cached_count.
+# The number of dead nodes that Ray's GCS keeps: RAY_maximum_gcs_dead_node_cached_count.
 DEAD_NODES_KEPT = 1000
 
 
 @dataclass(slots=True, eq=False)
 class SimulatedNode:
-    """A Ray node on a machine; `slots` is how many of the workload's tasks it can run at once."""
+    """A Ray node on a machine; `slots` is the number of the workload's tasks that it can run at once."""
 
     machine: SimulatedMachine
     view: RayNodeView
@@ -29,7 +29,7 @@ class SimulatedNode:
 
     @property
     def free(self) -> int:
-        """Tasks that it could start now."""
+        """The number of tasks that the node could start now."""
         return self.slots - self.view.used_slots if self.view.status in ("running", "idle") else 0
 
 
@@ -43,9 +43,9 @@ class TaskGroup:
 
 
 class Cluster:
-    """Runs the workload's tasks on nodes, in their order, each on the node that has been free for longest.
+    """The nodes of a simulated Ray and their tasks. Each task, in order, runs on the node that has been free longest.
 
-    `all_done()` is called when the last task has ended. `epoch` is virtual second 0 as UNIX seconds.
+    `all_done()` is called when the last task has ended. `epoch` is virtual second 0 in UNIX seconds.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Cluster:
     # Nodes
 
     def join(self, machine: SimulatedMachine) -> None:
-        """A node has started on a machine."""
+        """Add the node that has started on a machine."""
         number = int(machine.machine_id.removeprefix("i-"))
         node_id = number.to_bytes(28, "big")
         kind = machine.kind
@@ -121,7 +121,7 @@ class Cluster:
         if not machine.kind.fits(self.task_resources, self._workload.labels):
             return 0
         fits = [
-            # Ray counts resources in ten thousandths.
+            # Ray counts resources in ten-thousandths.
             round(machine.kind.resources.get(name, 0.0) * 10_000) // max(1, round(need * 10_000))
             for name, need in self.task_resources.items()
         ]
@@ -166,7 +166,7 @@ class Cluster:
         self._recorder.load_changed()
 
     def drain_if_idle(self, node_id: bytes) -> bool:
-        """Accept to drain if no task runs here."""
+        """Drain a node if it runs no task. Returns False if it does."""
         node = self._nodes.get(node_id)
         if node is None or node.view.status == "draining":
             return True
@@ -177,7 +177,7 @@ class Cluster:
         return True
 
     def stop(self, node_ids: Iterable[bytes]) -> list[bytes]:
-        """Drain nodes whatever they do; returns those that live."""
+        """Drain nodes, busy or idle. Returns the living ones."""
         found = [node for node_id in node_ids if (node := self._nodes.get(node_id)) is not None]
         for node in found:
             if node.view.status != "draining":
@@ -200,30 +200,30 @@ class Cluster:
             self._die(node)
 
     def idle_since(self) -> Iterable[float]:
-        """Since when each idle worker has been idle, as UNIX seconds."""
+        """Return the start of each idle worker's idle time, as UNIX seconds."""
         return self._idle.values()
 
     def alive(self) -> Counter[str]:
-        """Living workers by node type; those that drain still live."""
+        """Return the number of living workers by node type, draining ones included."""
         return Counter(node.view.node_type for node in self._nodes.values() if not node.view.is_head)
 
     def tasks_on(self, machine: SimulatedMachine) -> int:
-        """How many tasks run on a machine's node."""
+        """Return the number of tasks that run on a machine's node."""
         return self._of_machine[machine.machine_id].view.used_slots
 
     def busy(self) -> bool:
-        """Whether any task runs."""
+        """Return whether any task runs."""
         return any(used for used, _ in self._usage.values())
 
     def views(self) -> Iterable[RayNodeView]:
-        """What the GCS knows: the living, and those that died lately."""
+        """Yield the nodes that the GCS knows: the living ones, and those that died recently."""
         yield from (node.view for node in self._dead)
         yield from (node.view for node in self._nodes.values())
 
     # Tasks
 
     def submit(self, count: int) -> None:
-        """Tasks arrive."""
+        """Queue arriving tasks."""
         self._pending.append((self._loop.now, count))
         self.pending += count
         self._assign()
@@ -242,7 +242,7 @@ class Cluster:
             self._demand_changed()
 
     def _start(self, node: SimulatedNode, count: int) -> None:
-        """Start tasks on a node: on workers that it has, then on new ones."""
+        """Start tasks on a node: first on its idle worker processes, then on new ones."""
         if node.view.status == "idle":
             node.view.status = "running"
             node.view.idle_since = None
@@ -274,7 +274,7 @@ class Cluster:
     def _end(self, node: SimulatedNode, number: int) -> None:
         group = node.running.pop(number, None)
         if group is None:
-            return  # the node died under it, and the tasks were queued again
+            return  # the node died before the end, and the tasks were queued again
         self._recorder.tasks(node.machine, self._workload.cpus, group.submitted, group.started, group.count)
         before = node.view.used_slots
         self._use(node, -group.count)
@@ -294,10 +294,10 @@ class Cluster:
         if not self._left:
             self._all_done()
 
-    # What the GCS knows of the demand
+    # The GCS's view of the demand
 
     def _demand_changed(self) -> None:
-        """The GCS hears of it when the lag is over; changes of one moment are one."""
+        """Update the GCS's view after the lag. Changes at the same virtual time count as one."""
         self._recorder.load_changed()
         due = self._loop.now + self._demand_lag_s
         if not self._demand_lag_s:
@@ -307,7 +307,7 @@ class Cluster:
             self._loop.call_later(0.0, lambda: self._send_demand(due))
 
     def _send_demand(self, due: float) -> None:
-        self._view_due = None  # a node may still be lost at this very moment
+        self._view_due = None  # another node may be lost at this same virtual time
         count = self.pending
         self._loop.call_at(due, lambda: self._see(count))
 
@@ -316,7 +316,7 @@ class Cluster:
         self._recorder.load_changed()
 
     def usage(self) -> dict[str, tuple[float, float]]:
-        """CPUs used and present by node type."""
+        """Return CPUs in use and in total, by node type."""
         cpus = self._workload.cpus
         return {name: (used * cpus, total) for name, (used, total) in self._usage.items() if total}
 

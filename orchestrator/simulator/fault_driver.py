@@ -1,4 +1,4 @@
-"""A workload's faults in virtual time."""
+"""Injection of a workload's faults in virtual time."""
 
 import math
 
@@ -16,7 +16,7 @@ _CAUSES = {"kill": "fault", "spot": "spot_interruption"}
 
 
 class SimulatedFaults:
-    """Injects faults from the submission until the last task has ended; the GCS notices a lost node at once."""
+    """The injector of a simulation, from the submission to the end of the last task. The GCS notices losses at once."""
 
     def __init__(self, trial: Trial, loop: EventLoop, recorder: Recorder, cloud: Cloud, cluster: Cluster) -> None:
         self._schedule = FaultSchedule(trial.workload.faults, trial.seed)
@@ -25,35 +25,35 @@ class SimulatedFaults:
         self._cloud = cloud
         self._cluster = cluster
         self._submission: float | None = None
-        self._looks_at = math.inf
+        self._next_check = math.inf
 
     def begin(self, submission: float) -> None:
-        """Begin; faults count their seconds from `submission`, in virtual seconds."""
+        """Start to inject faults. Their times count from `submission`, in virtual seconds."""
         if self._schedule.next_s < math.inf or self._schedule.waits_for_nodes:
             self._submission = submission
-            self._look_at(submission)
+            self._check_at(submission)
 
     def joined(self) -> None:
-        """Note that a node has joined, in case a fault waits for one. The fault hits it after the present event."""
+        """Check for a fault that waits for the node that has joined. It hits after the call that joined the node."""
         if self._submission is not None and self._schedule.waits_for_nodes:
-            self._look_at(max(self._loop.now, self._submission))
+            self._check_at(max(self._loop.now, self._submission))
 
     def end(self) -> None:
-        """Stop: the last task has ended."""
+        """Stop injecting, because the last task has ended, and record the faults that found no target."""
         if self._submission is not None:
             self._submission = None
             for note in self._schedule.missed(self._recorder.trace_time(self._loop.now)):
                 self._recorder.write(note)
 
-    def _look_at(self, when: float) -> None:
-        if when < self._looks_at:
-            self._looks_at = when
-            self._loop.call_at(when, lambda: self._look(when))
+    def _check_at(self, when: float) -> None:
+        if when < self._next_check:
+            self._next_check = when
+            self._loop.call_at(when, lambda: self._check(when))
 
-    def _look(self, when: float) -> None:
-        if self._submission is None or when != self._looks_at:
-            return  # the workload has ended, or an earlier look came between
-        self._looks_at = math.inf
+    def _check(self, when: float) -> None:
+        if self._submission is None or when != self._next_check:
+            return  # injection has ended, or an earlier check has run
+        self._next_check = math.inf
         living = {
             Target(machine.machine_id, machine.node_type, machine.kind.arch, self._cluster.tasks_on(machine)): machine
             for machine in self._cloud.machines.values()
@@ -61,7 +61,7 @@ class SimulatedFaults:
         }
         for _, fault, target in self._schedule.due(self._loop.now - self._submission, living):
             self._inject(fault, living[target], target.tasks)
-        self._look_at(self._submission + self._schedule.next_s)
+        self._check_at(self._submission + self._schedule.next_s)
 
     def _inject(self, fault: Fault, machine: SimulatedMachine, tasks: int | None) -> None:
         self._recorder.fault(machine, fault.kind, str(fault), tasks)

@@ -1,14 +1,14 @@
-"""The discrete-event core: a virtual clock and the events that are due on it."""
+"""The discrete-event core: a virtual clock and the calls that are due on it."""
 
 import heapq
 from collections.abc import Callable
 
-# Times are multiples of a microsecond, so that sums of them are the same whatever their order, and print alike.
+# Times are multiples of a microsecond, so that their sums don't depend on the order and print alike.
 _TICKS_PER_S = 1_000_000
 
 
 class EventLoop:
-    """Runs calls at virtual times, in seconds from 0; calls of one time run in the order in which they were asked for.
+    """A queue of calls at virtual times, in seconds from 0. Calls of the same time run in the order of scheduling.
 
     >>> loop = EventLoop()
     >>> loop.call_at(2.0, lambda: print(loop.now))
@@ -27,20 +27,20 @@ class EventLoop:
         return self._ticks / _TICKS_PER_S
 
     def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """Run `call` at a time; at once, if that is over."""
+        """Schedule `call` at a time, or now if that time has passed."""
         self._asked += 1
         heapq.heappush(self._queue, (max(round(when * _TICKS_PER_S), self._ticks), self._asked, call))
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Run `call` when that much time has passed."""
+        """Schedule `call` after that many virtual seconds."""
         self.call_at(self.now + seconds, call)
 
     def next_event(self) -> float | None:
-        """When the next call is due; None if there is none."""
+        """Return the time of the next call, or None if there is none."""
         return self._queue[0][0] / _TICKS_PER_S if self._queue else None
 
     def run_until(self, when: float) -> None:
-        """Run all that is due until a time, that time included, and set the clock to it."""
+        """Run all calls that are due up to and including a time, and set the clock to it."""
         end = max(round(when * _TICKS_PER_S), self._ticks)
         while self._queue and self._queue[0][0] <= end:
             self._ticks, _, call = heapq.heappop(self._queue)

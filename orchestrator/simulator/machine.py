@@ -9,9 +9,9 @@ from orchestrator.model.latency import NodeLatencies
 
 @dataclass(slots=True, eq=False)
 class SimulatedMachine:
-    """A machine, from the request for it until its end. `since` (virtual seconds) is when it entered `state`.
+    """A machine, from its request until its end. It entered `state` at `since` (virtual seconds).
 
-    `cause` is why it is to end.
+    `cause` is the reason of its termination.
     """
 
     machine_id: str
@@ -31,13 +31,13 @@ class SimulatedMachine:
 
     @property
     def node_type(self) -> str:
-        """The name of its node type."""
+        """The name of the machine's node type."""
         return self.kind.name
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A request that the cloud answers after `seconds`."""
+    """A launch request that the cloud answers after `seconds`."""
 
     seconds: float
     machines: list[SimulatedMachine]

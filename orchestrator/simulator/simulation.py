@@ -1,4 +1,4 @@
-"""One trial in virtual time: the world, Ray's autoscaler in it, and the updates that are due."""
+"""One trial in virtual time: the world, Ray's autoscaler in it, and the schedule of its updates."""
 
 import math
 import random
@@ -27,7 +27,7 @@ from orchestrator.simulator.machine import Call, SimulatedMachine
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
 from orchestrator.workload.stress import arrival_offsets
 
-# What Ray sees as UNIX time at virtual second 0.
+# The UNIX time that Ray sees at virtual second 0.
 EPOCH = SUBMISSION - 86_400.0
 _WARM_UP_S = 3600.0
 _SETTLE_S = 6 * 3600.0
@@ -38,7 +38,7 @@ Latencies = Callable[[str, int], NodeLatencies]
 
 @dataclass(frozen=True)
 class Effort:
-    """What a simulation took: updates that ran, updates that were known to change nothing, virtual seconds."""
+    """The effort of a simulation: updates that ran, updates that were skipped as ineffective, virtual seconds."""
 
     updates: int
     skipped: int
@@ -53,12 +53,12 @@ def simulate(
     latencies: Latencies | None = None,
     plain: bool = False,
 ) -> Effort:
-    """Run a trial in virtual time and hand its events to `emit`, in the order of their times.
+    """Run a trial in virtual time and pass its events to `emit`, in the order of their times.
 
-    `timeout_s` is the most virtual seconds that the tasks may take. `latencies(node_type, index)` replaces those of
-    the shape's launch model. `plain` runs every update, and all of Ray's code as it is. The same trial gives the same
-    events, whatever the process. Raises TrialFailed as a real backend does; AutoscalerRaised if Ray's code fails;
-    InputError for a fault that can't be simulated.
+    `timeout_s` limits the virtual seconds that the tasks may take. `latencies(node_type, index)` replaces the shape's
+    launch model. `plain` runs every update, and Ray's code without shortcuts. The same trial gives the same events in
+    every process. Raises TrialFailed as a real backend does, AutoscalerRaised if Ray's code fails, and InputError for
+    a fault that can't be simulated.
     """
     if silent := impossible("simulated", trial.workload.faults):
         raise InputError(f"{silent[0]}: the simulator has no {silent[0].kind} of a node, only kill and spot")
@@ -68,7 +68,7 @@ def simulate(
 
 
 class Simulation:
-    """The world of one trial, as `orchestrator.rayapi.virtual.world.World` describes it."""
+    """The world of one trial: an implementation of `orchestrator.rayapi.virtual.world.World`."""
 
     def __init__(self, trial: Trial, emit: Emit, latencies: Latencies | None = None) -> None:
         self.shape = trial.shape
@@ -95,7 +95,7 @@ class Simulation:
     # The trial
 
     def run(self, session: Session, timeout_s: float, *, plain: bool) -> Effort:
-        """See `simulate`."""
+        """Run the trial as described in `simulate`."""
         self._cluster.join(self._cloud.start_head(head_tags(self.shape.head.name)))
         build = AutoscalerV1 if self.settings.autoscaler == "v1" else AutoscalerV2
         autoscaler = self._autoscaler = build(session, plain=plain)
@@ -103,7 +103,7 @@ class Simulation:
             self._plain = plain
             self._warm_up()
             submission = self._begin()
-            self._go_on(
+            self._run_updates(
                 lambda: self._done_at is not None,
                 submission + timeout_s,
                 lambda: TrialTimedOut(
@@ -114,10 +114,10 @@ class Simulation:
             )
             assert self._done_at is not None
             self._recorder.phase("scaling_down", self._done_at)
-            self._go_on(self._at_baseline, self._loop.now + _SETTLE_S, self._not_at_baseline)
+            self._run_updates(self._at_baseline, self._loop.now + _SETTLE_S, self._not_at_baseline)
             self._recorder.phase("done")
         except Exception as error:
-            if not self._recorder.recording:  # the warm-up failed: say at least what there was by then
+            if not self._recorder.recording:  # the warm-up failed: record at least the nodes that exist
                 self._recorder.begin(self._loop.now, list(self._cloud.machines.values()), self._load)
             self._recorder.phase("failed", detail=str(error))
             raise
@@ -126,12 +126,12 @@ class Simulation:
         return Effort(self._updates, self._skipped, self._loop.now - submission)
 
     def _warm_up(self) -> None:
-        """Let the autoscaler bring the cluster to its baseline, in which a trial begins."""
-        self._go_on(lambda: self._at_baseline() and self._stable, _WARM_UP_S, self._not_at_baseline)
+        """Let the autoscaler bring the cluster to its baseline, where a trial begins."""
+        self._run_updates(lambda: self._at_baseline() and self._stable, _WARM_UP_S, self._not_at_baseline)
         self._cloud.end_warm_up()
 
     def _begin(self) -> float:
-        """Record from here on and submit the tasks as they arrive; returns when the first do."""
+        """Start recording and schedule the arrival of the tasks. Returns the virtual time of the first submission."""
         workload, seed, interval = self._trial.workload, self._trial.seed, self.settings.update_interval_s
         phase = self.shape.simulation.submit_phase
         share = random.Random(f"phase:{seed}").random() if phase is None else phase
@@ -160,7 +160,7 @@ class Simulation:
         self._faults.end()
 
     def _at_baseline(self) -> bool:
-        """Exactly `min_workers` nodes of each type, alive and idle, and nothing pending."""
+        """Return whether exactly `min_workers` nodes of each type are alive and idle, and nothing is pending."""
         wanted = {name: count for name, count in self.shape.baseline.items() if count}
         existing = Counter(machine.node_type for machine in self._cloud.machines.values() if not machine.is_head)
         settled = existing == wanted == self._cluster.alive() and not self._cloud.ending
@@ -174,16 +174,16 @@ class Simulation:
 
     # Updates
 
-    def _go_on(self, reached: Callable[[], bool], limit: float, give_up: Callable[[], Exception]) -> None:
-        """Update after update until `reached`, or until `limit` (virtual seconds)."""
+    def _run_updates(self, reached: Callable[[], bool], limit: float, give_up: Callable[[], Exception]) -> None:
+        """Run updates until `reached`. Raise `give_up()` at `limit` (virtual seconds)."""
         interval = self.settings.update_interval_s
         while not reached():
             due = self._updated_at + interval if self._updates else 0.0
-            if not self._plain and (target := self._nothing_before()) > due:
-                # The updates until then would find what the last one found, and decide the same: nothing.
-                spared = math.ceil((min(target, limit + interval) - due) / interval - 1e-9)
-                self._skipped += spared
-                due += spared * interval
+            if not self._plain and (target := self._earliest_decision()) > due:
+                # The updates before `target` would see the same state as the last one, and decide nothing again.
+                skipped = math.ceil((min(target, limit + interval) - due) / interval - 1e-9)
+                self._skipped += skipped
+                due += skipped * interval
             if due > limit:
                 self._loop.run_until(limit)
                 raise give_up()
@@ -191,8 +191,8 @@ class Simulation:
             self._updated_at = due
             self._update()
 
-    def _nothing_before(self) -> float:
-        """Until when no update can decide anything, as far as that is known now; virtual seconds."""
+    def _earliest_decision(self) -> float:
+        """Return the earliest virtual time at which an update could change a decision."""
         if not self._stable or self._inputs() != self._seen:
             return 0.0
         deadline = self._autoscaler.next_deadline(EPOCH + self._decided_at) - EPOCH
@@ -200,7 +200,7 @@ class Simulation:
         return min(deadline, math.inf if upcoming is None else upcoming)
 
     def _update(self) -> None:
-        """Let the autoscaler look and act, unless it would see what it saw last time."""
+        """Run the autoscaler's update, unless it would see the same state as last time."""
         inputs = self._inputs()
         if not self._plain and self._stable and inputs == self._seen:
             deadline = self._autoscaler.next_deadline(EPOCH + self._decided_at)
@@ -215,21 +215,21 @@ class Simulation:
         self._seen = inputs
 
     def _inputs(self) -> object:
-        """Equal while the autoscaler would be told the same, but for the time."""
+        """Return a value that is equal while the autoscaler's input is the same, apart from the time."""
         return self._cloud.changes, self._cluster.changes, min(self._cluster.visible, self._autoscaler.most_tasks)
 
     # As World: time and chance
 
     def now(self) -> float:
-        """Virtual time, as UNIX seconds."""
+        """Return the virtual time, as UNIX seconds."""
         return EPOCH + self._loop.now
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Run `call` when that much virtual time has passed."""
+        """Schedule `call` after that many virtual seconds."""
         self._loop.call_later(seconds, call)
 
     def random_bits(self) -> int:
-        """128 random bits from the trial's seed."""
+        """Return 128 random bits from the trial's seed."""
         return self._random.getrandbits(128)
 
     # As World: the cloud
@@ -244,15 +244,15 @@ class Simulation:
         return self._cloud.begin_launch(node_type, count)
 
     def finish_launch(self, call: Call, tags: Mapping[str, str]) -> None:
-        """The answer to a request. Raises LaunchRefused."""
+        """Complete a request. Raises LaunchRefused."""
         self._cloud.finish_launch(call, tags)
 
     def terminate(self, machine_ids: Iterable[str]) -> None:
-        """End machines."""
+        """Terminate machines."""
         self._cloud.terminate(machine_ids)
 
     def _booted(self, machine: SimulatedMachine) -> None:
-        """Ray can be started: the machine does so itself, or the autoscaler's updater does."""
+        """Handle the end of a boot: the machine starts Ray itself, or the autoscaler's updater does."""
         if not self.shape.simulation.node_updaters:
             self._recorder.node(machine, "installing")
             self._loop.call_later(machine.latencies.install, partial(self._join_by_itself, machine))
@@ -263,7 +263,7 @@ class Simulation:
         self.finish_install(machine.machine_id)
 
     def begin_install(self, machine_id: str) -> float:
-        """An updater turns to a machine; returns how many seconds from now Ray will run on it."""
+        """Let an updater install Ray on a machine. Returns the seconds from now until Ray runs on it."""
         machine = self._cloud.machines.get(machine_id)
         if machine is None:
             return 0.0
@@ -273,7 +273,7 @@ class Simulation:
         return max(0.0, machine.boots_at - self._loop.now) + machine.latencies.install
 
     def finish_install(self, machine_id: str) -> bool:
-        """Ray has started on a machine, if that still exists."""
+        """Let the node join, if its machine still exists. Returns False otherwise."""
         machine = self._cloud.machines.get(machine_id)
         if machine is None:
             return False
@@ -287,20 +287,20 @@ class Simulation:
     # As World: the GCS
 
     def ray_nodes(self) -> Iterable[RayNodeView]:
-        """What the GCS knows of nodes."""
+        """Return the nodes that the GCS knows."""
         return self._cluster.views()
 
     def idle_since(self) -> Iterable[float]:
-        """Since when each idle worker has been idle."""
+        """Return the start of each idle worker's idle time."""
         return self._cluster.idle_since()
 
     def pending_tasks(self) -> int:
-        """What the GCS knows of the demand."""
+        """Return the number of pending tasks that the GCS knows."""
         return self._cluster.visible
 
     @property
     def task_resources(self) -> Mapping[str, float]:
-        """What each task needs."""
+        """The resources that each task needs."""
         return self._cluster.task_resources
 
     @property
@@ -313,5 +313,5 @@ class Simulation:
         return self._cluster.drain_if_idle(node_id)
 
     def stop_ray(self, node_ids: Iterable[bytes]) -> list[bytes]:
-        """End Ray on nodes."""
+        """Stop Ray on nodes."""
         return self._cluster.stop(node_ids)

@@ -1,4 +1,4 @@
-"""Turns what happens in a simulated world into the events of a trace."""
+"""A recorder of a simulated world's events, in the form of a trace."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -23,14 +23,14 @@ from orchestrator.model.snapshot import Demand
 if TYPE_CHECKING:
     from orchestrator.simulator.machine import SimulatedMachine
 
-# A simulated trial's tasks are submitted at 2000-01-01T00:00:00Z, so that its times read as elapsed ones.
+# A simulated trial's tasks are submitted at 2000-01-01T00:00:00Z, so that its timestamps read as elapsed times.
 SUBMISSION = 946_684_800.0
-# As often as the observer looks at a real cluster.
+# The same as the observer's poll interval on a real cluster.
 LOAD_INTERVAL_S = 0.5
 
 
 class Recorder:
-    """Writes to `emit` once it was told when the tasks are submitted; before, it only keeps the nodes' states."""
+    """A recorder that writes to `emit` after `begin`. Before that, it only tracks the states of nodes."""
 
     def __init__(self, emit: Emit, now: Callable[[], float], call_at: Callable[[float, Callable[[], None]], None]):
         self._emit = emit
@@ -43,11 +43,11 @@ class Recorder:
 
     @property
     def recording(self) -> bool:
-        """Whether events are written down by now."""
+        """True if events are written."""
         return self._offset is not None
 
     def trace_time(self, virtual: float) -> float:
-        """A virtual time as the trace's UNIX seconds."""
+        """Convert a virtual time to the trace's UNIX seconds."""
         assert self._offset is not None
         return round(SUBMISSION + virtual - self._offset, 6)
 
@@ -57,7 +57,7 @@ class Recorder:
         baseline: "list[SimulatedMachine]",
         read_load: Callable[[], tuple[int, Mapping[str, float], Mapping[str, tuple[float, float]]]],
     ) -> None:
-        """Record from now on; the tasks will be submitted at `submission`. `read_load` tells demand and usage."""
+        """Start recording. The tasks will be submitted at `submission`; `read_load` returns demand and usage."""
         self._offset = submission
         self._read_load = read_load
         for machine in baseline:
@@ -68,17 +68,17 @@ class Recorder:
     # Events
 
     def phase(self, phase: Phase, virtual: float | None = None, detail: str = "") -> None:
-        """The trial enters a phase, now or at a virtual time."""
+        """Record that the trial enters a phase, now or at a virtual time."""
         self._emit(
             PhaseEvent(t=self.trace_time(self._now() if virtual is None else virtual), phase=phase, detail=detail)
         )
 
     def settings(self, in_force: dict[str, Any], *, as_wanted: bool) -> None:
-        """What Ray's autoscaler acts on."""
+        """Record the settings in force."""
         self._emit(SettingsEvent(t=self.trace_time(self._now()), in_force=in_force, as_wanted=as_wanted))
 
     def node(self, machine: "SimulatedMachine", state: NodeState, cause: str = "", detail: str = "") -> None:
-        """A machine enters a state now."""
+        """Record that a machine enters a state now."""
         previous = None if machine.since is None else machine.state
         machine.state, machine.since = state, self._now()
         if self._offset is not None:
@@ -114,7 +114,7 @@ class Recorder:
         )
 
     def fault(self, machine: "SimulatedMachine", kind: FaultKind, detail: str, tasks: int | None) -> None:
-        """A fault hits a machine now."""
+        """Record that a fault hits a machine now."""
         self._emit(
             FaultEvent(
                 t=self.trace_time(self._now()),
@@ -128,11 +128,11 @@ class Recorder:
         )
 
     def write(self, event: Event) -> None:
-        """An event that is complete."""
+        """Record a complete event."""
         self._emit(event)
 
     def tasks(self, machine: "SimulatedMachine", cpus: float, submitted: float, started: float, count: int) -> None:
-        """Tasks alike end now."""
+        """Record that identical tasks end now."""
         kind, end = machine.kind, self.trace_time(self._now())
         self._emit(
             TaskEvent(
@@ -149,14 +149,14 @@ class Recorder:
         )
 
     def load_changed(self) -> None:
-        """Demand or usage may differ from now on: written down at the next look, as an observer would."""
+        """Schedule a record of demand and usage, which may have changed, at the next poll time of an observer."""
         if self._load_due or self._offset is None:
             return
         self._load_due = True
-        looks = math.floor((self._now() - self._offset) / LOAD_INTERVAL_S) + 1
-        self._call_at(self._offset + looks * LOAD_INTERVAL_S, self._look)
+        polls = math.floor((self._now() - self._offset) / LOAD_INTERVAL_S) + 1
+        self._call_at(self._offset + polls * LOAD_INTERVAL_S, self._record_load)
 
-    def _look(self) -> None:
+    def _record_load(self) -> None:
         self._load_due = False
         assert self._read_load is not None
         count, resources, usage = self._read_load()

@@ -1,1 +1,1 @@
-"""The docker-compose stack beside the lab: Prometheus and Grafana, up, down and waited for until they are ready."""
+"""The stack of Prometheus and Grafana: start it, wait until it is ready, stop it."""

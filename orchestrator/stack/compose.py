@@ -1,4 +1,4 @@
-"""Runs the `docker` command, and turns what it says into errors that name exactly what is missing on this machine."""
+"""Calls of the `docker` command, with errors that name exactly what is missing on this machine."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from orchestrator.inputs.secrets import inherited
 
 _log = logging.getLogger(__name__)
 
-# An engine answers within a second. To end Prometheus alone may take 30, see docker-compose.yml.
+# An engine answers within a second. Stopping Prometheus alone may take 30 s, see docker-compose.yml.
 ANSWERS_WITHIN_S = 20.0
 ACTS_WITHIN_S = 120.0
 _ENDS_WITHIN_S = 2.0
@@ -24,7 +24,7 @@ Line = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended. When its lines were followed, `err` holds all that it wrote."""
+    """The result of a command. If its lines were followed, `err` holds all its output."""
 
     code: int
     out: str
@@ -32,22 +32,22 @@ class Result:
 
     @property
     def last_line(self) -> str:
-        """What it said last, which is where docker puts the reason."""
+        """The last line of its errors, where docker writes the reason."""
         return next(
             (line.strip() for line in reversed(self.err.splitlines()) if line.strip()), f"exit code {self.code}"
         )
 
 
 class Docker(Protocol):
-    """Runs `docker` with these arguments to its end; `follow` is called with each line as it is written."""
+    """A function that runs `docker` with these arguments to its end, and calls `follow` with each output line."""
 
     def __call__(self, *arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
-        """Raises MissingPrerequisite if there is no such command, or no answer in time from the engine."""
+        """Run docker. Raises MissingPrerequisite if the command is missing or the engine doesn't answer in time."""
         ...
 
 
 def run_docker(*arguments: str, stdin: str | None = None, follow: Line | None = None) -> Result:
-    """The real one. The user's environment goes along, but for our variables, which belong in the env file."""
+    """Run the real docker in the user's environment without our variables, which belong in the env file."""
     environment = inherited()
     command = ["docker", *arguments]
     try:
@@ -82,7 +82,7 @@ def _answered(command: Sequence[str], environment: dict[str, str], stdin: str) -
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """Docker passes the signal on to its plugins, which wouldn't see it killed."""
+    """Terminate docker, which passes the signal on to its plugins; kill it only if it doesn't end."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -108,14 +108,14 @@ def _followed(command: Sequence[str], environment: dict[str, str], follow: Line)
                 lines.append(line)
                 follow(line.strip())
         except BaseException:
-            # A signal to us alone would leave compose at work behind our back.
+            # If only this process gets a signal, compose would keep running.
             process.terminate()
             raise
     return Result(process.returncode, "", "".join(lines))
 
 
 def check_engine(docker: Docker) -> None:
-    """Raises MissingPrerequisite unless the compose plugin and an engine that shares this host's network are here."""
+    """Raise MissingPrerequisite unless this machine has the compose plugin and an engine that shares its network."""
     compose = docker("compose", "version", "--short")
     if compose.code != 0:
         raise MissingPrerequisite(
@@ -129,7 +129,7 @@ def check_engine(docker: Docker) -> None:
         )
     asked = docker("info", "--format", "{{json .}}")
     engine = _parsed(asked.out)
-    # Newer clients fail when the daemon doesn't answer; older ones put it into the document and exit with 0.
+    # Newer clients fail if the daemon doesn't answer. Older ones report it in the document and exit with 0.
     problems = [str(problem) for problem in engine.get("ServerErrors") or ()]
     if asked.code != 0 or problems:
         raise _unusable(problems[-1] if problems else asked.last_line)
@@ -141,12 +141,12 @@ def check_engine(docker: Docker) -> None:
 
 
 def is_desktop(docker: Docker) -> bool:
-    """Whether the engine is Docker Desktop's, where host networking is a setting that is off at first."""
+    """Return whether the engine is Docker Desktop's, where host networking is off by default."""
     return "Docker Desktop" in docker("info", "--format", "{{.OperatingSystem}}").out
 
 
 def missing_images(docker: Docker, images: Sequence[str]) -> list[str]:
-    """Those that the engine hasn't got."""
+    """Return the images that the engine lacks."""
     return [image for image in images if docker("image", "inspect", "--format", "{{.Id}}", image).code != 0]
 
 

@@ -1,4 +1,4 @@
-"""Why a service of the stack ended, from its log and the compose file, and what to do about it."""
+"""Diagnosis of a service of the stack that ended, from its log and the compose file, with a hint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ _DENIED = ("permission denied", "not writable")
 
 
 def ended(name: str, log: str, compose: Mapping[str, Any], *, root: Path, project: str) -> OrchestrateError:
-    """The error for a service that ended by itself; `root` is the folder of the compose file.
+    """Return the error for a service that ended by itself; `root` is the folder of the compose file.
 
-    What it may not read or write is either what it stores, or what it mounts.
+    If permission is denied, the path belongs either to the service's volume or to a mounted folder.
     """
     denied = [line for line in log.splitlines() if any(sign in line.lower() for sign in _DENIED)]
     said = last_words("\n".join(denied) or log)

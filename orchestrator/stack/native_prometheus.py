@@ -1,4 +1,4 @@
-"""Prometheus without Docker: the one on PATH, as a process in the background of its own session."""
+"""Prometheus without Docker: the program on PATH, as a background process in its own session."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _KILL_AFTER_S = 10.0
 _POLL_S = 0.2
-# It logs an error for each look while no sweep runs, every 5 s. Beyond this the log is emptied when somebody comes by.
+# While no sweep runs, Prometheus logs an error every 5 s. Above this size the next command empties the log.
 _MAX_LOG_BYTES = 10_000_000
 
 
@@ -52,29 +52,29 @@ class Native:
 
     @property
     def known(self) -> bool:
-        """Whether it runs, or ran and left its data."""
+        """True if it runs, or ran and left its data."""
         return self.folder.is_dir()
 
     @property
     def url(self) -> str | None:
-        """Where it is while it runs."""
+        """Its URL while it runs, else None."""
         found = self._running()
         return found.url if found is not None and found.alive else None
 
     @property
     def log(self) -> Path:
-        """What it said, since its start or since it was too much."""
+        """The log since its start, or since the log was emptied."""
         return self.folder / "log"
 
     def _running(self) -> Running | None:
-        """The process that was started last; also one that runs although an `up` was killed before it wrote it down."""
+        """Return the process that was started last, even if `up` was killed before it recorded the process."""
         record = Running.read(self._record_file)
         if (record is not None and record.alive) or not self.known:
             return record
         return Running.storing_into(self.folder / "data") or record
 
     def service(self) -> Service:
-        """How it is now."""
+        """Return its current state."""
         self._shorten_log()
         record = self._running()
         if record is None:
@@ -87,9 +87,9 @@ class Native:
     def up(
         self, port: int, *, timeout_s: float = 180.0, progress: Progress = lambda step, detail: None
     ) -> tuple[Service, bool]:
-        """Start it, unless it runs with these settings, and wait until it is ready; returns whether it was started now.
+        """Start it unless it runs with these settings, wait until it is ready, and return whether it was started now.
 
-        One that runs with other settings makes way. Raises MissingPrerequisite, InputError and OrchestrateError.
+        A process with other settings is replaced. Raises MissingPrerequisite, InputError and OrchestrateError.
         """
         command = [_program(), *flags(port, self.folder)]
         files = {"prometheus.yml": configuration(port), **rules()}
@@ -121,7 +121,7 @@ class Native:
         return self.service(), fresh
 
     def down(self, *, volumes: bool = False) -> bool:
-        """End it, and with `volumes` remove all that it stored; returns whether it ran."""
+        """Stop it, and with `volumes` remove its data. Returns whether it ran."""
         record = self._running()
         ended = record is not None and self._end(record)
         if volumes and self.known:
@@ -150,7 +150,7 @@ class Native:
 
     def _start(self, command: Sequence[str], port: int, settings: str) -> Running:
         self.log.unlink(missing_ok=True)
-        with self.log.open("a") as log:  # so that what follows goes to the beginning when the file is emptied
+        with self.log.open("a") as log:  # in append mode, output continues at the start after the file is emptied
             try:
                 process = subprocess.Popen(
                     command,
@@ -171,7 +171,7 @@ class Native:
             process.kill()
             process.wait()
             raise
-        process.returncode = 0  # It stays when this object goes: no warning then.
+        process.returncode = 0  # The process outlives this object; this avoids Python's warning.
         return record
 
     def _wait(self, record: Running, timeout_s: float, progress: Progress) -> None:
@@ -202,7 +202,7 @@ class Native:
 
 
 def flags(port: int, folder: Path) -> list[str]:
-    """Those of docker-compose.yml, with this port and the files of this folder."""
+    """Return the flags of docker-compose.yml, with this port and the files of this folder."""
     import yaml
 
     own = {
@@ -216,13 +216,13 @@ def flags(port: int, folder: Path) -> list[str]:
 
 
 def configuration(port: int) -> str:
-    """The bundled one, for a Prometheus on the host itself."""
+    """Return the bundled configuration for a Prometheus on the host itself."""
     text = bundled("prometheus/prometheus.yml").read_text()
     return on_port(text, port).replace("host.docker.internal", "127.0.0.1")
 
 
 def rules() -> dict[str, str]:
-    """The bundled ones by the name that the configuration has for them."""
+    """Return the bundled rules by their paths in the configuration."""
     return {f"rules/{file.name}": file.read_text() for file in sorted(bundled("prometheus/rules").glob("*.yml"))}
 
 

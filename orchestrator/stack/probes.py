@@ -1,4 +1,4 @@
-"""Questions to Prometheus and Grafana of the stack: are they ready?"""
+"""HTTP probes that check whether Prometheus and Grafana are ready."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The process of a native Prometheus: known by its record, or by the folder that it stores into."""
+"""The process of a native Prometheus, identified by its record or by its data folder."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ _LISTEN = "--web.listen-address"
 
 @dataclass(frozen=True)
 class Running:
-    """The process that was started: where it listens, and a digest of all that it was started with."""
+    """The started process, with its port and a digest of its command and files."""
 
     pid: int
     started: float
@@ -30,7 +30,7 @@ class Running:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """What `write` wrote; None if the file is missing or damaged."""
+        """Return the record that `write` wrote, or None if the file is missing or damaged."""
         try:
             record = cls(**json.loads(path.read_text()))
             return cls(int(record.pid), float(record.started), int(record.port), tuple(record.command), record.settings)
@@ -40,7 +40,7 @@ class Running:
 
     @classmethod
     def storing_into(cls, data: Path) -> Self | None:
-        """A process that has this folder for its metrics, whose settings nobody wrote down; None if there is none."""
+        """Return a process that uses this data folder, with unknown settings, or None if there is none."""
         flag = f"{STORAGE}={data}"
         for process in psutil.process_iter(["pid", "cmdline", "create_time"]):
             command = tuple(process.info["cmdline"] or ())
@@ -52,15 +52,15 @@ class Running:
         return None
 
     def write(self, path: Path) -> None:
-        """Whole or not at all. Raises OSError."""
+        """Write the record atomically. Raises OSError."""
         write_atomically(path, json.dumps(asdict(self)))
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs."""
+        """True if this process, and no other with the same pid, still runs."""
         if process_alive(self.pid, self.started):
             return True
-        # All start times move when the clock is set, but nobody else stores into this home's folder.
+        # Setting the clock changes all start times, but no other process stores into this home's folder.
         try:
             return tuple(psutil.Process(self.pid).cmdline()) == self.command
         except psutil.Error:
@@ -69,11 +69,11 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The process's URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def end(self, kill_after_s: float) -> bool:
-        """End that process, by force if it doesn't by itself; returns whether it ran."""
+        """Terminate the process, and kill it if it doesn't end. Return whether it ran."""
         with suppressed(_log, f"ending process {self.pid}", psutil.NoSuchProcess):
             # psutil refuses to signal another process that got the pid since this line.
             process = psutil.Process(self.pid)

@@ -1,18 +1,18 @@
-"""What the stack's services are and how they do, in Docker or without."""
+"""The stack's services and their states, with or without Docker."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 Progress = Callable[[str, str], None]
-"""Told what is being done, and the newest detail of it."""
+"""A function that receives the current step and its latest detail."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service: `state` and `health` are Docker's words; without a container the state is `missing`.
+    """One service. `state` and `health` are Docker's words; without a container the state is `missing`.
 
-    A native one runs without Docker; its image is the program.
+    A native service runs without Docker; its image is the program.
     """
 
     name: str
@@ -25,21 +25,21 @@ class Service:
 
 @dataclass(frozen=True)
 class Status:
-    """The services, and where Grafana's password is."""
+    """The services, and the file with Grafana's password."""
 
     services: tuple[Service, ...]
     password_file: Path
 
     @property
     def running(self) -> bool:
-        """Whether any of them runs."""
+        """True if any service runs."""
         return any(service.state == "running" for service in self.services)
 
     @property
     def healthy(self) -> bool:
-        """Whether every service is."""
+        """True if every service is healthy."""
         return all(service.health == "healthy" for service in self.services)
 
     def url(self, name: str) -> str | None:
-        """Where a service is that runs."""
+        """Return the URL of a service if it runs, else None."""
         return next((each.url for each in self.services if each.name == name and each.state == "running"), None)

@@ -1,4 +1,4 @@
-"""The stack as one thing: `up` returns when the dashboards can be opened, `down` leaves what it was told to leave."""
+"""The whole stack: `up` returns when the dashboards can be opened, `down` keeps the volumes by default."""
 
 import json
 import logging
@@ -30,17 +30,17 @@ _log = logging.getLogger(__name__)
 PROJECT = "orchestrate"
 SERVICES = ("prometheus", "grafana")
 
-# The label of docker-compose.yml that says where a service listens, whichever home it was started from.
+# The label in docker-compose.yml with a service's URL, whichever home started it.
 _URL = "dev.orchestrate.url"
 
-# All metrics stay, and so do the dashboards, which come from files.
+# This keeps all metrics, and the dashboards, which come from files.
 _FORGET_GRAFANA = (
     "forget what was changed in Grafana:"
     f" orchestrate stack down && docker volume rm {PROJECT}_grafana-data && orchestrate stack up"
 )
 
 _POLL_S = 0.5
-# A panic of Prometheus is longer than 20 lines, and its reason stands before it.
+# A panic of Prometheus is longer than 20 lines, and its reason comes first.
 _LOG_LINES = "60"
 
 
@@ -75,10 +75,10 @@ class Stack:
         timeout_s: float = 180.0,
         progress: Progress = lambda step, detail: None,
     ) -> Status:
-        """Start what doesn't run, take over what changed, and wait until all is healthy and the dashboards are there.
+        """Start missing services, apply changes, and wait until all is healthy and the dashboards exist.
 
-        `timeout_s` is for the waiting, not for pulling images. A stack that didn't run before and doesn't come up is
-        taken down again; its volumes stay. Raises MissingPrerequisite, InputError and OrchestrateError.
+        `timeout_s` limits the wait, not the pull of images. If the stack didn't run before and doesn't become ready, it
+        is removed again without its volumes. Raises MissingPrerequisite, InputError and OrchestrateError.
         """
         if (native := self.native.url) is not None:
             raise InputError(
@@ -91,7 +91,7 @@ class Stack:
         root = self._compose_file.parent
         configs = {
             "prometheus": digest(root / "prometheus"),
-            # Grafana looks for changed dashboards by itself.
+            # Grafana detects changed dashboards by itself.
             "grafana": digest(root / "grafana" / "provisioning", watched=[root / "grafana" / "dashboards"]),
         }
         prometheus = (root / "prometheus" / "prometheus.yml").read_text()
@@ -110,7 +110,7 @@ class Stack:
             raise
 
     def ensure(self, *, progress: Progress = lambda step, detail: None) -> Status:
-        """What runs already and is healthy, in Docker or without, is enough; else as `up`, on the ports that it has."""
+        """Use a stack that runs and is healthy, with or without Docker; else call `up` with its current ports."""
         found = self.status()
         native = next((service for service in found.services if service.native), None)
         if native is not None and native.state == "running":
@@ -125,9 +125,9 @@ class Stack:
         return self.up(Ports(**ports), anonymous=self._files.anonymous, progress=progress)
 
     def down(self, *, volumes: bool = False) -> bool:
-        """Remove the containers and the native one, and with `volumes` all that they stored; returns whether any was.
+        """Stop all services, and with `volumes` remove their data. Returns whether there were any.
 
-        Raises MissingPrerequisite, and OrchestrateError if something stays.
+        Raises MissingPrerequisite, and OrchestrateError if something remains.
         """
         in_docker = self._in_docker()
         found = self.native.down(volumes=volumes)
@@ -142,7 +142,7 @@ class Stack:
         return found
 
     def status(self) -> Status:
-        """How the services are now. Raises MissingPrerequisite."""
+        """Return the states of the services. Raises MissingPrerequisite."""
         services = self._status().services if self._in_docker() else ()
         if self.native.known:
             native = self.native.service()
@@ -154,7 +154,7 @@ class Stack:
         return Status(services, self._files.password)
 
     def _in_docker(self) -> bool:
-        """Whether there may be containers. A home that has the native one does without Docker."""
+        """Return whether there may be containers. A home with a native Prometheus doesn't need Docker."""
         try:
             check_engine(self._docker)
         except MissingPrerequisite:
@@ -225,12 +225,12 @@ class Stack:
     def _waiting_for(
         self, status: Status, urls: dict[str, str], password: str, wanted: set[str]
     ) -> tuple[str, str] | None:
-        """The service that isn't ready yet, and what of it, in words; None if all is. Raises WrongPassword."""
+        """Return the service that isn't ready and a description, or None if all are. Raises WrongPassword."""
         if not answers(self._ask, f"{urls['prometheus']}/-/ready"):
             return "prometheus", "Prometheus"
         if not answers(self._ask, f"{urls['grafana']}/api/health"):
             return "grafana", "Grafana"
-        # Asked even where no dashboard is wanted: it shows that the password is right.
+        # Query this even if no dashboard is wanted: it verifies the password.
         if missing := missing_dashboards(self._ask, urls["grafana"], password, wanted):
             return "grafana", f"{len(missing)} of {len(wanted)} dashboards"
         for service in status.services:
@@ -239,9 +239,9 @@ class Stack:
         return None
 
     def _set_password(self, password: str) -> None:
-        """Grafana takes its password from the file only when it makes its database: tell it again.
+        """Set Grafana's password, which Grafana reads from the file only when it creates its database.
 
-        On stdin, so that no process list shows it.
+        The password is passed on stdin, so that no process list shows it.
         """
         told = self._compose(
             *("exec", "--no-TTY", "grafana", "grafana", "cli", "admin", "reset-admin-password"),
@@ -250,7 +250,7 @@ class Stack:
         )
         if told.code != 0:
             raise OrchestrateError(
-                f"Grafana's database has another password than {self._files.password}, and can't be told: "
+                f"Grafana's database has another password than {self._files.password}, and can't be changed: "
                 f"{told.last_line}",
                 f"write that password into the file if you know it; else {_FORGET_GRAFANA}",
             )
@@ -288,7 +288,7 @@ def _urls(ports: Ports) -> dict[str, str]:
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
-    """One JSON document on each line; before compose 2.21, all in one list."""
+    """Parse one JSON document per line; before compose 2.21, all in one list."""
     rows: list[dict[str, Any]] = []
     for line in text.splitlines():
         if line.strip():

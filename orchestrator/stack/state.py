@@ -1,4 +1,4 @@
-"""What the stack keeps under the home: Grafana's password, Prometheus' configuration, the compose file's variables."""
+"""The stack's files under the home: Grafana's password, Prometheus' configuration, the compose file's variables."""
 
 import hashlib
 import logging
@@ -14,12 +14,12 @@ from orchestrator.logs import hide, suppressed
 _log = logging.getLogger(__name__)
 
 _VARIABLES = "ORCHESTRATE_STACK_"
-"""What the names of docker-compose.yml's variables begin with."""
+"""The prefix of docker-compose.yml's variables."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the two listen on 127.0.0.1."""
+    """The two ports on 127.0.0.1."""
 
     prometheus: int = 9090
     grafana: int = 3000
@@ -33,21 +33,21 @@ class Files:
 
     @property
     def password(self) -> Path:
-        """Holds the password of Grafana's user `admin`."""
+        """The file with the password of Grafana's user `admin`."""
         return self.folder / "grafana-admin-password"
 
     @property
     def env(self) -> Path:
-        """For `docker compose --env-file`. No secret is in it, only where the password is."""
+        """The file for `docker compose --env-file`. It contains no secret, only the path of the password file."""
         return self.folder / ".env"
 
     @property
     def prometheus(self) -> Path:
-        """The configuration of Prometheus, which has to name its own port."""
+        """The configuration of Prometheus, which contains its own port."""
         return self.folder / "prometheus.yml"
 
     def read_password(self) -> str:
-        """As Grafana reads it: without the newline that an editor puts at the end. Empty if there is none yet.
+        """Return the password as Grafana reads it, without a final newline; empty if there is none yet.
 
         Raises InputError.
         """
@@ -67,21 +67,21 @@ class Files:
 
     @property
     def anonymous(self) -> bool:
-        """Whether the last up let anybody view dashboards."""
+        """True if the last `up` allowed anonymous viewers."""
         return self.started and f"{_VARIABLES}ANONYMOUS='true'\n" in self.env.read_text()
 
     @property
     def started(self) -> bool:
-        """Whether the stack was ever started from this home. Raises InputError."""
+        """True if the stack was ever started from this home. Raises InputError."""
         try:
             return self.env.is_file()
         except OSError as error:
             raise self._denied(error) from None
 
     def write(self, ports: Ports, *, anonymous: bool, configs: Mapping[str, str], prometheus: str) -> None:
-        """Make the password, if there is none, and the env file; only this user can reach them. Raises InputError.
+        """Write the env file, and a password if there is none. Only this user can read them. Raises InputError.
 
-        `prometheus` is the configuration of Prometheus, for its usual port.
+        `prometheus` is the configuration of Prometheus with its default port.
         """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -91,9 +91,9 @@ class Files:
             if not self.read_password():
                 _write(self.password, secrets.token_urlsafe(24))
             _belongs_to_its_folders_owner(self.password)
-            # Grafana's user has this group beside its own. Nobody else on the host gets into the folder.
+            # Grafana's user has this group in addition to its own. Nobody else on the host can enter the folder.
             self.password.chmod(0o640)
-            _write(self.prometheus, on_port(prometheus, ports.prometheus), mode=0o644)  # its user is another one
+            _write(self.prometheus, on_port(prometheus, ports.prometheus), mode=0o644)  # for Prometheus' own user
             _write(
                 self.env,
                 _env(
@@ -118,7 +118,7 @@ class Files:
         return InputError(f"{self.folder} can't be used: {error.strerror}", hint)
 
     def remove(self) -> None:
-        """Forget the password and the rest."""
+        """Remove the password and the other files."""
         for file in (self.password, self.env, self.prometheus):
             file.unlink(missing_ok=True)
         with suppressed(_log, f"removing {self.folder}", OSError):
@@ -126,9 +126,9 @@ class Files:
 
 
 def digest(read_once: Path, watched: Iterable[Path] = ()) -> str:
-    """Changes when a container that mounts these folders has to be made again.
+    """Return a digest that changes if a container that mounts these folders must be recreated.
 
-    That is when a folder was replaced, since the container would still see the old one, and when a file has changed
+    This is the case if a folder was replaced, because the container would still see the old one, or if a file changed
     that is read only at the start.
     """
     seen = hashlib.sha256()
@@ -140,7 +140,7 @@ def digest(read_once: Path, watched: Iterable[Path] = ()) -> str:
 
 
 def on_port(configuration: str, port: int) -> str:
-    """The bundled configuration of Prometheus for one that listens, and looks at itself, on this port."""
+    """Return the configuration for a Prometheus that listens on this port and scrapes itself there."""
     return configuration.replace(f"localhost:{Ports.prometheus}", f"localhost:{port}")
 
 
@@ -155,14 +155,14 @@ def _write(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def _belongs_to_its_folders_owner(path: Path) -> None:
-    """What `sudo orchestrate` writes into a user's home, that user can read without sudo."""
+    """Give a file to the owner of its folder, so that the user can read what `sudo orchestrate` wrote."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _env(values: Mapping[str, str]) -> str:
-    # Single quotes: compose takes all between them as it is, but for \' itself.
+    # Compose takes text in single quotes literally, except for \'.
     lines = [f"{_VARIABLES}{name}='{_quoted(value)}'\n" for name, value in values.items()]
     return "# Written by `orchestrate stack up`, for docker-compose.yml.\n" + "".join(lines)
 

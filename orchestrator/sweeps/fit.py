@@ -1,4 +1,4 @@
-"""How large a local cluster this machine can hold without the machine itself becoming what is measured."""
+"""The fit of a cluster shape to this machine, so that trials measure the autoscaler and not the machine."""
 
 import logging
 import os
@@ -11,8 +11,8 @@ from orchestrator.model.workload import MAX_TASKS, Workload
 _log = logging.getLogger(__name__)
 
 # Measured on two cores with Ray 2.60: a node is about 300 MB and 4 CPU-seconds to start, a task slot a Python process
-# of about 100 MB and 0.7 CPU-seconds. Beyond these ratios both cores stay busy for so long that the starts, and not the
-# autoscaler's decisions, set the pace.
+# of about 100 MB and 0.7 CPU-seconds. Beyond these ratios both cores are busy for so long that the starts, not the
+# autoscaler's decisions, determine the pace.
 NODES_PER_CORE = 3
 SLOTS_PER_CORE = 3
 NODE_BYTES = 300_000_000
@@ -28,18 +28,18 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Machine:
-    """What the fit depends on: CPU cores and free memory in bytes."""
+    """The CPU cores and the free memory in bytes that the fit depends on."""
 
     cores: int
     memory: int
 
     def describe(self) -> str:
-        """`2 cores, 22 GiB free`."""
+        """Return a text such as `2 cores, 22 GiB free`."""
         return f"{self.cores} core{'' if self.cores == 1 else 's'}, {self.memory / 2**30:.0f} GiB free"
 
 
 def this_machine() -> Machine:
-    """The machine that runs this process; cores are those that it may use."""
+    """Return the machine that runs this process, with the cores that the process may use."""
     import psutil
 
     cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().available
@@ -53,7 +53,7 @@ def this_machine() -> Machine:
 
 
 def _cgroup_numbers(name: str, count: int) -> list[int | None]:
-    """The numbers in a file of this container's cgroup (v2); None for each that is missing or `max`."""
+    """Return the numbers in a file of this container's cgroup (v2); None for each that is missing or `max`."""
     try:
         words = (_CGROUP / name).read_text().split()
     except OSError:
@@ -63,7 +63,7 @@ def _cgroup_numbers(name: str, count: int) -> list[int | None]:
 
 
 def fit_shape(shape: ClusterShape, machine: Machine) -> ClusterShape:
-    """The shape, made so small that the machine can start and hold all of it; never larger than it was."""
+    """Return the shape, reduced until the machine can start and hold all of it. It never grows."""
     memory = machine.memory * MEMORY_SHARE
     affordable = min(shape.max_workers, NODES_PER_CORE * machine.cores, int(memory / (NODE_BYTES + SLOT_BYTES)))
     per_type = max(1, affordable // len(shape.workers))
@@ -81,6 +81,6 @@ def _fit_node_type(worker: NodeType, max_workers: int, cpus: int) -> NodeType:
 
 
 def fitted_workload(shape: ClusterShape) -> Workload:
-    """A burst that keeps the whole cluster busy for about eight rounds of short tasks."""
+    """Return a burst that keeps the whole cluster busy for about eight rounds of short tasks."""
     tasks = max(1, int(shape.max_cpus)) * FITTED_WAVES_OF_TASKS
     return Workload(tasks=min(tasks, MAX_TASKS), seconds=FITTED_TASK_SECONDS)

@@ -9,7 +9,7 @@ from orchestrator.model.trial import Trial
 
 @dataclass
 class SweepFolder:
-    """Where a sweep's files are.
+    """The paths of a sweep's files.
 
     `TRIAL.jsonl` (trace), `TRIAL.log` (job), `cluster.yaml` (the cluster config as it was when the sweep was planned),
     `ray/CLUSTER/` (logs of Ray's monitor), `orchestrate.log` (our own log).
@@ -19,20 +19,20 @@ class SweepFolder:
 
     @classmethod
     def of(cls, home: Path, sweep_id: str) -> "SweepFolder":
-        """The folder of a sweep of this home; it is made when something is written."""
+        """Return the folder of a sweep of this home. The folder is created when something is written."""
         return cls(home / "sweeps" / sweep_id)
 
     def trace(self, trial: Trial) -> Path:
-        """The trial's trace."""
+        """Return the path of the trial's trace."""
         return self.root / f"{trial.trial_id}.jsonl"
 
     def log(self, trial: Trial) -> Path:
-        """What the trial's job printed."""
+        """Return the path of the log of the trial's job."""
         return self.root / f"{trial.trial_id}.log"
 
     @property
     def cluster(self) -> Path:
-        """The cluster config, so that a resumed sweep goes on with the same one."""
+        """The cluster config, so that a resumed sweep uses the same one."""
         return self.root / "cluster.yaml"
 
     @property

@@ -44,7 +44,7 @@ class SweepRow(_Base):
 
 
 class TrialRow(_Base):
-    """One trial of a sweep; `definition` is the whole trial, `scorecard` what it showed."""
+    """One trial of a sweep; `definition` is the whole trial, `scorecard` its quantities."""
 
     __tablename__ = "trials"
 
@@ -63,7 +63,7 @@ class TrialRow(_Base):
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the ledger has it."""
+    """A trial in the ledger."""
 
     sweep_id: str
     trial: Trial
@@ -77,7 +77,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """A sweep as the ledger has it, with its trials in their order."""
+    """A sweep in the ledger, with its trials in order."""
 
     sweep_id: str
     name: str
@@ -96,7 +96,7 @@ class SweepRecord:
 
 
 class Ledger:
-    """Opens the database at an SQLAlchemy URL and makes its tables at first use. Raises InputError if it can't."""
+    """The database at an SQLAlchemy URL. Tables are created at first use. Raises InputError if it can't be opened."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -131,7 +131,7 @@ class Ledger:
         spec: dict[str, Any],
         environment: dict[str, Any],
     ) -> None:
-        """Write down a sweep that begins, with all its trials as planned."""
+        """Record a new sweep with all its trials as planned."""
         rows = [
             TrialRow(trial_id=trial.trial_id, position=position, definition=_definition(trial))
             for position, trial in enumerate(trials)
@@ -150,7 +150,7 @@ class Ledger:
             )
 
     def start_trial(self, sweep_id: str, trial_id: str, trace: str) -> None:
-        """A trial begins; `trace` is where its trace is written."""
+        """Record that a trial begins; `trace` is the path of its trace."""
         with self._session() as session:
             row = session.get_one(TrialRow, (sweep_id, trial_id))
             row.status, row.reason, row.started, row.ended = "running", "", time.time(), None
@@ -159,20 +159,20 @@ class Ledger:
     def end_trial(
         self, sweep_id: str, trial_id: str, status: TrialStatus, reason: str = "", scorecard: Scorecard | None = None
     ) -> None:
-        """A trial has ended, well or not."""
+        """Record that a trial has ended, successfully or not."""
         with self._session() as session:
             row = session.get_one(TrialRow, (sweep_id, trial_id))
             row.status, row.reason, row.ended = status, reason, time.time()
             row.scorecard = scorecard.model_dump(mode="json") if scorecard is not None else None
 
     def set_sweep_status(self, sweep_id: str, status: SweepStatus) -> None:
-        """The sweep goes on, or has ended."""
+        """Record that the sweep continues, or has ended."""
         with self._session() as session:
             row = session.get_one(SweepRow, sweep_id)
             row.status, row.ended = status, None if status == "running" else time.time()
 
     def interrupt(self, sweep_id: str, reason: str) -> None:
-        """Mark a sweep, and the trial that runs in it, as interrupted."""
+        """Mark a sweep and its running trial as interrupted."""
         with self._session() as session:
             row = session.get_one(SweepRow, sweep_id)
             row.status, row.ended = "interrupted", time.time()
@@ -181,7 +181,7 @@ class Ledger:
                     trial.status, trial.reason, trial.ended = "interrupted", reason, time.time()
 
     def interrupt_abandoned(self, still_runs: Callable[[dict[str, Any]], bool]) -> list[str]:
-        """Mark running sweeps as interrupted whose process, named in their environment, is gone; returns their ids."""
+        """Mark running sweeps as interrupted if the process in their environment is gone. Returns their ids."""
         with self._session() as session:
             running = session.scalars(select(SweepRow).where(SweepRow.status == "running")).all()
             abandoned = [row.sweep_id for row in running if not still_runs(row.environment.get("process") or {})]
@@ -190,7 +190,7 @@ class Ledger:
         return abandoned
 
     def take_over(self, sweep_id: str, environment: dict[str, Any]) -> None:
-        """The calling process goes on with a sweep."""
+        """Record that the calling process continues a sweep."""
         with self._session() as session:
             session.get_one(SweepRow, sweep_id).environment = environment
 
@@ -204,20 +204,20 @@ class Ledger:
     # Reading
 
     def sweeps(self) -> list[SweepRecord]:
-        """All sweeps, the newest first."""
+        """Return all sweeps, the newest first."""
         with self._session() as session:
             rows = session.scalars(select(SweepRow).order_by(SweepRow.created.desc(), SweepRow.sweep_id))
             return [_sweep_record(row) for row in rows]
 
     def sweep(self, sweep_id: str) -> SweepRecord:
-        """The sweep with exactly this id."""
+        """Return the sweep with exactly this id."""
         with self._session() as session:
             return _sweep_record(session.get_one(SweepRow, sweep_id))
 
     def find(self, wanted: str) -> tuple[SweepRecord, TrialRecord | None]:
-        """What an id means: a sweep or a trial, by unique prefix; `@last` is the newest sweep, `SWEEP/TRIAL` a trial.
+        """Return the sweep or trial with a unique prefix; `@last` is the newest sweep, `SWEEP/TRIAL` a trial.
 
-        A trial that several sweeps hold is meant in the newest. Raises UnknownId.
+        If several sweeps contain the trial, the newest counts. Raises UnknownId.
         """
         sweep_part, slash, trial_part = wanted.partition("/")
         sweep_id = self._find_sweep(sweep_part) if sweep_part else None
@@ -257,7 +257,7 @@ class Ledger:
 
 
 def _use_write_ahead_log(connection: Any, _record: Any) -> None:
-    """Readers (`show`, `list`) don't wait for a running sweep, nor it for them."""
+    """Turn on the write-ahead log, so that readers (`show`, `list`) and a running sweep don't block each other."""
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA busy_timeout=10000")
     connection.execute("PRAGMA foreign_keys=ON")
@@ -300,7 +300,7 @@ def _cause(error: Exception) -> str:
 
 
 def _without_password(url: str) -> str:
-    """Dialect and place of a database URL: without user, password and query, which may hold one too."""
+    """Return a database URL without user, password and query, which may contain a password too."""
     dialect, separator, rest = url.partition("://")
     if not separator:
         return url
@@ -308,7 +308,7 @@ def _without_password(url: str) -> str:
 
 
 def results_of(trials: Iterable[TrialRecord]) -> list[Result]:
-    """Trials in their order as results. One that failed has a scorecard too, which is invalid."""
+    """Return trials in order as results. A failed trial has a scorecard too, which is invalid."""
     return [
         Result(each.trial.settings, each.trial.repeat, each.trial.seed, each.trial.trial_id, each.scorecard)
         for each in trials

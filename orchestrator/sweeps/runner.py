@@ -1,4 +1,4 @@
-"""Runs a plan: each trial becomes a trace, each trace a scorecard, each step a line in the ledger."""
+"""The runner of a plan: each trial becomes a trace, each trace a scorecard, each step a record in the ledger."""
 
 import json
 import logging
@@ -30,12 +30,12 @@ _log = logging.getLogger(__name__)
 
 
 def new_sweep_id() -> str:
-    """Eight hex digits, at random."""
+    """Return eight random hex digits."""
     return secrets.token_hex(4)
 
 
 def environment() -> dict[str, Any]:
-    """What a result depends on beside the trial: versions and the host."""
+    """Return the versions and the host, which a result depends on in addition to the trial."""
     import psutil
 
     return {
@@ -57,7 +57,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def still_runs(process: dict[str, Any]) -> bool:
-    """Whether the process that a sweep's environment names lives. One of another host counts as alive: who knows."""
+    """Return whether the process in a sweep's environment lives. A process on another host counts as alive."""
     if process.get("host", platform.node()) != platform.node():
         return True
     return process_alive(int(process.get("pid", -1)), float(process.get("started", 0)))
@@ -65,7 +65,7 @@ def still_runs(process: dict[str, Any]) -> bool:
 
 @dataclass
 class Runner:
-    """Runs the trials of one sweep that aren't done yet, in their order."""
+    """A runner of one sweep's trials that aren't done yet, in order."""
 
     ledger: Ledger
     backend: Backend
@@ -74,10 +74,10 @@ class Runner:
     _guarded: list[GuardedWatcher] = field(init=False, default_factory=list)
 
     def run(self, sweep_id: str) -> SweepRecord:
-        """Run what isn't done; returns the sweep as it then stands. A trial's failure doesn't end the sweep.
+        """Run the trials that aren't done, and return the sweep. The failure of a trial doesn't end the sweep.
 
-        The ledger has all of it before the backend is closed: ending a cluster can take long, and fail. Raises
-        MissingPrerequisite for what would fail the other trials alike, such as a full disk.
+        The ledger is complete before the backend is closed, because ending a cluster can take long, and fail. Raises
+        MissingPrerequisite for a problem that all other trials would have too, such as a full disk.
         """
         try:
             self._run_trials(sweep_id)
@@ -97,7 +97,7 @@ class Runner:
                 if record.status != "done":
                     for watcher in self._guarded:
                         watcher.trial_started(number, len(trials), record.trial)
-                    with needing_room(self.folder.root):  # the next trial would fail alike
+                    with needing_room(self.folder.root):  # the next trial would fail in the same way
                         self._run_trial(sweep_id, record.trial, prices)
         except BaseException:
             # A full disk is the ledger's, too, but what led here matters more.
@@ -140,20 +140,20 @@ class Runner:
 
 
 def _keep_earlier(path: Path) -> None:
-    """Move the trace of an earlier, unfinished attempt out of the way: nothing recorded is lost."""
+    """Rename the trace of an earlier, unfinished attempt, so that nothing recorded is lost."""
     if path.exists():
         attempt = 1 + len(list(path.parent.glob(f"{path.stem}.attempt*{path.suffix}")))
         path.rename(path.with_name(f"{path.stem}.attempt{attempt}{path.suffix}"))
 
 
 def prices_of(record: SweepRecord) -> Prices | None:
-    """The prices that a sweep was planned with; None for one of a version that knew none."""
+    """Return the prices that a sweep was planned with, or None for a sweep of a version without prices."""
     prices = record.environment.get("prices")
     return None if prices is None else Prices.model_validate(prices)
 
 
 def take_over(ledger: Ledger, record: SweepRecord) -> None:
-    """Make this process the one that runs an unfinished sweep. Raises InputError while another still does."""
+    """Let this process run an unfinished sweep. Raises InputError while another process still runs it."""
     process = record.environment.get("process") or {}
     if record.status == "running" and still_runs(process):
         raise InputError(f"sweep {record.sweep_id} still runs, as process {process['pid']} on {process['host']}")
@@ -161,7 +161,7 @@ def take_over(ledger: Ledger, record: SweepRecord) -> None:
 
 
 def begin_sweep(ledger: Ledger, plan: Plan, sweep_id: str | None = None) -> str:
-    """Write a plan into the ledger as a new sweep; returns its id."""
+    """Record a plan in the ledger as a new sweep, and return the sweep's id."""
     sweep_id = sweep_id or new_sweep_id()
     ledger.add_sweep(
         sweep_id,

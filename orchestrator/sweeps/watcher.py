@@ -1,4 +1,4 @@
-"""The interface of everything that follows a sweep while it runs."""
+"""The interface of the parts that follow a running sweep."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
-    """Follows each step as it happens, as the live view and the metrics do. It must not take long.
+    """A receiver of each step as it happens, such as the live view and the metrics. It must not take long.
 
     A watcher that raises is logged and asked no more; a line of the sweep's result says so, by its `name`.
     """
@@ -23,15 +23,15 @@ class Watcher(Protocol):
     name: str
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """Trial `number` of `total` begins."""
+        """Handle the start of trial `number` of `total`."""
         ...
 
     def event(self, event: Event) -> None:
-        """The running trial's trace has a new event."""
+        """Handle a new event in the running trial's trace."""
         ...
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """The trial has ended; `reason` says why it failed, else it is empty."""
+        """Handle the end of the trial. `reason` says why it failed; else it is empty."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Writes and reads traces: JSON lines, flushed one by one, with a header that holds the whole trial."""
+"""A writer and a reader of traces: JSON lines, flushed one by one, with a header that contains the whole trial."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class TraceWriter:
-    """Appends events to a file and hands each on to the `sinks`. Safe to call from several threads.
+    """A writer that appends events to a file and passes each to the `sinks`. It is thread-safe.
 
         with TraceWriter(path, trial=trial, sinks=[live_view]) as trace:
             trace.emit(PhaseEvent(t=time.time(), phase="starting"))
@@ -77,9 +77,9 @@ class TraceWriter:
 
 @dataclass(frozen=True)
 class Trace:
-    """A trace in memory: the trial (None where a foreign cluster was observed), the other header fields, the events.
+    """A trace in memory: the trial (None for an observed cluster), the other header fields, and the events.
 
-    `events` stand in the order of `t`; in the file they stand in the order of discovery.
+    `events` are in the order of `t`; in the file they are in the order of discovery.
     """
 
     trial: Trial | None
@@ -88,7 +88,7 @@ class Trace:
 
 
 def read_trace(path: Path) -> Trace:
-    """Read a trace; a torn last line is dropped, nothing else. Raises SpecError that names the file and the line."""
+    """Read a trace. Only an incomplete last line is dropped. Raises SpecError with the file and the line."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Follows a text file that another process appends to."""
+"""A reader that follows a text file while another process appends to it."""
 
 import logging
 import os
@@ -11,9 +11,9 @@ _LONGEST_LINE = 16_000_000
 
 
 class Tail:
-    """`read()` returns the complete lines that are new; a file that is missing, replaced or cut is no error.
+    """A reader whose `read()` returns new complete lines. A missing, replaced or truncated file is no error.
 
-    A line of `longest` bytes or more is passed over, and no more than those are read at once.
+    A line of `longest` bytes or more is skipped, and `read()` reads at most `longest` bytes at once.
     """
 
     def __init__(self, path: Path, *, longest: int = _LONGEST_LINE) -> None:
@@ -24,7 +24,7 @@ class Tail:
         self._passing_over = False
 
     def read(self) -> list[str]:
-        """New complete lines, without their line ends."""
+        """Return new complete lines, without their line ends."""
         try:
             with open(self.path, "rb", opener=_without_waiting) as file:
                 status = os.fstat(file.fileno())
@@ -43,12 +43,12 @@ class Tail:
             return []
         lines = chunk[:end].decode("utf-8", errors="replace").split("\n")[:-1]
         self._offset += end
-        if lines and self._passing_over:  # it is the end of the long one
+        if lines and self._passing_over:  # the first line is the end of the skipped one
             self._passing_over = False
             return lines[1:]
         return lines
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """A pipe without a writer would be waited for."""
+    """Open a file without waiting, because opening a pipe without a writer would block."""
     return os.open(path, flags | os.O_NONBLOCK)

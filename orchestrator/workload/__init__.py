@@ -1,1 +1,1 @@
-"""The stress job: what is submitted to Ray (`stress`), and how (`job`)."""
+"""The stress job (`stress`) and its submission through Ray's jobs API (`job`)."""

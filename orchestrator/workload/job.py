@@ -1,4 +1,4 @@
-"""Submits the stress job through Ray's jobs API and follows its log."""
+"""Submission of the stress job through Ray's jobs API, and a reader that follows its log."""
 
 import asyncio
 import json
@@ -22,17 +22,17 @@ _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 def stress_entrypoint(workload: Workload, seed: int, address: str, python: str = sys.executable) -> str:
-    """The shell command that runs the stress job on a head where this package is installed for `python`.
+    """Return the shell command that runs the stress job on a head where this package is installed for `python`.
 
-    `address` is the GCS as `host:port`. `auto` is right only on a machine that holds a single cluster: where there are
-    several, Ray may choose another one.
+    `address` is the GCS as `host:port`. Don't pass `auto`: on a machine with several clusters, Ray may choose another
+    one.
     """
     request = json.dumps({"workload": workload.model_dump(mode="json"), "seed": seed, "address": address})
     return f"{shlex.quote(python)} -P -m orchestrator.workload.stress {shlex.quote(request)}"
 
 
 class StressJob:
-    """One submitted job. Its log goes to `log_path` as it grows; what the job reports goes to `on_message`.
+    """One submitted job. Its log is copied to `log_path` as it grows, and its reports are passed to `on_message`.
 
     `on_message` is called in the thread that follows the log, with the messages that `stress` describes.
     """
@@ -44,15 +44,15 @@ class StressJob:
         try:
             self._client = job_client(dashboard)
             self.job_id: str = self._client.submit_job(entrypoint=entrypoint)
-        except Exception as error:  # requests, Ray's RuntimeError and ConnectionError: all say the same to the user
+        except Exception as error:  # errors of requests, and Ray's RuntimeError and ConnectionError, mean the same here
             raise WorkloadFailed(f"Ray's jobs API at {dashboard} refused the job: {error}") from error
         self._thread = threading.Thread(target=self._follow, name="orchestrate-job-log", daemon=True)
         self._thread.start()
 
     def status(self) -> str:
-        """Ray's word for the job's state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
+        """Return Ray's name for the job's state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
 
-        UNKNOWN while the jobs API doesn't answer, as happens on a busy head; the next call may tell.
+        Returns UNKNOWN while the jobs API doesn't answer, as happens on a busy head; call again later.
         """
         try:
             return str(self._client.get_job_status(self.job_id).value)
@@ -61,11 +61,11 @@ class StressJob:
             return "UNKNOWN"
 
     def ended(self) -> bool:
-        """Whether the job has ended, well or not."""
+        """Return whether the job has ended, successfully or not."""
         return self.status() in _ENDED
 
     def check(self) -> None:
-        """Raises WorkloadFailed with Ray's reason if the job has failed or was stopped."""
+        """Raise WorkloadFailed with Ray's reason if the job has failed or was stopped."""
         if self.status() in ("FAILED", "STOPPED"):
             raise WorkloadFailed(f"the stress job failed: {self._reason()}", f"log: {self._log_path}")
 
@@ -78,7 +78,7 @@ class StressJob:
         return (message.strip().splitlines() or ["Ray gives no reason"])[-1]
 
     def finish(self, timeout_s: float = 10.0) -> None:
-        """Read the whole log once more, so that no report is missed where following it broke off."""
+        """Read the whole log again, so that no report is missed if following it was interrupted."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise WorkloadFailed("the stress job has ended, but its log doesn't", f"log: {self._log_path}")
@@ -115,5 +115,5 @@ class StressJob:
                 message = json.loads(line.removeprefix(MARK))
             except ValueError:
                 _log.warning("a damaged line in the job's log: %.200r", line)
-                return  # another process wrote into the line; the tasks in it will be missed, and said to be
+                return  # another process wrote into the line; validity will report its tasks as missing
             self._on_message(message)

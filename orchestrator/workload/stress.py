@@ -1,8 +1,8 @@
-"""The stress job itself: runs on the cluster's head as a Ray driver, `python -m orchestrator.workload.stress JSON`.
+"""The stress job, a Ray driver on the cluster's head: `python -m orchestrator.workload.stress JSON`.
 
-It needs nothing but Ray, so that any cluster can run it. Each line that it prints with `MARK` in front is JSON:
+It needs only Ray, so that any cluster can run it. Each line that starts with `MARK` is JSON:
 `{"submitted": n, "t": seconds}` after each group of submissions,
-`{"tasks": [[node, submitted, started, ended, ok], …]}` as tasks end, and `{"done": n}` at last.
+`{"tasks": [[node, submitted, started, ended, ok], …]}` as tasks end, and `{"done": n}` at the end.
 """
 
 import json
@@ -16,10 +16,10 @@ _REPORT_EVERY_S = 0.5
 
 
 def arrival_offsets(tasks: int, arrival: str, arrival_s: float, waves: int, seed: int) -> list[float]:
-    """When each task is submitted, in seconds after the first: ascending, `tasks` long.
+    """Return the submission time of each task in seconds after the first, in ascending order.
 
-    `burst`: all at 0. `waves`: equal groups, evenly apart. `ramp`: evenly spread. `poisson`: exponential gaps with the
-    mean `arrival_s / tasks`, from `seed`.
+    `burst`: all at 0. `waves`: equal groups at equal intervals. `ramp`: evenly spread. `poisson`: exponential gaps with
+    the mean `arrival_s / tasks`, from `seed`.
     """
     if arrival == "waves":
         waves = min(waves, tasks)

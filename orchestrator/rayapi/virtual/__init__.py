@@ -1,1 +1,1 @@
-"""Ray's own autoscalers in virtual time: the world they see, and the names in Ray that are replaced."""
+"""Ray's own autoscalers in virtual time: the simulated world that they read, and the replaced names in Ray."""

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def replacements(threading: Any, off_in_simulation: Any) -> Iterator[Replacement]:
-    """The updater's body and thread, the threads that start updaters, and text that nobody would read."""
+    """Yield the replacements for v1: the updater, the threads that start updaters, and unread status texts."""
     import ray.autoscaler._private.autoscaler as module
 
     yield module, "NodeUpdaterThread", in_simulation(_updater)
@@ -26,7 +26,7 @@ def replacements(threading: Any, off_in_simulation: Any) -> Iterator[Replacement
 
 
 class _Updater:
-    """Instead of a `NodeUpdaterThread`: waits for the boot, installs, and the node joins."""
+    """A stand-in for `NodeUpdaterThread` that waits for the boot and installs Ray; then the node joins."""
 
     def __init__(self, world: World, options: dict[str, Any]) -> None:
         self._world = world
@@ -95,7 +95,7 @@ class AutoscalerV1:
             max_failures=0,
             update_interval_s=0,
         )
-        # Its clock is a default argument, bound when Ray was imported.
+        # The tracker's clock is a default argument that was bound when Ray was imported.
         autoscaler.node_provider_availability_tracker.timer = world.now
         self._launcher = BaseNodeLauncher(
             provider=autoscaler.provider,
@@ -108,7 +108,7 @@ class AutoscalerV1:
         )
         threads = math.ceil(settings.max_concurrent_launches / settings.max_launch_batch)
         self._launchers = VirtualExecutor(session, threads, self._service)
-        # Only its reading of the GCS is wanted; building a monitor would connect to one.
+        # Only the monitor's reading of the GCS is needed. A monitor's constructor would connect to a GCS.
         monitor = self._monitor = object.__new__(Monitor)
         monitor.gcs_client = gcs
         monitor.load_metrics = autoscaler.load_metrics
@@ -132,7 +132,7 @@ class AutoscalerV1:
         return float(self._autoscaler.prom_metrics.node_launch_exceptions._value.get())
 
     def update(self) -> None:
-        """One round of the monitor's loop, at the world's present time. Raises AutoscalerRaised."""
+        """Run one round of the monitor's loop at the world's current time. Raises AutoscalerRaised."""
         with fastpaths.enabled(self._session, not self._plain):
             self._monitor.update_load_metrics()
             if self._autoscaler.load_metrics:
@@ -144,27 +144,27 @@ class AutoscalerV1:
             self._launchers.submit(self._launcher.launch_node, *self._autoscaler.launch_queue.get())
 
     def version(self) -> object:
-        """Equal before and after an update that decided nothing."""
+        """Return a value that is equal before and after an update that decided nothing."""
         machines = tuple((name, tuple(machine.tags.items())) for name, machine in self._world.machines.items())
         return machines, tuple(self._autoscaler.pending_launches.breakdown().items()), len(self._autoscaler.updaters)
 
     def settings_in_force(self) -> tuple[Any, dict[str, Any]]:
-        """The live autoscaler, and the caps that Ray would have read from the environment."""
+        """Return the live autoscaler, and the limits that Ray would have read from the environment."""
         return self._autoscaler, {
             "max_concurrent_launches": self._world.settings.max_concurrent_launches,
             "max_launch_batch": self._autoscaler.max_launch_batch,
         }
 
     def next_deadline(self, after: float) -> float:
-        """The first moment from `after` on at which the passing of time alone may change a decision; UNIX seconds."""
+        """Return the earliest time from `after` on when time alone could change a decision; UNIX seconds."""
         from ray.autoscaler._private.constants import AUTOSCALER_NODE_AVAILABILITY_MAX_STALENESS_S as STALENESS_S
 
         if self._failures and after - self._failures[-1] <= STALENESS_S:
-            return after  # which types count as unavailable changes with time
+            return after  # the set of unavailable types changes with time
         idle_timeout = 60 * self._autoscaler.config["idle_timeout_minutes"]
         moments = (since + idle_timeout for since in self._world.idle_since())
         return min((moment for moment in moments if moment >= after - 0.002), default=math.inf)
 
     def close(self) -> None:
-        """Forget the provider that Ray has cached."""
+        """Remove the provider from Ray's cache."""
         forget_provider(self._autoscaler.provider)

@@ -18,7 +18,7 @@ _EXECUTOR_MODULES = (
 
 
 def replacements() -> Iterator[Replacement]:
-    """Thread pools and the installer's body, where v2 looks for them."""
+    """Yield the replacements for v2: its thread pools and the body of its installer."""
     from importlib import import_module
 
     for name in _EXECUTOR_MODULES:
@@ -32,7 +32,7 @@ def _executor(session: Session, _real: Any, max_workers: int = 1, thread_name_pr
 
 
 class _Installer:
-    """Instead of SSH, setup commands and `ray start`."""
+    """A stand-in for SSH, setup commands and `ray start`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -49,7 +49,7 @@ def _installer(session: Session, _real: Any, *_args: Any, **_more: Any) -> _Inst
 class AutoscalerV2:
     """Ray's `Autoscaler` with its reconciler, scheduler, instance manager, provider adapter and installer queue.
 
-    With `plain`, Ray's code runs without any of the shortcuts of `fastpaths`.
+    With `plain`, Ray's code runs without the shortcuts of `fastpaths`.
     """
 
     def __init__(self, session: Session, *, plain: bool = False) -> None:
@@ -66,7 +66,7 @@ class AutoscalerV2:
 
         class Config(AutoscalingConfig):  # type: ignore[misc]
             def get_max_concurrent_launches(self) -> int:
-                """Ray reads it from the monitor's environment."""
+                """Return the trial's limit, which Ray otherwise reads from the monitor's environment."""
                 return settings.max_concurrent_launches
 
         config = Config(raw, skip_content_hash=True)
@@ -76,7 +76,7 @@ class AutoscalerV2:
                 return config
 
             def refresh_cached_autoscaling_config(self) -> None:
-                """The file doesn't change during a trial."""
+                """Do nothing: the file doesn't change during a trial."""
 
         if not plain:
             fastpaths.remember_node_types(config)
@@ -98,7 +98,7 @@ class AutoscalerV2:
         return VirtualExecutor(self._session, max_workers, self._service)
 
     def _service(self, function: Any, args: tuple[Any, ...]) -> tuple[float, Callable[..., Any]]:
-        """How long a job of one of v2's thread pools takes, by the method that is the job."""
+        """Return the duration of a job of v2's thread pools in seconds, and the function to run at its end."""
         name = function.__name__
         if name == "_launch_nodes_by_type":
             call = self._world.begin_launch(args[0], args[1])
@@ -113,17 +113,17 @@ class AutoscalerV2:
         return 0.0, function
 
     def update(self) -> None:
-        """One update, at the world's present time. Raises AutoscalerRaised."""
+        """Run one update at the world's current time. Raises AutoscalerRaised."""
         with fastpaths.enabled(self._session, not self._plain):
             self._autoscaler.update_autoscaling_state()
         self._session.raise_errors()
 
     def version(self) -> object:
-        """Equal before and after an update that decided nothing."""
+        """Return a value that is equal before and after an update that decided nothing."""
         return self._storage._storage.get_version()
 
     def settings_in_force(self) -> tuple[Any, dict[str, Any]]:
-        """The live autoscaler, and the caps that Ray would have read from the environment."""
+        """Return the live autoscaler, and the limits that Ray would have read from the environment."""
         adapter = self._autoscaler._cloud_instance_provider
         return self._autoscaler, {
             "max_concurrent_launches": self._config.get_max_concurrent_launches(),
@@ -131,7 +131,7 @@ class AutoscalerV2:
         }
 
     def next_deadline(self, after: float) -> float:
-        """The first moment from `after` on at which the passing of time alone may change a decision; UNIX seconds."""
+        """Return the earliest time from `after` on when time alone could change a decision; UNIX seconds."""
         version = self._storage._storage.get_version()
         if self._timeouts[0] != version:
             self._timeouts = (version, self._all_timeouts())
@@ -145,7 +145,7 @@ class AutoscalerV2:
         return min((moment for moment in moments if moment >= after - 0.002), default=math.inf)
 
     def _all_timeouts(self) -> list[float]:
-        """When each instance counts as stuck in its state."""
+        """Return the times at which instances count as stuck in their states."""
         from ray.core.generated.instance_manager_pb2 import Instance
 
         limits = self._config.get_instance_reconcile_config()
@@ -164,13 +164,13 @@ class AutoscalerV2:
         ]
 
     def _pending_idle_moments(self) -> list[float]:
-        """When pending nodes that nothing needs are given up; Ray 2.60 does so."""
+        """Return the times at which Ray 2.60 gives up pending nodes that nothing needs."""
         timeout = getattr(self._config, "get_pending_idle_timeout_s", lambda: None)()
         unneeded = getattr(self._autoscaler._scheduler, "_pending_unneeded_since_s", {})
         return [] if timeout is None else [since + timeout for times in unneeded.values() for since in times]
 
     def _recovering(self, now: float) -> bool:
-        """Whether a node type's availability, which Ray 2.60 lets recover with time, is still on its way."""
+        """Return whether a node type's availability, which recovers with time in Ray 2.60, is still recovering."""
         from ray.autoscaler._private import constants
 
         window = getattr(constants, "RAY_AUTOSCALER_AVAILABILITY_RECOVERY_S", 0)
@@ -178,7 +178,7 @@ class AutoscalerV2:
         return any(now - moment <= window for moment in failed.values())
 
     def close(self) -> None:
-        """Forget the provider that Ray has cached."""
+        """Remove the provider from Ray's cache."""
         forget_provider(self._autoscaler._cloud_instance_provider.v1_provider)
 
 

@@ -1,4 +1,4 @@
-"""A cluster config in Ray's format, made from a shape and settings, for an autoscaler in a simulation."""
+"""A cluster config in Ray's format for a simulated autoscaler, built from a cluster shape and settings."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from orchestrator.rayapi.virtual import provider
 
 
 def simulated_config(shape: ClusterShape, settings: Settings, key: str) -> dict[str, Any]:
-    """The config; `key` tells Ray's cache of providers one simulation from another."""
+    """Return the config. `key` distinguishes simulations in Ray's cache of providers."""
     config: dict[str, Any] = {
         "cluster_name": "simulated",
         "max_workers": shape.max_workers,

@@ -1,9 +1,9 @@
 """Shortcuts for Ray's code in a simulation: the same decisions at the same virtual times, in less real time.
 
-None of them decides anything. They leave out copies that nobody changes, parse nothing twice, show Ray's v2 scheduler
-one node of each kind and as many tasks as a node can hold, where Ray would go through all of them, and in v1 ask a node
-that couldn't hold a task no more for the next, which is alike. `plain=True` runs without them, and tests hold the two
-against each other.
+No shortcut changes a decision. They skip copies that nobody modifies and parse each input once. They show Ray's v2
+scheduler one node of each kind and as many tasks as a node can hold, where Ray would iterate over all of them. In v1, a
+node that can't hold a task isn't tried again for an identical task. `plain=True` runs without the shortcuts, and tests
+compare the two modes.
 """
 
 import copy
@@ -19,7 +19,7 @@ from orchestrator.rayapi.virtual.world import World
 
 
 def most_tasks(world: World) -> int:
-    """How many tasks all nodes that may ever exist could run at once: more demand can't change a decision."""
+    """Return the most tasks that all allowed nodes could run at once, plus one: more demand can't change a decision."""
     needs = {name: amount for name, amount in world.task_resources.items() if amount > 0}
     if not needs:
         return 1
@@ -42,7 +42,7 @@ def enabled(session: Session, wanted: bool) -> Iterator[None]:
 
 
 def _fast(stand_in: Any) -> Any:
-    """A replacement that calls `stand_in(real, *args)` where the shortcuts are enabled, elsewhere the real thing."""
+    """Return a replacement that calls `stand_in(real, *args)` while shortcuts are enabled, else the original."""
 
     def replace(real: Any) -> Any:
         def dispatch(*args: Any, **more: Any) -> Any:
@@ -57,7 +57,7 @@ def _fast(stand_in: Any) -> Any:
 
 
 def replacements() -> Iterator[Replacement]:
-    """Where the shortcuts take hold; what a version of Ray doesn't have is passed over."""
+    """Yield the replacements for the shortcuts. Names that the installed Ray lacks are skipped."""
     import ray.autoscaler._private.autoscaler as v1
     import ray.autoscaler._private.resource_demand_scheduler as v1_scheduler
     import ray.autoscaler.v2.autoscaler as autoscaler
@@ -76,7 +76,7 @@ def replacements() -> Iterator[Replacement]:
         yield module, "get_bin_pack_residual", _fast(pack)
 
 
-# The GCS's state and the instance manager's: parsed once
+# The state of the GCS and of the instance manager: parsed once
 
 
 def _unserialised_state(real: Any, gcs: Any) -> Any:
@@ -84,13 +84,13 @@ def _unserialised_state(real: Any, gcs: Any) -> Any:
 
 
 def remember_node_types(config: Any) -> None:
-    """The config doesn't change, so what is computed from it needn't be computed at each update."""
+    """Compute the node types once: the config doesn't change, so each update would compute the same."""
     configs = config.get_node_type_configs()
     config.get_node_type_configs = lambda: configs
 
 
 def remember_instances(manager: Any) -> None:
-    """Make the instance manager's state anew only when it has changed, and only the instances that have."""
+    """Rebuild the instance manager's state only after a change, and parse only the instances that changed."""
     from ray.core.generated.instance_manager_pb2 import GetInstanceManagerStateReply, Instance, StatusCode
 
     storage = manager._instance_storage
@@ -122,7 +122,7 @@ def remember_instances(manager: Any) -> None:
 
 
 class _Repeated:
-    """`count` times the same request: a list of them, without being one."""
+    """The same request `count` times, without a list that contains it `count` times."""
 
     def __init__(self, request: Any, count: int) -> None:
         self.request = request
@@ -173,7 +173,7 @@ def _copied_node(scheduler: Any) -> Any:
 
 
 def _copy_node(node: Any, node_class: Any) -> Any:
-    """A copy that shares what Ray's scheduler never changes: strings, numbers, messages."""
+    """Return a copy that shares what Ray's scheduler never changes: strings, numbers, messages."""
     twin = object.__new__(node_class)
     state = twin.__dict__
     state.update(node.__dict__)
@@ -189,7 +189,7 @@ def _copy_node(node: Any, node_class: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """Which kind Ray chose, how many requests it put on the node, and what was left of the resources asked for."""
+    """The kind that Ray chose, the number of requests it scheduled, and the remaining amounts of their resources."""
 
     kind: Any
     scheduled: int
@@ -197,13 +197,13 @@ class _Choice:
 
 
 class _Kinds:
-    """A list of nodes in Ray's order that knows which are of one kind: equal in all that Ray compares."""
+    """A list of nodes in Ray's order, grouped by kind. Nodes of one kind are equal in everything that Ray compares."""
 
     def __init__(self, nodes: Any, source: Any) -> None:
         self._source = source
         self._next = 0
         self._members: dict[Any, deque[tuple[int, Any]]] = {}
-        # What Ray chose, by what it was shown: the first nodes' kinds in their order, and the number of requests.
+        # Ray's choice by its input: the kinds of the first nodes in order, and the number of requests.
         self.choices: dict[tuple[Any, ...], _Choice] = {}
         for node in nodes:
             self.append(node)
@@ -232,12 +232,12 @@ class _Kinds:
         return (node for _, node in sorted(everything, key=itemgetter(0)))
 
     def kinds(self) -> tuple[Any, ...]:
-        """The kinds, in the order of their first nodes."""
+        """Return the kinds, in the order of their first nodes."""
         heads = [(members[0][0], kind) for kind, members in self._members.items() if members]
         return tuple(kind for _, kind in sorted(heads, key=itemgetter(0)))
 
     def first(self, kind: Any) -> Any:
-        """The first node of a kind."""
+        """Return the first node of a kind."""
         return self._members[kind][0][1]
 
     def pop_first(self, kind: Any) -> Any:
@@ -245,12 +245,12 @@ class _Kinds:
 
 
 def _content(resources: dict[str, float]) -> frozenset[tuple[str, float]]:
-    """Resources without a node's own `node:ADDRESS`, for which no task asks here."""
+    """Return resources without a node's own `node:ADDRESS`, which no task of a simulation requests."""
     return frozenset((k, v) for k, v in resources.items() if not k.startswith("node:") or k.startswith("node:__"))
 
 
 def _best_node(real: Any, requests: Any, nodes: Any, source: Any, *more: Any) -> Any:
-    """Ray's choice among the first nodes of each kind, for more requests than any of them could hold."""
+    """Return Ray's choice among the first nodes of each kind, for more requests than any of them can hold."""
     if not isinstance(requests, _Repeated):
         return real(requests, nodes, source, *more)
     if not isinstance(nodes, _Kinds):
@@ -260,7 +260,7 @@ def _best_node(real: Any, requests: Any, nodes: Any, source: Any, *more: Any) ->
     most = max((_fitting(nodes.first(kind), needs, source) for kind in kinds), default=0)
     shown = min(len(requests), most + 2)
     if (choice := nodes.choices.get((*kinds, shown))) is not None:
-        # Nodes of one kind differ in nothing that Ray computes with here: it would compute again what it found.
+        # Nodes of one kind are equal in all of Ray's inputs here, so Ray would compute the same result again.
         node = copy.deepcopy(nodes.pop_first(choice.kind))
         node.get_available_resources(source).update(choice.free)
         node.get_sched_requests(source).extend(requests.first(choice.scheduled))
@@ -269,7 +269,7 @@ def _best_node(real: Any, requests: Any, nodes: Any, source: Any, *more: Any) ->
         node, remaining, left = real(requests.first(shown), [*firsts], source, *more)
         if node is None:
             return None, requests, nodes
-        # Ray has taken its choice, of which `node` is a copy, out of the list.
+        # `node` is a copy of Ray's choice. Ray has removed the original from the list.
         kind = next(kind for kind, first in zip(kinds, firsts, strict=True) if not any(first is each for each in left))
         nodes.pop_first(kind)
         free = node.get_available_resources(source)
@@ -279,27 +279,28 @@ def _best_node(real: Any, requests: Any, nodes: Any, source: Any, *more: Any) ->
 
 
 def _fitting(node: Any, needs: dict[str, float], source: Any) -> int:
-    """An upper bound of the requests that fit a node."""
+    """Return an upper bound of the number of requests that fit a node."""
     free = node.get_available_resources(source)
     return min(int(free.get(name, 0.0) / need + 1e-6) for name, need in needs.items())
 
 
-# v1: demands alike are packed in one walk over the nodes
+# v1: identical demands are packed in one pass over the nodes
 
 
 def pack(real: Any, nodes: Any, demands: Any, strict_spread: bool = False) -> tuple[list[Any], list[Any]]:
-    """Ray's `get_bin_pack_residual`: each demand on the first node that fits; what fits none, and the nodes after it.
+    """Place each demand on the first node that fits, as Ray's `get_bin_pack_residual` does.
 
-    A node that doesn't fit a demand won't fit the next one that is alike, as nodes only get fuller.
+    Returns the demands that fit no node, and the nodes afterwards. A node that doesn't fit a demand doesn't fit the
+    next identical demand either, because nodes only fill up.
     """
     first = demands[0] if demands else {}
     alike = all(demand is first or demand == first for demand in demands)
-    # Ray wouldn't place anything on a node without resources, and wouldn't go on to the next.
+    # Ray places nothing on a node without resources, and doesn't continue with the next node.
     if strict_spread or not alike or not all(nodes):
         return real(nodes, demands, strict_spread)  # type: ignore[no-any-return]
     import ray.autoscaler._private.resource_demand_scheduler as scheduler
 
-    # As Ray's deep copy: a node that is listed twice stays one.
+    # As in Ray's deep copy, a node that is listed twice remains one object.
     copies = {id(node): copy.copy(node) for node in nodes}
     nodes = [copies[id(node)] for node in nodes]
     placed = 0

@@ -1,7 +1,7 @@
-"""Puts Ray's autoscaler into virtual time: the one place where names inside Ray are replaced, and restored.
+"""Virtual time for Ray's autoscaler: the only place that replaces names inside Ray, and restores them.
 
-Every replacement asks first whether the calling thread is in a simulation, and does what Ray does if it isn't. So a
-simulation may run beside a real autoscaler, or beside other simulations, in the same program.
+Every replacement first checks whether the calling thread runs a simulation. If not, it calls Ray's original. A
+simulation can therefore run in the same program as a real autoscaler or as other simulations.
 """
 
 import sys
@@ -29,7 +29,7 @@ _ENTRY_POINTS = (
 
 
 def require_supported_ray() -> None:
-    """Raises MissingPrerequisite unless the simulator knows the insides of the installed Ray."""
+    """Raise MissingPrerequisite unless the simulator supports the installed Ray."""
     supported = "2.50 to 2.60"
     try:
         installed = version("ray")
@@ -44,7 +44,7 @@ def require_supported_ray() -> None:
 
 
 class _Time:
-    """Stands in for the `time` module."""
+    """A stand-in for the `time` module."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -60,7 +60,7 @@ class _Time:
 
     def time_ns(self) -> int:
         session = _current.session
-        # As float arithmetic would lose the last digits: microseconds are exact in a double until 2255.
+        # Float nanoseconds would lose the last digits. Microseconds are exact in a double until 2255.
         return self._real.time_ns() if session is None else round(session.world.now() * 1e6) * 1000
 
     def sleep(self, seconds: float) -> None:
@@ -69,7 +69,7 @@ class _Time:
 
 
 class _Uuid:
-    """Stands in for the `uuid` module."""
+    """A stand-in for the `uuid` module."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -83,7 +83,7 @@ class _Uuid:
 
 
 class _Logger:
-    """Stands in for a logger: silent in a simulation, but for exceptions that Ray swallows."""
+    """A stand-in for a logger that is silent in a simulation, but keeps the exceptions that Ray swallows."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -105,7 +105,7 @@ class _Logger:
 
 
 class _OffInSimulation:
-    """Stands in for a flag."""
+    """A stand-in for a flag that is false in a simulation."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -115,7 +115,7 @@ class _OffInSimulation:
 
 
 class _InlineThread:
-    """A thread that runs when it is started, and is over then."""
+    """A thread that runs to its end inside `start`."""
 
     def __init__(self, target: Callable[..., None], args: tuple[Any, ...] = (), **_: Any) -> None:
         self._target, self._args = target, args
@@ -128,7 +128,7 @@ class _InlineThread:
 
 
 class _Threading:
-    """Stands in for the `threading` module."""
+    """A stand-in for the `threading` module."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -137,7 +137,7 @@ class _Threading:
         return _InlineThread if name == "Thread" and _current.session is not None else getattr(self._real, name)
 
 
-# Installation: counted, so that simulations in several threads share one set of replacements
+# Installation is counted, so that simulations in several threads share one set of replacements
 
 _lock = threading.Lock()
 _users = 0
@@ -146,7 +146,7 @@ _MISSING = object()
 
 
 def _replacements() -> Iterator[Replacement]:
-    """Everything that is replaced: owner, name, and what makes the stand-in from the real thing."""
+    """Yield every replacement: owner, name, and a function that makes the stand-in from the original."""
     import logging
     import time
 
@@ -202,9 +202,9 @@ def _restore() -> None:
 
 @contextmanager
 def simulation(world: World) -> Iterator[Session]:
-    """Ray's autoscaler, as far as the calling thread uses it, lives in `world` within this context.
+    """Run Ray's autoscaler in `world` within this context, for the calling thread only.
 
-    Raises MissingPrerequisite if the installed Ray isn't one whose insides are known.
+    Raises MissingPrerequisite if the simulator doesn't support the installed Ray.
     """
     require_supported_ray()
     if _current.session is not None:
@@ -219,6 +219,6 @@ def simulation(world: World) -> Iterator[Session]:
 
 
 def replaced_names() -> list[tuple[types.ModuleType | type, str]]:
-    """What is replaced right now; empty while no simulation runs."""
+    """Return the names that are replaced now; empty while no simulation runs."""
     with _lock:
         return [(owner, name) for owner, name, _ in _saved]

@@ -12,12 +12,12 @@ from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, RayNode
 
 GCS_ADDRESS = "10.255.255.1:6379"
 
-# What a raylet reports beside the resources of its node type; bytes. It plays no part where tasks ask for none of it.
+# Resources in bytes that a raylet reports in addition to those of its node type. No simulated task requests them.
 _MEMORY = {"memory": 16e9, "object_store_memory": 8e9}
 
 
 class SimulatedProvider(NodeProvider):  # type: ignore[misc]
-    """What Ray loads for `type: external`; the cloud is that of the calling thread's simulation."""
+    """The provider that Ray loads for `type: external`. Its cloud is that of the calling thread's simulation."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
@@ -29,7 +29,7 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         self.call: LaunchCall | None = None
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
-        """Ids of the machines that exist and carry these tags."""
+        """Return the ids of the machines that exist and have these tags."""
         machines = self._world.machines
         if not tag_filters:
             return list(machines)
@@ -37,16 +37,16 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         return [name for name, machine in machines.items() if wanted <= machine.tags.items()]
 
     def is_running(self, node_id: str) -> bool:
-        """Whether the machine has booted."""
+        """Return whether the machine has booted."""
         machine = self._world.machines.get(node_id)
         return machine is not None and machine.booted
 
     def is_terminated(self, node_id: str) -> bool:
-        """Whether the machine is gone."""
+        """Return whether the machine is gone."""
         return node_id not in self._world.machines
 
     def node_tags(self, node_id: str) -> dict[str, str]:
-        """The machine's tags."""
+        """Return the machine's tags."""
         machine = self._world.machines.get(node_id)
         return machine.tags if machine is not None else {}
 
@@ -55,12 +55,12 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         self.node_tags(node_id).update(tags)
 
     def internal_ip(self, node_id: str) -> str | None:
-        """The machine's address; as EC2, none of one that is gone."""
+        """Return the machine's address, or None if it is gone, as EC2 does."""
         machine = self._world.machines.get(node_id)
         return None if machine is None else machine.ip
 
     def external_ip(self, node_id: str) -> str | None:
-        """As `internal_ip`."""
+        """Return the same as `internal_ip`."""
         return self.internal_ip(node_id)
 
     def create_node_with_resources_and_labels(
@@ -71,7 +71,7 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         resources: dict[str, float],
         labels: dict[str, str],
     ) -> None:
-        """The answer to the request that the executor has begun; it set `call` before it ran Ray's code."""
+        """Complete the request that the executor began. The executor set `call` before it ran Ray's code."""
         call, self.call = self.call, None
         if call is None:
             raise RuntimeError("Ray asked for nodes in a way that the simulator doesn't know")
@@ -86,21 +86,21 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
             raise NodeLaunchException(refused.category, refused.description, None) from refused
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
-        """Older calls name neither resources nor labels."""
+        """Create nodes for older callers, which pass neither resources nor labels."""
         self.create_node_with_resources_and_labels(node_config, tags, count, {}, {})
 
     def terminate_node(self, node_id: str) -> None:
-        """End one machine."""
+        """Terminate one machine."""
         self._world.terminate([node_id])
 
     def terminate_nodes(self, node_ids: Iterable[str]) -> None:
-        """End machines."""
+        """Terminate machines."""
         with self._session.watched():
             self._world.terminate(list(node_ids))
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to add."""
+        """Return the config unchanged."""
         return cluster_config
 
 
@@ -116,7 +116,7 @@ class SimulatedGcs:
         self._states: dict[bytes, tuple[int, Any]] = {}
 
     def state(self) -> Any:
-        """The cluster's resource state as Ray's message; a node's part is made anew only when the node has changed."""
+        """Return the cluster's resource state as Ray's message. Only the parts of changed nodes are rebuilt."""
         self._version += 1
         state = autoscaler_pb2.ClusterResourceState(cluster_resource_state_version=self._version)
         known, fresh = self._states, {}
@@ -136,7 +136,7 @@ class SimulatedGcs:
         return state
 
     def visible_tasks(self) -> int:
-        """The pending tasks; no more than ever could run at once, where they are clipped."""
+        """Return the number of pending tasks, clipped to the most tasks that could ever run at once if that is set."""
         pending = self._world.pending_tasks()
         return pending if self._most_tasks is None else min(pending, self._most_tasks)
 
@@ -155,12 +155,12 @@ class SimulatedGcs:
     # As GcsClient
 
     def get_cluster_resource_state(self, *_args: Any, **_more: Any) -> bytes:
-        """Read by v2, and by the v1 monitor."""
+        """Return the cluster's resource state, which v2 and the v1 monitor read."""
         reply = autoscaler_pb2.GetClusterResourceStateReply(cluster_resource_state=self.state())
         return reply.SerializeToString()  # type: ignore[no-any-return]
 
     def get_all_resource_usage(self, *_args: Any, **_more: Any) -> Any:
-        """Read by the v1 monitor: demand by shape, and until Ray 2.50 the nodes' resources too."""
+        """Return the demand by resource shape, which the v1 monitor reads; until Ray 2.50 the nodes' resources too."""
         reply = gcs_service_pb2.GetAllResourceUsageReply()
         usage = reply.resource_usage_data
         for node in self._world.ray_nodes():
@@ -182,12 +182,12 @@ class SimulatedGcs:
         return reply
 
     def drain_node(self, node_id: str, *_args: Any, **_more: Any) -> tuple[bool, str]:
-        """Called by v2 for an idle node."""
+        """Drain an idle node; v2 calls this."""
         accepted = self._world.drain_if_idle(bytes.fromhex(node_id))
         return accepted, "" if accepted else "the node is not idle"
 
     def drain_nodes(self, node_ids: Iterable[bytes], *_args: Any, **_more: Any) -> list[bytes]:
-        """Called by v1 with a set, by v2 for nodes that needn't be idle."""
+        """Stop Ray on nodes. v1 passes a set; v2 calls this for nodes that may be busy."""
         return self._world.stop_ray(sorted(node_ids))
 
 
@@ -195,7 +195,7 @@ _STATUS_NAMES = {"running": "RUNNING", "idle": "IDLE", "draining": "DRAINING", "
 
 
 def _resources(node: RayNodeView, task: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """What a node has in all, and what is free."""
+    """Return a node's total and free resources."""
     total = {**_MEMORY, **node.total, f"node:{node.ip}": 1.0}
     if node.is_head:
         total["node:__internal_head__"] = 1.0
@@ -203,7 +203,7 @@ def _resources(node: RayNodeView, task: Mapping[str, float]) -> tuple[dict[str, 
     if node.used_slots:
         for name, amount in task.items():
             if amount:
-                # Ray counts in ten thousandths; a full node has exactly 0 left.
+                # Ray counts in ten-thousandths. A full node has exactly 0 left.
                 free[name] = round(max(0.0, total.get(name, 0.0) - node.used_slots * amount), 4)
     return total, free
 
@@ -225,7 +225,7 @@ def _node_state(node: RayNodeView, task: Mapping[str, float]) -> Any:
 
 
 def forget_provider(provider: Any) -> None:
-    """Take one provider out of Ray's cache of providers; those of others stay."""
+    """Remove one provider from Ray's cache of providers, and keep all others."""
     from ray.autoscaler._private import providers
 
     for key in [key for key, cached in providers._provider_instances.items() if cached is provider]:

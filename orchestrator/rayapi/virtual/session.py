@@ -1,4 +1,4 @@
-"""One simulation's stand-ins for Ray, and the thread that they are active in."""
+"""The stand-ins of one simulation, and the thread in which they are active."""
 
 import threading
 from collections import deque
@@ -12,11 +12,11 @@ from orchestrator.rayapi.virtual.world import World
 
 
 class AutoscalerRaised(OrchestrateError):
-    """Ray's autoscaler raised an exception that it would only have logged; a simulation lets nothing pass silently."""
+    """Ray's autoscaler raised an exception that Ray would only log. A simulation ignores no exception."""
 
 
 class Session:
-    """One simulation's stand-ins; `active` in the thread that runs it while it does."""
+    """The stand-ins of one simulation. They are active in the thread that runs it, while it runs."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -26,7 +26,7 @@ class Session:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Keep what goes wrong within this context: Ray takes any exception there for a refusal by the cloud."""
+        """Record exceptions within this context: Ray treats any exception there as a refusal by the cloud."""
         try:
             yield
         except Exception as error:
@@ -34,7 +34,7 @@ class Session:
             raise
 
     def raise_errors(self) -> None:
-        """Raise what Ray has caught and logged since the last call."""
+        """Raise the first exception that Ray has caught and logged since the last call, as AutoscalerRaised."""
         if self.errors:
             error = self.errors[0]
             self.errors = []
@@ -52,7 +52,7 @@ _current = _Current()
 
 
 def in_simulation(session_does: Callable[..., Any]) -> Callable[[Any], Any]:
-    """A replacement for a function or class: in a simulation `session_does(session, real, *args)` is called instead."""
+    """Return a replacement that calls `session_does(session, real, *args)` in a simulation, else the original."""
 
     def replace(real: Any) -> Any:
         def dispatch(*args: Any, **more: Any) -> Any:
@@ -65,14 +65,14 @@ def in_simulation(session_does: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 def active_session() -> Session | None:
-    """The simulation of the calling thread."""
+    """Return the simulation of the calling thread, or None."""
     return _current.session
 
 
 class VirtualExecutor:
-    """A thread pool in virtual time: `workers` jobs at once, each runs when its `service` time is over.
+    """A thread pool in virtual time: `workers` jobs at once, each of which runs at the end of its service time.
 
-    `service(function, args)` returns seconds, and a function to run in place of the job or None for the job itself.
+    `service(function, args)` returns seconds of virtual time, and the function to run at their end.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class VirtualExecutor:
     def _end(self, job: Callable[..., Any], args: tuple[Any, ...], future: "_Future") -> None:
         try:
             job(*args)
-        except Exception as error:  # Ray never asks some of its futures how they ended
+        except Exception as error:  # Ray never reads the results of some futures
             # not logged: `raise_errors` raises it in the simulation's own thread.
             self._session.errors.append(error)
             future.error = error

@@ -1,4 +1,4 @@
-"""What a simulated world offers to Ray's autoscaler: plain values, so that the world itself knows nothing of Ray."""
+"""The interface between a simulated world and Ray's autoscaler, in plain values: the world doesn't depend on Ray."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class LaunchRefused(Exception):
 
 
 def no_capacity(node_type: str) -> LaunchRefused:
-    """The cloud has no machine of this type left."""
+    """Return the refusal of a cloud that has no machine of this type left."""
     return LaunchRefused("InsufficientInstanceCapacity", f"no capacity for {node_type}")
 
 
 def request_failed() -> LaunchRefused:
-    """The cloud fails for no reason of ours."""
+    """Return the refusal of a cloud that fails at random."""
     return LaunchRefused("RequestFailed", "the cloud refused the request (failure_rate)")
 
 
@@ -32,17 +32,17 @@ class Machine(Protocol):
 
     @property
     def ip(self) -> str:
-        """Its address."""
+        """The machine's address."""
         ...
 
     @property
     def booted(self) -> bool:
-        """Whether Ray could be started on it."""
+        """True if Ray could be started on the machine."""
         ...
 
     @property
     def tags(self) -> dict[str, str]:
-        """What Ray has written on it."""
+        """The tags that Ray has set."""
         ...
 
 
@@ -51,13 +51,13 @@ class LaunchCall(Protocol):
 
     @property
     def seconds(self) -> float:
-        """After how long it is answered."""
+        """Seconds until the cloud answers."""
         ...
 
 
 @dataclass(slots=True)
 class RayNodeView:
-    """A node as the GCS has it. `revision` grows with each change, but for the passing of `idle_since`.
+    """A node as the GCS reports it. `revision` grows with each change, except with growing idle time.
 
     `status` is `running`, `idle`, `draining` or `dead`; times are UNIX seconds; `used` is resources taken by tasks.
     """
@@ -76,13 +76,13 @@ class RayNodeView:
 
 
 class World(Protocol):
-    """A simulated cloud with a simulated Ray on it. All that Ray's autoscaler reads and does goes through here."""
+    """A simulated cloud with a simulated Ray on it. Everything that Ray's autoscaler reads and does goes through it."""
 
     shape: ClusterShape
     settings: Settings
 
     def now(self) -> float:
-        """Virtual time, as UNIX seconds."""
+        """Return the virtual time, as UNIX seconds."""
         ...
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
@@ -90,7 +90,7 @@ class World(Protocol):
         ...
 
     def random_bits(self) -> int:
-        """128 random bits, the same in each run with the same seed."""
+        """Return 128 random bits, the same in each run with the same seed."""
         ...
 
     # The cloud
@@ -105,38 +105,38 @@ class World(Protocol):
         ...
 
     def finish_launch(self, call: Any, tags: Mapping[str, str]) -> None:
-        """The answer to what `begin_launch` returned: the machines exist from now on. Raises LaunchRefused."""
+        """Complete a call of `begin_launch`: the machines exist from now on. Raises LaunchRefused."""
         ...
 
     def terminate(self, machine_ids: Iterable[str]) -> None:
-        """Take machines out of the cluster."""
+        """Terminate machines."""
         ...
 
     def begin_install(self, machine_id: str) -> float:
-        """Install Ray on a machine as soon as it has booted; returns how many seconds from now that is done."""
+        """Install Ray on a machine after its boot. Returns the seconds from now until the installation is done."""
         ...
 
     def finish_install(self, machine_id: str) -> bool:
-        """The installation is over: the node joins, unless the machine is gone (False)."""
+        """Complete an installation: the node joins. Returns False if the machine is gone."""
         ...
 
     # The GCS
 
     def idle_since(self) -> Iterable[float]:
-        """Since when each idle worker has been idle, as UNIX seconds."""
+        """Return the start of each idle worker's idle time, as UNIX seconds."""
         ...
 
     def ray_nodes(self) -> Iterable[RayNodeView]:
-        """Living nodes and those that died lately."""
+        """Return the living nodes and those that died recently."""
         ...
 
     def pending_tasks(self) -> int:
-        """The tasks that wait for a node, as the GCS knows by now."""
+        """Return the number of tasks that wait for a node, as far as the GCS knows."""
         ...
 
     @property
     def task_resources(self) -> Mapping[str, float]:
-        """What each task needs."""
+        """The resources that each task needs."""
         ...
 
     @property
@@ -145,9 +145,9 @@ class World(Protocol):
         ...
 
     def drain_if_idle(self, node_id: bytes) -> bool:
-        """Ask a node to drain; False if it has work."""
+        """Ask a node to drain. Returns False if it has work."""
         ...
 
     def stop_ray(self, node_ids: Iterable[bytes]) -> list[bytes]:
-        """End Ray on nodes, work or not; returns those that were there."""
+        """Stop Ray on nodes, busy or idle. Returns the nodes that existed."""
         ...
