@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.cli.completion import complete_objective, complete_prices
 from orchestrator.errors import InputError
+from orchestrator.lab.home import Home
+from tests.support.builders import trial
 
 PANELS = ["What to try", "Workload", "Cluster", "Run", "Watching", "Output", "Options"]
 EVERY_COMMAND = [
@@ -122,6 +124,23 @@ def completions(words: str, home: Path) -> list[str]:
 def test_values_are_completed_and_no_home_is_made(words: str, offered: list[str], tmp_path: Path) -> None:
     assert set(offered) <= set(completions(words, tmp_path / "home"))
     assert not (tmp_path / "home").exists()
+
+
+def test_ids_of_sweeps_and_of_their_trials_are_completed(tmp_path: Path) -> None:
+    Home(tmp_path, "").ledger().add_sweep(
+        "5e3e90aa", [trial()], name="night run", backend="local", spec={}, environment={}
+    )
+
+    assert completions("orchestrate show 5e", tmp_path) == ["5e3e90aa"]
+    assert completions("orchestrate sweep --resume ", tmp_path) == ["@last", "5e3e90aa"]
+    assert completions("orchestrate show 5e3e/", tmp_path) == [f"5e3e/{trial().trial_id}"]
+    assert completions("orchestrate show f", tmp_path) == []
+
+
+def test_a_damaged_ledger_offers_no_ids(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("not a database")
+
+    assert completions("orchestrate show ", tmp_path) == ["@last"]
 
 
 def test_the_last_word_of_an_objective_is_completed() -> None:

@@ -292,3 +292,10 @@ def test_the_readmes_sweeps_can_be_planned(run: Run, monkeypatch: pytest.MonkeyP
     code, _, err = run(*arguments, "--dry-run")
 
     assert code == 0, err
+
+
+def test_without_a_stdout_a_command_runs_and_prints_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "orchestrator", "--home", str(tmp_path), "clean"]
+    result = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True, text=True)
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
