@@ -42,7 +42,7 @@ class SearchResult:
         """Lines with the best settings for a cluster config."""
         from orchestrator.report.cluster_lines import cluster_lines
 
-        return cluster_lines(self.best)
+        return cluster_lines(self.best, self.found.plan.provider)
 
     @cached_property
     def frame(self) -> "pl.DataFrame":
@@ -99,16 +99,21 @@ class SearchResult:
         )
         return Grid("Medians over the seeds.", tuple(self.frame.columns), rows, frozenset({1}))
 
+    def _notes(self) -> list[str]:
+        return [*(f"assumption: {each}" for each in self.found.plan.assumptions), *self.found.plan.notes]
+
     def _repr_html_(self) -> str:
         from orchestrator.report.notebook.tables import grid_html
 
-        return grid_html(repr(self).strip("<>"), self._grid(), self.found.notes)
+        return grid_html(repr(self).strip("<>"), self._grid(), self._notes())
 
     def __str__(self) -> str:
         from orchestrator.report.terminal.optimum import optimum_table
         from orchestrator.report.terminal.output import as_text
 
-        return as_text(optimum_table(self.found.optimum, self.found.seeds, self.found.notes))
+        found, plan = self.found, self.found.plan
+        table = optimum_table(found.optimum, found.seeds, plan.notes, plan.assumptions, plan.provider)
+        return as_text(table)
 
     def __repr__(self) -> str:
         optimum = self.found.optimum

@@ -40,6 +40,13 @@ def complete_objective(incomplete: str) -> list[str]:
     return [head + name for name in (*aliases(), *names()) if name.startswith(incomplete[len(head) :])]
 
 
+def complete_profile(incomplete: str) -> list[str]:
+    """Return the launch profiles that begin so."""
+    from orchestrator.inputs.launch_profiles import profile_names
+
+    return [name for name in profile_names() if name.startswith(incomplete)]
+
+
 def complete_prices(incomplete: str) -> list[str]:
     """Offer the regions of the price catalogue."""
     from orchestrator.inputs import prices

@@ -9,6 +9,7 @@ from orchestrator.cli.completion import (
     backend_names,
     complete_objective,
     complete_prices,
+    complete_profile,
     complete_sweep,
     complete_sweep_or_trial,
     offering,
@@ -153,6 +154,17 @@ BootFrom = Annotated[
         autocompletion=complete_sweep_or_trial,
     ),
 ]
+LaunchProfile = Annotated[
+    str | None,
+    option(
+        "--launch-profile",
+        metavar="NAME",
+        help="Latencies to assume for launches: aws-al2023-x86, aws-al2023-arm, aws-baked-image, gcp, kuberay-warm,"
+        " kuberay-cold or this-machine.  [default: those of the cluster file, else of its provider]",
+        panel=CLUSTER,
+        autocompletion=complete_profile,
+    ),
+]
 FitTo = Annotated[
     Fit | None,
     option(
@@ -167,7 +179,8 @@ PriceList = Annotated[
     option(
         "--prices",
         metavar="REGION|FILE",
-        help="Prices of nodes: an AWS region, REGION:spot, or a YAML file.  [default: us-east-1]",
+        help="Prices of nodes: an AWS region, REGION:spot, or a YAML file.  [default: the region and market of the"
+        " cluster file, else us-east-1]",
         panel=CLUSTER,
         autocompletion=complete_prices,
     ),

@@ -23,6 +23,7 @@ class SweepOptions:
     backend: str | None = None
     cluster: Path | None = None
     image: str | None = None
+    launch_profile: str | None = None
     fit: Fit | None = None
     tasks: int | None = None
     task_seconds: float | None = None
@@ -48,6 +49,7 @@ class SweepOptions:
             "backend": self.backend,
             "cluster": None if self.cluster is None else str(self.cluster),
             "image": self.image,
+            "launch_profile": self.launch_profile,
             "fit": self.fit,
             "tasks": self.tasks,
             "seconds": self.task_seconds,

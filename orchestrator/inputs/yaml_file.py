@@ -1,6 +1,6 @@
-"""Reads YAML files that users write: every fault is a SpecError that names the file and the line or key."""
+"""Read YAML files that users write: every fault is a SpecError that names the file and the line or key."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ MAX_VALUES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that stands twice is an error instead of a silent last one."""
+    """PyYAML's safe loader, but a key that appears twice is an error instead of a silent last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -21,24 +21,57 @@ class _Loader(yaml.SafeLoader):
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is not None and key != "<<":
                 if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} stands twice", key_node.start_mark
-                    )
+                    self.meet_twice(key, key_node)
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def meet_twice(self, key: str, node: yaml.Node) -> None:
+        """Raise ConstructorError, which names the line."""
+        raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} appears twice", node.start_mark)
+
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; keys are strings at every depth. Raises SpecError for anything else."""
+    """Return the mapping in a YAML file; keys are strings at every depth. Raises SpecError for anything else."""
+    return _only_mapping(path, _read_documents(path, _Loader))
+
+
+def read_yaml_as_ray(path: Path, refuse: Callable[[list[Any]], None]) -> tuple[dict[str, Any], list[str]]:
+    """Return the mapping in a YAML file that Ray reads too, and notes: of a key that appears twice, Ray takes the last.
+
+    `refuse` is called with all documents of the file, and raises SpecError for a kind of file that it knows. Otherwise
+    as `read_yaml_mapping`.
+    """
+    notes: list[str] = []
+
+    class LenientLoader(_Loader):
+        def meet_twice(self, key: str, node: yaml.Node) -> None:
+            line = node.start_mark.line + 1
+            notes.append(f"{path}:{line}: the key {key!r} appears twice; Ray takes the last one")
+
+    documents = _read_documents(path, LenientLoader)
+    refuse(documents)
+    return _only_mapping(path, documents), notes
+
+
+def _read_documents(path: Path, loader: type[_Loader]) -> list[Any]:
     text = _read_text(path)
     try:
-        document = yaml.load(text, _Loader)
+        return list(yaml.load_all(text, loader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise SpecError(where, f"not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}") from None
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
         raise SpecError(str(path), "not valid YAML: a value can't be read") from None
+
+
+def _only_mapping(path: Path, documents: list[Any]) -> dict[str, Any]:
+    """Return the one document of a file. Raises SpecError if there are several, or if it isn't a mapping."""
+    if len(documents) > 1:
+        raise SpecError(
+            str(path), f"{len(documents)} YAML documents, separated by ---; one is expected", "put each in its own file"
+        )
+    document = documents[0] if documents else None
     if document is None:
         raise SpecError(str(path), "the file is empty")
     if not isinstance(document, dict):

@@ -24,6 +24,7 @@ class SpecOverrides(TypedDict, total=False):
     backend: str | None
     cluster: str | Path | None
     image: str | None
+    launch_profile: str | None
     fit: Fit | None
 
     autoscaler: AutoscalerVersion | Sequence[AutoscalerVersion] | None

@@ -28,7 +28,11 @@ def plan_sweep(
     spec = read_spec(spec_file, spec_document(overrides))
     if spec.backend == "simulated":
         require_supported_ray()
-    cluster = read_cluster_file(Path(spec.cluster) if spec.cluster else bundled(f"cluster/{spec.backend}.yaml"))
+    cluster = read_cluster_file(
+        Path(spec.cluster) if spec.cluster else bundled(f"cluster/{spec.backend}.yaml"),
+        launch_profile=spec.launch_profile,
+        real_nodes=spec.backend != "simulated",
+    )
     if spec.backend == "docker":
         from orchestrator.backends.docker.node_config import container_configs, dashboard_port
 
@@ -36,6 +40,8 @@ def plan_sweep(
         dashboard_port(cluster)
     if boot_from and spec.backend != "simulated":
         raise InputError("--boot-from is for the simulator", "nodes of a real backend take the time that they take")
+    if boot_from and spec.launch_profile is not None:
+        raise InputError("--boot-from and --launch-profile both set the latencies", "leave one of them out")
     if boot_from:
         cluster = _with_measured_latencies(home, cluster, boot_from)
     return make_plan(spec, cluster, this_machine()), cluster
@@ -43,6 +49,7 @@ def plan_sweep(
 
 def _with_measured_latencies(home: Home, cluster: "ClusterFile", sources: Sequence[str]) -> "ClusterFile":
     from orchestrator.analysis.trial.latencies import fitted
+    from orchestrator.inputs.launch_profiles import MEASURED
     from orchestrator.model.cluster import ClusterShape
     from orchestrator.trace.file import read_trace
 
@@ -52,4 +59,5 @@ def _with_measured_latencies(home: Home, cluster: "ClusterFile", sources: Sequen
         launch = fitted(shape.launch, [worker.name for worker in shape.workers if worker.max_workers], traces)
     except ValueError as error:
         raise InputError(f"--boot-from: {error}", "name a sweep of a cluster with the same node types") from None
-    return replace(cluster, shape=ClusterShape(**{**dict(shape), "launch": launch}))
+    text = f"{MEASURED} {', '.join(sources)}"
+    return replace(cluster, shape=ClusterShape(**{**dict(shape), "launch": launch}), launch_text=text)

@@ -7,10 +7,11 @@ from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
     from orchestrator.analysis.sweep.evidence import Evidence
+    from orchestrator.sweeps.ledger import SweepRecord
 
 
-def weigh_sweep(home: Home, wanted: str, objective: str) -> "Evidence":
-    """Return the evidence of a sweep for an objective. Raises InputError, and UnknownId for no such sweep."""
+def weigh_sweep(home: Home, wanted: str, objective: str) -> "tuple[Evidence, SweepRecord]":
+    """Return the evidence of a sweep for an objective, and its record. Raises InputError, UnknownId for no sweep."""
     from orchestrator.analysis.sweep.evidence import weigh
     from orchestrator.analysis.sweep.objective import Objective
     from orchestrator.sweeps.ledger import results_of
@@ -24,4 +25,4 @@ def weigh_sweep(home: Home, wanted: str, objective: str) -> "Evidence":
         raise InputError(
             f"{wanted!r} is a trial: a setting is recommended among several", f"its sweep: {record.sweep_id}"
         )
-    return weigh(results_of(record.trials), parsed)
+    return weigh(results_of(record.trials), parsed), record

@@ -28,11 +28,11 @@ MAX_CANDIDATES = 10_000
 
 @dataclass(frozen=True)
 class Found:
-    """The result of a search, the seeds under which each setting was tried, and the notes of the plan."""
+    """The result of a search, the seeds under which each setting was tried, and the plan."""
 
     optimum: "Optimum"
     seeds: range
-    notes: tuple[str, ...]
+    plan: "Plan"
 
 
 def parse_objective(text: str, name: str = "--optimise") -> "Objective":
@@ -85,18 +85,21 @@ def search_settings(
             against=against,
             tell=tell,
         )
-    return Found(optimum, range(plan.spec.seed, plan.spec.seed + repeat), plan.notes)
+    return Found(optimum, range(plan.spec.seed, plan.spec.seed + repeat), plan)
 
 
 def _against(plan: "Plan", objective: "Objective") -> str:
     """Return the price of speed: dollars, or node-seconds where a price is missing. Raises InputError."""
-    types = {worker.instance_type or worker.name for worker in plan.shape.workers}
-    unpriced = sorted(each for each in types if not plan.prices.of(each))
+    unpriced = sorted(
+        worker.instance_type or worker.name
+        for worker in plan.shape.workers
+        if plan.prices.of_node(worker.name, worker.instance_type) is None
+    )
     if not unpriced:
         return "cost_usd"
     if "cost_usd" in objective.names:
         raise InputError(
-            f"--optimise: no cost is known, as {plan.spec.prices} has no price for {', '.join(unpriced)}",
+            f"--optimise: no cost is known, as there is no price for {', '.join(unpriced)}",
             "give it with --prices FILE (docs/prices.md), or optimise node_seconds",
         )
     return "node_seconds"

@@ -139,7 +139,7 @@ class TrialMetrics:
         self._spent[key] = self._spent.get(key, 0.0) + count * usd_per_s * billed.seconds(life.since)
 
     def _usd_per_hour(self, life: NodeLife) -> float | None:
-        return self._prices.of(life.instance_type) if self._prices is not None else None
+        return self._prices.of_node(life.node_type, life.instance_type) if self._prices is not None else None
 
     def _meter(self, life: NodeLife) -> tuple[float, Meter]:
         """Return the dollars a second and the billed seconds of a node."""

@@ -22,15 +22,27 @@ _ARCH_LABELS = ("arch", "architecture", "kubernetes.io/arch", "ray.io/arch")
 _EC2_INSTANCE = re.compile(r"^([a-z]+(?:-[a-z0-9]+)?)(\d+)([a-z-]*\w*)\.\w[\w-]*$")
 
 
+# Google: Axion and Ampere series. Azure: a `p` among the letters after the size, as in Standard_D8ps_v5.
+_GCP_ARM = re.compile(r"^(t2a|c4a|n4a)-")
+_GCP_X86 = re.compile(r"^(a2|a3|c2d?|c3d?|c4d?|e2|f1|g1|g2|h3|m1|m2|m3|n1|n2d?|n4|t2d|z3)-")
+_AZURE = re.compile(r"^Standard_[A-Z]+\d+(?:-\d+)?([a-z]*)(?:_|$)")
+
+
 def normalise_arch(spelling: str) -> Arch:
     """`amd64` and `x86-64` are `x86_64`, `aarch64` and `Graviton` are `arm64`; anything else is `unknown`."""
     return _SPELLINGS.get(spelling.strip().lower(), "unknown")
 
 
 def arch_of_instance_type(instance_type: str) -> Arch:
-    """The architecture of an EC2 instance type by AWS's naming rule (`m8g.2xlarge` is Graviton)."""
+    """Return the architecture by the cloud's naming rule: `m8g.2xlarge` of EC2 is Graviton, `t2a-standard-4` Arm."""
     if instance_type.startswith("mac"):
         return "x86_64" if instance_type.startswith("mac1.") else "arm64"
+    if _GCP_ARM.match(instance_type):
+        return "arm64"
+    if _GCP_X86.match(instance_type):
+        return "x86_64"
+    if azure := _AZURE.match(instance_type):
+        return "arm64" if "p" in azure[1] else "x86_64"
     match = _EC2_INSTANCE.match(instance_type)
     if not match:
         return "unknown"

@@ -11,7 +11,7 @@ from orchestrator.model.latency import LaunchModel
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
 
-MAX_NODES = 10_000
+MAX_NODES = 1_000_000
 Count = Annotated[int, Field(ge=0, le=MAX_NODES)]
 
 

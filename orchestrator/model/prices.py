@@ -1,9 +1,9 @@
 """What an hour of each instance type costs, and where that is known from."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from orchestrator.model.base import FrozenModel
 
@@ -17,13 +17,26 @@ _BY_SIZE = re.compile(r"([cmrt][1-9][a-z]*(?:-flex)?)\.(medium|large|([2-9]|[1-9
 
 
 class Prices(FrozenModel):
-    """A price list: dollars an hour by instance type, on demand or `spot`; the strings say where it comes from."""
+    """A price list: dollars an hour by instance type, on demand or `spot`; the strings say where it comes from.
+
+    `node_types` holds what is billed in another way: the spot workers of a cluster file that has on-demand ones, too.
+    Such a node type's price may be unknown, which is None.
+    """
 
     region: str = ""
     source: str = ""
     as_of: str = ""
     spot: bool = False
     usd_per_hour: dict[InstanceType, UsdPerHour]
+    node_types: dict[str, UsdPerHour | None] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_no_node_types(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name != "node_types" or value}
+
+    def of_node(self, node_type: str, instance_type: str) -> float | None:
+        """Return the dollars an hour for a node of this type, None if they aren't known."""
+        return self.node_types[node_type] if node_type in self.node_types else self.of(instance_type)
 
     def of(self, instance_type: str) -> float | None:
         """Dollars an hour: as listed, else by the ratio of sizes to the first of its family in the list, else None.

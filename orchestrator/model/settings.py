@@ -10,12 +10,13 @@ AutoscalerVersion = Literal["v1", "v2"]
 
 
 # One type for each knob, shared with the axes of a sweep, so that a file is checked by the same ranges.
-UpscalingSpeed = Annotated[Positive, Field(le=1e6)]
-IdleTimeoutMinutes = Annotated[Positive, Field(le=1e5)]
+# Ray has no upper limit for either: people write many nines for "as fast as possible" and for "never".
+UpscalingSpeed = Annotated[Positive, Field(le=1e100)]
+IdleTimeoutMinutes = Annotated[Positive, Field(le=1e12)]
 UtilizationFraction = Annotated[Positive, Field(le=1)]
 Launches = Annotated[int, Field(ge=1, le=10_000)]
 UpdateIntervalS = Annotated[int, Field(ge=1, le=3600)]
-Workers = Annotated[int, Field(ge=0, le=10_000)]
+Workers = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Settings(FrozenModel):

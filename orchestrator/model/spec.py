@@ -73,6 +73,7 @@ class SweepSpec(FrozenModel):
     backend: BackendName = "local"
     cluster: str | None = None
     image: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    launch_profile: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     fit: Fit = "machine"
     settings: Axes = Axes()
     workload: WorkloadOverrides = WorkloadOverrides()
@@ -80,5 +81,5 @@ class SweepSpec(FrozenModel):
     order: Order = "grid"
     seed: int = 0
     isolation: Isolation = "reuse"
-    prices: Annotated[str, Field(min_length=1, max_length=4096)] = "us-east-1"
+    prices: Annotated[str, Field(min_length=1, max_length=4096)] | None = None  # None: as the cluster file says
     timeout_s: Annotated[Positive, Field(le=7 * 86_400)] | None = None

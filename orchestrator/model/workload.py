@@ -43,8 +43,13 @@ class Workload(FrozenModel):
 
     @model_validator(mode="after")
     def _resources_are_custom_ones(self) -> Self:
-        if reserved := {"CPU", "GPU", "memory", "object_store_memory"} & self.resources.keys():
-            raise ValueError(f"resources are custom ones such as Graviton, not {sorted(reserved)[0]}; CPUs are `cpus`")
+        if "CPU" in self.resources:
+            raise ValueError("resources are custom ones such as Graviton; CPUs are `cpus`, or --task-cpus")
+        if reserved := {"GPU", "memory", "object_store_memory"} & self.resources.keys():
+            raise ValueError(
+                f"tasks that need {sorted(reserved)[0]} can't be modelled yet: a task needs CPUs (--task-cpus) and"
+                " custom resources (--task-resources Graviton=0.1), but no GPU and no memory"
+            )
         return self
 
     @model_serializer(mode="wrap")

@@ -9,6 +9,7 @@ from orchestrator.analysis.sweep.summary import SettingSummary, summarise
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
+from orchestrator.sweeps.runner import assumptions_of
 
 
 class TrialDocument(BaseModel):
@@ -28,7 +29,10 @@ class TrialDocument(BaseModel):
 
 
 class SweepDocument(BaseModel):
-    """A sweep, its trials and one summary row for each setting. Times in UNIX seconds, durations in seconds."""
+    """A sweep, its trials and one summary row for each setting. Times in UNIX seconds, durations in seconds.
+
+    `assumptions` say what the results rest on without the user having said so, such as launch latencies.
+    """
 
     model_config = ConfigDict(title="Sweep")
 
@@ -41,6 +45,7 @@ class SweepDocument(BaseModel):
     environment: dict[str, Any]
     trials: list[TrialDocument]
     summary: list[SettingSummary]
+    assumptions: list[str] = []
 
 
 def trial_document(record: TrialRecord) -> TrialDocument:
@@ -70,6 +75,7 @@ def sweep_document(record: SweepRecord) -> SweepDocument:
         environment=record.environment,
         trials=[trial_document(trial) for trial in record.trials],
         summary=summarise((trial.trial.settings, trial.scorecard) for trial in record.trials),
+        assumptions=assumptions_of(record),
     )
 
 

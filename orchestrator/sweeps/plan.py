@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import InputError
 from orchestrator.inputs.cluster_config import ClusterFile
-from orchestrator.inputs.prices import read_prices
+from orchestrator.inputs.prices import prices_for
 from orchestrator.inputs.sweep_spec import explain
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import POSSIBLE, impossible
@@ -30,9 +30,16 @@ _STARTS = {
 }
 
 
+# Said of a file whose `resources` are empty, which is usual on AWS.
+_NO_CPUS = "; Ray fills in a missing CPU on AWS only: write it into the file, such as `resources: {CPU: 8}`"
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The trials in the order in which they run, what they share, and what a user should know before they do."""
+    """The trials in the order in which they run, what they share, and what a user should know before they do.
+
+    `assumptions` are what the results rest on without the user having said so: they are told with every result.
+    """
 
     spec: SweepSpec
     shape: ClusterShape
@@ -41,6 +48,8 @@ class Plan:
     prices: Prices
     starts: str  # what a backend starts, and where, in one line
     notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    provider: str | None = None  # of the cluster file
 
     @property
     def settings(self) -> list[Settings]:
@@ -52,7 +61,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     """All trials of a sweep. Raises InputError where the spec can't be planned; nothing was started then."""
     if spec.image is not None and spec.backend != "docker":
         raise InputError("--image is for containers", "add --backend docker")
-    notes: list[str] = []
+    notes = list(cluster.notes)
     fit = spec.backend in ("local", "docker") and spec.fit == "machine"
     shape = fit_shape(cluster.shape, machine) if fit else cluster.shape
     if shape != cluster.shape:
@@ -64,10 +73,9 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         notes.append(
             "spot_interruptions_per_hour is acted upon by the simulator only; --fault spot@N/h is the docker one"
         )
-    prices = read_prices(spec.prices)
-    unknown = {worker.instance_type or worker.name for worker in shape.workers if not prices.of(worker.instance_type)}
-    if unknown:
-        notes.append(f"cost is left out: {spec.prices} has no price for {', '.join(sorted(unknown))}")
+    prices = prices_for(cluster, spec.prices)
+    notes += prices.notes
+    assumptions = (cluster.launch_text, prices.assumption, _as_if(spec.backend, shape, prices.prices))
     workload = _workload(spec, shape, fitted=fit)
     _check_faults(spec.backend, workload, shape)
     settings, more_notes = _all_settings(spec.settings, cluster)
@@ -89,7 +97,26 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         ]
         if len(trials) > MAX_TRIALS:
             raise InputError(f"more than {MAX_TRIALS} trials; sweep fewer values or repeats")
-    return Plan(spec, shape, workload, tuple(_ordered(trials, spec)), prices, _starts(spec, cluster), tuple(notes))
+    return Plan(
+        spec,
+        shape,
+        workload,
+        tuple(_ordered(trials, spec)),
+        prices.prices,
+        _starts(spec, cluster),
+        tuple(notes),
+        tuple(filter(None, assumptions)),
+        cluster.foreign_provider,
+    )
+
+
+def _as_if(backend: str, shape: ClusterShape, prices: Prices) -> str:
+    """Return the sentence that a cost is one of machines that don't run here, if that is so."""
+    priced = [w.instance_type for w in shape.workers if prices.of_node(w.name, w.instance_type) is not None]
+    if backend == "simulated" or not priced:
+        return ""
+    where = {"local": "processes", "docker": "containers"}.get(backend, "nodes")
+    return f"cost is as if each node were an EC2 machine ({', '.join(dict.fromkeys(priced))}); these are {where} here"
 
 
 def _starts(spec: SweepSpec, cluster: ClusterFile) -> str:
@@ -105,7 +132,7 @@ def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload
         return Workload(**{**base.model_dump(), **chosen})
     except ValidationError as error:
         key, problem = explain(error)
-        raise InputError(f"workload.{key}: {problem}") from None
+        raise InputError(f"workload.{'resources' if key == 'spec' else key}: {problem}") from None
 
 
 def _shape_under(shape: ClusterShape, settings: Settings) -> ClusterShape:
@@ -133,7 +160,9 @@ def _check_can_run(workload: Workload, shape: ClusterShape, *, fitted: bool) -> 
         labels = ", ".join(f"{key}={value}" for key, value in workload.labels.items())
         raise InputError(
             f"no node type can ever run a task that needs {' with '.join(filter(None, (needs, labels)))}",
-            f"the workers are {shape.describe()}" + ("; --fit none takes the file's own sizes" if fitted else ""),
+            f"the workers are {shape.describe()}"
+            + ("; --fit none takes the file's own sizes" if fitted else "")
+            + ("" if all(worker.cpus for worker in shape.workers) else _NO_CPUS),
         )
 
 

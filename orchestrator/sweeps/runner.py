@@ -146,6 +146,17 @@ def _keep_earlier(path: Path) -> None:
         path.rename(path.with_name(f"{path.stem}.attempt{attempt}{path.suffix}"))
 
 
+def assumptions_of(record: SweepRecord) -> list[str]:
+    """Return the sentences that say what a sweep's results rest on without the user having said so."""
+    return [str(each) for each in record.environment.get("assumptions", [])]
+
+
+def provider_of(record: SweepRecord) -> str | None:
+    """Return the node provider that a sweep's cluster file names, such as `aws`; None if it names none."""
+    provider = record.environment.get("provider")
+    return None if provider is None else str(provider)
+
+
 def prices_of(record: SweepRecord) -> Prices | None:
     """Return the prices that a sweep was planned with, or None for a sweep of a version without prices."""
     prices = record.environment.get("prices")
@@ -169,6 +180,12 @@ def begin_sweep(ledger: Ledger, plan: Plan, sweep_id: str | None = None) -> str:
         name=plan.spec.name,
         backend=plan.spec.backend,
         spec=json.loads(plan.spec.model_dump_json()),
-        environment={**environment(), "prices": plan.prices.model_dump(mode="json"), "process": _this_process()},
+        environment={
+            **environment(),
+            "prices": plan.prices.model_dump(mode="json"),
+            "process": _this_process(),
+            **({"assumptions": list(plan.assumptions)} if plan.assumptions else {}),
+            **({"provider": plan.provider} if plan.provider else {}),
+        },
     )
     return sweep_id

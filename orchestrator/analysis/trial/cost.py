@@ -28,7 +28,11 @@ def bills(lives: Iterable[NodeLife], prices: Prices, start: float, until: float,
     The trace ends at `end`.
     """
     counted = ((life, billed_seconds(life, start, until, end)) for life in lives)
-    return [_bill(life, seconds, prices.of(life.instance_type)) for life, seconds in counted if seconds > 0]
+    return [
+        _bill(life, seconds, prices.of_node(life.node_type, life.instance_type))
+        for life, seconds in counted
+        if seconds > 0
+    ]
 
 
 def cost_usd(bills: Sequence[Bill]) -> ByPart | None:

@@ -26,7 +26,6 @@ from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.modelled_cloud import CLOSE_S, Cloud, CloudNode
 from orchestrator.filesystem import write_atomically
 from orchestrator.model.base import FrozenModel, NonNegative
-from orchestrator.model.cluster import MAX_NODES
 from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity
 from orchestrator.trace.tail import Tail
 
@@ -37,6 +36,8 @@ POLL_S = 0.02
 LONGEST_REQUEST = 64_000
 MOST_AT_ONCE = 500
 _REPLIES_KEPT = 1_000
+# Ray asks for a few nodes at a time.
+MAX_COUNT = 10_000
 
 # It names a file: it must not lead out of the folder.
 Name = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9]+\z", max_length=100)]
@@ -47,7 +48,7 @@ class _Create(FrozenModel):
     call: Literal["create"]
     node_type: Annotated[str, Field(max_length=1_000)]
     tags: dict[str, str]
-    count: Annotated[int, Field(ge=1, le=MAX_NODES)]
+    count: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     resources: dict[str, NonNegative]
     labels: dict[str, str]
 

@@ -39,11 +39,17 @@ class ContainerConfig(FrozenModel):
 
 
 def container_configs(cluster: ClusterFile) -> dict[str, ContainerConfig]:
-    """The containers of a cluster file by node type. Raises SpecError."""
-    types = cluster.raw["available_node_types"]
-    return {
-        name: _container_config(cluster.path, name, section.get("node_config") or {}) for name, section in types.items()
-    }
+    """The containers of a cluster file by node type. Raises SpecError.
+
+    In the file of a cloud, `node_config` is that cloud's: keys that mean nothing for a container are passed over.
+    """
+    found = {}
+    for name, section in cluster.raw["available_node_types"].items():
+        node_config = section.get("node_config") or {}
+        if cluster.foreign_provider is not None:
+            node_config = {key: value for key, value in node_config.items() if key in ContainerConfig.model_fields}
+        found[name] = _container_config(cluster.path, name, node_config)
+    return found
 
 
 def dashboard_port(cluster: ClusterFile) -> int | None:

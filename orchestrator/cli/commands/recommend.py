@@ -35,9 +35,11 @@ def recommend(
 ) -> None:
     """Recommend a setting with its evidence and caveats, and print the YAML for a cluster config."""
     from orchestrator.report.terminal.recommendation import recommendation_document, recommendation_tables
+    from orchestrator.sweeps.runner import assumptions_of, provider_of
 
-    found = weigh_sweep(context.obj, wanted, objective)
+    found, record = weigh_sweep(context.obj, wanted, objective)
+    told = assumptions_of(record), provider_of(record)
     if as_json:
-        print_json(recommendation_document(found))
+        print_json(recommendation_document(found, *told))
     else:
-        console().print(recommendation_tables(found))
+        console().print(recommendation_tables(found, *told))

@@ -27,9 +27,12 @@ def run(home: Home, request: Request, expression: str, candidates: int | None) -
     )
     from orchestrator.report.terminal.optimum import optimum_document, optimum_table
 
-    console(stderr=json_file == "-").print(optimum_table(found.optimum, found.seeds, found.notes))
+    plan = found.plan
+    table = optimum_table(found.optimum, found.seeds, plan.notes, plan.assumptions, plan.provider)
+    console(stderr=json_file == "-").print(table)
     if json_file is not None:
-        write_json(json_file, optimum_document(found.optimum, found.seeds).model_dump(mode="json"))
+        document = optimum_document(found.optimum, found.seeds, plan.assumptions)
+        write_json(json_file, document.model_dump(mode="json"))
     return 0
 
 

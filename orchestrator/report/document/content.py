@@ -20,7 +20,7 @@ from orchestrator.report.document.environment import environment, in_force_under
 from orchestrator.report.document.grids import Grid, settings_grid, trials_grid
 from orchestrator.report.document.reproduce import Repeat, repeat
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
-from orchestrator.sweeps.runner import prices_of
+from orchestrator.sweeps.runner import assumptions_of, prices_of, provider_of
 from orchestrator.trace.file import Trace, read_trace
 
 _log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def gather(record: SweepRecord, *, cluster: Path | None = None, read: Callable[[
         advice=advice,
         headline=_headline(record, evidence, advice),
         facts=tuple(_facts(record)),
-        cluster_config=cluster_lines(advice.settings) if advice is not None else "",
+        cluster_config=cluster_lines(advice.settings, provider_of(record)) if advice is not None else "",
         settings=settings_grid(evidence, summary),
         sections=sections,
         left_out=f"{left_out} settings have no plots, to keep this page small." if left_out else "",
@@ -124,7 +124,7 @@ def idle_cost(record: TrialRecord, prices: Prices | None) -> dict[str, float]:
     cost: dict[str, float] = {}
     for name, seconds in (card.idle_node_seconds.by_type if card is not None else {}).items():
         node_type = shape.node_type(name)
-        usd = None if prices is None or node_type is None else prices.of(node_type.instance_type)
+        usd = None if prices is None or node_type is None else prices.of_node(name, node_type.instance_type)
         if node_type is not None and usd is not None:
             cost[node_type.arch] = cost.get(node_type.arch, 0.0) + seconds * usd / 3600
     return cost
@@ -148,7 +148,7 @@ def _facts(record: SweepRecord) -> list[tuple[str, str]]:
     facts = [("status", record.status), ("backend", record.backend), ("settings", str(settings)), ("trials", trials)]
     if record.trials:
         facts.append(("workload", record.trials[0].trial.workload.describe()))
-    return facts
+    return facts + [("assumption", each) for each in assumptions_of(record)]
 
 
 def _sections(record: SweepRecord, read: Callable[[Path], Trace]) -> tuple[SettingSection, ...]:

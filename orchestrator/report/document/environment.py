@@ -64,8 +64,13 @@ def _prices_text(record: SweepRecord) -> str:
     prices = prices_of(record)
     if prices is None:
         return "none"
-    types = {w.instance_type for each in record.trials for w in each.trial.shape.workers if w.instance_type}
-    hourly = ", ".join(f"{name} ${usd:g}/h" for name in sorted(types) if (usd := prices.of(name)) is not None)
+    workers = {(w.name, w.instance_type) for each in record.trials for w in each.trial.shape.workers if w.instance_type}
+    known = {
+        (f"{name}, spot: " if name in prices.node_types else "") + f"{instance_type} ${usd:g}/h"
+        for name, instance_type in workers
+        if (usd := prices.of_node(name, instance_type)) is not None
+    }
+    hourly = ", ".join(sorted(known))
     where = " ".join(filter(None, (prices.region, "spot" if prices.spot else "on demand")))
     told = [where, f"as of {prices.as_of}" if prices.as_of else "", prices.source, hourly]
     return "; ".join(filter(None, told))

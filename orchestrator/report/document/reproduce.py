@@ -10,10 +10,12 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import SpecError
+from orchestrator.inputs.launch_profiles import MEASURED
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.spec import SweepSpec
 from orchestrator.sweeps.ledger import SweepRecord
+from orchestrator.sweeps.runner import assumptions_of
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
         "--backend": (spec.backend, default.backend),
         "--cluster": (spec.cluster, None),
         "--image": (spec.image, None),
+        "--launch-profile": (spec.launch_profile, None),
         "--fit": (spec.fit, default.fit),
         "--tasks": (workload.tasks, None),
         "--task-seconds": (workload.seconds, None),
@@ -104,11 +107,15 @@ def _notes(record: SweepRecord, spec: SweepSpec, cluster: Path | None) -> list[s
 
 
 def _latencies_were_measured(record: SweepRecord, cluster: Path | None) -> bool:
-    """Whether the trials' latencies aren't those of their cluster file."""
-    if cluster is None or not record.trials:
+    """Whether the trials' latencies aren't those of their cluster file, nor of a launch profile."""
+    if any(each.startswith(MEASURED) for each in assumptions_of(record)):
+        return True
+    if cluster is None or not record.trials or record.spec.get("launch_profile"):
         return False
     try:
-        section = read_yaml_mapping(cluster).get("provider", {}).get("launch", {})
+        section = read_yaml_mapping(cluster).get("provider", {}).get("launch")
+        if section is None:
+            return False
         return LaunchModel.model_validate(section) != record.trials[0].trial.shape.launch
     except (SpecError, ValueError, AttributeError):
         _log.debug("the cluster file can't be compared", exc_info=True)

@@ -40,9 +40,10 @@ class OptimumDocument(BaseModel):
     reference: OptimumRow
     best: OptimumRow
     front: list[OptimumRow]
+    assumptions: list[str] = []
 
 
-def optimum_document(optimum: Optimum, seeds: Sequence[int]) -> OptimumDocument:
+def optimum_document(optimum: Optimum, seeds: Sequence[int], assumptions: Sequence[str] = ()) -> OptimumDocument:
     """The answer as a document."""
 
     def row(summary: SettingSummary) -> OptimumRow:
@@ -64,10 +65,17 @@ def optimum_document(optimum: Optimum, seeds: Sequence[int]) -> OptimumDocument:
         reference=row(optimum.reference),
         best=row(optimum.best),
         front=[row(summary) for summary in optimum.front],
+        assumptions=list(assumptions),
     )
 
 
-def optimum_table(optimum: Optimum, seeds: Sequence[int], more_notes: Sequence[str] = ()) -> RenderableType:
+def optimum_table(
+    optimum: Optimum,
+    seeds: Sequence[int],
+    more_notes: Sequence[str] = (),
+    assumptions: Sequence[str] = (),
+    provider: str | None = None,
+) -> RenderableType:
     """What there is now, the best, and the front; below it what was searched, and the best as cluster config."""
     headings = (each.column for each in _quantities(optimum))
     table = new_table("", "setting", *headings, "objective", "change")
@@ -80,8 +88,9 @@ def optimum_table(optimum: Optimum, seeds: Sequence[int], more_notes: Sequence[s
         table.add_row("front" if number == 0 else "", *_cells(optimum, row))
     more = len(optimum.front) - MAX_ROWS_OF_A_FRONT
     rest = [Text(f"… and {more} more; --json has all")] if more > 0 else []
-    notes = (Text(f"note: {note}") for note in [*more_notes, *_notes(optimum, seeds)])
-    return Group(table, *rest, *notes, Text(), Text(cluster_lines(optimum.best.settings).rstrip()))
+    notes = [Text(f"assumption: {each}", style="yellow") for each in assumptions]
+    notes += [Text(f"note: {note}") for note in [*more_notes, *_notes(optimum, seeds)]]
+    return Group(table, *rest, *notes, Text(), Text(cluster_lines(optimum.best.settings, provider).rstrip()))
 
 
 def _quantities(optimum: Optimum) -> list[Quantity]:

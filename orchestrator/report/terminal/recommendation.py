@@ -1,5 +1,6 @@
 """What a sweep proves, and the setting to take, for the terminal and as JSON."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,8 +13,10 @@ from orchestrator.report.cluster_lines import cluster_lines
 from orchestrator.report.terminal.tables import new_table
 
 
-def recommendation_tables(evidence: Evidence) -> RenderableType:
-    """The setting, the reasons, the doubts, the lines for a cluster config, and all settings with their intervals."""
+def recommendation_tables(
+    evidence: Evidence, assumptions: Sequence[str] = (), provider: str | None = None
+) -> RenderableType:
+    """Return the setting, reasons, doubts, assumptions, lines for a cluster config, all settings with intervals."""
     advice = recommend(evidence)
     if advice is None:
         return Group(Text("no setting can be recommended: no trial is valid"), *map(Text, evidence.warnings))
@@ -21,8 +24,9 @@ def recommendation_tables(evidence: Evidence) -> RenderableType:
         Text(f"take {advice.label}", style="bold"),
         *(Text(f"  because: {reason}") for reason in advice.reasons),
         *(Text(f"  but: {doubt}", style="yellow") for doubt in advice.doubts),
+        *(Text(f"  assumption: {each}", style="yellow") for each in assumptions),
         Text(),
-        *(Text(f"  {line}") for line in cluster_lines(advice.settings).splitlines()),
+        *(Text(f"  {line}") for line in cluster_lines(advice.settings, provider).splitlines()),
         Text(),
         _settings_table(evidence),
     )
@@ -54,11 +58,14 @@ def interval_text(interval: Interval | None, quantity: Quantity) -> str:
     return f"{middle} ({quantity.text(interval.low)}-{quantity.text(interval.high)})"
 
 
-def recommendation_document(evidence: Evidence) -> dict[str, Any]:
-    """The recommendation (null without a valid trial) and the evidence as JSON."""
+def recommendation_document(
+    evidence: Evidence, assumptions: Sequence[str] = (), provider: str | None = None
+) -> dict[str, Any]:
+    """Return the recommendation (null without a valid trial), the evidence and what it rests on as JSON."""
     advice = recommend(evidence)
-    lines = {} if advice is None else {"cluster_config": cluster_lines(advice.settings)}
+    lines = {} if advice is None else {"cluster_config": cluster_lines(advice.settings, provider)}
     return {
         "recommendation": None if advice is None else {**advice.model_dump(mode="json"), **lines},
         "evidence": evidence.model_dump(mode="json"),
+        "assumptions": list(assumptions),
     }

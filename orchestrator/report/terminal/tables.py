@@ -18,6 +18,7 @@ from orchestrator.observer.node_tracker import Describe
 from orchestrator.replay.prediction import SEEDS, Foresight
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.plan import Plan
+from orchestrator.sweeps.runner import assumptions_of
 
 MAX_ROWS_OF_A_PLAN = 40
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
@@ -69,7 +70,8 @@ def plan_tables(plan: Plan) -> RenderableType:
         table.add_row(str(number), trial.trial_id, trial.settings.label(), str(trial.repeat))
     more = len(plan.trials) - MAX_ROWS_OF_A_PLAN
     rest = [Text(f"… and {more} more")] if more > 0 else []
-    return Group(facts, *(Text(f"note: {note}", style="yellow") for note in plan.notes), Text(), table, *rest)
+    lines = [*(f"assumption: {each}" for each in plan.assumptions), *(f"note: {note}" for note in plan.notes)]
+    return Group(facts, *(Text(line, style="yellow") for line in lines), Text(), table, *rest)
 
 
 def foresight_table(foresight: Foresight) -> RenderableType:
@@ -154,7 +156,7 @@ def _setting_cells(row: SettingSummary) -> list[str | Text]:
 
 
 def _weaknesses(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
-    lines = []
+    lines = [f"assumption: {each}" for each in assumptions_of(record)]
     for trial in record.trials:
         name = f"{trial.trial.trial_id} ({trial.trial.label()})"
         if trial.status in ("failed", "interrupted"):

@@ -149,7 +149,6 @@ def test_anything_but_a_mapping_is_refused_by_its_kind(file: Path, text: str, fo
         ("a: b: c", 1),
         ("a: 1\n\tb: 2", 2),
         ("a: 1\nb: 'open", 2),
-        ("a: 1\n---\nb: 2", 2),
         ("a: 1\nb: *nobody", 2),
         ("a: !!python/object:os.system x", 1),
         ("? [1]\n: 2", 1),
@@ -229,6 +228,7 @@ def test_speed_and_idle_timeout_of_the_file_are_kept_as_ray_reads_them() -> None
         cluster.idle_timeout_minutes,
     )
     assert RAW == cluster.raw
+    assert ("", ()) == (cluster.launch_text, cluster.notes)
 
 
 def test_a_file_without_speed_and_idle_timeout_leaves_them_to_ray(file: Path) -> None:
@@ -250,10 +250,62 @@ def test_a_cluster_without_a_total_may_hold_all_its_types_together(file: Path) -
     assert 16 == read_cluster_file(file).shape.max_workers
 
 
-def test_a_provider_without_launch_answers_at_once(file: Path) -> None:
+def test_a_provider_without_launch_takes_a_profile_and_says_so(file: Path) -> None:
+    """A launch that takes no time would be no machine."""
     _write(file, (LAUNCH, MISSING))
+    cluster = read_cluster_file(file)
 
-    assert (0.0, 0.0, 0.0, 0.0) == read_cluster_file(file).shape.launch.latencies(0, "x86_worker_node", 0)
+    assert all(seconds > 1 for seconds in cluster.shape.launch.latencies(0, "x86_worker_node", 0)._replace(terminate=9))
+    assert "aws-al2023-x86 and aws-al2023-arm" in cluster.launch_text
+    assert "--launch-profile" in cluster.launch_text
+
+
+def test_a_provider_with_a_launch_of_nothing_answers_at_once_and_says_so(file: Path) -> None:
+    _write(file, (LAUNCH, {}))
+    cluster = read_cluster_file(file)
+
+    assert (0.0, 0.0, 0.0, 0.0) == cluster.shape.launch.latencies(0, "x86_worker_node", 0)
+    assert "" == cluster.launch_text
+    assert ("provider.launch names no request and no boot and no install, which takes 0 s then",) == cluster.notes
+
+
+@pytest.mark.parametrize("speed", [9_999_999, 1e18])
+def test_a_speed_has_no_upper_limit_as_in_ray(file: Path, speed: float) -> None:
+    _write(file, (("upscaling_speed",), speed), (("idle_timeout_minutes",), 99_999_999))
+    cluster = read_cluster_file(file)
+
+    assert (speed, 99_999_999) == (cluster.upscaling_speed, cluster.idle_timeout_minutes)
+
+
+def test_limits_of_nines_are_taken(file: Path) -> None:
+    _write(file, (("max_workers",), 999_999), ((*X86, "max_workers"), 999_999))
+
+    assert 999_999 == read_cluster_file(file).shape.max_workers
+
+
+def test_of_a_key_that_appears_twice_the_last_one_counts_as_in_ray_and_a_note_says_so(file: Path) -> None:
+    file.write_text(f"{SHIPPED.read_text()}max_workers: 4\n")
+    cluster = read_cluster_file(file)
+
+    assert 4 == cluster.shape.max_workers
+    (note,) = cluster.notes
+    assert "the key 'max_workers' appears twice; Ray takes the last one" in note
+
+
+def test_empty_keys_of_old_files_and_a_minimum_of_the_whole_cluster_are_dropped(file: Path) -> None:
+    _write(file, (("head_node",), {}), (("worker_nodes",), {}), (("min_workers",), 3))
+    cluster = read_cluster_file(file)
+
+    assert 1 == cluster.shape.workers[0].min_workers
+    assert cluster.notes[0].startswith("Ray ignores min_workers of the whole cluster")
+
+
+def test_a_variable_that_nobody_filled_in_is_refused_with_the_way_out(file: Path) -> None:
+    _write(file, (("max_workers",), "${MAX}"))
+    with pytest.raises(SpecError, match=r"max_workers: '\$\{MAX\}' is not of type 'integer'") as refused:
+        read_cluster_file(file)
+
+    assert "envsubst" in str(refused.value.hint)
 
 
 # What is refused
@@ -339,7 +391,7 @@ def test_speed_and_idle_timeout_are_refused_where_they_are_not_finite(file: Path
 
 
 def test_a_huge_total_is_refused_by_its_own_key(file: Path) -> None:
-    assert _problem_of(file, (("max_workers",), 20_000)).startswith(": max_workers: ")
+    assert _problem_of(file, (("max_workers",), 2_000_000)).startswith(": max_workers: ")
 
 
 def test_a_line_break_in_a_name_does_not_break_the_message(file: Path) -> None:

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import InputError, SpecError
-from orchestrator.inputs.prices import DEFAULT_PRICES, read_prices
+from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.inputs.prices import DEFAULT_PRICES, ClusterPrices, prices_for, read_prices
+from orchestrator.model.cluster import ClusterShape, NodeType
+from orchestrator.model.prices import Prices
 
 REGIONS = (
     *("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1"),
@@ -155,7 +158,7 @@ def test_a_file_of_spot_prices_has_those_of_its_region_below(write: Write) -> No
         ("", "own.yaml: the file is empty"),
         ("[1]", "own.yaml: expected keys and values, found list"),
         ("prices: {rack: 1", "own.yaml:1: not valid YAML"),
-        ("prices: {rack: 1, rack: 2}", "own.yaml:1: not valid YAML: the key 'rack' stands twice"),
+        ("prices: {rack: 1, rack: 2}", "own.yaml:1: not valid YAML: the key 'rack' appears twice"),
         ("prices: {1: 2}", "own.yaml: prices.1: the key 1 isn't a string"),
     ],
 )
@@ -187,3 +190,105 @@ def test_prices_are_read_without_loading_anything_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"ray", "scipy", "numpy", "sqlalchemy", "boto3", "optuna"} & set(loaded)
+
+
+# Prices of a cluster file
+
+
+def cluster(region: str | None, *workers: str, spot: Iterable[str] = ()) -> ClusterFile:
+    """The file of an AWS cluster in a region, or of no provider, with a worker type of each instance type."""
+    shape = ClusterShape(
+        head=NodeType(name="head", arch="x86_64"),
+        workers=tuple(NodeType(name=f"w-{each}", arch="x86_64", instance_type=each, max_workers=1) for each in workers),
+        max_workers=len(workers),
+    )
+    provider = {} if region is None else {"type": "aws", "region": region}
+    names = frozenset(f"w-{each}" for each in spot)
+    return ClusterFile(Path("mine.yaml"), {"provider": provider}, shape, None, None, names)
+
+
+def priced(found: ClusterPrices, instance_type: str) -> float | None:
+    return found.prices.of_node(f"w-{instance_type}", instance_type)
+
+
+def test_prices_are_those_of_the_region_of_the_file_and_it_is_told() -> None:
+    found = prices_for(cluster("eu-central-1", "m7i.2xlarge"), None)
+
+    assert (0.483, ()) == (priced(found, "m7i.2xlarge"), found.notes)
+    assert "prices are those of EC2 in eu-central-1, on demand" == found.assumption
+
+
+def test_spot_workers_cost_what_the_spot_market_asks_and_others_what_they_do_on_demand() -> None:
+    found = prices_for(cluster("us-east-1", "m7i.2xlarge", "m8g.2xlarge", spot=["m7i.2xlarge"]), None)
+
+    assert (0.1832, 0.35904) == (priced(found, "m7i.2xlarge"), priced(found, "m8g.2xlarge"))
+    assert "on demand, and on spot for w-m7i.2xlarge" in found.assumption
+    assert found.prices == Prices.model_validate(found.prices.model_dump(mode="json"))
+
+
+def test_a_file_without_a_provider_costs_what_us_east_1_asks() -> None:
+    found = prices_for(cluster(None, "m7i.2xlarge"), None)
+
+    assert (read_prices(), "", ()) == (found.prices, found.assumption, found.notes)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "usd"),
+    [
+        *[
+            ("m5.2xlarge", 0.384),
+            ("c5.4xlarge", 0.68),
+            ("r5.large", 0.126),
+            ("t3.medium", 0.0416),
+            ("c6i.xlarge", 0.17),
+        ],
+        *[("g4dn.xlarge", 0.526), ("g5.2xlarge", 1.212), ("g6.xlarge", 0.8048), ("r6i.large", 0.126)],
+        *[("p4d.24xlarge", 21.957642), ("p5.48xlarge", 55.04)],
+        *[("c6g.2xlarge", 0.272), ("r6g.large", 0.1008), ("t4g.large", 0.0672), ("m5.metal", 4.608)],
+    ],
+)
+def test_other_families_have_the_price_of_us_east_1(instance_type: str, usd: float) -> None:
+    found = prices_for(cluster("us-east-1", instance_type), None)
+
+    assert usd == pytest.approx(priced(found, instance_type))
+    assert "karpenter-provider-aws" in found.prices.source
+    assert () == found.notes
+
+
+def test_types_without_a_price_are_named_once_with_the_way_out() -> None:
+    found = prices_for(cluster("eu-west-1", "m5.large", "x9.large", "m7i.large"), None)
+    in_us_east_1 = prices_for(cluster("eu-west-1", "m5.large"), None)
+
+    assert [None, None, 0.11235] == [priced(found, each) for each in ("m5.large", "x9.large", "m7i.large")]
+    assert found.notes == (
+        "cost is left out: the catalogue for eu-west-1 has no price for m5.large, x9.large;"
+        " add them with --prices FILE",
+    )
+    assert in_us_east_1.notes[0].endswith("or take those of another region with --prices us-east-1")
+
+
+def test_a_spot_price_is_never_replaced_by_one_on_demand() -> None:
+    found = prices_for(cluster("us-east-1", "m5.large", spot=["m5.large"]), None)
+
+    assert priced(found, "m5.large") is None
+    assert "no price for m5.large on spot" in found.notes[0]
+
+
+@pytest.mark.parametrize(("region", "note"), [("mars-north-1", "no price for m7i.2xlarge"), ("${R}", "filled in")])
+def test_a_region_that_nobody_knows_is_told(region: str, note: str) -> None:
+    found = prices_for(cluster(region, "m7i.2xlarge"), None)
+
+    assert note in found.notes[0]
+    assert (0.4032 if "$" in region else None) == priced(found, "m7i.2xlarge")
+
+
+def test_a_price_list_that_is_asked_for_overrides_region_and_market(write: Write) -> None:
+    file = cluster("eu-central-1", "m7i.2xlarge", spot=["m7i.2xlarge"])
+    region, spot, own = (
+        prices_for(file, w) for w in ("us-east-1", "us-east-1:spot", write("prices: {m7i.2xlarge: 9}"))
+    )
+
+    assert [0.4032, 0.1832, 9] == [priced(found, "m7i.2xlarge") for found in (region, spot, own)]
+    assert ["", "", ""] == [found.assumption for found in (region, spot, own)]
+    assert ("the spot nodes of mine.yaml are priced on demand, as --prices us-east-1 says",) == region.notes
+    assert () == spot.notes == own.notes

@@ -86,9 +86,24 @@ def test_macs_with_apple_silicon_are_arm64(instance_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "instance_type", ["", "m8g", ".large", "Standard_D4s_v5", "n2-standard-4", "db.m8g.large", "8"]
+    ("instance_type", "arch"),
+    [
+        ("n1-standard-2", "x86_64"),
+        ("n2d-standard-4", "x86_64"),
+        ("t2a-standard-4", "arm64"),
+        ("c4a-highcpu-8", "arm64"),
+        ("Standard_D4s_v5", "x86_64"),
+        ("Standard_NC6s_v3", "x86_64"),
+        ("Standard_D8ps_v5", "arm64"),
+        ("Standard_E4-2ds_v4", "x86_64"),
+    ],
 )
-def test_what_is_no_ec2_instance_type_is_unknown(instance_type: str) -> None:
+def test_machine_types_of_google_and_azure_have_the_architecture_of_their_series(instance_type: str, arch: str) -> None:
+    assert arch == arch_of_instance_type(instance_type)
+
+
+@pytest.mark.parametrize("instance_type", ["", "m8g", ".large", "x9-standard-4", "Standard", "db.m8g.large", "8"])
+def test_an_instance_type_of_no_known_cloud_is_unknown(instance_type: str) -> None:
     assert "unknown" == arch_of_instance_type(instance_type)
 
 
