@@ -105,8 +105,10 @@ def _run(
     start: "Starter",
     reporter: Reporter,
 ) -> "SweepRecord":
+    from orchestrator.analysis.sweep.evidence import places, weigh
     from orchestrator.metrics.exporter import Exporter
     from orchestrator.sweeps.folder import SweepFolder
+    from orchestrator.sweeps.ledger import results_of
     from orchestrator.sweeps.runner import Runner, prices_of
 
     folder = SweepFolder.of(common.root, sweep_id)
@@ -114,7 +116,14 @@ def _run(
     planned = ledger.sweep(sweep_id)
     trials = [record.trial for record in planned.trials]
     reporter.say(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
-    exporter = Exporter(sweep_id, prices=prices_of(planned), observer=lambda: backend.observer)
+    exporter = Exporter(
+        sweep_id,
+        name=planned.name,
+        created=planned.created,
+        prices=prices_of(planned),
+        verdicts=lambda: places(weigh(results_of(ledger.sweep(sweep_id).trials))),
+        observer=lambda: backend.observer,
+    )
     real_time = spec.backend != "simulated"
     port = how.metrics_port if real_time else 0
     try:

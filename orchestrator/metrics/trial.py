@@ -156,6 +156,7 @@ class TrialMetrics:
         yield gauge("trial_phase", {(phase,): float(phase == self._phase) for phase in PHASES}, self.ids, "phase")
         if self._submitted is not None:
             yield gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
+            yield gauge("trial_elapsed_seconds", {(): max(0.0, now - self._submitted)}, self.ids)
         yield gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
         yield gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
         yield from self._node_metrics()
@@ -165,6 +166,7 @@ class TrialMetrics:
         yield from self._stages.collect()
         yield self._wait_metric()
         yield self._cost(now)
+        yield self._hourly_cost()
 
     def _node_metrics(self) -> Iterator[Metric]:
         counts: _Values = {(name, arch, state): 0.0 for name, arch in self._arch.items() for state in STATES}
@@ -204,6 +206,19 @@ class TrialMetrics:
             family.add_metric([*self.ids.values(), arch], waits.buckets(), waits.total_s)
         return family
 
+    def _hourly_cost(self) -> Metric:
+        per_hour: dict[tuple[str, Arch], float] = {}
+        for name, (usd_per_s, billed) in self._meters.items():
+            life = self._lives.living[name]
+            key = life.node_type, life.arch
+            if billed.has_begun and self._is_priced(key):
+                per_hour[key] = per_hour.get(key, 0.0) + 3600 * usd_per_s
+        priced: _Values = {key: per_hour.get(key, 0.0) for key in self._spent | per_hour if self._is_priced(key)}
+        return gauge("hourly_cost_dollars", priced, self.ids, "node_type", "arch")
+
+    def _is_priced(self, key: tuple[str, Arch]) -> bool:
+        return self._prices is not None and key not in self._unpriced
+
     def _cost(self, now: float) -> Metric:
         usd = dict(self._spent)
         for name, (usd_per_s, billed) in self._meters.items():
@@ -214,7 +229,7 @@ class TrialMetrics:
         name, labels = "cost_dollars", [*IDS, "node_type", "arch"]
         family = CounterMetricFamily(PREFIX + name, HELP[name], labels=labels, unit=unit_of(name))
         for key, amount in usd.items():
-            if self._prices is not None and key not in self._unpriced:
+            if self._is_priced(key):
                 # The end of a node is reported a moment late: the counter then waits, but never falls.
                 self._shown[key] = max(amount, self._shown.get(key, 0.0))
                 family.add_metric([*self.ids.values(), *key], self._shown[key])

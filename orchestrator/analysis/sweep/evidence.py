@@ -142,6 +142,15 @@ def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evid
     )
 
 
+def places(evidence: Evidence) -> dict[str, int]:
+    """Return for each setting with a valid trial, by label: 1 the best, 2 indistinguishable from it, 3 too few repeats
+    to tell, 4 higher in the objective.
+    """
+    place: dict[Verdict, int] = {"lower": 1, "indistinguishable": 2, "too few repeats": 3, "higher": 4}
+    best = {} if evidence.best is None else {evidence.best: 1}
+    return best | {contrast.b: place[contrast.verdict] for contrast in evidence.contrasts}
+
+
 class Recommendation(FrozenModel):
     """The setting to take, what speaks for it, and what should make one doubt; sentences for people."""
 
