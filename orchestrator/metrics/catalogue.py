@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.utils import floatToGoString
 
 from orchestrator.model.events import NodeState
+from orchestrator.model.verdicts import VERDICTS
 
 PREFIX = "orchestrator_"
 IDS = ("sweep_id", "trial_id")
@@ -19,9 +20,6 @@ STATES: tuple[NodeState, ...] = (
 STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
 WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 UNITS = ("seconds", "cores", "dollars")
-
-VERDICTS = ("best", "indistinguishable", "too few repeats", "slower")
-"""The values of `setting_verdict`, counted from 1."""
 
 HELP = {
     "sweep_info": "1; the labels are the sweep's name and the day and time at which it was begun, in UTC.",

@@ -56,9 +56,9 @@ class Ended:
 class Exporter(Collector):
     """Serves the metrics of the trial that runs; a watcher of a sweep, see `sweep.runner.Watcher`.
 
-    `name` and `created`, UNIX seconds, are the sweep's. `verdicts` gives the settings' places in `catalogue.VERDICTS`
-    by their labels, from 1; it is called after each trial. `observer` gives the observer that watches the cluster now,
-    if any. Safe to be scraped while events come in.
+    `name` and `created`, UNIX seconds, are the sweep's. `verdicts` gives the settings' places in
+    `model.verdicts.VERDICTS` by their labels, from 1; it is called after each trial. `observer` gives the observer that
+    watches the cluster now, if any. Safe to be scraped while events come in.
     """
 
     def __init__(
@@ -169,7 +169,9 @@ class Exporter(Collector):
             yield _scorecards(ended)
             yield _trial_verdicts(ended)
             if self._verdict_of:
-                verdicts = {(setting,): float(place) for setting, place in self._verdict_of.items()}
+                verdicts: dict[tuple[str, ...], float] = {
+                    (setting,): float(place) for setting, place in self._verdict_of.items()
+                }
                 yield gauge("setting_verdict", verdicts, sweep, "setting")
         if (observer := self._observer()) is not None:
             yield from _observer_metrics(observer, self.lag_s())

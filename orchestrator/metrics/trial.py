@@ -42,6 +42,8 @@ from orchestrator.model.prices import Prices
 MAX_NODE_SERIES = 1000
 # The same for shapes of tasks that no longer wait: a cluster that is observed for days sees ever new ones.
 MAX_PAST_SHAPES = 50
+# A node that failed is seen so long in that state: longer than any scrape interval, and a mark on a graph of minutes.
+FAILED_SHOWN_S = 60.0
 PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
 _Values = dict[tuple[str, ...], float]
 
@@ -72,6 +74,7 @@ class TrialMetrics:
         self._meters: dict[str, tuple[float, Meter]] = {}  # of the living; a scrape only reads them
         self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
         self._ended: Count[tuple[str, Arch, NodeState]] = Count()
+        self._failed_at: dict[tuple[str, str, str], float] = {}
         self._spent: dict[tuple[str, Arch], float] = {}
         self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
@@ -129,6 +132,8 @@ class TrialMetrics:
         if life.ended:
             self._meters.pop(event.node, None)
             self._count_ended(life, +1)
+            if life.state == "failed":
+                self._failed_at[event.node, life.node_type, life.arch] = life.since
         else:
             self._meters[event.node] = self._meter(life)
 
@@ -159,7 +164,7 @@ class TrialMetrics:
             yield gauge("trial_elapsed_seconds", {(): max(0.0, now - self._submitted)}, self.ids)
         yield gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
         yield gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
-        yield from self._node_metrics()
+        yield from self._node_metrics(now)
         yield from self._cpu_metrics()
         yield from self._scaling.collect()
         yield from self._faults.collect()
@@ -168,7 +173,8 @@ class TrialMetrics:
         yield self._cost(now)
         yield self._hourly_cost()
 
-    def _node_metrics(self) -> Iterator[Metric]:
+    def _node_metrics(self, now: float) -> Iterator[Metric]:
+        self._failed_at = {key: t for key, t in self._failed_at.items() if now - t < FAILED_SHOWN_S}
         counts: _Values = {(name, arch, state): 0.0 for name, arch in self._arch.items() for state in STATES}
         living = self._lives.living
         for life in living.values():
@@ -180,6 +186,7 @@ class TrialMetrics:
             states: _Values = {
                 (name, life.node_type, life.arch): STATES.index(life.state) + 1.0 for name, life in living.items()
             }
+            states |= dict.fromkeys(self._failed_at, STATES.index("failed") + 1.0)
             yield gauge("node_state", states, self.ids, "node", "node_type", "arch")
         for limit in ("min_workers", "max_workers") if self._shape is not None else ():
             assert self._shape is not None

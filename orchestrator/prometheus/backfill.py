@@ -57,13 +57,11 @@ def planned(
     return Plan(placed, scraped)
 
 
-def push(
-    prometheus: Prometheus, plan: Plan, sweeps: Mapping[str, SweepRecord], rules: Sequence[Rule]
-) -> Iterator[int]:
+def push(prometheus: Prometheus, plan: Plan, sweeps: Mapping[str, SweepRecord], rules: Sequence[Rule]) -> Iterator[int]:
     """Write trial after trial, then what recording rules make of it; yields how many samples each came to.
 
-    `sweeps` are the trials' sweeps, by id. The verdict on a sweep's settings goes with the last of its trials. Nothing is
-    held but one trial.
+    `sweeps` are the trials' sweeps, by id. The verdict on a sweep's settings goes with the last of its trials. Nothing
+    is held but one trial.
     """
     last = {trial.sweep_id: trial for trial, _ in plan.placed}
     for trial, by in plan.placed:

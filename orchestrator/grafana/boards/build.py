@@ -33,8 +33,8 @@ def build_all() -> dict[str, str]:
 def board_json(board: Dashboard) -> str:
     """A board as JSON, as Grafana's API and its file provisioning take it (`schemaVersion` 42)."""
     document = json.loads(JSONEncoder().encode(board))
-    # The SDK can only hide links and annotations in a menu; without the key they stand above the panels.
-    for each in (*document["links"], *document["annotations"]["list"]):
+    # The SDK can only hide links in a menu; without the key they stand above the panels.
+    for each in document["links"]:
         del each["placement"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
