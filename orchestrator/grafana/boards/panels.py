@@ -243,7 +243,7 @@ def scatter(
     def axis(of: tuple[str, str, str]) -> Override:
         return named(
             _field(of[0]),
-            {"custom.axisLabel": of[1], "unit": of[2], **({"decimals": 3} if of[2] == style.DOLLARS else {})},
+            {"custom.axisLabel": of[1], "unit": of[2], **({"decimals": 4} if of[2] == style.DOLLARS else {})},
         )
 
     def of_column(name: str) -> xychart.MatcherConfig:

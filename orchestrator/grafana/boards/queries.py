@@ -379,6 +379,11 @@ def of_settings(scope: Scope, function: str, quantity: str) -> str:
     return f"quantile by (setting) (0.5, {values})" if function == "median" else f"{function} by (setting) ({values})"
 
 
+def ended_by_setting(scope: Scope) -> str:
+    """How many trials of each setting have ended, the invalid ones included."""
+    return f"count by (setting) (group by (setting, trial_id) ({ever(scope, 'orchestrator_scorecard')}))"
+
+
 def setting_verdicts(scope: Scope) -> str:
     """How each setting compares with the best one, as a number: its place in `model.verdicts.VERDICTS`, from 1."""
     return f"max by (setting) ({ever(scope, 'orchestrator_setting_verdict')})"

@@ -25,6 +25,7 @@ class Column(NamedTuple):
 VERDICT = "Verdict"
 SORTED_BY = "Makespan, s"
 COLUMNS = (
+    Column("ended", "ended", "", decimals=0),
     Column("n", "count", "makespan_s", decimals=0),
     Column(SORTED_BY, "median", "makespan_s"),
     Column("Lowest", "min", "makespan_s"),
@@ -46,7 +47,7 @@ _MEANINGS = {
 
 def setting_table(title: str, description: str, *, no_value: str, height: int) -> model.Panel:
     """Return the table, the lowest median makespan first."""
-    queries = [Query(q.of_settings(SWEEP_EVER, each.function, each.quantity), kind="table") for each in COLUMNS]
+    queries = [Query(_expression(each), kind="table") for each in COLUMNS]
     verdict = Query(q.setting_verdicts(SWEEP_EVER), kind="table")
     values = {f"Value #{chr(ord('A') + number)}": name for number, name in enumerate([*_headings(), VERDICT])}
     order = {"setting": 0, _key(values, VERDICT): 1} | {
@@ -72,7 +73,9 @@ def setting_table(title: str, description: str, *, no_value: str, height: int) -
         ],
         overrides=[
             *formats,
-            column("n", {"custom.width": 50}),
+            column("ended", {"custom.width": 60}),
+            column("n", {"custom.width": 40}),
+            column(SORTED_BY, {"custom.width": 105}),
             column("Setting", {"custom.minWidth": 150}),
             column(
                 VERDICT,
@@ -85,6 +88,13 @@ def setting_table(title: str, description: str, *, no_value: str, height: int) -
         ],
         no_value=no_value,
     )
+
+
+def _expression(each: Column) -> str:
+    if each.function == "ended":
+        # Of a setting without a valid trial too.
+        return q.ended_by_setting(SWEEP_EVER)
+    return q.of_settings(SWEEP_EVER, each.function, each.quantity)
 
 
 def _headings() -> list[str]:

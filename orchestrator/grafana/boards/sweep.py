@@ -71,7 +71,7 @@ def _results() -> Section:
         "",
         [
             number(
-                "Trials ended",
+                "Ended",
                 "Trials of the whole sweep that have a scorecard.",
                 q.trials_ended(SWEEP_EVER),
                 unit=style.COUNT,
@@ -105,11 +105,12 @@ def _results() -> Section:
             ),
             setting_table(
                 "Settings",
-                "One row for each setting: medians over its valid trials (n), and the range of the makespan. The "
-                "verdict is that of `orchestrate recommend` on makespan, as of the trials that had ended then. θ: mean "
-                "CPUs of demand beyond supply (under) and of supply beyond demand (over).",
+                "One row for each setting: how many trials have ended, how many of them are valid (n), the medians of "
+                "those, and the range of their makespan. The verdict is that of `orchestrate recommend` on makespan, "
+                "as of the trials that had ended then. θ: mean CPUs of demand beyond supply (under) and of supply "
+                "beyond demand (over).",
                 no_value=NO_SCORECARD,
-                height=9,
+                height=8,
             ),
         ],
     )
