@@ -30,6 +30,7 @@ class Execution:
 
     engine: Parallel | None = None
     metrics_port: int | None = None
+    metrics_access: metrics.Access = metrics.ANYBODY_HERE
     annotations: annotate.Target | None = None
     stack: bool = False
 
@@ -128,7 +129,7 @@ def _run(
     port = how.metrics_port if real_time else 0
     try:
         with (
-            metrics.serving(exporter, backend.targets, port, reporter),
+            metrics.serving(exporter, backend.targets, port, reporter, how.metrics_access),
             annotate.annotating(how.annotations, sweep_id, reporter) as annotators,
             reporter.running(trials, real_time=real_time) as view,
         ):

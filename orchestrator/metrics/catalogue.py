@@ -29,6 +29,7 @@ HELP = {
     "trial_elapsed_seconds": "Seconds since the workload was submitted; of a trial that has ended, its last value.",
     "trial_start_timestamp_seconds": "When the workload was submitted, in UNIX seconds.",
     "pending_tasks": "Tasks that wait for a node, by what each needs.",
+    "infeasible_tasks": "Pending tasks that no node type of the cluster could run, by what each needs.",
     "pending_cpu_cores": "CPUs that the pending tasks need together.",
     "nodes": "Worker nodes in each state.",
     "node_state": "A node's state: " + ", ".join(f"{number} {state}" for number, state in enumerate(STATES, 1)) + ".",

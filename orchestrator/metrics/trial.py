@@ -48,6 +48,22 @@ PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "
 _Values = dict[tuple[str, ...], float]
 
 
+def _resources(shape: str) -> dict[str, float]:
+    """Return what `CPU=1,Graviton=0.5` asks for; nothing for what isn't written so."""
+    pairs = (part.rpartition("=") for part in shape.split(","))
+    try:
+        return {name: float(amount) for name, _, amount in pairs}
+    except ValueError:
+        return {}
+
+
+def _made_by_ray(resource: str) -> bool:
+    """Whether nodes have a resource although no cluster config names it."""
+    return resource in ("memory", "object_store_memory") or resource.startswith(
+        ("node:", "bundle_", "accelerator_type:")
+    )
+
+
 class TrialMetrics:
     """The state of one trial, updated by its events. Not thread-safe: `Exporter` locks."""
 
@@ -163,6 +179,8 @@ class TrialMetrics:
             yield gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
             yield gauge("trial_elapsed_seconds", {(): max(0.0, now - self._submitted)}, self.ids)
         yield gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
+        if self._shape is not None:
+            yield gauge("infeasible_tasks", self._infeasible(self._shape), self.ids, "shape")
         yield gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
         yield from self._node_metrics(now)
         yield from self._cpu_metrics()
@@ -172,6 +190,16 @@ class TrialMetrics:
         yield self._wait_metric()
         yield self._cost(now)
         yield self._hourly_cost()
+
+    def _infeasible(self, shape: ClusterShape) -> _Values:
+        """Return the pending tasks of each shape that asks for more than any empty node has."""
+        nodes = [shape.head, *shape.workers]
+        unfit: _Values = {}
+        for wanted, count in self._pending.items():
+            needs = {name: amount for name, amount in _resources(wanted).items() if not _made_by_ray(name)}
+            if count and not any(node.fits(needs, {}) for node in nodes):
+                unfit[wanted,] = float(count)
+        return unfit
 
     def _node_metrics(self, now: float) -> Iterator[Metric]:
         self._failed_at = {key: t for key, t in self._failed_at.items() if now - t < FAILED_SHOWN_S}

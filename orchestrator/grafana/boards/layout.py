@@ -25,12 +25,13 @@ BOARDS = {
     "orchestrate-nodes": "Nodes",
     "orchestrate-sweep": "Sweep",
     "orchestrate-health": "Autoscaler health",
+    "orchestrate-cluster": "Cluster",
 }
 SAME_TIME_TAG = "orchestrate-time"
 """Of the boards to which time range and chosen trial can be taken along."""
 _MOST_ANNOTATIONS = 1000
-# Where several sweeps may be chosen, or all: the boards of one can't take that over.
-_SEVERAL = ("orchestrate-compare", "orchestrate-health")
+# Where several sweeps may be chosen, or all, or none: the boards of one can't take that over.
+_SEVERAL = ("orchestrate-compare", "orchestrate-health", "orchestrate-cluster")
 _OF_A_TRIAL = ("orchestrate-trial", "orchestrate-nodes")
 # Its time axis is elapsed time in the year 2000: such a range means nothing elsewhere.
 _OWN_TIME = "orchestrate-compare"

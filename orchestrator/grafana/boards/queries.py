@@ -270,6 +270,12 @@ def stage_quantile(scope: Scope, q: Literal["p50", "p95"]) -> Query:
     return Query(f"max by (arch) ({rule})", f"{q} {{{{arch}}}}")
 
 
+def quantile_of_launches(scope: Scope, q: Literal["p50", "p95"]) -> Query:
+    """Duration of whole launches so far, by architecture."""
+    rule = scope.of(f"trial_arch_stage:orchestrator_node_stage_seconds:{q}", 'stage="launch"')
+    return Query(f"max by (arch) ({rule})", f"{q} {{{{arch}}}}")
+
+
 def stages_of_trial(scope: Scope) -> Sequence[Query]:
     """Median, 95th percentile and number of all launches of the trial, by architecture and stage."""
     rules = (f"trial_arch_stage:orchestrator_node_stage_seconds:{q}" for q in ("p50", "p95"))

@@ -72,6 +72,13 @@ def trial_variable(*, all_of_them: bool = False) -> Variable:
     return _with_all(variable) if all_of_them else variable.hide(model.VariableHide.HIDE_LABEL)
 
 
+def cluster_variable() -> Variable:
+    """`$cluster`: the clusters that `orchestrate observe` watched in the time range, by name; the newest first."""
+    series = 'orchestrator_trial_active{sweep_id="observed"}'
+    newest = f"max by (trial_id) (timestamp({series}) or last_over_time({series}{_SHOWN}))"
+    return _query("cluster", "Cluster", f"sort_desc({newest})", '/trial_id="([^"]+)"/')
+
+
 def arch_variable(*, shown: bool = True) -> Variable:
     """`$arch`: the architectures of the trial's nodes, all of them unless some are chosen."""
     return _archs(f"last_over_time(orchestrator_nodes{{{_ONE_TRIAL}}}{_EVER})", shown=shown)

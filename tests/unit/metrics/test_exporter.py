@@ -121,7 +121,12 @@ def test_two_trials_at_once_share_their_families(accept: str) -> None:
     for name, family in parsed(exporter, accept).items():
         per_trial = Counter(sample.labels["trial_id"] for sample in family.samples)
         assert len(set(per_trial.values())) <= 1, (name, per_trial)
-        once = ("orchestrator_scorecard", "orchestrator_trial_verdict", "orchestrator_faults")
+        once = (
+            "orchestrator_scorecard",
+            "orchestrator_trial_verdict",
+            "orchestrator_faults",
+            "orchestrator_infeasible_tasks",
+        )
         assert name in once or len(per_trial) == 2, name
 
 
@@ -317,7 +322,8 @@ def full() -> Exporter:
     exporter.trial_ended(first, scorecard(), "")
     exporter.trial_started(2, 2, trial(upscaling_speed=1, idle_timeout_minutes=1))
     usage = UsageEvent(t=T0, cpus={"x86": (1, 2)})
-    feed(exporter, LIVES, life("n1", **WHOLE), fault(1, "n0"), demand(1), usage, task("n1", 3, 13), phase(0, "running"))
+    feed(exporter, LIVES, life("n1", **WHOLE), fault(1, "n0"), usage, task("n1", 3, 13), phase(0, "running"))
+    feed(exporter, demand(1, **{"CPU=1": 7, "GPU=1": 1}))
     return exporter
 
 
@@ -541,3 +547,14 @@ def test_a_thread_may_scrape_while_events_come_in() -> None:
     assert len(scrapes) > 1
     for text in (scrapes[0], scrapes[len(scrapes) // 2], scrapes[-1]):
         assert list(parser.text_string_to_metric_families(text.decode()))
+
+
+def test_tasks_that_no_node_type_could_run_are_counted_where_the_shape_is_known() -> None:
+    waits = demand(1, **{"CPU=1": 3, "CPU=64": 2, "GPU=1": 1, "CPU=1,memory=1e+09": 4, "CPU=1,Intel=1": 5})
+    exporter = exporter_of(waits)
+
+    assert series(exporter, "infeasible_tasks") == {("CPU=64",): 2.0, ("GPU=1",): 1.0}
+    foreign = Exporter("observed", clock=Clock())
+    foreign.watch("prod")
+    feed(foreign, waits)
+    assert "infeasible_tasks" not in families(foreign)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestrator.grafana.boards import style
-from orchestrator.grafana.boards.build import build_all, differences
+from orchestrator.grafana.boards.build import build_all, differences, importable
 from orchestrator.grafana.boards.compare import ComparedTrial
 from orchestrator.grafana.boards.layout import BOARDS, FIT, SAME_TIME_TAG
 from orchestrator.grafana.boards.scorecards import TIMES, quantity_columns
@@ -85,7 +85,10 @@ def test_a_link_takes_a_time_range_along_only_where_it_means_the_same() -> None:
         for link in board["links"]:
             of_the_year_2000 = board["uid"] == "orchestrate-compare"
             assert link["keepTime"] is (link["type"] == "dashboards" and not of_the_year_2000)
-            if board["uid"] in ("orchestrate-compare", "orchestrate-health") and link["title"] != FIT:
+            if (
+                board["uid"] in ("orchestrate-compare", "orchestrate-health", "orchestrate-cluster")
+                and link["title"] != FIT
+            ):
                 assert not link["includeVars"]
 
 
@@ -249,7 +252,13 @@ def test_a_timeline_of_one_page_has_no_pager() -> None:
         panel["title"]: panel["options"].get("perPage") for _, panel in panels() if panel["type"] == "state-timeline"
     }
 
-    assert pages == {"Phases": None, "States of nodes": 30, "Targets": 20, "Alerts over time": None}
+    assert pages == {
+        "Phases": None,
+        "States of nodes": 30,
+        "Targets": 20,
+        "Alerts over time": None,
+        "Why nothing happens": None,
+    }
 
 
 def test_each_board_asks_nothing_for_a_row_that_is_closed() -> None:
@@ -370,7 +379,7 @@ def test_a_node_is_called_the_same_in_its_life_and_in_what_its_machine_does() ->
 
 def test_a_board_that_may_be_live_is_refreshed_and_one_of_ended_trials_is_not() -> None:
     assert {board["uid"]: board["refresh"] for board in boards() if board.get("refresh")} == {
-        f"orchestrate-{name}": "10s" for name in ("trial", "nodes", "sweep", "health")
+        f"orchestrate-{name}": "10s" for name in ("trial", "nodes", "sweep", "health", "cluster")
     }
 
 
@@ -415,3 +424,18 @@ def test_node_states_are_stacked_in_the_order_of_a_nodes_life() -> None:
 
     assert states == [["requested"], ["allocated"], ["installing"], ["running"], ["idle"], ["draining"]]
     assert [target["refId"] for target in panel["targets"]] == list("ABCDEF")
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_for_an_import_by_hand_a_board_asks_for_its_data_source(name: str) -> None:
+    document = json.loads(importable(BUILT[name]))
+    ((asked),) = document.pop("__inputs")
+    needed = {each["id"] for each in document.pop("__requires") if each["type"] == "panel"}
+    variable = document["templating"]["list"][0]
+
+    assert (asked["type"], asked["pluginId"]) == ("datasource", "prometheus")
+    assert variable.pop("current")["value"] == f"${{{asked['name']}}}"
+    assert needed == {panel["type"] for panel in panels_of(document)}
+    committed = json.loads(BUILT[name])
+    committed["templating"]["list"][0].pop("current")
+    assert document == committed, "nothing else differs"

@@ -57,7 +57,7 @@ BARE_COUNTERS = {
     "autoscaler_stopped_nodes_total": "exact differences, for the same reason",
 }
 
-VALUES = {"sweep_id": "s", "trial_id": "t", "arch": "x86_64|arm64"}
+VALUES = {"cluster": "c", "sweep_id": "s", "trial_id": "t", "arch": "x86_64|arm64"}
 for name in VARIABLES:
     VALUES |= {name: 'sweep_id="s",trial_id="t"', f"{name}:text": "v2 #1 in s", f"{name}_start": "817315200"}
 
