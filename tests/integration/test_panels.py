@@ -17,13 +17,18 @@ from orchestrator.analysis.trial.node_lives import node_lives, stacked
 from orchestrator.analysis.trial.score import score
 from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.analysis.trial.window import submission
+from orchestrator.assets import bundled
 from orchestrator.grafana.boards.build import build_all
 from orchestrator.grafana.boards.compare import ZERO_S, ComparedTrial
 from orchestrator.grafana.boards.queries import MARGIN_S
 from orchestrator.inputs.prices import read_prices
 from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
+from orchestrator.prometheus.client import Prometheus as Api
 from orchestrator.prometheus.placement import Placement, moved
+from orchestrator.prometheus.recording_rules import recorded, recording_rules
+from orchestrator.prometheus.remote_write import send
+from orchestrator.prometheus.samples import samples_of
 from orchestrator.trace.file import Trace, read_trace
 from tests.support.board_queries import fill, panels_of, queries_of
 from tests.support.board_variables import chosen, options
@@ -92,7 +97,23 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         end = time.time()
         shown = _shown(command, prometheus, end - 2 * 3600, end)
         by = Placement.read(command.home, shown.sweep_id).moved_by
-        yield replace(shown, traces=[moved(each, by[each.trial.trial_id]) for each in shown.traces if each.trial])
+        shown = replace(shown, traces=[moved(each, by[each.trial.trial_id]) for each in shown.traces if each.trial])
+        _observed(prometheus.url, shown.traces[-1])
+        yield shown
+
+
+def _observed(url: str, trace: Trace) -> None:
+    """Write a trial's samples as those of a cluster that was only observed, under the name `prod`."""
+    api, begin, end = Api(url), trace.events[0].t, trace.events[-1].t
+    of_trials = re.compile("orchestrator_(trial_info|trial_verdict|scorecard|sweep_info|setting_verdict)")
+    samples = {
+        tuple((key, "prod" if key == "trial_id" else value) for key, value in labels): found
+        for labels, found in samples_of("observed", trace, read_prices("us-east-1")).items()
+        if not of_trials.match(dict(labels)["__name__"])
+    }
+    send(api, samples)
+    for rule in recording_rules(bundled("prometheus/rules/recording.yml")):
+        send(api, recorded(api, rule, ("observed", "prod"), begin, end))
 
 
 # What may be empty, and why. Everything else has to have an answer for one of the trials.
@@ -106,11 +127,12 @@ MAY_BE_EMPTY = {
     "unless on () max by (reason)": "each trial has ended",
     "ray_cluster_failed_nodes": "no node fails here",
     "orchestrator_faults_total": "nothing fails on purpose here",
+    'sweep_id="observed"': "no cluster is only observed here",
 }
 """Parts of queries, after a real sweep."""
 NOT_PUSHED = re.compile(
     rf"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up[){{]|{NOBODY}"
-    r"|ALERTS|== 0 unless|unless on \(\) max by \(reason\)"
+    r"|ALERTS|== 0 unless|unless on \(\) max by \(reason\)|trial_id=\"nothing\""
 )
 """What Ray, the observer and Prometheus itself export isn't in a trace; and no trial is invalid or unfinished."""
 
@@ -253,6 +275,24 @@ def test_a_fault_that_was_pushed_is_marked_once_and_within_a_scrape(pushed: Show
         assert series["metric"] == {"arch": fault.arch, "kind": "kill", "node_type": fault.node_type}
         ((t, count),) = series["values"]
         assert (float(count), fault.t <= float(t) <= fault.t + 2 * SCRAPE_S) == (1, True)
+
+
+def test_a_cluster_is_chosen_by_the_name_under_which_it_was_observed(pushed: Shown) -> None:
+    offered = options(build_all()["cluster.json"], pushed.prometheus, pushed.end, {"__range": "7200s"})
+
+    assert offered["cluster"] == [("prod", "prod")]
+
+
+def test_what_holds_a_cluster_back_is_seen_in_its_order(pushed: Shown) -> None:
+    """A burst waits for nodes that are on their way, then at max_workers, then nothing waits."""
+    trace = pushed.traces[-1]
+    values = {"cluster": "prod"}
+    (expr,) = [e for _, title, e in queries_of(build_all()["cluster.json"], values) if title == "Why nothing happens"]
+    (series,) = pushed.prometheus.over(expr, trace.events[0].t, trace.events[-1].t)
+    seen = [int(value) for _, value in series["values"]]
+
+    assert {3, 4, 1} <= set(seen) <= {1, 2, 3, 4}
+    assert (seen[0], seen[-1]) == (1, 1)
 
 
 # Numbers agree
