@@ -149,14 +149,16 @@ def _iso(moment: datetime) -> str:
 
 
 def _end_of_work(slot: _Slot) -> Any:
-    """Marks a trial from the end of its last task until its cluster is small again."""
-    phase = slot.scope.of("orchestrator_trial_phase", 'phase="scaling_down"')
+    """Mark the end of a trial's last task, and not all of the scale-down: four such regions would hide each other."""
+    scaling_down = 'phase="scaling_down"'
+    phase = slot.scope.of("orchestrator_trial_phase", scaling_down)
+    changed = slot.scope.of("orchestrator_trial_phase", scaling_down, window="10s")
     trial_colour = style.TRIAL_COLOURS[slot.number]
     # Grafana fills in no variables here.
     name = f"Trial {slot.number + 1}"
     return annotation(
         f"{name}: scaling down",
-        f"max({phase}) > 0",
+        f"max({phase}) > 0 and max(changes({changed})) > 0",
         style.MUTED if trial_colour == style.INK else trial_colour,
         title=f"{name}: all tasks have ended",
     )
@@ -177,7 +179,6 @@ def _scorecards() -> Panel:
             for number, scope in enumerate(around, start=1)
             for query in (q.scorecards(scope, "1d"), *q.trial_times(scope, "1d"))
         ],
-        no_value=NO_TRIAL,
         height=6,
         sorted_by="No.",
         overrides=[
@@ -208,7 +209,7 @@ def _demand_and_nodes() -> Sequence[Panel]:
     return [
         graph(
             PENDING,
-            f"Tasks that wait, over the time since each trial began. Marks begin where all tasks have ended. {EQUAL}",
+            f"Tasks that wait, over the time since each trial began. Marks are where all tasks have ended. {EQUAL}",
             _each(q.pending_tasks),
             unit=style.COUNT,
             size=(24, 8),

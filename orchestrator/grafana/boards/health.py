@@ -48,7 +48,12 @@ def _alerts() -> Section:
                         },
                     )
                 ],
-                overrides=[column("Trial", {"links": [_ALERTED_TRIAL]})],
+                overrides=[
+                    column("Alert", {"custom.width": 250}),
+                    column("State", {"custom.width": 75}),
+                    column("Severity", {"custom.width": 80}),
+                    column("Trial", {"links": [_ALERTED_TRIAL]}),
+                ],
                 no_value="no alert fires",
             ),
             timeline(

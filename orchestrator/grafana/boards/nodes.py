@@ -25,6 +25,7 @@ PROCESSORS = "Processors of each node"
 STATES = {"0": ("gone", style.INVISIBLE)} | {
     str(value): (state, style.STATE[state]) for state, value in style.STATE_NUMBERS.items()
 }
+OF_CHOSEN_ARCHS = 'arch=~"$arch"'
 NO_LAUNCH = "no launch has ended in the time range"
 
 
@@ -34,12 +35,13 @@ def nodes_board() -> Dashboard:
         "stage",
         "Stage",
         "Of a launch: request (until allocated), boot, install (until it runs), or launch (all of them).",
-        [(name, name) for name in q.STAGES],
+        [(f"stage: {name}", name) for name in q.STAGES],
+        labelled=False,
     )
     return board(
         UID,
         "The nodes of one trial: what each did when, and how long launches took.",
-        variables=[sweep_variable(), trial_variable(), arch_variable(), stage, *times_of_trial(), *times_of_sweep()],
+        variables=[stage, sweep_variable(), trial_variable(), arch_variable(), *times_of_trial(), *times_of_sweep()],
         annotations=[
             annotation(
                 "Faults",
@@ -64,7 +66,7 @@ def _lives() -> Section:
                 LIVES,
                 "One row for each worker node, from its request to its end; 30 on a page. A node that failed ends in "
                 "“failed”, one that was removed just ends. Of more than 1000 nodes at once, none is shown here.",
-                q.node_life(TRIAL),
+                q.node_life(TRIAL, OF_CHOSEN_ARCHS),
                 STATES,
                 size=(24, 14),
                 rows=30,
@@ -74,7 +76,7 @@ def _lives() -> Section:
                 PROCESSORS,
                 "Share of each worker machine's CPU time that is used, as Ray measures it, every 10 s, "
                 "under the node's name as above. Nodes of a local cluster all show the one machine.",
-                [q.machine_share_by_node(TRIAL)],
+                [q.machine_share_by_node(TRIAL, OF_CHOSEN_ARCHS)],
                 unit=style.SHARE,
                 size=(24, 8),
                 decimals=0,
@@ -124,7 +126,7 @@ def _stages() -> Section:
                 no_value=NO_LAUNCH,
             ),
             graph(
-                "Duration of $stage by architecture",
+                "Duration of ${stage:raw} by architecture",
                 "Median and 95th percentile (dashed) over the launches of the trial so far. Where architectures are "
                 "equal, the wider line shows on both sides of the narrower.",
                 [q.stage_quantile(TRIAL, "p50"), q.stage_quantile(TRIAL, "p95")],
@@ -140,7 +142,7 @@ def _stages() -> Section:
                 no_value=NO_LAUNCH,
             ),
             heat_map(
-                "Launches by duration of $stage",
+                "Launches by duration of ${stage:raw}",
                 "How many launches ended when (across) and how long this stage took them (upwards).",
                 q.stage_heat(TRIAL),
                 unit=style.SECONDS,
@@ -178,11 +180,16 @@ def _failures() -> Section:
                             "renameByName": {
                                 "cause": "Cause",
                                 "node_type": "Node type",
-                                "arch": "Architecture",
+                                "arch": "Arch",
                                 "Value": "Nodes",
                             },
                         },
                     )
+                ],
+                overrides=[
+                    column("Cause", {"custom.width": 150}),
+                    column("Arch", {"custom.width": 80}),
+                    column("Nodes", {"custom.width": 70}),
                 ],
                 no_value="no node failed",
             ),

@@ -256,11 +256,11 @@ def fault_marks() -> str:
 # Nodes
 
 
-def node_life(scope: Scope) -> Query:
+def node_life(scope: Scope, *more: str) -> Query:
     """Each node's state as a number, and 0 after its last: a timeline would go on with the last one else."""
     by = "max by (node, node_type, arch)"
-    before = f"max_over_time({scope.of('orchestrator_node_state', window='$__rate_interval')})"
-    lives = f"{by} ({scope.of('orchestrator_node_state')}) or 0 * {by} ({before})"
+    before = f"max_over_time({scope.of('orchestrator_node_state', *more, window='$__rate_interval')})"
+    lives = f"{by} ({scope.of('orchestrator_node_state', *more)}) or 0 * {by} ({before})"
     return Query(f"label_replace({lives}, {SHORT_NAME})", "{{node}} {{arch}}")
 
 
@@ -309,9 +309,9 @@ def failures_of_trial(scope: Scope) -> Query:
     return Query(f"sum by (node_type, arch, cause) ({failed})", kind="table")
 
 
-def machine_share_by_node(scope: Scope) -> Query:
+def machine_share_by_node(scope: Scope, *more: str) -> Query:
     """Share of each worker machine's CPU time that is used, as Ray measures it."""
-    used = scope.of("ray_node_cpu_utilization", 'RayNodeType="worker"')
+    used = scope.of("ray_node_cpu_utilization", 'RayNodeType="worker"', *more)
     return Query(f"label_replace(max by (node, arch) ({used}) / 100, {SHORT_NAME})", "{{node}} {{arch}}")
 
 
@@ -415,4 +415,5 @@ def alerts_over_time(scope: Scope) -> Query:
     firing, pending = (
         scope.of("ALERTS", 'alertname=~"Orchestrator.+"', f'alertstate="{state}"') for state in ("firing", "pending")
     )
-    return Query(f"2 * {by} ({firing}) or {by} ({pending})", "{{alertname}} {{trial_id}}")
+    named = f'label_replace(2 * {by} ({firing}) or {by} ({pending}), "alert", "$1", "alertname", "Orchestrator(.+)")'
+    return Query(named, "{{alert}} {{trial_id}}")

@@ -65,7 +65,6 @@ def scorecard_table(
     description: str,
     queries: Sequence[Query],
     *,
-    no_value: str,
     height: int,
     sorted_by: str = "",
     overrides: Sequence[Override] = (),
@@ -89,7 +88,7 @@ def scorecard_table(
             _sorted_by(sorted_by or _heading(quantity("makespan_s"))),
         ),
         overrides=[*(_format(each) for each in columns), *_SPECIALS, *overrides],
-        no_value=no_value,
+        no_value="–",  # of a cell, too: a trial whose cost isn't known
     )
 
 

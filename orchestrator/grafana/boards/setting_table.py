@@ -45,7 +45,7 @@ _MEANINGS = {
 }
 
 
-def setting_table(title: str, description: str, *, no_value: str, height: int) -> model.Panel:
+def setting_table(title: str, description: str, *, height: int) -> model.Panel:
     """Return the table, the lowest median makespan first."""
     queries = [Query(_expression(each), kind="table") for each in COLUMNS]
     verdict = Query(q.setting_verdicts(SWEEP_EVER), kind="table")
@@ -59,7 +59,7 @@ def setting_table(title: str, description: str, *, no_value: str, height: int) -
         "renameByName": {"setting": "Setting", **values},
     }
     formats = [
-        column(each.heading, {"unit": each.unit, "decimals": each.decimals, "custom.width": 88}) for each in COLUMNS
+        column(each.heading, {"unit": each.unit, "decimals": each.decimals, "custom.width": 80}) for each in COLUMNS
     ]
     return grid(
         title,
@@ -75,18 +75,19 @@ def setting_table(title: str, description: str, *, no_value: str, height: int) -
             *formats,
             column("ended", {"custom.width": 60}),
             column("n", {"custom.width": 40}),
-            column(SORTED_BY, {"custom.width": 105}),
-            column("Setting", {"custom.minWidth": 150}),
+            column(SORTED_BY, {"custom.width": 100}),
+            column("p95 wait, s", {"custom.width": 92}),
+            column("Setting", {"custom.minWidth": 130}),
             column(
                 VERDICT,
                 {
                     "mappings": [{"type": "value", "options": _MEANINGS}],
                     "custom.cellOptions": {"type": "color-text"},
-                    "custom.width": 130,
+                    "custom.width": 122,
                 },
             ),
         ],
-        no_value=no_value,
+        no_value="–",
     )
 
 

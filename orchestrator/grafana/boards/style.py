@@ -48,4 +48,4 @@ SHARE = "percentunit"
 CPUS = "suffix:CPU"
 PLAIN = "none"
 
-NO_TRIAL = "no samples of this trial in the time range: take the link “Fit time” above"
+NO_TRIAL = "no samples of this trial in the time range: take “Fit time” above, or run a sweep first"

@@ -109,7 +109,6 @@ def _results() -> Section:
                 "those, and the range of their makespan. The verdict is that of `orchestrate recommend` on makespan, "
                 "as of the trials that had ended then. θ: mean CPUs of demand beyond supply (under) and of supply "
                 "beyond demand (over).",
-                no_value=NO_SCORECARD,
                 height=8,
             ),
         ],
@@ -152,7 +151,6 @@ def _trials() -> Section:
                 "One row for each trial that has ended. A trial leads to its board, at its time, a setting "
                 "to the board “Compare”, where others are laid over it.",
                 [q.scorecards(SWEEP_EVER), *q.trial_times(SWEEP_EVER)],
-                no_value=NO_SCORECARD,
                 height=12,
                 overrides=[column("Setting", {"links": [COMPARE]})],
             )

@@ -85,7 +85,7 @@ def arch_variable(*, shown: bool = True) -> Variable:
 
 
 def _archs(series: str, *, shown: bool) -> Variable:
-    variable = _with_all(_query("arch", "Architecture", f"count by (arch) ({series})", _ARCH).multi(True))
+    variable = _with_all(_query("arch", "Arch", f"count by (arch) ({series})", _ARCH).multi(True))
     return variable if shown else variable.hide(model.VariableHide.HIDE_VARIABLE)
 
 
