@@ -240,7 +240,26 @@ MetricsPort = Annotated[
     option(
         "--metrics-port",
         metavar="PORT",
-        help="Serve /metrics, /sd and /healthz on this port of 127.0.0.1; 0: don't.  [default: 9477]",
+        help="Serve /metrics, /sd and /healthz on this port; 0: don't.  [default: 9477]",
+        panel=WATCHING,
+    ),
+]
+MetricsHost = Annotated[
+    str | None,
+    option(
+        "--metrics-host",
+        metavar="HOST",
+        help="Address to serve metrics on; 0.0.0.0: all of this machine's.  [default: 127.0.0.1]",
+        panel=WATCHING,
+    ),
+]
+MetricsTokenFile = Annotated[
+    Path | None,
+    option(
+        "--metrics-token-file",
+        metavar="FILE",
+        help="File with a bearer token that readers of metrics need."
+        "  [default: the variable ORCHESTRATE_METRICS_TOKEN, if it is set]",
         panel=WATCHING,
     ),
 ]

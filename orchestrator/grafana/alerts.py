@@ -6,13 +6,27 @@ Prometheus rules does it (pkg/services/ngalert/prom/convert.go).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SpecError
 from orchestrator.inputs.yaml_file import read_yaml_mapping
+
+PANELS = {
+    "OrchestratorDemandUnmet": ("orchestrate-trial", "Demand and supply"),
+    "OrchestratorNodesStuckLaunching": ("orchestrate-nodes", "States of nodes"),
+    "OrchestratorIdleNodesNotRemoved": ("orchestrate-nodes", "States of nodes"),
+    "OrchestratorLaunchFailures": ("orchestrate-nodes", "Why nodes failed"),
+    "OrchestratorObserverDown": ("orchestrate-health", "Targets"),
+    "OrchestratorObserverLagging": ("orchestrate-health", "Observer lag"),
+    "OrchestratorTooManyNodes": ("orchestrate-trial", "Nodes by architecture, and their limits"),
+    "OrchestratorCostOverBudget": ("orchestrate-trial", "Cost so far by architecture"),
+}
+"""The board and the panel that show what an alert is about."""
+TELLS_OF_OUTAGE = "OrchestratorObserverDown"
+"""The rule that fires if Prometheus can't be asked. If all did, one outage would raise eight alerts."""
 
 MAX_UID = 40
 # Grafana evaluates at multiples of this.
@@ -35,15 +49,21 @@ class AlertGroup:
     rules: tuple[dict[str, Any], ...]
 
 
-def read_alerts(path: Path, datasource: str) -> tuple[AlertGroup, ...]:
-    """The alert rules of a Prometheus rule file, on the data source with this uid. Raises SpecError."""
+def read_alerts(
+    path: Path, datasource: str, *, boards: Iterable[Mapping[str, Any]] = (), runbook_url: str | None = None
+) -> tuple[AlertGroup, ...]:
+    """The alert rules of a Prometheus rule file, on the data source with this uid. Raises SpecError.
+
+    Each leads to its panel in `boards`, and to its section of the runbook at `runbook_url`, if that is given.
+    """
+    to = _Links(_panel_ids(boards), runbook_url)
     groups = []
     taken: dict[str, int] = {}
     try:
         for group in read_yaml_mapping(path)["groups"]:
             name = group["name"]
             rules = [
-                _rule(rule, name, datasource, taken, group.get("labels") or {})
+                _rule(rule, name, datasource, taken, group.get("labels") or {}, to)
                 for rule in group["rules"]
                 if "alert" in rule
             ]
@@ -69,7 +89,12 @@ def _whole_steps(interval_ms: int) -> int:
 
 
 def _rule(
-    rule: Mapping[str, Any], group: str, datasource: str, taken: dict[str, int], labels: Mapping[str, str]
+    rule: Mapping[str, Any],
+    group: str,
+    datasource: str,
+    taken: dict[str, int],
+    labels: Mapping[str, str],
+    to: "_Links",
 ) -> dict[str, Any]:
     name = rule["alert"]
     waits = {key: str(rule[key]) for key in ("for", "keep_firing_for") if key in rule}
@@ -115,14 +140,42 @@ def _rule(
                 },
             ),
         ],
-        # No series is the good state. A Prometheus that doesn't answer is an alert of its own.
+        # No series is the good state. A Prometheus that doesn't answer is one alert of its own.
         "noDataState": "OK",
-        "execErrState": "Error",
+        "execErrState": "Error" if name == TELLS_OF_OUTAGE else "KeepLast",
         "for": "0s",
         **waits,
         "labels": {str(key): str(value) for key, value in {**labels, **(rule.get("labels") or {})}.items()},
-        "annotations": {key: _translated(text) for key, text in (rule.get("annotations") or {}).items()},
+        "annotations": {
+            **{key: _translated(text) for key, text in (rule.get("annotations") or {}).items()},
+            **to.of(name, rule),
+        },
     }
+
+
+@dataclass(frozen=True)
+class _Links:
+    """Where alerts lead to in Grafana: the ids of panels by board and title, and the address of the runbook."""
+
+    panels: Mapping[tuple[str, str], int]
+    runbook_url: str | None
+
+    def of(self, name: str, rule: Mapping[str, Any]) -> dict[str, str]:
+        annotations: dict[str, str] = {}
+        if (panel := self.panels.get(PANELS.get(name, ("", "")))) is not None:
+            annotations |= {"__dashboardUid__": PANELS[name][0], "__panelId__": str(panel)}
+        _, has_section, section = (rule.get("annotations") or {}).get("runbook_url", "").partition("#")
+        if self.runbook_url is not None and has_section:
+            annotations["runbook_url"] = f"{self.runbook_url}#{section}"
+        return annotations
+
+
+def _panel_ids(boards: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for board in boards:
+        for panel in board["panels"]:
+            found |= {(board["uid"], each["title"]): each["id"] for each in (panel, *(panel.get("panels") or ()))}
+    return found
 
 
 def _node(ref: str, datasource: str, model: dict[str, Any], look_back_s: int = 0) -> dict[str, Any]:

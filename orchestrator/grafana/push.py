@@ -78,15 +78,21 @@ def push(
     folder: str = "Orchestrate",
     with_datasource: bool = True,
     datasource_url: str | None = None,
+    datasource_uid: str | None = None,
     alerts: Sequence[AlertGroup] = (),
     dry_run: bool = False,
 ) -> Iterator[Change]:
     """Do the steps, and yield the change of each. Without a `datasource_url` a data source keeps the one it has.
 
+    With a `datasource_uid`, boards and rules use that data source of this Grafana, and ours isn't written.
+
     Raises Unreachable if there is no Grafana at all, ForeignAnswer, and WrongToken; any other problem is a change that
     failed.
     """
     grafana.check()
+    if datasource_uid is not None:
+        boards = [reading(board, datasource_uid) for board in boards]
+    with_datasource = with_datasource and datasource_uid is None
     todo = _steps(_Push(grafana, dry_run), boards, folder, with_datasource, datasource_url, alerts)
     for number, step in enumerate(todo, start=1):
         try:
@@ -103,6 +109,15 @@ def push(
             for left in todo[number:]:
                 yield Change(left.kind, left.name, "failed", "not tried, since Grafana doesn't answer")
             return
+
+
+def reading(board: Board, datasource_uid: str) -> Board:
+    """Return the board with another data source chosen at first."""
+    variables = [
+        {**each, "current": {"text": datasource_uid, "value": datasource_uid}} if each["type"] == "datasource" else each
+        for each in board["templating"]["list"]
+    ]
+    return {**board, "templating": {**board["templating"], "list": variables}}
 
 
 def _steps(
@@ -209,7 +224,13 @@ class _Push:
         def look() -> StoredDashboard | None:
             return self._grafana.find(lambda api: api.dashboard.get_dashboard(uid), StoredDashboard)
 
-        found = look()
+        try:
+            found = look()
+        except RequestRefused as refused:
+            if refused.status != HTTPStatus.NOT_ACCEPTABLE:
+                raise
+            _log.info("board %s was saved in a browser, so Grafana can't return it", uid)
+            return self._replaced(board)
         meta: Meta = {} if found is None else found.get("meta", {})
         if meta.get("provisioned"):
             raise RequestRefused(
@@ -234,6 +255,17 @@ class _Push:
 
         self._write(lambda api: api.dashboard.update_dashboard(body), arrived)
         return ("created", self.link(uid)) if found is None else ("updated", edited or self.link(uid))
+
+    def _replaced(self, board: Board) -> tuple[Outcome, str]:
+        """Write over a board that somebody saved in the browser of Grafana 13, in a form that this API can't read."""
+        body = {
+            "dashboard": {**_content(board), "id": None},
+            "folderUid": FOLDER_UID,
+            "overwrite": True,
+            "message": MESSAGE,
+        }
+        self._write(lambda api: api.dashboard.update_dashboard(body), lambda: False)
+        return "updated", "somebody had changed it in Grafana: their version is in its history"
 
     def link(self, uid: str) -> str:
         """Return the address of a board."""

@@ -4,6 +4,8 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError, MissingPrerequisite
@@ -17,9 +19,38 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TOKEN_VARIABLE = "ORCHESTRATE_METRICS_TOKEN"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where metrics are served, and the token that who reads them has to have; empty if anybody may."""
+
+    host: str = "127.0.0.1"
+    token: str = field(default="", repr=False)
+
+
+ANYBODY_HERE = Access()
+
+
+def access(host: str | None, token_file: Path | None = None) -> Access:
+    """Return what `--metrics-host` and `--metrics-token-file` say. Raises InputError."""
+    from orchestrator.inputs.secrets import take_secret
+
+    token, source = take_secret(TOKEN_VARIABLE, "--metrics-token-file", token_file, "write one line into it")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise InputError(f"{source} holds no token: that is one line of letters, digits and signs")
+    return Access(host or "127.0.0.1", token)
+
+
 @contextmanager
 def serving(
-    exporter: "Exporter", targets: "Callable[[], Iterable[Target]]", port: int | None, reporter: "Reporter"
+    exporter: "Exporter",
+    targets: "Callable[[], Iterable[Target]]",
+    port: int | None,
+    reporter: "Reporter",
+    to: Access = ANYBODY_HERE,
 ) -> Iterator[None]:
     """Serve an exporter as `--metrics-port` says. A default port that is taken is no reason not to run a sweep."""
     from orchestrator.metrics.server import DEFAULT_PORT, MetricsServer
@@ -28,7 +59,9 @@ def serving(
         yield
         return
     try:
-        server = MetricsServer(exporter, targets, port=DEFAULT_PORT if port is None else port)
+        server = MetricsServer(
+            exporter, targets, port=DEFAULT_PORT if port is None else port, host=to.host, token=to.token
+        )
     except OSError as error:
         _log.warning("no metrics are served", exc_info=True)
         if port is not None:
@@ -40,6 +73,9 @@ def serving(
         return
     with server:
         reporter.say(f"metrics: {server.url}/metrics")
+        if to.host not in LOOPBACK:
+            who = "who has the token can" if to.token else f"anybody who reaches it can (no {TOKEN_VARIABLE})"
+            reporter.say(f"warning: {who} read the metrics, and they travel without encryption")
         try:
             yield
         finally:
@@ -48,14 +84,14 @@ def serving(
                 exporter.end()
 
 
-def check_port(port: int | None) -> None:
+def check_port(port: int | None, host: str = "127.0.0.1") -> None:
     """Raises InputError for what is no port, or none that can be listened on, before anything is begun."""
     if port is None or port == 0:
         return
     if not 0 < port < 65_536:
         raise InputError(f"--metrics-port: {port} is no port", "one from 1 to 65535, or 0 for none")
     try:
-        socket.create_server(("127.0.0.1", port)).close()
+        socket.create_server((host, port)).close()
     except OSError as error:
         raise InputError(f"--metrics-port {port}: {error.strerror}", "choose another, or 0 for none") from None
 

@@ -1,6 +1,7 @@
 """Observes a running Ray cluster: events go into a trace, and its metrics are served."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ _SLICE_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What to observe, and how; `seconds` None observes until Ctrl-C, `trace` None makes a file under the home."""
+    """What to observe, and how; `seconds` None observes until Ctrl-C, `trace` None makes a file under the home.
+
+    `name` is the cluster's in metrics. A restart with the same name goes on with its series; None takes the address.
+    """
 
     address: str | None
     trace: Path | None
@@ -32,6 +36,8 @@ class Observation:
     prices: str
     interval_s: float
     metrics_port: int | None
+    metrics_access: metrics.Access
+    name: str | None
     seconds: float | None
 
 
@@ -44,7 +50,9 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
     from orchestrator.observer.observer import Observer
     from orchestrator.trace.file import TraceWriter
 
-    metrics.check_port(wanted.metrics_port)
+    metrics.check_port(wanted.metrics_port, wanted.metrics_access.host)
+    if wanted.name is not None and not re.fullmatch(r"[\w.-]+", wanted.name):
+        raise InputError(f"--name: {wanted.name!r} is no name", "letters, digits, dots, dashes and underscores")
     if wanted.monitor_log is not None and not wanted.monitor_log.is_file():
         raise InputError(f"--monitor-log: {wanted.monitor_log} is no file")
     address = find_address(home, wanted.address)
@@ -53,13 +61,17 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
     shape = shape_of_file(wanted.cluster)
     observer = Observer(view, describe_by(shape), monitor_log=wanted.monitor_log, interval_s=wanted.interval_s)
     exporter = Exporter("observed", prices=read_prices(wanted.prices), observer=lambda: observer)
-    exporter.watch(path.stem, shape)
+    # Not the time, as in the trace's name: each restart would be another cluster.
+    exporter.watch(wanted.name or address.replace(":", "-"), shape)
     reporter.say(f"observing {address}, trace in {path}; Ctrl-C ends it")
     try:
         writer = TraceWriter(path, context={"observed": address}, sinks=[sink, exporter.event])
     except OSError as error:
         raise InputError(f"--trace: {path} can't be written: {error.strerror}") from None
-    with writer, metrics.serving(exporter, lambda: targets_of(observer), wanted.metrics_port, reporter):
+    served = metrics.serving(
+        exporter, lambda: targets_of(observer), wanted.metrics_port, reporter, wanted.metrics_access
+    )
+    with writer, served:
         observer.attach(writer.emit)
         observer.start()
         try:

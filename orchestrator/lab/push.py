@@ -34,7 +34,6 @@ def push_trials(
     from orchestrator.prometheus.backfill import planned, push
     from orchestrator.prometheus.placement import Placement
     from orchestrator.prometheus.recording_rules import recording_rules
-    from orchestrator.sweeps.runner import prices_of
 
     with reporter.working("reading traces…") as update:
         records, trials = _recorded(home, wanted, update)
@@ -48,10 +47,9 @@ def push_trials(
         for sweep_id in {trial.sweep_id for trial, _ in plan.placed}:
             by_trial = {trial.trial_id: by for trial, by in plan.placed if trial.sweep_id == sweep_id}
             Placement(by_trial).write(home.root, sweep_id)
-        prices = {sweep_id: prices_of(record) for sweep_id, record in records.items()}
         rules, written = recording_rules(bundled("prometheus/rules/recording.yml")), 0
         update(f"writing trial 1 of {len(plan.placed)}…")
-        for number, samples in enumerate(push(prometheus, plan, prices, rules), start=2):
+        for number, samples in enumerate(push(prometheus, plan, records, rules), start=2):
             written += samples
             update(f"writing trial {min(number, len(plan.placed))} of {len(plan.placed)}…")
     windows = [trial.window(by) for trial, by in plan.placed]

@@ -35,6 +35,7 @@ class Execution:
 
     engine: Parallel | None = None
     metrics_port: int | None = None
+    metrics_access: metrics.Access = metrics.ANYBODY_HERE
     annotations: annotate.Target | None = None
     stack: bool = False
 
@@ -128,19 +129,28 @@ def _run_in(
     start: "Starter",
     reporter: Reporter,
 ) -> "SweepRecord":
+    from orchestrator.analysis.sweep.evidence import places, weigh
     from orchestrator.metrics.exporter import Exporter
+    from orchestrator.sweeps.ledger import results_of
     from orchestrator.sweeps.runner import Runner, prices_of
 
     backend = start(folder)
     planned = ledger.sweep(sweep_id)
     trials = [record.trial for record in planned.trials]
     reporter.say(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
-    exporter = Exporter(sweep_id, prices=prices_of(planned), observer=lambda: backend.observer)
+    exporter = Exporter(
+        sweep_id,
+        name=planned.name,
+        created=planned.created,
+        prices=prices_of(planned),
+        verdicts=lambda: places(weigh(results_of(ledger.sweep(sweep_id).trials))),
+        observer=lambda: backend.observer,
+    )
     real_time = spec.backend != "simulated"
     port = how.metrics_port if real_time else 0
     try:
         with (
-            metrics.serving(exporter, backend.targets, port, reporter),
+            metrics.serving(exporter, backend.targets, port, reporter, how.metrics_access),
             annotate.annotating(how.annotations, sweep_id, reporter) as annotators,
             reporter.running(trials, real_time=real_time) as view,
         ):

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.utils import floatToGoString
 
 from orchestrator.model.events import NodeState
+from orchestrator.model.verdicts import VERDICTS
 
 PREFIX = "orchestrator_"
 IDS = ("sweep_id", "trial_id")
@@ -21,11 +22,14 @@ WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 UNITS = ("seconds", "cores", "dollars")
 
 HELP = {
+    "sweep_info": "1; the labels are the sweep's name and the day and time at which it was begun, in UTC.",
     "trial_info": "1; the labels are the trial's settings.",
     "trial_active": "1 while the trial runs, 0 once it has ended and its last values are still shown.",
     "trial_phase": "1 for the phase that the trial is in.",
+    "trial_elapsed_seconds": "Seconds since the workload was submitted; of a trial that has ended, its last value.",
     "trial_start_timestamp_seconds": "When the workload was submitted, in UNIX seconds.",
     "pending_tasks": "Tasks that wait for a node, by what each needs.",
+    "infeasible_tasks": "Pending tasks that no node type of the cluster could run, by what each needs.",
     "pending_cpu_cores": "CPUs that the pending tasks need together.",
     "nodes": "Worker nodes in each state.",
     "node_state": "A node's state: " + ", ".join(f"{number} {state}" for number, state in enumerate(STATES, 1)) + ".",
@@ -39,7 +43,12 @@ HELP = {
     "node_stage_seconds": "How long the stages of a launch took.",
     "task_wait_seconds": "From a task's submission to its start.",
     "cost_dollars": "What the worker nodes cost so far.",
+    "hourly_cost_dollars": "What the worker nodes that are billed now cost in an hour.",
     "scorecard": "Numbers of the trials of this sweep that have just ended.",
+    "trial_verdict": "1 for a trial that has just ended and is valid, 0 for an invalid one; the label says why.",
+    "setting_verdict": "A setting of this sweep against the one with the lowest median makespan: "
+    + ", ".join(f"{number} {verdict}" for number, verdict in enumerate(VERDICTS, 1))
+    + ".",
     "observer_lag_seconds": "How old the newest look at the cluster is.",
     "observer_errors": "Looks at the cluster that failed.",
 }

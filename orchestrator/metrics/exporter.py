@@ -5,8 +5,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -55,7 +56,9 @@ class Ended:
 class Exporter(Collector):
     """Serves the metrics of the trial that runs; a watcher of a sweep, see `sweep.runner.Watcher`.
 
-    `observer` gives the observer that watches the cluster now, if any. Safe to be scraped while events come in.
+    `name` and `created`, UNIX seconds, are the sweep's. `verdicts` gives the settings' places in
+    `model.verdicts.VERDICTS` by their labels, from 1; it is called after each trial. `observer` gives the observer that
+    watches the cluster now, if any. Safe to be scraped while events come in.
     """
 
     name = "metrics"
@@ -64,13 +67,19 @@ class Exporter(Collector):
         self,
         sweep_id: str,
         *,
+        name: str = "",
+        created: float | None = None,
         prices: Prices | None = None,
+        verdicts: Callable[[], Mapping[str, int]] = dict,
         observer: Callable[[], Observer | None] = lambda: None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.sweep_id = sweep_id
+        self._about = about_sweep(name, created)
         self._prices = prices
+        self._verdicts = verdicts
+        self._verdict_of: Mapping[str, int] = {}
         self._observer = observer
         self._clock = clock
         self._sleep = sleep
@@ -122,10 +131,12 @@ class Exporter(Collector):
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
         """The trial's series end once they were scraped as they are now; its scorecard is shown for a minute."""
+        verdict_of = self._verdicts()
         with self._lock:
             now = self._clock()
             self._leave(now)
             if scorecard is not None:
+                self._verdict_of = verdict_of
                 ids = {"sweep_id": self.sweep_id, "trial_id": trial.trial_id}
                 self._ended.append(Ended(ids, trial.settings.label(), trial.repeat, scorecard, now))
 
@@ -153,8 +164,17 @@ class Exporter(Collector):
             ended = list(self._ended)
             self._scraped = True
         yield from families
+        sweep = {"sweep_id": self.sweep_id}
+        if self._about and (shown or ended):
+            yield gauge("sweep_info", {(): 1.0}, sweep | self._about)
         if ended:
             yield _scorecards(ended)
+            yield _trial_verdicts(ended)
+            if self._verdict_of:
+                verdicts: dict[tuple[str, ...], float] = {
+                    (setting,): float(place) for setting, place in self._verdict_of.items()
+                }
+                yield gauge("setting_verdict", verdicts, sweep, "setting")
         if (observer := self._observer()) is not None:
             yield from _observer_metrics(observer, self.lag_s())
 
@@ -187,6 +207,23 @@ def _scorecards(ended: Sequence[Ended]) -> Metric:
         for quantity, value in numbers(each.scorecard):
             family.add_metric([*each.ids.values(), each.setting, str(each.repeat), valid, quantity], value)
     return family
+
+
+def _trial_verdicts(ended: Sequence[Ended]) -> Metric:
+    family = GaugeMetricFamily(
+        PREFIX + "trial_verdict", HELP["trial_verdict"], labels=[*IDS, "setting", "repeat", "reason"]
+    )
+    for each in ended:
+        reason = "; ".join(each.scorecard.invalid_because)
+        family.add_metric([*each.ids.values(), each.setting, str(each.repeat), reason], float(each.scorecard.valid))
+    return family
+
+
+def about_sweep(name: str, created: float | None) -> dict[str, str]:
+    """Return the labels of `sweep_info`; empty where nothing is known."""
+    if created is None:
+        return {}
+    return {"name": name, "date": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M")}
 
 
 def numbers(scorecard: Scorecard) -> Iterator[tuple[str, float]]:

@@ -1,5 +1,6 @@
 """Serves `/metrics`, `/sd` and `/healthz` over HTTP, on loopback unless told otherwise."""
 
+import hmac
 import json
 import math
 import threading
@@ -37,9 +38,10 @@ class MetricsServer:
         *,
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
+        token: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._server = _Server((host, port), _handler(exporter, _Exposition(exporter, clock), targets))
+        self._server = _Server((host, port), _handler(exporter, _Exposition(exporter, clock), targets, token))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="orchestrate-metrics", daemon=True
         )
@@ -94,7 +96,7 @@ class _Exposition:
 
 
 def _handler(
-    exporter: Exporter, exposition: _Exposition, targets: Callable[[], Iterable[Target]]
+    exporter: Exporter, exposition: _Exposition, targets: Callable[[], Iterable[Target]], token: str
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT_S
@@ -105,7 +107,9 @@ def _handler(
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            if path == "/metrics":
+            if path in ("/metrics", "/sd") and not self._may():
+                self._answer(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n")
+            elif path == "/metrics":
                 self._answer(HTTPStatus.OK, *exposition.answer(self.headers.get("Accept", "")))
             elif path == "/sd":
                 body = json.dumps(as_service_discovery(targets(), exporter.ids)).encode()
@@ -128,12 +132,18 @@ def _handler(
                 raise AttributeError(name)
             return lambda: self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET\n")
 
+        def _may(self) -> bool:
+            given = self.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+            return not token or hmac.compare_digest(given, f"Bearer {token}".encode())
+
         def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             if status == HTTPStatus.METHOD_NOT_ALLOWED:
                 self.send_header("Allow", "GET, HEAD")
+            if status == HTTPStatus.UNAUTHORIZED:
+                self.send_header("WWW-Authenticate", "Bearer")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)

@@ -42,8 +42,27 @@ from orchestrator.model.prices import Prices
 MAX_NODE_SERIES = 1000
 # The same for shapes of tasks that no longer wait: a cluster that is observed for days sees ever new ones.
 MAX_PAST_SHAPES = 50
+# A node that failed is seen so long in that state: longer than any scrape interval, and a mark on a graph of minutes.
+FAILED_SHOWN_S = 60.0
 PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
 _Values = dict[tuple[str, ...], float]
+
+
+def _resources(shape: str) -> dict[str, float]:
+    """Return what `CPU=1,Graviton=0.5` asks for; nothing for what isn't written so."""
+    pairs = (part.rpartition("=") for part in shape.split(","))
+    try:
+        return {name: float(amount) for name, _, amount in pairs}
+    except ValueError:
+        # not logged: the name of a shape comes from the cluster, and may have any form.
+        return {}
+
+
+def _made_by_ray(resource: str) -> bool:
+    """Whether nodes have a resource although no cluster config names it."""
+    return resource in ("memory", "object_store_memory") or resource.startswith(
+        ("node:", "bundle_", "accelerator_type:")
+    )
 
 
 class TrialMetrics:
@@ -72,6 +91,7 @@ class TrialMetrics:
         self._meters: dict[str, tuple[float, Meter]] = {}  # of the living; a scrape only reads them
         self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
         self._ended: Count[tuple[str, Arch, NodeState]] = Count()
+        self._failed_at: dict[tuple[str, str, str], float] = {}
         self._spent: dict[tuple[str, Arch], float] = {}
         self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
@@ -129,6 +149,8 @@ class TrialMetrics:
         if life.ended:
             self._meters.pop(event.node, None)
             self._count_ended(life, +1)
+            if life.state == "failed":
+                self._failed_at[event.node, life.node_type, life.arch] = life.since
         else:
             self._meters[event.node] = self._meter(life)
 
@@ -156,17 +178,32 @@ class TrialMetrics:
         yield gauge("trial_phase", {(phase,): float(phase == self._phase) for phase in PHASES}, self.ids, "phase")
         if self._submitted is not None:
             yield gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
+            yield gauge("trial_elapsed_seconds", {(): max(0.0, now - self._submitted)}, self.ids)
         yield gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
+        if self._shape is not None:
+            yield gauge("infeasible_tasks", self._infeasible(self._shape), self.ids, "shape")
         yield gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
-        yield from self._node_metrics()
+        yield from self._node_metrics(now)
         yield from self._cpu_metrics()
         yield from self._scaling.collect()
         yield from self._faults.collect()
         yield from self._stages.collect()
         yield self._wait_metric()
         yield self._cost(now)
+        yield self._hourly_cost()
 
-    def _node_metrics(self) -> Iterator[Metric]:
+    def _infeasible(self, shape: ClusterShape) -> _Values:
+        """Return the pending tasks of each shape that asks for more than any empty node has."""
+        nodes = [shape.head, *shape.workers]
+        unfit: _Values = {}
+        for wanted, count in self._pending.items():
+            needs = {name: amount for name, amount in _resources(wanted).items() if not _made_by_ray(name)}
+            if count and not any(node.fits(needs, {}) for node in nodes):
+                unfit[wanted,] = float(count)
+        return unfit
+
+    def _node_metrics(self, now: float) -> Iterator[Metric]:
+        self._failed_at = {key: t for key, t in self._failed_at.items() if now - t < FAILED_SHOWN_S}
         counts: _Values = {(name, arch, state): 0.0 for name, arch in self._arch.items() for state in STATES}
         living = self._lives.living
         for life in living.values():
@@ -178,6 +215,7 @@ class TrialMetrics:
             states: _Values = {
                 (name, life.node_type, life.arch): STATES.index(life.state) + 1.0 for name, life in living.items()
             }
+            states |= dict.fromkeys(self._failed_at, STATES.index("failed") + 1.0)
             yield gauge("node_state", states, self.ids, "node", "node_type", "arch")
         for limit in ("min_workers", "max_workers") if self._shape is not None else ():
             assert self._shape is not None
@@ -204,6 +242,19 @@ class TrialMetrics:
             family.add_metric([*self.ids.values(), arch], waits.buckets(), waits.total_s)
         return family
 
+    def _hourly_cost(self) -> Metric:
+        per_hour: dict[tuple[str, Arch], float] = {}
+        for name, (usd_per_s, billed) in self._meters.items():
+            life = self._lives.living[name]
+            key = life.node_type, life.arch
+            if billed.has_begun and self._is_priced(key):
+                per_hour[key] = per_hour.get(key, 0.0) + 3600 * usd_per_s
+        priced: _Values = {key: per_hour.get(key, 0.0) for key in self._spent | per_hour if self._is_priced(key)}
+        return gauge("hourly_cost_dollars", priced, self.ids, "node_type", "arch")
+
+    def _is_priced(self, key: tuple[str, Arch]) -> bool:
+        return self._prices is not None and key not in self._unpriced
+
     def _cost(self, now: float) -> Metric:
         usd = dict(self._spent)
         for name, (usd_per_s, billed) in self._meters.items():
@@ -214,7 +265,7 @@ class TrialMetrics:
         name, labels = "cost_dollars", [*IDS, "node_type", "arch"]
         family = CounterMetricFamily(PREFIX + name, HELP[name], labels=labels, unit=unit_of(name))
         for key, amount in usd.items():
-            if self._prices is not None and key not in self._unpriced:
+            if self._is_priced(key):
                 # The end of a node is reported a moment late: the counter then waits, but never falls.
                 self._shown[key] = max(amount, self._shown.get(key, 0.0))
                 family.add_metric([*self.ids.values(), *key], self._shown[key])

@@ -184,10 +184,10 @@ QUANTITIES: tuple[Quantity, ...] = (
         _field("cpu_utilisation"),
         _ON_BOARDS | _shown("terminal", "report", "facts", "evidence", "junit"), "higher",
     ),
-    # The export has it among the quantiles of all durations, and the metric is a histogram.
+    # The export has it among the quantiles of all durations.
     Quantity(
         "task_wait_p95_s", "wait p95", "s", 1, "95th percentile of the time from a task's submission to its start",
-        _wait_p95, _shown("terminal", "report", "evidence"), "lower",
+        _wait_p95, _shown("terminal", "report", "evidence", "metrics"), "lower",
     ),
     Quantity(
         "theta_u", "θ under", "CPUs", 2, f"under-provisioning: mean of demand beyond supply{_SERVED}",

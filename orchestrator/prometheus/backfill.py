@@ -4,13 +4,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.analysis.sweep.evidence import places, weigh
 from orchestrator.errors import InputError
-from orchestrator.model.prices import Prices
 from orchestrator.prometheus.client import Prometheus
 from orchestrator.prometheus.placement import Key, RecordedTrial, laid_out, moved
 from orchestrator.prometheus.recording_rules import Rule, recorded
 from orchestrator.prometheus.remote_write import send
-from orchestrator.prometheus.samples import INSTANCE, STEP_S, samples_of
+from orchestrator.prometheus.samples import INSTANCE, STEP_S, samples_of, verdict_samples
+from orchestrator.sweeps.ledger import SweepRecord, results_of
+from orchestrator.sweeps.runner import prices_of
 from orchestrator.trace.file import read_trace
 
 
@@ -55,16 +57,21 @@ def planned(
     return Plan(placed, scraped)
 
 
-def push(
-    prometheus: Prometheus, plan: Plan, prices: Mapping[str, Prices | None], rules: Sequence[Rule]
-) -> Iterator[int]:
+def push(prometheus: Prometheus, plan: Plan, sweeps: Mapping[str, SweepRecord], rules: Sequence[Rule]) -> Iterator[int]:
     """Write trial after trial, then what recording rules make of it; yields how many samples each came to.
 
-    `prices` are those of the sweeps, by id. Nothing is held but one trial.
+    `sweeps` are the trials' sweeps, by id. The verdict on a sweep's settings goes with the last of its trials. Nothing
+    is held but one trial.
     """
+    last = {trial.sweep_id: trial for trial, _ in plan.placed}
     for trial, by in plan.placed:
+        sweep = sweeps[trial.sweep_id]
         trace = moved(read_trace(trial.trace), by)
-        written = send(prometheus, samples_of(trial.sweep_id, trace, prices[trial.sweep_id]))
+        samples = samples_of(sweep.sweep_id, trace, prices_of(sweep), name=sweep.name, created=sweep.created)
+        if last[sweep.sweep_id] is trial:
+            verdicts = places(weigh(results_of(sweep.trials)))
+            samples |= verdict_samples(sweep.sweep_id, verdicts, trial.window(by)[1])
+        written = send(prometheus, samples)
         for rule in rules:
             written += send(prometheus, recorded(prometheus, rule, trial.key, *trial.window(by)))
         yield written

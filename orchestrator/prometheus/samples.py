@@ -1,8 +1,9 @@
 """A recorded trial as samples: what a Prometheus that scrapes its exporter would have seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from orchestrator.analysis.trial.score import score
+from orchestrator.metrics.catalogue import PREFIX
 from orchestrator.metrics.exporter import Exporter
 from orchestrator.model.prices import Prices
 from orchestrator.prometheus.placement import PAUSE_S
@@ -17,15 +18,19 @@ INSTANCE = "push"
 Samples = dict[Labels, list[tuple[float, float]]]
 
 
-def samples_of(sweep_id: str, trace: Trace, prices: Prices | None) -> Samples:
+def samples_of(
+    sweep_id: str, trace: Trace, prices: Prices | None, *, name: str = "", created: float | None = None
+) -> Samples:
     """The samples of a trial, (UNIX seconds, value) by series; each series ends, the scorecard's a pause later.
+
+    `name` and `created` are those of the sweep.
 
     They depend on this trial alone, so that it has the same ones with whichever others it is pushed.
     """
     assert trace.trial is not None
     begin, end = trace.events[0].t, trace.events[-1].t
     moment = begin
-    exporter = Exporter(sweep_id, prices=prices, clock=lambda: moment)
+    exporter = Exporter(sweep_id, name=name, created=created, prices=prices, clock=lambda: moment)
     samples: Samples = {}
     there: set[Labels] = set()
     exporter.trial_started(1, 1, trace.trial)
@@ -39,8 +44,20 @@ def samples_of(sweep_id: str, trace: Trace, prices: Prices | None) -> Samples:
     exporter.trial_ended(trace.trial, score(trace.trial, trace.events, prices), "")
     for moment in _grid(end + STEP_S, end + PAUSE_S - STEP_S):
         there = _scrape(exporter, moment, samples, there)
+    # What is of the whole sweep goes on with its next trial, which may begin at this very moment.
     for labels in there:
-        samples[labels].append((end + PAUSE_S, STALE))
+        if any(name == "trial_id" for name, _ in labels):
+            samples[labels].append((end + PAUSE_S, STALE))
+    return samples
+
+
+def verdict_samples(sweep_id: str, verdicts: Mapping[str, int], end: float) -> Samples:
+    """The verdicts on a sweep's settings, shown in the last `PAUSE_S` seconds before `end`."""
+    samples: Samples = {}
+    for setting, place in verdicts.items():
+        labels = {"sweep_id": sweep_id, "setting": setting, "job": "orchestrator", "instance": INSTANCE}
+        shown = [(end - back_s, float(place)) for back_s in range(int(PAUSE_S - STEP_S), 0, -int(STEP_S))]
+        samples[labels_of(PREFIX + "setting_verdict", labels)] = [*shown, (end, STALE)]
     return samples
 
 

@@ -127,6 +127,36 @@ def test_an_edit_between_reading_and_writing_is_not_lost(grafana: Standin) -> No
     assert grafana.dashboards["orchestrate-trial"]["dashboard"]["tags"] == ["ada's"]
 
 
+def test_a_board_that_grafana_13_stores_in_a_form_of_its_own_is_written_over(grafana: Standin) -> None:
+    pushed(grafana)
+    grafana.edit("orchestrate-trial", title="My trial")
+    uid = "/api/dashboards/uid/orchestrate-trial"
+    grafana.fault = failing(lambda method, path: (method, path) == ("GET", uid), 406)
+    trial = next(change for change in pushed(grafana) if change.name == "trial")
+
+    assert (trial.outcome, trial.detail) == (
+        "updated",
+        "somebody had changed it in Grafana: their version is in its history",
+    )
+    assert grafana.dashboards["orchestrate-trial"]["dashboard"]["title"] == "trial"
+
+
+def test_boards_and_rules_use_a_data_source_that_is_there_already(grafana: Standin) -> None:
+    grafana.datasources["mimir"] = {"uid": "mimir", "name": "Mimir", "type": "prometheus"}
+    boards = [json.loads(text) for text in build_all().values()]
+    rules = read_alerts(bundled("prometheus/rules/alerts.yml"), "mimir", boards=boards)
+    changes = pushed(grafana, boards, alerts=rules, datasource_uid="mimir")
+    asked = {node["datasourceUid"] for rule in grafana.rules.values() for node in rule["data"]}
+
+    assert "data source" not in {change.kind for change in changes}
+    assert grafana.datasources.keys() == {"mimir"}
+    assert asked == {"mimir", "__expr__"}
+    for stored in grafana.dashboards.values():
+        first = stored["dashboard"]["templating"]["list"][0]
+        assert (first["type"], first["current"]["value"]) == ("datasource", "mimir")
+    assert {change.outcome for change in pushed(grafana, boards, alerts=rules, datasource_uid="mimir")} == {"unchanged"}
+
+
 def test_a_board_that_was_moved_stays_where_it_is(grafana: Standin) -> None:
     pushed(grafana)
     grafana.folders["team"] = {"uid": "team", "title": "Team"}
@@ -586,6 +616,10 @@ def test_the_command_ends_with_3_where_a_proxy_asks_to_sign_in(run: Run, grafana
         (["--url", "http://grafana/?orgId=1"], "has more than host and path"),
         (["--url", "http://grafana", "--datasource-url", "nowhere"], "--datasource-url: 'nowhere' is not a URL"),
         (["--url", "http://grafana", "--token-file", "missing"], "--token-file missing can't be read"),
+        (
+            ["--url", "http://grafana", "--datasource-uid", "x", "--datasource-url", "http://p:9090"],
+            "--datasource-uid and --datasource-url exclude each other",
+        ),
         ([], "Missing option '--url'"),
     ],
 )

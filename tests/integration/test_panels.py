@@ -12,16 +12,25 @@ from typing import Any
 
 import pytest
 
+from orchestrator.analysis.trial.cost import bills
 from orchestrator.analysis.trial.node_lives import node_lives, stacked
+from orchestrator.analysis.trial.score import score
 from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.analysis.trial.window import submission
+from orchestrator.assets import bundled
 from orchestrator.grafana.boards.build import build_all
 from orchestrator.grafana.boards.compare import ZERO_S, ComparedTrial
+from orchestrator.grafana.boards.queries import MARGIN_S
+from orchestrator.inputs.prices import read_prices
 from orchestrator.metrics.server import DEFAULT_PORT
 from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
+from orchestrator.prometheus.client import Prometheus as Api
 from orchestrator.prometheus.placement import Placement, moved
+from orchestrator.prometheus.recording_rules import recorded, recording_rules
+from orchestrator.prometheus.remote_write import send
+from orchestrator.prometheus.samples import samples_of
 from orchestrator.trace.file import Trace, read_trace
-from tests.support.board_queries import queries_of
+from tests.support.board_queries import fill, panels_of, queries_of
 from tests.support.board_variables import chosen, options
 from tests.support.orchestrate_command import Orchestrate
 from tests.support.prometheus_server import HOW, Prometheus, running
@@ -88,7 +97,23 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         end = time.time()
         shown = _shown(command, prometheus, end - 2 * 3600, end)
         by = Placement.read(command.home, shown.sweep_id).moved_by
-        yield replace(shown, traces=[moved(each, by[each.trial.trial_id]) for each in shown.traces if each.trial])
+        shown = replace(shown, traces=[moved(each, by[each.trial.trial_id]) for each in shown.traces if each.trial])
+        _observed(prometheus.url, shown.traces[-1])
+        yield shown
+
+
+def _observed(url: str, trace: Trace) -> None:
+    """Write a trial's samples as those of a cluster that was only observed, under the name `prod`."""
+    api, begin, end = Api(url), trace.events[0].t, trace.events[-1].t
+    of_trials = re.compile("orchestrator_(trial_info|trial_verdict|scorecard|sweep_info|setting_verdict)")
+    samples = {
+        tuple((key, "prod" if key == "trial_id" else value) for key, value in labels): found
+        for labels, found in samples_of("observed", trace, read_prices("us-east-1")).items()
+        if not of_trials.match(dict(labels)["__name__"])
+    }
+    send(api, samples)
+    for rule in recording_rules(bundled("prometheus/rules/recording.yml")):
+        send(api, recorded(api, rule, ("observed", "prod"), begin, end))
 
 
 # What may be empty, and why. Everything else has to have an answer for one of the trials.
@@ -96,12 +121,20 @@ NOBODY = 'trial_id="none"'
 MAY_BE_EMPTY = {
     NOBODY: "two trials are compared, not four",
     'event="failed"': "no node fails here",
+    "ALERTS{": "no alert fires",
+    "== 0 unless": "no trial is invalid",
+    "orchestrator_trial_info{} unless": "no trial is without a verdict",
+    "unless on () max by (reason)": "each trial has ended",
     "ray_cluster_failed_nodes": "no node fails here",
     "orchestrator_faults_total": "nothing fails on purpose here",
+    'sweep_id="observed"': "no cluster is only observed here",
 }
 """Parts of queries, after a real sweep."""
-NOT_PUSHED = re.compile(rf"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up\)|{NOBODY}")
-"""What Ray, the observer and Prometheus itself export isn't in a trace."""
+NOT_PUSHED = re.compile(
+    rf"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up[){{]|{NOBODY}"
+    r"|ALERTS|== 0 unless|unless on \(\) max by \(reason\)|trial_id=\"nothing\""
+)
+"""What Ray, the observer and Prometheus itself export isn't in a trace; and no trial is invalid or unfinished."""
 
 
 def _unanswered(*sweeps: Shown) -> list[tuple[str, str, str]]:
@@ -115,6 +148,7 @@ def _unanswered(*sweeps: Shown) -> list[tuple[str, str, str]]:
             "trial_id": trace.trial.trial_id,
             "arch": "x86_64|arm64",
             "stage": "launch",
+            "marks": "requested|running|terminated|failed",
             "__range": f"{shown.end - shown.begin:.0f}s",
         }
         for name, board in boards.items():
@@ -146,7 +180,7 @@ def _window(board: str, shown: Shown) -> tuple[float, float]:
 def _instant(board: str) -> list[bool]:
     """For each query, in the order of `queries_of`, whether it is asked for one instant only."""
     document = json.loads(board)
-    panels = [bool(target.get("instant")) for panel in document["panels"] for target in panel.get("targets", [])]
+    panels = [bool(target.get("instant")) for panel in panels_of(document) for target in panel["targets"]]
     return panels + [False for each in document["annotations"]["list"] if "expr" in each]
 
 
@@ -170,7 +204,9 @@ def test_the_newest_trial_stands_first_and_is_called_by_its_setting(shown: str, 
     offered = options(build_all()["trial.json"], seen.prometheus, seen.end, known)
     trials = [trace.trial for trace in reversed(seen.traces) if trace.trial is not None]
 
-    assert offered["sweep_id"] == [(seen.sweep_id, seen.sweep_id)]
+    (called, value), *_ = offered["sweep_id"]
+    assert value == seen.sweep_id
+    assert re.fullmatch(rf"{seen.sweep_id} · \d\d-\d\d \d\d:\d\d", called)
     assert offered["trial_id"] == [(f"{each.settings.label()} #{each.repeat}", each.trial_id) for each in trials]
 
 
@@ -186,7 +222,7 @@ def test_the_two_newest_trials_are_compared_unless_others_are_chosen(
     offered = options(board, seen.prometheus, seen.end, sweep)
     swapped = options(board, seen.prometheus, seen.end, {**sweep, "base": _matchers(seen, older)})
 
-    assert (seen.sweep_id, seen.sweep_id) in offered["sweep_id"]
+    assert seen.sweep_id in [value for _, value in offered["sweep_id"]]
     assert [value for _, value in (offered["base"][0], offered["other"][0])] == [
         _matchers(seen, newest),
         _matchers(seen, older),
@@ -223,8 +259,8 @@ def test_a_scorecard_leads_to_the_time_of_its_trial(shown: str, request: pytest.
         assert trace.trial is not None
         times, began = found[trace.trial.trial_id], submission(trace.events)
         assert began is not None
-        assert times["started"] == pytest.approx(_submitted(seen, trace), abs=0.001)
-        assert 0 < times["ended"] - times["started"] <= trace.events[-1].t - began + 0.001
+        assert times["started"] == pytest.approx(_submitted(seen, trace) - MARGIN_S, abs=0.001)
+        assert 0 < times["ended"] - times["started"] - 2 * MARGIN_S <= trace.events[-1].t - began + 0.001
 
 
 def test_a_fault_that_was_pushed_is_marked_once_and_within_a_scrape(pushed: Shown) -> None:
@@ -241,7 +277,105 @@ def test_a_fault_that_was_pushed_is_marked_once_and_within_a_scrape(pushed: Show
         assert (float(count), fault.t <= float(t) <= fault.t + 2 * SCRAPE_S) == (1, True)
 
 
+def test_a_cluster_is_chosen_by_the_name_under_which_it_was_observed(pushed: Shown) -> None:
+    offered = options(build_all()["cluster.json"], pushed.prometheus, pushed.end, {"__range": "7200s"})
+
+    assert offered["cluster"] == [("prod", "prod")]
+
+
+def test_what_holds_a_cluster_back_is_seen_in_its_order(pushed: Shown) -> None:
+    """A burst waits for nodes that are on their way, then at max_workers, then nothing waits."""
+    trace = pushed.traces[-1]
+    values = {"cluster": "prod"}
+    (expr,) = [e for _, title, e in queries_of(build_all()["cluster.json"], values) if title == "Why nothing happens"]
+    (series,) = pushed.prometheus.over(expr, trace.events[0].t, trace.events[-1].t)
+    seen = [int(value) for _, value in series["values"]]
+
+    assert {3, 4, 1} <= set(seen) <= {1, 2, 3, 4}
+    assert (seen[0], seen[-1]) == (1, 1)
+
+
 # Numbers agree
+
+
+def _stats(shown: Shown, trace: Trace, end: float, range_s: int) -> dict[str, list[tuple[str, float]]]:
+    """What each large number of the board “Trial” shows of a trial: its series' names and values."""
+    assert trace.trial is not None
+    board = json.loads(build_all()["trial.json"])
+    values = {"sweep_id": shown.sweep_id, "trial_id": trace.trial.trial_id, "__range": f"{range_s}s"}
+    found: dict[str, list[tuple[str, float]]] = {}
+    for panel in panels_of(board):
+        if panel["type"] != "stat":
+            continue
+        for target in panel["targets"]:
+            for sample in shown.prometheus.at(fill(target["expr"], values), end):
+                called = target["legendFormat"]
+                for label, value in sample["metric"].items():
+                    called = called.replace(f"{{{{{label}}}}}", value)
+                found.setdefault(panel["title"], []).append((called, float(sample["value"][1])))
+    return found
+
+
+def test_large_numbers_are_the_traces_whatever_the_time_range_is(pushed: Shown) -> None:
+    """At ranges of 15 minutes, 6 hours and a day that all end with the trial, as links to it do."""
+    prices = read_prices("us-east-1")
+    for trace in pushed.traces:
+        assert trace.trial is not None
+        end, began = trace.events[-1].t, submission(trace.events)
+        assert began is not None
+        card = score(trace.trial, trace.events, prices)
+        lives = node_lives(trace.events)
+        paid = sum(bill.usd or 0.0 for bill in bills(lives, prices, trace.events[0].t, end, end))
+        supplied = stacked((life.alive(end + 1), life.cpus) for life in lives)
+        expected = {
+            "Elapsed": end - began,
+            "Makespan": card.makespan_s,
+            "Cost so far": paid,
+            "Pending": 0.0,
+            "Demand": 0.0,
+            "Supply": supplied.walk()(end),
+            "CPU use": card.cpu_utilisation,
+            "Wait, p95": card.task_wait_s["all"].p95,
+            "Peak": card.peak_nodes,
+            "First node": card.time_to_first_node_s,
+            "Peak after": card.time_to_peak_s,
+            "Scale-down": card.scale_down_s,
+            "Launches": card.launches,
+            "Failed": card.failed_launches,
+            "Excess": card.excess_nodes,
+        }
+        for range_s in (900, 6 * 3600, 24 * 3600):
+            shown = _stats(pushed, trace, end + MARGIN_S, range_s)
+            names = {title: [name for name, _ in shown.pop(title)] for title in ("Setting", "Phase", "Valid")}
+
+            assert names == {
+                "Setting": [f"{trace.trial.settings.label()} #{trace.trial.repeat}"],
+                "Phase": ["done"],
+                "Valid": ["valid"],
+            }
+            assert {title: value for title, [(_, value)] in shown.items()} == pytest.approx(expected, rel=1e-6), range_s
+
+
+def test_a_sweeps_numbers_are_those_of_all_its_trials_whatever_the_time_range_is(pushed: Shown) -> None:
+    prices = read_prices("us-east-1")
+    cards = {
+        trace.trial.settings.label(): score(trace.trial, trace.events, prices) for trace in pushed.traces if trace.trial
+    }
+    makespans = {setting: card.makespan_s or 0.0 for setting, card in cards.items()}
+    fastest = min(makespans, key=lambda setting: makespans[setting])
+    for range_s in (900, 6 * 3600, 24 * 3600):
+        values = {"sweep_id": pushed.sweep_id, "__range": f"{range_s}s"}
+        asked = {title: expr for _, title, expr in queries_of(build_all()["sweep.json"], values)}
+        found = {title: pushed.prometheus.at(asked[title], pushed.end + 7 * 86_400) for title in SWEEP_STATS}
+
+        assert [each["value"][1] for each in found["Ended"]] == [str(len(cards))]
+        assert [each["value"][1] for each in found["Invalid"]] == ["0"]
+        (lowest,) = found["Lowest median makespan"]
+        assert lowest["metric"] == {"setting": fastest}
+        assert float(lowest["value"][1]) == pytest.approx(makespans[fastest])
+
+
+SWEEP_STATS = ("Ended", "Invalid", "Lowest median makespan")
 
 
 def _node_counts(trace: Trace, arch: str) -> StepFunction:

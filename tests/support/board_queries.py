@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<format>\w+))?\}|\$(?P<plain>\w+)")
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<format>\w+))?\}|\$(?P<plain>[a-zA-Z_]\w*)")
 
 INTERVALS: Mapping[str, str] = {"__interval": "5s", "__rate_interval": "20s", "__range": "1h"}
 """What Grafana puts in for a scrape interval of 5 s and a range of an hour."""
@@ -21,6 +21,12 @@ def queries_of(dashboard_json: str, values: Mapping[str, str]) -> list[tuple[str
     board = json.loads(dashboard_json)
     known = {**INTERVALS, **_chosen(board), **values}
     return [(board["uid"], fill(title, known), fill(expr, known)) for title, expr in _queries(board)]
+
+
+def panels_of(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All panels, those of rows that are closed at first too, but no titles of rows."""
+    for panel in board["panels"]:
+        yield from panel.get("panels") or () if panel["type"] == "row" else [panel]
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
@@ -49,7 +55,7 @@ def _chosen(board: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _queries(board: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for panel in board["panels"]:
+    for panel in panels_of(board):
         for target in panel.get("targets", []):
             yield panel["title"], target["expr"]
     for annotation in board["annotations"]["list"]:

@@ -33,7 +33,8 @@ def options(board: str, prometheus: Prometheus, end: float, known: Mapping[str, 
             if taken := re.search(pattern, f"{{{labels}}} {sample['value'][1]} {sample['value'][0] * 1000:.0f}"):
                 named = taken.groupdict()
                 offered.append((named["text"], named["value"]) if named else (taken[1], taken[1]))
-        found[name] = offered
+        # Grafana chooses nothing where there is nothing; no series has this name.
+        found[name] = offered = offered or [("", "nothing")]
         text, value = offered[0]
         values.setdefault(name, value)
         values.setdefault(f"{name}:text", text)

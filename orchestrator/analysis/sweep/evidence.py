@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from orchestrator.analysis.sweep.objective import Objective
 from orchestrator.analysis.sweep.pareto import pareto_front
@@ -24,6 +24,7 @@ from orchestrator.model.base import FrozenModel
 from orchestrator.model.quantities import find, shown_in
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
+from orchestrator.model.verdicts import VERDICTS
 
 ALPHA = 0.05
 CONFIDENCE = 0.95
@@ -140,6 +141,17 @@ def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evid
         contrasts=tuple(found),
         warnings=tuple(_warnings(results, groups)),
     )
+
+
+def places(evidence: Evidence) -> dict[str, int]:
+    """Return a number for each setting with a valid trial, by label.
+
+    It is the place of its verdict in `VERDICTS`, from 1.
+    """
+    words: dict[Verdict, str] = {"lower": "best", "higher": "slower"}
+    place = {verdict: VERDICTS.index(words.get(verdict, verdict)) + 1 for verdict in get_args(Verdict)}
+    best = {} if evidence.best is None else {evidence.best: 1}
+    return best | {contrast.b: place[contrast.verdict] for contrast in evidence.contrasts}
 
 
 class Recommendation(FrozenModel):

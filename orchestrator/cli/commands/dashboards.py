@@ -23,6 +23,8 @@ BUILD_EXAMPLES = """Examples:
   orchestrate dashboards build
 
   orchestrate dashboards build --to /var/lib/grafana/dashboards
+
+  orchestrate dashboards build --for-import --to boards
 """
 COMPARE_EXAMPLES = """Examples:
 
@@ -41,7 +43,7 @@ CHECK_EXAMPLES = """Examples:
 
 dashboards = typer.Typer(
     cls=LabGroup,
-    help="Build, check and push the Grafana dashboards: trial, compare, nodes, sweep and autoscaler health.",
+    help="Build, check and push the Grafana dashboards: trial, compare, nodes, sweep, cluster, autoscaler health.",
     epilog=EXAMPLES,
     rich_markup_mode=None,
 )
@@ -50,13 +52,16 @@ dashboards = typer.Typer(
 @dashboards.command(cls=LabCommand, epilog=BUILD_EXAMPLES)
 def build(
     to: Annotated[Path, option(help="Folder for the JSON files; it is made if needed.")] = Path("grafana/dashboards"),
+    for_import: Annotated[
+        bool, option("--for-import", help="For Grafana's import by hand, which asks for the data source then.")
+    ] = False,
 ) -> None:
     """Write the dashboards as JSON files, for Grafana's file provisioning or its import."""
     from orchestrator.grafana.boards.build import write_all
 
     out = console()
     try:
-        for path in write_all(to):
+        for path in write_all(to, for_import=for_import):
             out.print(f"wrote {path}", soft_wrap=True)
     except OSError as error:
         raise InputError(f"--to: {to} can't be written: {error.strerror}", "choose another folder with --to") from None

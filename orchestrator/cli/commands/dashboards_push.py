@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from orchestrator.cli.console import console
 from orchestrator.cli.help import option
+from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.grafana.push import Change
@@ -19,6 +20,8 @@ EXAMPLES = """Examples:
   orchestrate dashboards push --url https://grafana.example.com --token-file token.txt --dry-run
 
   orchestrate dashboards push --url http://localhost:3000 --datasource-url http://prometheus:9090 --skip alerts
+
+  orchestrate dashboards push --url https://grafana.example.com --datasource-uid mimir
 
 The alert rules read what prometheus/rules/recording.yml records: load that file in the Prometheus of the data source.
 """
@@ -49,6 +52,17 @@ def push(
             help="The Prometheus as Grafana reaches it.  [default: what the data source has, else http://localhost:9090]",
         ),
     ] = None,
+    datasource_uid: Annotated[
+        str | None,
+        option(
+            metavar="UID",
+            help="A Prometheus data source of this Grafana, for dashboards and alert rules.  [default: one is made]",
+        ),
+    ] = None,
+    runbook_url: Annotated[
+        str | None,
+        option(metavar="URL", help="Where docs/runbook.md can be read: alerts lead to its sections."),
+    ] = None,
     folder: Annotated[str, option(help="Title of the folder, where it is missing.")] = "Orchestrate",
     skip: Annotated[list[Skip] | None, option(help="What to leave out; may be repeated.", show_default=False)] = None,
     dry_run: Annotated[bool, option("--dry-run", help="Say what would change, and change nothing.")] = False,
@@ -67,11 +81,20 @@ def push(
     left_out = set(skip or ())
     address = grafana_address(url)
     reads = None if datasource_url is None else grafana_address(datasource_url, "--datasource-url")
+    if datasource_uid is not None and datasource_url is not None:
+        raise InputError("--datasource-uid and --datasource-url exclude each other", "name one of them")
+    boards = [json.loads(text) for text in build_all().values()]
+    rules, uid = bundled("prometheus/rules/alerts.yml"), datasource_uid or DATASOURCE_UID
+    alerts = () if Skip.ALERTS in left_out else read_alerts(rules, uid, boards=boards, runbook_url=runbook_url)
     token = take_token(token_file)
-    alerts = () if Skip.ALERTS in left_out else read_alerts(bundled("prometheus/rules/alerts.yml"), DATASOURCE_UID)
     if travels_openly(address):
         console(stderr=True).print(f"note: the token goes to {address} without encryption", soft_wrap=True)
-    boards = [json.loads(text) for text in build_all().values()]
+    if Skip.DATASOURCE in left_out and datasource_uid is None and alerts:
+        console(stderr=True).print(
+            f"note: the alert rules read the data source {DATASOURCE_UID}; without it they fail: --datasource-uid UID "
+            "names another, --skip alerts leaves them out",
+            soft_wrap=True,
+        )
     changes = []
     with Grafana(address, token) as grafana:
         for change in push(
@@ -80,6 +103,7 @@ def push(
             folder=folder,
             with_datasource=Skip.DATASOURCE not in left_out,
             datasource_url=reads,
+            datasource_uid=datasource_uid,
             alerts=alerts,
             dry_run=dry_run,
         ):

@@ -9,9 +9,11 @@ import typer
 from orchestrator.cli.completion import complete_prices
 from orchestrator.cli.console import console, reporter
 from orchestrator.cli.help import option
-from orchestrator.cli.options import GcsAddress, MetricsPort, NodeTypesFile
+from orchestrator.cli.options import GcsAddress, MetricsHost, MetricsPort, MetricsTokenFile, NodeTypesFile
 from orchestrator.cli.parsing import parse_duration
+from orchestrator.lab import metrics
 from orchestrator.lab.observe import Observation, observe_cluster
+from orchestrator.lab.scrape_config import scrape_config
 
 if TYPE_CHECKING:
     from orchestrator.model.events import Event
@@ -23,6 +25,10 @@ EXAMPLES = """Examples:
   orchestrate observe --address 10.0.0.5:6379 --cluster cluster.yaml --for 30m --trace today.jsonl
 
   orchestrate observe --address 127.0.0.1:6379 --monitor-log /tmp/ray/session_latest/logs/monitor.log
+
+  orchestrate observe --address 10.0.0.5:6379 --name prod --metrics-host 0.0.0.0
+
+  orchestrate observe --metrics-host 0.0.0.0 --print-scrape-config
 """
 
 
@@ -44,12 +50,29 @@ def observe(
     ] = "us-east-1",
     interval: Annotated[float, option(min=0.05, max=60, help="Seconds between two polls.")] = 0.5,
     metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
+    metrics_token_file: MetricsTokenFile = None,
+    name: Annotated[
+        str | None,
+        option(
+            metavar="NAME",
+            help="Name of the cluster in metrics: with the same one, its series go on after a restart."
+            "  [default: its address]",
+        ),
+    ] = None,
+    print_scrape_config: Annotated[
+        bool, option("--print-scrape-config", help="Print what a Prometheus elsewhere needs to scrape this, and stop.")
+    ] = False,
     for_: Annotated[
         str | None,
         option("--for", metavar="DURATION", help="How long to observe, such as 30m.  [default: until Ctrl-C]"),
     ] = None,
 ) -> None:
     """Watch a Ray cluster without taking part in it: scaling events, demand and usage go into a trace."""
+    access = metrics.access(metrics_host, metrics_token_file)
+    if print_scrape_config:
+        console().print(scrape_config(metrics_port, access), end="", soft_wrap=True, markup=False, highlight=False)
+        return
     wanted = Observation(
         address=address,
         trace=trace,
@@ -58,6 +81,8 @@ def observe(
         prices=prices,
         interval_s=interval,
         metrics_port=metrics_port,
+        metrics_access=access,
+        name=name,
         seconds=parse_duration("--for", for_),
     )
     observe_cluster(context.obj, wanted, _print_event, reporter())

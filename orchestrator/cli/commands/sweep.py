@@ -90,13 +90,16 @@ def sweep(
     parallel: cli.ParallelWork = None,
     address: cli.RayAddress = None,
     metrics_port: cli.MetricsPort = None,
+    metrics_host: cli.MetricsHost = None,
+    metrics_token_file: cli.MetricsTokenFile = None,
     annotate_url: cli.Annotate = None,
     with_stack: cli.WithStack = False,
     dry_run: cli.DryRun = False,
     json_file: cli.JsonFile = None,
 ) -> int:
     """Run the stress job once for each setting on a Ray cluster, and report which setting does better."""
-    metrics.check_port(metrics_port)
+    access = metrics.access(metrics_host, metrics_token_file)
+    metrics.check_port(metrics_port, access.host)
     return run(
         context.obj,
         Request(
@@ -134,6 +137,7 @@ def sweep(
             execution=Execution(
                 engine=parse_parallel(parallel, address),
                 metrics_port=metrics_port,
+                metrics_access=access,
                 annotations=annotate.parse_target(annotate_url),
                 stack=with_stack,
             ),

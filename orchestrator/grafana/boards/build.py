@@ -1,15 +1,18 @@
 """Builds the boards, and says where the committed ones differ from the code."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from orchestrator.grafana.boards.cluster import cluster_board
 from orchestrator.grafana.boards.compare import compare_board
 from orchestrator.grafana.boards.health import health_board
 from orchestrator.grafana.boards.nodes import nodes_board
+from orchestrator.grafana.boards.panels import PLUGIN_VERSION
 from orchestrator.grafana.boards.sweep import sweep_board
 from orchestrator.grafana.boards.trial import trial_board
 
@@ -17,6 +20,7 @@ FOLDER = "grafana/dashboards"
 """Where the committed boards are, in a checkout and in the wheel."""
 
 BOARDS: Mapping[str, Callable[[], Dashboard]] = {
+    "cluster.json": cluster_board,
     "compare.json": compare_board,
     "health.json": health_board,
     "nodes.json": nodes_board,
@@ -33,17 +37,54 @@ def build_all() -> dict[str, str]:
 def board_json(board: Dashboard) -> str:
     """A board as JSON, as Grafana's API and its file provisioning take it (`schemaVersion` 42)."""
     document = json.loads(JSONEncoder().encode(board))
-    # The SDK can only hide links and annotations in a menu; without the key they stand above the panels.
-    for each in (*document["links"], *document["annotations"]["list"]):
+    # The SDK can only hide links in a menu; without the key they stand above the panels.
+    for each in document["links"]:
         del each["placement"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def write_all(folder: Path) -> list[Path]:
+def importable(board: str) -> str:
+    """Return a board's JSON for import by hand: Grafana asks for the data source, and says what is missing."""
+    document = json.loads(board)
+    types = sorted({panel["type"] for panel in _panels(document)})
+    for variable in document["templating"]["list"]:
+        if variable["type"] == "datasource":
+            variable["current"] = {"text": "Prometheus", "value": f"${{{_INPUT}}}"}
+    needs = [{"type": "panel", "id": each, "name": each, "version": ""} for each in types]
+    head = {
+        "__inputs": [
+            {
+                "name": _INPUT,
+                "label": "Prometheus",
+                "description": "Where the metrics of the trials are.",
+                "type": "datasource",
+                "pluginId": "prometheus",
+                "pluginName": "Prometheus",
+            }
+        ],
+        "__requires": [
+            {"type": "grafana", "id": "grafana", "name": "Grafana", "version": PLUGIN_VERSION},
+            {"type": "datasource", "id": "prometheus", "name": "Prometheus", "version": "1.0.0"},
+            *needs,
+        ],
+    }
+    return json.dumps(head | document, indent=2, ensure_ascii=False) + "\n"
+
+
+_INPUT = "DS_PROMETHEUS"
+
+
+def _panels(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for panel in document["panels"]:
+        yield from panel.get("panels") or () if panel["type"] == "row" else [panel]
+
+
+def write_all(folder: Path, *, for_import: bool = False) -> list[Path]:
     """Write the boards into `folder`, which is made if needed; returns the files. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, content in build_all().items():
+    for name, built in build_all().items():
+        content = importable(built) if for_import else built
         path = folder / name
         path.write_text(content, encoding="utf-8")
         written.append(path)

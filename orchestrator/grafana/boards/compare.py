@@ -6,7 +6,7 @@ all trials begin at 00:00:00. Which trials these are is chosen on the board, or 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -16,12 +16,18 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from orchestrator.grafana.boards import queries as q
 from orchestrator.grafana.boards import style
-from orchestrator.grafana.boards.layout import Section, annotation, board
-from orchestrator.grafana.boards.overrides import Override, colour, from_query
+from orchestrator.grafana.boards.layout import FIT, Section, annotation, board, link
+from orchestrator.grafana.boards.overrides import DASHED, Override, colour, column, from_query
 from orchestrator.grafana.boards.panels import graph
 from orchestrator.grafana.boards.queries import Query, Scope
 from orchestrator.grafana.boards.scorecards import scorecard_table
-from orchestrator.grafana.boards.variables import compared_trial, start_of, sweeps_ever
+from orchestrator.grafana.boards.variables import (
+    archs_of_trials,
+    compared_trial,
+    end_of_longest,
+    start_of,
+    sweeps_ever,
+)
 
 UID = "orchestrate-compare"
 
@@ -34,6 +40,9 @@ VARIABLES = ("base", "other", "third", "fourth")
 """One for each trial. The last two may stay empty."""
 
 NO_TRIAL = "no samples of these trials: choose others above"
+PENDING = "Pending tasks"
+EQUAL = "Where trials are equal, the wider line shows on both sides of the narrower."
+OF_ONE_ARCH = 'arch=~"$arch"'
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def address(grafana: str, trials: Sequence[ComparedTrial]) -> str:
         *(("var-sweep_id", sweep) for sweep in dict.fromkeys(trial.sweep_id for trial in trials)),
         *((f"var-{name}", trial.matchers) for name, trial in zip(VARIABLES, trials, strict=False)),
         ("from", f"{ZERO_S * 1000}"),
-        ("to", f"{ZERO_S * 1000 + round(1000 * max(trial.duration_s for trial in trials))}"),
+        ("to", f"{ZERO_S * 1000 + round(1000 * (q.MARGIN_S + max(trial.duration_s for trial in trials)))}"),
     ]
     return f"{grafana}/d/{UID}?{urlencode(chosen)}"
 
@@ -106,12 +115,28 @@ def compare_board() -> Dashboard:
         "Two to four trials over each other: choose sweeps and trials above, or open what "
         "`orchestrate dashboards compare TRIAL TRIAL` prints. The time axis is the time since each began, as a date of "
         "the year 2000 in UTC; zoom out if they took longer.",
-        variables=[sweeps_ever(), *chain.from_iterable(pickers)],
+        variables=[
+            sweeps_ever(),
+            *chain.from_iterable(pickers),
+            archs_of_trials(VARIABLES),
+            end_of_longest(VARIABLES, ZERO_S),
+        ],
         annotations=[_end_of_work(slot) for slot in SLOTS],
+        annotated=[PENDING],
+        links=[
+            link(
+                FIT,
+                "From the start to the end of the longest",
+                f"/d/{UID}?from={ZERO_S * 1000}&to=${{longest_to}}",
+                with_variables=True,
+            )
+        ],
         sections=[
-            Section("Scorecards", [_scorecards()]),
-            Section("Demand and nodes", list(_demand_and_nodes())),
-            Section("CPUs and cost", list(_cpus_and_cost())),
+            Section("", [_scorecards()]),
+            Section(
+                "Over the time since each trial was submitted, shown as the time of day of 2000-01-01",
+                [*_demand_and_nodes(), *_cpus_and_cost()],
+            ),
         ],
         time=(_iso(ZERO), _iso(ZERO + timedelta(seconds=USUAL_S))),
         timezone="utc",
@@ -124,14 +149,16 @@ def _iso(moment: datetime) -> str:
 
 
 def _end_of_work(slot: _Slot) -> Any:
-    """Marks a trial from the end of its last task until its cluster is small again."""
-    phase = slot.scope.of("orchestrator_trial_phase", 'phase="scaling_down"')
+    """Mark the end of a trial's last task, and not all of the scale-down: four such regions would hide each other."""
+    scaling_down = 'phase="scaling_down"'
+    phase = slot.scope.of("orchestrator_trial_phase", scaling_down)
+    changed = slot.scope.of("orchestrator_trial_phase", scaling_down, window="10s")
     trial_colour = style.TRIAL_COLOURS[slot.number]
     # Grafana fills in no variables here.
     name = f"Trial {slot.number + 1}"
     return annotation(
         f"{name}: scaling down",
-        f"max({phase}) > 0",
+        f"max({phase}) > 0 and max(changes({changed})) > 0",
         style.MUTED if trial_colour == style.INK else trial_colour,
         title=f"{name}: all tasks have ended",
     )
@@ -139,13 +166,30 @@ def _end_of_work(slot: _Slot) -> Any:
 
 def _scorecards() -> Panel:
     around = [q.around(slot.scope) for slot in SLOTS]
+    numbered = {
+        str(number): {"text": f"● {number}", "color": shade, "index": number}
+        for number, shade in enumerate(style.TRIAL_COLOURS, start=1)
+    }
     return scorecard_table(
         "Scorecards",
         "One row for each trial, as far as its scorecard was scraped within half a day. Trials of any sweep can be "
         "chosen above; `orchestrate dashboards compare TRIAL TRIAL` prints the address of this board with them.",
-        [query for scope in around for query in (q.scorecards(scope, "1d"), *q.trial_times(scope, "1d"))],
-        no_value=NO_TRIAL,
+        [
+            replace(query, expr=f'label_replace({query.expr}, "compared", "{number}", "", "")')
+            for number, scope in enumerate(around, start=1)
+            for query in (q.scorecards(scope, "1d"), *q.trial_times(scope, "1d"))
+        ],
         height=6,
+        sorted_by="No.",
+        overrides=[
+            column(
+                "No.",
+                {
+                    "mappings": [{"type": "value", "options": numbered}],
+                    "custom.cellOptions": {"type": "color-text"},
+                },
+            )
+        ],
     )
 
 
@@ -156,42 +200,50 @@ def _demand_and_nodes() -> Sequence[Panel]:
     ]
     demand_styles = [
         from_query(
-            2 * slot.number + part, {**colour(style.TRIAL_COLOURS[slot.number]), "custom.lineStyle": _dash(part)}
+            2 * slot.number + part,
+            {**_looks(slot), **({"custom.lineStyle": DASHED} if part else {})},
         )
         for slot in SLOTS
         for part in (0, 1)
     ]
     return [
         graph(
-            "Pending tasks",
-            "Tasks that wait, over the time since each trial began.",
+            PENDING,
+            f"Tasks that wait, over the time since each trial began. Marks are where all tasks have ended. {EQUAL}",
             _each(q.pending_tasks),
             unit=style.COUNT,
+            size=(24, 8),
             decimals=0,
             steps=True,
-            overrides=_by_colour(),
+            listed=True,
+            overrides=_by_trial(),
             no_value=NO_TRIAL,
         ),
         graph(
             "Demand and supply",
             "CPUs asked for (solid) and CPUs of nodes that can run tasks (dashed).",
             list(chain.from_iterable(demand)),
-            unit=style.CPUS,
+            unit=style.COUNT,
+            size=(24, 9),
             decimals=0,
+            axis="CPUs",
             steps=True,
+            listed=True,
             overrides=demand_styles,
             no_value=NO_TRIAL,
         ),
         graph(
-            "Nodes by architecture",
-            "Nodes that live. Colours are architectures, dashes are trials.",
-            _each(q.nodes),
+            "Nodes: $arch",
+            f"Nodes of one architecture that live. {EQUAL}",
+            _each(lambda scope, called: q.nodes_of(scope, called, OF_ONE_ARCH)),
             unit=style.COUNT,
-            size=(24, 10),
+            size=(24, 9),
             decimals=0,
             steps=True,
-            overrides=_by_dash(),
+            listed=True,
+            overrides=_by_trial(),
             no_value=NO_TRIAL,
+            repeat="arch",
         ),
     ]
 
@@ -199,22 +251,26 @@ def _demand_and_nodes() -> Sequence[Panel]:
 def _cpus_and_cost() -> Sequence[Panel]:
     return [
         graph(
-            "CPU use by architecture",
-            "Share of the logical CPUs that tasks hold. Colours are architectures, dashes are trials.",
-            _each(q.cpu_share),
+            "CPU use: $arch",
+            f"Share of the logical CPUs of one architecture that tasks hold. {EQUAL}",
+            _each(lambda scope, called: q.cpu_share_of(scope, called, OF_ONE_ARCH)),
             unit=style.SHARE,
+            size=(24, 8),
             decimals=0,
-            highest=1,
-            overrides=_by_dash(),
+            most=1.05,
+            listed=True,
+            overrides=_by_trial(),
             no_value=NO_TRIAL,
+            repeat="arch",
         ),
         graph(
             "Cost so far",
-            "Dollars at list price. Empty where no price is known.",
+            f"Dollars at list price. Empty where no price is known. {EQUAL}",
             _each(q.cost),
             unit=style.DOLLARS,
-            decimals=4,
-            overrides=_by_colour(),
+            size=(24, 8),
+            listed=True,
+            overrides=_by_trial(),
             no_value=f"{NO_TRIAL}; or no price is known",
         ),
     ]
@@ -224,14 +280,9 @@ def _each(query: Callable[[Scope, str], Query]) -> list[Query]:
     return [query(slot.scope, slot.called) for slot in SLOTS]
 
 
-def _by_colour() -> list[Override]:
-    return [from_query(slot.number, colour(style.TRIAL_COLOURS[slot.number])) for slot in SLOTS]
+def _by_trial() -> list[Override]:
+    return [from_query(slot.number, _looks(slot)) for slot in SLOTS]
 
 
-def _by_dash() -> list[Override]:
-    return [from_query(slot.number, {"custom.lineStyle": _dash(slot.number)}) for slot in SLOTS]
-
-
-def _dash(number: int) -> dict[str, Any]:
-    dash = style.TRIAL_DASHES[number]
-    return {"fill": "dash", "dash": list(dash)} if dash else {"fill": "solid"}
+def _looks(slot: _Slot) -> dict[str, Any]:
+    return {**colour(style.TRIAL_COLOURS[slot.number]), "custom.lineWidth": style.TRIAL_WIDTHS[slot.number]}

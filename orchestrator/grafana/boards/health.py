@@ -3,16 +3,17 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from orchestrator.grafana.boards import health_queries as q
-from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards import queries, style
 from orchestrator.grafana.boards.layout import Section, board
-from orchestrator.grafana.boards.overrides import DASHED, colour, from_query, named
-from orchestrator.grafana.boards.panels import graph, timeline
+from orchestrator.grafana.boards.overrides import DASHED, UNSTACKED, colour, column, from_query, named
+from orchestrator.grafana.boards.panels import graph, grid, timeline
 from orchestrator.grafana.boards.variables import sweep_variable, trial_variable
 
 UID = "orchestrate-health"
 
 REACHED = {"0": ("not reached", style.BAD), "1": ("reached", style.GOOD)}
-NO_AUTOSCALER = "the autoscaler's port (44217) isn't scraped, or no cluster runs"
+ALERTING = {"1": ("waits to fire", style.MUTED), "2": ("fires", style.BAD)}
+NO_AUTOSCALER = "nothing: no cluster runs, port 44217 isn't scraped, or v2 runs, which doesn't report this"
 V1_ONLY = "Trap: under the v2 autoscaler, the default, this never moves."
 
 
@@ -22,8 +23,64 @@ def health_board() -> Dashboard:
         UID,
         "Whether the numbers can be trusted: the autoscaler's own, our observer and Prometheus' scrapes.",
         variables=[sweep_variable(all_of_them=True), trial_variable(all_of_them=True)],
-        sections=[_autoscaler(), _observer(), _scrapes(), _v1_only()],
+        sections=[_alerts(), _autoscaler(), _observer(), _scrapes(), _v1_only()],
     )
+
+
+def _alerts() -> Section:
+    return Section(
+        "",
+        [
+            grid(
+                "Alerts now",
+                "What fires, or waits to fire, at the end of the time range; docs/runbook.md says what to do. Alerts "
+                "of Prometheus' own rules, not those that Grafana evaluates.",
+                [queries.alerts(q.CLUSTER)],
+                size=(12, 6),
+                unit=style.PLAIN,
+                transformations=[
+                    (
+                        "organize",
+                        {
+                            "excludeByName": {"Time": True, "Value": True},
+                            "indexByName": {name: position for position, name in enumerate(_ALERT_COLUMNS)},
+                            "renameByName": _ALERT_COLUMNS,
+                        },
+                    )
+                ],
+                overrides=[
+                    column("Alert", {"custom.width": 250}),
+                    column("State", {"custom.width": 75}),
+                    column("Severity", {"custom.width": 80}),
+                    column("Trial", {"links": [_ALERTED_TRIAL]}),
+                ],
+                no_value="no alert fires",
+            ),
+            timeline(
+                "Alerts over time",
+                "From the moment at which an alert's condition holds (grey) to its firing (red) and its end.",
+                queries.alerts_over_time(q.CLUSTER),
+                ALERTING,
+                size=(12, 6),
+                no_value="no alert fired in the time range",
+            ),
+        ],
+    )
+
+
+_ALERT_COLUMNS = {
+    "alertname": "Alert",
+    "alertstate": "State",
+    "severity": "Severity",
+    "trial_id": "Trial",
+    "sweep_id": "Sweep",
+}
+_ALERTED_TRIAL = {
+    "title": "Open the trial",
+    "url": "/d/orchestrate-trial?var-datasource=${datasource}&var-sweep_id=${__data.fields.Sweep}"
+    "&var-trial_id=${__value.text}&${__url_time_range}",
+    "targetBlank": False,
+}
 
 
 def _autoscaler() -> Section:
@@ -39,7 +96,8 @@ def _autoscaler() -> Section:
                 unit=style.COUNT,
                 decimals=0,
                 steps=True,
-                overrides=[named("^Ray: ", {"custom.lineStyle": DASHED})],
+                stacked=True,
+                overrides=[named("^Ray: ", {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lineWidth": 2})],
             ),
             graph(
                 "Nodes, as the autoscaler counts them",
@@ -54,11 +112,13 @@ def _autoscaler() -> Section:
             ),
             graph(
                 "Nodes, as Ray's head reports them",
-                "ray_cluster_*_nodes, every 10 s. They include the head.",
+                "ray_cluster_*_nodes, every 10 s, with the head. Trap: “failed” (dashed) counts each node that is "
+                "gone, also after an ordinary scale-down, and never falls. Failures are on the board “Nodes”.",
                 q.cluster_nodes(),
                 unit=style.COUNT,
                 decimals=0,
                 steps=True,
+                overrides=[named("^“failed”$", {**colour(style.MUTED), "custom.lineStyle": DASHED})],
                 no_value="Ray's own metrics aren't scraped, or no cluster runs",
             ),
             graph(
@@ -66,8 +126,9 @@ def _autoscaler() -> Section:
                 "Trap: under v2, pending CPUs keep their last value when nothing is pending any more, and the "
                 "cluster's when the last node has gone: they are set only while there is something to count.",
                 q.autoscaler_cpus(),
-                unit=style.CPUS,
+                unit=style.COUNT,
                 decimals=0,
+                axis="CPUs",
                 steps=True,
                 overrides=[from_query(1, {"custom.lineStyle": DASHED})],
                 no_value=NO_AUTOSCALER,
@@ -119,8 +180,9 @@ def _scrapes() -> Section:
         [
             timeline(
                 "Targets",
-                "Which targets Prometheus reaches. `orchestrator` is there only while a sweep or an observer runs. A "
-                "board without data is most often one of Ray's ports (8080, 44217, 44227) that isn't scraped.",
+                "Which targets Prometheus reaches. `orchestrator` is there only while a sweep or an observer runs, and "
+                "a node that ends is red for up to 10 s. A board without data is most often one of Ray's ports (8080, "
+                "44217, 44227) that isn't scraped.",
                 q.scrapes(),
                 REACHED,
                 size=(24, 9),
@@ -150,7 +212,8 @@ def _scrapes() -> Section:
 def _v1_only() -> Section:
     return Section(
         "What only the v1 autoscaler reports",
-        [
+        collapsed=True,
+        panels=[
             graph(
                 "Duration of an update",
                 f"Median and 95th percentile (dashed) of the autoscaler's update loop. {V1_ONLY} Ray's buckets are "

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from orchestrator.grafana.boards.queries import Query, Scope, quantile
+from orchestrator.grafana.boards.queries import SHORT_NAME, Query, Scope, growth, quantile
 
 # `All` is `.*`, which matches series without the labels too.
 CLUSTER = Scope('sweep_id=~"$sweep_id", trial_id=~"$trial_id"')
 EVERYWHERE = Scope()
+NAMED = 'node!=""'
 
 
 def requests_in_flight() -> Sequence[Query]:
@@ -51,10 +52,7 @@ def autoscaler_nodes() -> Sequence[Query]:
 def autoscaler_counts() -> Sequence[Query]:
     """Nodes that the autoscaler started, stopped and failed to create."""
     return [
-        Query(
-            f"sum(increase({CLUSTER.of(f'autoscaler_{name}_nodes_total', window='$__rate_interval')}))",
-            name.replace("_", " "),
-        )
+        Query(growth(CLUSTER, f"autoscaler_{name}_nodes_total", ""), name.replace("_", " "))
         for name in ("started", "stopped", "failed_create")
     ]
 
@@ -82,7 +80,7 @@ def autoscaler_cpus() -> Sequence[Query]:
 def cluster_nodes() -> Sequence[Query]:
     """Nodes as Ray's head reports them, by state."""
     return [
-        Query(f"sum({CLUSTER.of(f'ray_cluster_{state}_nodes')})", state)
+        Query(f"sum({CLUSTER.of(f'ray_cluster_{state}_nodes')})", "“failed”" if state == "failed" else state)
         for state in ("active", "idle", "pending", "failed")
     ]
 
@@ -107,8 +105,10 @@ def observer_errors() -> Query:
 
 
 def scrapes() -> Query:
-    """1 for each target that Prometheus reaches, 0 for one that it doesn't."""
-    return Query("max by (job, instance) (up)", "{{job}} {{instance}}")
+    """1 for each target that Prometheus reaches, 0 for one that it doesn't. A node of Ray is called by its name."""
+    nodes = f"label_replace(max by (job, node, ray_port) ({Scope().of('up', NAMED)}), {SHORT_NAME})"
+    others = 'label_replace(max by (job, instance) (up{node=""}), "node", "$1", "instance", "(.*)")'
+    return Query(f"{nodes} or {others}", "{{job}} {{ray_port}} {{node}}")
 
 
 def scrape_time() -> Query:

@@ -15,8 +15,8 @@ from orchestrator.grafana.boards.variables import DATASOURCE, Variable, choosing
 TAG = "orchestrate"
 COLUMNS = 24
 GRAFANA = DataSourceRef(type_val="grafana", uid="-- Grafana --")
-# As often as the stack's Prometheus scrapes.
-REFRESH = "5s"
+# Half as often as the stack's Prometheus scrapes: on a busy machine, the answers would pile up.
+REFRESH = "10s"
 
 # uid and name; the other boards' links lead here.
 BOARDS = {
@@ -25,21 +25,30 @@ BOARDS = {
     "orchestrate-nodes": "Nodes",
     "orchestrate-sweep": "Sweep",
     "orchestrate-health": "Autoscaler health",
+    "orchestrate-cluster": "Cluster",
 }
+SAME_TIME_TAG = "orchestrate-time"
+"""Of the boards to which time range and chosen trial can be taken along."""
+_MOST_ANNOTATIONS = 1000
+# Where several sweeps may be chosen, or all, or none: the boards of one can't take that over.
+_SEVERAL = ("orchestrate-compare", "orchestrate-health", "orchestrate-cluster")
+_OF_A_TRIAL = ("orchestrate-trial", "orchestrate-nodes")
 # Its time axis is elapsed time in the year 2000: such a range means nothing elsewhere.
 _OWN_TIME = "orchestrate-compare"
-_MOST_ANNOTATIONS = 1000
-# Where several sweeps may be chosen, or all: the boards of one can't take that over.
-_SEVERAL = ("orchestrate-compare", "orchestrate-health")
-_OF_A_TRIAL = ("orchestrate-trial", "orchestrate-nodes")
+FIT = "Fit time"
+"""The link that makes the time range that of the thing on the board."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A titled row of a board, and its panels from left to right, top to bottom; their width and height are set."""
+    """A row of a board, with its title if it has one, and its panels from left to right, top to bottom.
+
+    The panels' width and height are set. A `collapsed` row is opened by a click, and asks nothing before.
+    """
 
     title: str
     panels: Sequence[model.Panel]
+    collapsed: bool = False
 
 
 def board(
@@ -49,64 +58,112 @@ def board(
     variables: Sequence[Variable],
     sections: Sequence[Section],
     annotations: Sequence[Builder[model.AnnotationQuery]] = (),
-    time: tuple[str, str] = ("now-1h", "now"),
+    annotated: Sequence[str] = (),
+    links: Sequence[build.DashboardLink] = (),
+    time: tuple[str, str] = ("now-15m", "now"),
     timezone: str = "browser",
     refresh: str = REFRESH,
 ) -> model.Dashboard:
-    """The board `uid` of `BOARDS`; panels get their ids in the order in which they stand."""
+    """Return the board `uid` of `BOARDS`; panels get their ids in the order in which they stand.
+
+    `annotations` mark the panels with the titles `annotated`. Which of them do is chosen by a variable, or nowhere: a
+    switch for each would push the panels off the screen. `links` come before those to all other boards.
+    """
     frame = (
         build.Dashboard(f"Orchestrate / {BOARDS[uid]}")
         .uid(uid)
         .description(description)
-        .tags([TAG, "ray"])
+        .tags([TAG, "ray", *([] if uid == _OWN_TIME else [SAME_TIME_TAG])])
         .timezone(timezone)
         .time(*time)
         .refresh(refresh)
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .variables([datasource_variable(), *variables])
         .annotations(list(annotations))
-        .links([_link(uid, other) for other in BOARDS if other != uid])
+        .links([*links, *_links(uid)])
         .build()
     )
     frame.panels = list(_placed(sections))
+    marked = [panel.id_val for panel in frame.panels if panel.title in annotated and panel.id_val is not None]
+    for each in frame.annotations.list_val or () if frame.annotations is not None else ():
+        each.hide = True
+        each.filter_val = model.AnnotationPanelFilter(exclude=False, ids=marked)
     return frame
 
 
 def _placed(sections: Sequence[Section]) -> list[model.Panel | model.RowPanel]:
     placed: list[model.Panel | model.RowPanel] = []
-    y = 0
+    number, y = 0, 0
     for section in sections:
-        row = build.Row(section.title).id(len(placed) + 1).grid_pos(model.GridPos(h=1, w=COLUMNS, x=0, y=y)).build()
-        placed.append(row)
-        x, y, height = 0, y + 1, 0
+        row = None
+        if section.title:
+            number += 1
+            at = model.GridPos(h=1, w=COLUMNS, x=0, y=y)
+            row = build.Row(section.title).id(number).grid_pos(at).collapsed(section.collapsed).build()
+            placed.append(row)
+            y += 1
+        x, height = 0, 0
         for panel in section.panels:
             assert panel.grid_pos is not None
+            number += 1
             width = panel.grid_pos.w
             if x + width > COLUMNS:
                 x, y, height = 0, y + height, 0
-            panel.id_val = len(placed) + 1
+            panel.id_val = number
             panel.grid_pos = model.GridPos(h=panel.grid_pos.h, w=width, x=x, y=y)
-            placed.append(panel)
             x, height = x + width, max(height, panel.grid_pos.h)
-        y += height
+        if row is not None and section.collapsed:
+            row.panels = list(section.panels)
+        else:
+            placed += section.panels
+            y += height
     return placed
 
 
-def _link(here: str, there: str) -> Builder[model.DashboardLink]:
-    compares = there == _OWN_TIME and here in _OF_A_TRIAL
-    takes_over = here not in _SEVERAL and not compares
-    carried = "" if takes_over else "?var-datasource=${datasource}"
-    if compares:
-        carried += "&" + choosing("base", "${sweep_id}", "${trial_id}")
+# Links
+
+
+def link(title: str, tooltip: str, url: str, *, with_variables: bool) -> build.DashboardLink:
+    """A link above the panels; with the board's variables, but not with its time range."""
     return (
-        build.DashboardLink(BOARDS[there])
+        build.DashboardLink(title)
         .type(model.DashboardLinkType.LINK)
         .icon("dashboard")
-        .tooltip(f"The board “{BOARDS[there]}”")
-        .url(f"/d/{there}{carried}")
-        .keep_time(_OWN_TIME not in (here, there))
-        .include_vars(takes_over)
+        .tooltip(tooltip)
+        .url(url)
+        .keep_time(False)
+        .include_vars(with_variables)
     )
+
+
+def _links(here: str) -> list[build.DashboardLink]:
+    """A menu of the boards to which time range and trial are taken along, and a link to Compare.
+
+    “Sweep” is in that menu, since its results are there whatever the time range is; but it has no menu itself: its time
+    range says nothing about a trial.
+    """
+    several = here in _SEVERAL
+    links: list[build.DashboardLink] = []
+    if here == "orchestrate-sweep":
+        times = "from=${sweep_from}&to=${sweep_to}"
+        health = f"/d/orchestrate-health?{times}&var-datasource=${{datasource}}&var-sweep_id=${{sweep_id}}"
+        links.append(link("Health", "The autoscaler's health during the sweep", health, with_variables=False))
+    else:
+        links.append(
+            build.DashboardLink("Boards")
+            .type(model.DashboardLinkType.DASHBOARDS)
+            .icon("external link")
+            .tooltip("The other boards")
+            .tags([SAME_TIME_TAG])
+            .as_dropdown(True)
+            .include_vars(not several)
+            .keep_time(here != _OWN_TIME)
+        )
+    if here != _OWN_TIME:
+        base = "&" + choosing("base", "${sweep_id}", "${trial_id}") if here in _OF_A_TRIAL else ""
+        url = "/d/orchestrate-compare?var-datasource=${datasource}" + base
+        links.append(link("Compare", "Trials over each other, on one axis of elapsed time", url, with_variables=False))
+    return links
 
 
 # Annotations

@@ -13,6 +13,10 @@ Override = tuple[model.MatcherConfig, list[model.DynamicConfigValue]]
 
 DASHED = {"fill": "dash", "dash": [10, 8]}
 
+UNSTACKED: Mapping[str, Any] = {"custom.stacking": {"mode": "none"}, "custom.fillOpacity": 0}
+LIMIT: Mapping[str, Any] = {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lineWidth": 1}
+"""What a limit or a total looks like over a stack."""
+
 
 def colour(value: str) -> dict[str, Any]:
     """One fixed colour, as the property of an override."""
@@ -48,6 +52,14 @@ def known_colours(queries: Sequence[Query]) -> list[Override]:
         if query.legend.endswith(("{{state}}", "{{event}}")):
             colours.update(style.STATE.items())
     return [named(f"(^| ){name}$", colour(value)) for name, value in colours.items()]
+
+
+def lanes_of_architectures(prefix: str) -> list[Override]:
+    """Widths that keep each architecture's line in sight where another has the same values."""
+    return [
+        named(f"^{prefix} {arch}$", {"custom.lineWidth": width, "custom.lineStyle": {"fill": "solid"}})
+        for arch, width in style.ARCH_WIDTHS.items()
+    ]
 
 
 def ref_id(position: int) -> str:

@@ -18,6 +18,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as shown
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models import statetimeline as statetimeline_model
 from grafana_foundation_sdk.models import xychart as xy
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -37,6 +38,13 @@ AnyPanel = TypeVar(
     xychart.Panel,
 )
 
+PLUGIN_VERSION = "12.2.0"
+"""What the options are written for. Grafana takes a panel without a version for one of before 11.1, and rewrites it."""
+_AXIS_WIDTH = 60
+_LEGEND_WIDTH = 260
+_WIDE = 24
+_STAT_VALUE = 20
+
 # Panels
 
 
@@ -49,38 +57,48 @@ def graph(
     size: tuple[int, int] = (12, 8),
     decimals: int | None = None,
     highest: float | None = None,
+    most: float | None = None,
     axis: str = "",
     steps: bool = False,
     stacked: bool = False,
     bars: bool = False,
+    listed: bool = False,
     overrides: Sequence[Override] = (),
     summary: Sequence[str] = ("lastNotNull", "max"),
     no_value: str = style.NO_TRIAL,
     repeat: str = "",
 ) -> model.Panel:
-    """Lines over time, from 0 to `highest` at least; `steps` for counts, which hold until they change."""
+    """Return lines over time, from 0 to `highest` at least and `most` at most.
+
+    `steps` is for counts, which hold until they change. The legend is a table at the right; where that is too narrow,
+    or if it is to be `listed`, a list below.
+    """
     panel = (
         _common(timeseries.Panel(), title, description, queries, size, no_value)
         .unit(unit)
         .min(0)
         .axis_label(axis)
-        .line_width(2)
+        .axis_width(_AXIS_WIDTH)
+        .line_width(1 if stacked else 2)
         .line_interpolation(shown.LineInterpolation.STEP_AFTER if steps else shown.LineInterpolation.LINEAR)
-        .fill_opacity(70 if stacked or bars else 0)
+        .fill_opacity(60 if stacked or bars else 0)
         .show_points(shown.VisibilityMode.NEVER)
         .span_nulls(False)
         .draw_style(shown.GraphDrawStyle.BARS if bars else shown.GraphDrawStyle.LINE)
         .stacking(
             common.StackingConfig().mode(shown.StackingMode.NORMAL if stacked else shown.StackingMode.NONE).group("A")
         )
-        .legend(_legend(summary))
+        .legend(_legend(summary) if size[0] >= _WIDE and not listed else _legend((), as_table=False))
         .tooltip(common.VizTooltipOptions().mode(shown.TooltipDisplayMode.MULTI).sort(shown.SortOrder.DESCENDING))
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
     )
     if decimals is not None:
         panel.decimals(decimals)
-    if highest is not None:
-        panel.axis_soft_max(highest)
+    # An axis for zeros alone would reach to 100.
+    if highest is not None or unit == style.COUNT:
+        panel.axis_soft_max(1 if highest is None else highest)
+    if most is not None:
+        panel.max(most)
     if repeat:
         panel.repeat(repeat).repeat_direction("h").max_per_row(2)
     return _finished(panel, queries, overrides)
@@ -89,22 +107,29 @@ def graph(
 def number(
     title: str,
     description: str,
-    query: Query,
+    query: Query | Sequence[Query],
     *,
     unit: str,
-    size: tuple[int, int] = (4, 4),
+    size: tuple[int, int] = (4, 3),
     decimals: int | None = None,
     show_name: bool = False,
     only_name: bool = False,
     no_value: str = "–",
     colour: str = style.INK,
+    value_size: int = _STAT_VALUE,
+    overrides: Sequence[Override] = (),
 ) -> model.Panel:
-    """The newest value as a large number; with its series' name, or only that."""
+    """Return the newest value as a large number; with its series' name, or only that. Its queries are instant ones.
+
+    A text of any length fits into a `value_size` of 0.
+    """
+    queries = [query] if isinstance(query, Query) else query
+    assert all(each.kind == "instant" for each in queries), "a range query's last value depends on its step"
     mode = shown.BigValueTextMode.VALUE
     if show_name or only_name:
         mode = shown.BigValueTextMode.NAME if only_name else shown.BigValueTextMode.VALUE_AND_NAME
     panel = (
-        _common(stat.Panel(), title, description, [query], size, no_value)
+        _common(stat.Panel(), title, description, queries, size, no_value)
         .unit(unit)
         .text_mode(mode)
         .color_mode(shown.BigValueColorMode.VALUE)
@@ -114,7 +139,9 @@ def number(
     )
     if decimals is not None:
         panel.decimals(decimals)
-    return _finished(panel, [], [])
+    if value_size:
+        panel.text(common.VizTextDisplayOptions().value_size(value_size))
+    return _finished(panel, [], overrides)
 
 
 def timeline(
@@ -128,7 +155,10 @@ def timeline(
     values: bool = False,
     no_value: str = style.NO_TRIAL,
 ) -> model.Panel:
-    """A row for each series, coloured by its value: `meanings` are text and colour; `rows` on one page, 0 for all."""
+    """Return a row for each series, coloured by its value; there are `rows` on a page, 0 for all.
+
+    `meanings` are text and colour of values: the colours are explained by the values' names or by the tooltip.
+    """
     panel = (
         _common(statetimeline.Panel(), title, description, [query], size, no_value)
         .unit(style.PLAIN)
@@ -139,12 +169,17 @@ def timeline(
         .fill_opacity(85)
         .mappings(_mappings(meanings))
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(style.MUTED))
-        .legend(_legend((), as_table=False))
+        .legend(common.VizLegendOptions().show_legend(False))
         .tooltip(common.VizTooltipOptions().mode(shown.TooltipDisplayMode.SINGLE))
     )
     if rows:
         panel.per_page(rows)
-    return _finished(panel, [], [])
+    built = _finished(panel, [], [])
+    if not rows:
+        # The SDK's default is a page of 20, whose pager takes a row's height even if there is but one page.
+        assert isinstance(built.options, statetimeline_model.Options)
+        built.options.per_page = None
+    return built
 
 
 def heat_map(
@@ -159,9 +194,11 @@ def heat_map(
         .color(
             heatmap.HeatmapColorOptions()
             .mode(heat.HeatmapColorMode.SCHEME)
-            .scheme("Purples")
+            # From pale to dark for one launch already, seen on a light and on a dark theme.
+            .scheme("Spectral")
             .scale(heat.HeatmapColorScale.LINEAR)
-            .steps(16)
+            .min(0)
+            .steps(32)
         )
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .cell_values(heatmap.CellValues().unit(style.COUNT).decimals(0))
@@ -204,10 +241,13 @@ def scatter(
     """Points; `x` and `y` are a column's name, its label on the axis and its unit. A series for each frame."""
 
     def axis(of: tuple[str, str, str]) -> Override:
-        return named(f"(^| ){of[0]}$", {"custom.axisLabel": of[1], "unit": of[2], "min": 0})
+        return named(
+            _field(of[0]),
+            {"custom.axisLabel": of[1], "unit": of[2], **({"decimals": 4} if of[2] == style.DOLLARS else {})},
+        )
 
     def of_column(name: str) -> xychart.MatcherConfig:
-        return xychart.MatcherConfig().id("byRegexp").options(f"/(^| ){name}$/")
+        return xychart.MatcherConfig().id("byRegexp").options(f"/{_field(name)}/")
 
     series = (
         xychart.XYSeriesConfig()
@@ -230,6 +270,11 @@ def scatter(
 
 
 # What they share
+
+
+def _field(name: str) -> str:
+    """Match a field as Grafana calls it after partitioning: by its name, then by its labels."""
+    return f"^{name}( |$)"
 
 
 def _common(
@@ -259,13 +304,17 @@ def _target(query: Query, ref: str) -> prometheus.Dataquery:
 def _finished(panel: AnyPanel, queries: Sequence[Query], overrides: Sequence[Override]) -> model.Panel:
     for matcher, properties in [*known_colours(queries), *overrides]:
         panel.with_override(matcher, properties)
-    return panel.build()
+    built = panel.build()
+    built.plugin_version = PLUGIN_VERSION
+    return built
 
 
 def _legend(summary: Sequence[str], *, as_table: bool = True) -> common.VizLegendOptions:
-    mode = shown.LegendDisplayMode.TABLE if as_table else shown.LegendDisplayMode.LIST
-    legend = common.VizLegendOptions().show_legend(True).display_mode(mode).calcs(list(summary))
-    return legend.placement(shown.LegendPlacement.BOTTOM)
+    legend = common.VizLegendOptions().show_legend(True).calcs(list(summary))
+    if as_table:
+        legend.display_mode(shown.LegendDisplayMode.TABLE).width(_LEGEND_WIDTH)
+        return legend.placement(shown.LegendPlacement.RIGHT)
+    return legend.display_mode(shown.LegendDisplayMode.LIST).placement(shown.LegendPlacement.BOTTOM)
 
 
 def _mappings(meanings: Mapping[str, tuple[str, str]]) -> list[model.ValueMapping]:

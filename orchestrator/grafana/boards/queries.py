@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from orchestrator.model.events import FINAL_STATES, NodeState
+from orchestrator.model.events import FINAL_STATES, NodeState, Phase
 
 Kind = Literal["range", "instant", "table", "heatmap"]
 
@@ -12,7 +12,14 @@ STAGES = ("launch", "request", "boot", "install")
 """Of `orchestrator_node_stage_seconds`; `launch` is all of them together."""
 
 ANNOTATED_EVENTS: Sequence[NodeState] = ("requested", "running", "terminated", "failed")
-"""The scaling events that a graph marks; tasks make nodes go between `running` and `idle` too often."""
+"""The scaling events that a graph can mark; tasks make nodes go between `running` and `idle` too often."""
+
+MARGIN_S = 30
+"""A link to a trial shows so much before its submission and after its end: the last states and the scorecard."""
+
+_ALWAYS = "90y"
+# A node of a local cluster has no other name than Ray's 56 hexadecimal digits.
+SHORT_NAME = '"node", "$1", "node", "([0-9a-f]{8})[0-9a-f]{32,}"'
 
 _SETTINGS = (
     "setting, backend, autoscaler, upscaling_speed, idle_timeout_minutes, target_utilization_fraction, workload, repeat"
@@ -45,6 +52,22 @@ class Scope:
 
 TRIAL = Scope('sweep_id="$sweep_id", trial_id="$trial_id"')
 SWEEP = Scope('sweep_id="$sweep_id"')
+# From 20 years before the end of the range to 70 years after it: whenever the trial or the sweep was.
+TRIAL_EVER = Scope(TRIAL.matchers, "-70y")
+SWEEP_EVER = Scope(SWEEP.matchers, "-70y")
+
+
+def latest(scope: Scope, metric: str, *more: str, window: str = "$__range") -> str:
+    """The last sample of each series in the time range: of a trial that has ended, how it ended.
+
+    Unlike the last step of a range query, it is the same for each length of the range.
+    """
+    return f"last_over_time({scope.of(metric, *more, window=window)})"
+
+
+def ever(scope: Scope, metric: str, *more: str) -> str:
+    """The last sample of each series, whenever that was; the scope has to be one of `…_EVER`."""
+    return latest(scope, metric, *more, window=_ALWAYS)
 
 
 def growth(scope: Scope, metric: str, by: str, *more: str) -> str:
@@ -84,9 +107,20 @@ def nodes(scope: Scope, called: str = "nodes") -> Query:
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_nodes:sum')})", f"{called} {{{{arch}}}}")
 
 
+def nodes_of(scope: Scope, called: str, *more: str) -> Query:
+    """Worker nodes that live and match, all together."""
+    return Query(f"sum({scope.of('trial_arch:orchestrator_nodes:sum', *more)})", called)
+
+
+def cpu_share_of(scope: Scope, called: str, *more: str) -> Query:
+    """Share of the logical CPUs that tasks hold, where one architecture is matched; at most 1."""
+    return Query(f"clamp_max(max({scope.of('trial_arch:orchestrator_cpu_used:ratio', *more)}), 1)", called)
+
+
 def most_nodes(scope: Scope) -> Query:
-    """The cluster's upper limit by architecture."""
-    return Query(f"sum by (arch) ({scope.of('orchestrator_max_workers')})", "max_workers {{arch}}")
+    """The cluster's upper limit: of all node types together, or its own if that is lower."""
+    limits = f"sum({scope.of('orchestrator_max_workers')})", f"sum({scope.of('orchestrator_cluster_max_workers')})"
+    return Query(f"{limits[1]} < {limits[0]} or {limits[0]}", "max_workers")
 
 
 def node_states(scope: Scope) -> Sequence[Query]:
@@ -102,19 +136,21 @@ def cpus_used(scope: Scope, called: str = "CPUs used") -> Query:
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_cpu_used_cores:sum')})", f"{called} {{{{arch}}}}")
 
 
-def cpus_present(scope: Scope) -> Query:
-    """Logical CPUs of the nodes that are running or idle, by architecture."""
-    return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_cpu_capacity_cores:sum')})", "CPUs {{arch}}")
+def cpus_present_of_all(scope: Scope) -> Query:
+    """Logical CPUs of the nodes that are running or idle."""
+    return Query(f"sum({scope.of('trial_arch:orchestrator_cpu_capacity_cores:sum')})", "CPUs present")
 
 
-def cpu_share(scope: Scope, called: str = "held by tasks") -> Query:
-    """Share of the logical CPUs that tasks hold, by architecture."""
-    return Query(f"max by (arch) ({scope.of('trial_arch:orchestrator_cpu_used:ratio')})", f"{called} {{{{arch}}}}")
+def cpu_share(scope: Scope, called: str = "held by tasks", *more: str) -> Query:
+    """Share of the logical CPUs that tasks hold, by architecture, at most 1: nodes that drain or fail are no supply."""
+    share = scope.of("trial_arch:orchestrator_cpu_used:ratio", *more)
+    return Query(f"clamp_max(max by (arch) ({share}), 1)", f"{called} {{{{arch}}}}")
 
 
-def machine_share(scope: Scope) -> Query:
+def machine_share(scope: Scope, *more: str) -> Query:
     """Share of the machines' CPU time that is used, as Ray measures it, by architecture."""
-    return Query(f"max by (arch) ({scope.of('trial_arch:ray_node_cpu_utilization:avg')})", "machine {{arch}}")
+    share = scope.of("trial_arch:ray_node_cpu_utilization:avg", *more)
+    return Query(f"max by (arch) ({share})", "machine {{arch}}")
 
 
 def demand(scope: Scope, called: str = "demand") -> Query:
@@ -138,25 +174,58 @@ def cost_by_arch(scope: Scope) -> Query:
 
 
 def phases(scope: Scope) -> Query:
-    """1 for the phase that the trial is in, 0 for the others."""
-    return Query(f"max by (phase) ({scope.of('orchestrator_trial_phase')})", "{{phase}}")
+    """The phase that the trial is in, as a number: its place in `style.PHASE`, from 1."""
+    matchers = [f'phase="{phase}"' for phase in get_args(Phase)]
+    numbered = (
+        f"{number} * {scope.of('orchestrator_trial_phase', matcher)}"
+        for number, matcher in enumerate(matchers, start=1)
+    )
+    return Query(f"max({' or '.join(numbered)}) > 0", "phase")
 
 
 def last_phase(scope: Scope) -> Query:
     """The phase that the trial is in, or was in when it ended."""
-    last = f"last_over_time({scope.of('orchestrator_trial_phase', window='$__range')})"
-    return Query(f"max by (phase) ({last}) == 1", "{{phase}}", "instant")
+    return Query(f"max by (phase) ({latest(scope, 'orchestrator_trial_phase')}) == 1", "{{phase}}", "instant")
 
 
 def settings(scope: Scope) -> Query:
     """The trial's settings, as labels."""
-    last = f"last_over_time({scope.of('orchestrator_trial_info', window='$__range')})"
-    return Query(f"max by ({_SETTINGS}) ({last})", kind="table")
+    return Query(f"max by ({_SETTINGS}) ({ever(scope, 'orchestrator_trial_info')})", kind="table")
+
+
+def setting(scope: Scope) -> Query:
+    """The trial's setting and repeat, as its name."""
+    return Query(
+        f"max by (setting, repeat) ({ever(scope, 'orchestrator_trial_info')})", "{{setting}} #{{repeat}}", "instant"
+    )
 
 
 def elapsed(scope: Scope) -> Query:
-    """Seconds since the workload was submitted, while the trial lives."""
-    return Query(f"time() - max({scope.of('orchestrator_trial_start_timestamp_seconds')})", "elapsed")
+    """Seconds since the workload was submitted; of a trial that has ended, until then."""
+    return Query(f"max({latest(scope, 'orchestrator_trial_elapsed_seconds')})", "elapsed", "instant")
+
+
+def now(scope: Scope, rule: str, called: str) -> Query:
+    """The sum of what a rule recorded last, over the trial."""
+    return Query(f"sum({latest(scope, rule)})", called, "instant")
+
+
+def result(scope: Scope, quantity: str) -> Query:
+    """A number of the trial's scorecard, however long ago it ended."""
+    matcher = f'quantity="{quantity}"'
+    return Query(f"max({ever(scope, 'orchestrator_scorecard', matcher)})", quantity, "instant")
+
+
+def verdicts(scope: Scope) -> Sequence[Query]:
+    """A series called valid, invalid with the reason, or not ended yet: one of three queries."""
+    verdict = f"max by (reason) ({ever(scope, 'orchestrator_trial_verdict')})"
+    begun = f"max({ever(scope, 'orchestrator_trial_info')})"
+    return [
+        Query(f"{verdict} == 1", "valid", "instant"),
+        # A failed trial may have been run again.
+        Query(f"{verdict} == 0 unless on () {verdict} == 1", "invalid: {{reason}}", "instant"),
+        Query(f"{begun} unless on () {verdict}", "not ended yet", "instant"),
+    ]
 
 
 def scaling_events(scope: Scope) -> Query:
@@ -164,18 +233,19 @@ def scaling_events(scope: Scope) -> Query:
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_scaling_events:increase1m')})", "{{arch}}")
 
 
-def task_wait(scope: Scope, q: float) -> Query:
+def task_wait(scope: Scope, q: float, *more: str) -> Query:
     """How long tasks waited, over those of the trial so far, by architecture; nothing before the first.
 
     The histogram begins with its trial. A rate would lose the first wave, which is there at its first sample.
     """
-    waited = f"sum by (le, arch) ({scope.of('orchestrator_task_wait_seconds_bucket')})"
+    waited = f"sum by (le, arch) ({scope.of('orchestrator_task_wait_seconds_bucket', *more)})"
     return Query(f"histogram_quantile({q:g}, {waited}) >= 0", f"p{q * 100:g} {{{{arch}}}}")
 
 
 def scaling_event_marks(event: str) -> str:
     """How many nodes entered the state `event` since the step before, where any did."""
-    return growth(TRIAL, "orchestrator_scaling_events_total", "arch, node_type, event", f'event="{event}"') + " > 0"
+    chosen = (f'event="{event}"', 'event=~"$marks"')
+    return growth(TRIAL, "orchestrator_scaling_events_total", "arch, node_type, event", *chosen) + " > 0"
 
 
 def fault_marks() -> str:
@@ -186,11 +256,12 @@ def fault_marks() -> str:
 # Nodes
 
 
-def node_life(scope: Scope) -> Query:
+def node_life(scope: Scope, *more: str) -> Query:
     """Each node's state as a number, and 0 after its last: a timeline would go on with the last one else."""
     by = "max by (node, node_type, arch)"
-    before = f"max_over_time({scope.of('orchestrator_node_state', window='$__rate_interval')})"
-    return Query(f"{by} ({scope.of('orchestrator_node_state')}) or 0 * {by} ({before})", "{{node}} {{arch}}")
+    before = f"max_over_time({scope.of('orchestrator_node_state', *more, window='$__rate_interval')})"
+    lives = f"{by} ({scope.of('orchestrator_node_state', *more)}) or 0 * {by} ({before})"
+    return Query(f"label_replace({lives}, {SHORT_NAME})", "{{node}} {{arch}}")
 
 
 def stage_quantile(scope: Scope, q: Literal["p50", "p95"]) -> Query:
@@ -199,13 +270,26 @@ def stage_quantile(scope: Scope, q: Literal["p50", "p95"]) -> Query:
     return Query(f"max by (arch) ({rule})", f"{q} {{{{arch}}}}")
 
 
+def quantile_of_launches(scope: Scope, q: Literal["p50", "p95"]) -> Query:
+    """Duration of whole launches so far, by architecture."""
+    rule = scope.of(f"trial_arch_stage:orchestrator_node_stage_seconds:{q}", 'stage="launch"')
+    return Query(f"max by (arch) ({rule})", f"{q} {{{{arch}}}}")
+
+
 def stages_of_trial(scope: Scope) -> Sequence[Query]:
     """Median, 95th percentile and number of all launches of the trial, by architecture and stage."""
     rules = (f"trial_arch_stage:orchestrator_node_stage_seconds:{q}" for q in ("p50", "p95"))
-    quantiles = [f"max by (arch, stage) (last_over_time({scope.of(rule, window='$__range')}))" for rule in rules]
+    quantiles = [f"max by (arch, stage) ({latest(scope, rule)})" for rule in rules]
     # The trial's histogram begins at 0: what it counted last is the whole trial.
-    counted = scope.of("orchestrator_node_stage_seconds_count", window="$__range")
-    return [Query(expr, kind="table") for expr in (*quantiles, f"sum by (arch, stage) (last_over_time({counted}))")]
+    counted = f"sum by (arch, stage) ({latest(scope, 'orchestrator_node_stage_seconds_count')})"
+    return [Query(_in_order(expr), kind="table") for expr in (*quantiles, counted)]
+
+
+def _in_order(expr: str) -> str:
+    """Number the label `stage`: tables are sorted by it, and a launch goes through its stages in this order."""
+    for number, stage in enumerate(("request", "boot", "install", "launch"), start=1):
+        expr = f'label_replace({expr}, "stage", "{number} {stage}", "stage", "{stage}")'
+    return expr
 
 
 def stage_heat(scope: Scope) -> Query:
@@ -221,40 +305,52 @@ def failed_nodes(scope: Scope) -> Query:
 
 def failures_of_trial(scope: Scope) -> Query:
     """Nodes that failed in the whole trial, by node type, architecture and cause."""
-    failed = scope.of("orchestrator_scaling_events_total", 'event="failed"', window="$__range")
-    return Query(f"sum by (node_type, arch, cause) (last_over_time({failed}))", kind="table")
+    failed = latest(scope, "orchestrator_scaling_events_total", 'event="failed"')
+    return Query(f"sum by (node_type, arch, cause) ({failed})", kind="table")
 
 
-def machine_share_by_node(scope: Scope) -> Query:
+def machine_share_by_node(scope: Scope, *more: str) -> Query:
     """Share of each worker machine's CPU time that is used, as Ray measures it."""
-    used = scope.of("ray_node_cpu_utilization", 'RayNodeType="worker"')
-    return Query(f"max by (node, arch) ({used}) / 100", "{{node}} {{arch}}")
+    used = scope.of("ray_node_cpu_utilization", 'RayNodeType="worker"', *more)
+    return Query(f"label_replace(max by (node, arch) ({used}) / 100, {SHORT_NAME})", "{{node}} {{arch}}")
 
 
 # A sweep
 
 
-def scorecards(scope: Scope, window: str = "$__range") -> Query:
+def scorecards(scope: Scope, window: str = _ALWAYS) -> Query:
     """Each number of each trial that has ended."""
-    last = f"last_over_time({scope.of('orchestrator_scorecard', window=window)})"
+    last = latest(scope, "orchestrator_scorecard", window=window)
     return Query(f"max by ({_TRIAL}, quantity) ({last})", "{{quantity}}", "instant")
 
 
-def trial_times(scope: Scope, window: str = "$__range") -> Sequence[Query]:
-    """When each of these trials was submitted and when its cluster was small again, in UNIX milliseconds.
+def points(scope: Scope, *quantities: str) -> Query:
+    """Two quantities of each valid trial. Each is there, without a value, where no trial has it.
+
+    A scatter plot says “Err” where a field is missing.
+    """
+    names = "|".join(quantities)
+    matchers = (f'quantity=~"{names}"', 'valid="true"')
+    found = f"max by (sweep_id, trial_id, setting, quantity) ({ever(scope, 'orchestrator_scorecard', *matchers)})"
+    empty = " or ".join(f'label_replace(vector(NaN), "quantity", "{each}", "", "")' for each in quantities)
+    return Query(f"{found} or on (quantity) ({empty})", "{{quantity}}", "instant")
+
+
+def trial_times(scope: Scope, window: str = _ALWAYS) -> Sequence[Query]:
+    """From when until when to look at each of these trials, in UNIX milliseconds: a moment more on both sides.
 
     As the quantities `started` and `ended` of its scorecard, which has the duration.
     """
 
     def last(metric: str, *more: str) -> str:
-        return f"last_over_time({scope.of(metric, *more, window=window)})"
+        return latest(scope, metric, *more, window=window)
 
     started = f"max by (sweep_id, trial_id) ({last('orchestrator_trial_start_timestamp_seconds')})"
     trials = f"group by ({_TRIAL}) ({last('orchestrator_scorecard')})"
     duration = last("orchestrator_scorecard", 'quantity=~"makespan_s|scale_down_s"')
     at = {
-        "started": f"{trials} * on (sweep_id, trial_id) group_left () {started}",
-        "ended": f"sum by ({_TRIAL}) ({duration}) + on (sweep_id, trial_id) group_left () {started}",
+        "started": f"{trials} * on (sweep_id, trial_id) group_left () {started} - {MARGIN_S}",
+        "ended": f"sum by ({_TRIAL}) ({duration}) + on (sweep_id, trial_id) group_left () {started} + {MARGIN_S}",
     }
     return [
         Query(f'label_replace(1000 * ({expr}), "quantity", "{name}", "", "")', "{{quantity}}", "instant")
@@ -273,12 +369,51 @@ def around(scope: Scope) -> Scope:
 
 def trials_ended(scope: Scope, *more: str) -> Query:
     """How many trials of the sweep have a scorecard."""
-    last = f"last_over_time({scope.of('orchestrator_scorecard', *more, window='$__range')})"
-    return Query(f"count(count by (trial_id) ({last}))", "trials", "instant")
+    return Query(f"count(count by (trial_id) ({ever(scope, 'orchestrator_scorecard', *more)}))", "trials", "instant")
+
+
+def trials_invalid(scope: Scope) -> Query:
+    """How many trials of the sweep have ended and are invalid; 0 as soon as one has ended."""
+    invalid = trials_ended(scope, 'valid="false"').expr
+    return Query(f"{invalid} or on () 0 * {trials_ended(scope).expr}", "trials", "instant")
+
+
+def of_settings(scope: Scope, function: str, quantity: str) -> str:
+    """`function` over a quantity of the valid trials of each setting: `min`, `max`, `count`, or `median`."""
+    matchers = (f'quantity="{quantity}"', 'valid="true"')
+    values = f"max by (setting, trial_id) ({ever(scope, 'orchestrator_scorecard', *matchers)})"
+    return f"quantile by (setting) (0.5, {values})" if function == "median" else f"{function} by (setting) ({values})"
+
+
+def ended_by_setting(scope: Scope) -> str:
+    """How many trials of each setting have ended, the invalid ones included."""
+    return f"count by (setting) (group by (setting, trial_id) ({ever(scope, 'orchestrator_scorecard')}))"
+
+
+def setting_verdicts(scope: Scope) -> str:
+    """How each setting compares with the best one, as a number: its place in `model.verdicts.VERDICTS`, from 1."""
+    return f"max by (setting) ({ever(scope, 'orchestrator_setting_verdict')})"
 
 
 def best(scope: Scope, quantity: str) -> Query:
-    """The lowest value of a quantity among the valid trials, with its setting."""
-    matchers = (f'quantity="{quantity}"', 'valid="true"')
-    last = f"last_over_time({scope.of('orchestrator_scorecard', *matchers, window='$__range')})"
-    return Query(f"bottomk(1, max by (setting, trial_id) ({last}))", "{{setting}}", "instant")
+    """The lowest median of a quantity over the valid trials of a setting, with the setting."""
+    return Query(f"bottomk(1, {of_settings(scope, 'median', quantity)})", "{{setting}}", "instant")
+
+
+# Alerts
+
+
+def alerts(scope: Scope) -> Query:
+    """Our alerts that fire or wait to fire, one series each."""
+    found = scope.of("ALERTS", 'alertname=~"Orchestrator.+"')
+    return Query(f"max by (alertname, alertstate, severity, sweep_id, trial_id) ({found})", kind="table")
+
+
+def alerts_over_time(scope: Scope) -> Query:
+    """1 while an alert waits to fire, 2 while it fires."""
+    by = "max by (alertname, trial_id)"
+    firing, pending = (
+        scope.of("ALERTS", 'alertname=~"Orchestrator.+"', f'alertstate="{state}"') for state in ("firing", "pending")
+    )
+    named = f'label_replace(2 * {by} ({firing}) or {by} ({pending}), "alert", "$1", "alertname", "Orchestrator(.+)")'
+    return Query(named, "{{alert}} {{trial_id}}")

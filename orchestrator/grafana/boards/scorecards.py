@@ -24,33 +24,27 @@ class Column(NamedTuple):
     width: int = 110
 
 
+FIRST = (Column("compared", "No.", width=55),)
+"""A label of compared trials only: which of the board's trials a row is."""
 LABELS = (
-    Column("setting", "Setting", width=240),
-    Column("repeat", "Repeat", width=80),
-    Column("trial_id", "Trial", width=140),
-    Column("sweep_id", "Sweep", width=120),
-    Column("valid", "Valid", width=80),
+    Column("setting", "Setting", width=190),
+    Column("repeat", "Repeat", width=70),
+    Column("trial_id", "Trial", width=125),
+    Column("sweep_id", "Sweep", width=90),
+    Column("valid", "Valid", width=65),
 )
-_UNITS: Mapping[Unit, str] = {
-    "s": style.SECONDS,
-    "node-s": style.SECONDS,
-    "$": style.DOLLARS,
-    "CPUs": style.CPUS,
-    "share": style.SHARE,
-    "%": "percent",
-    "1/min": "suffix: /min",
-    **dict.fromkeys(("nodes", "tasks", "faults"), style.COUNT),
-}
+# A column's unit is in its heading, but for these: Grafana would make minutes of seconds, and so hide differences.
+_UNITS: Mapping[Unit, str] = {"$": style.DOLLARS, "share": style.SHARE}
 
-# In UNIX milliseconds, as an address wants them.
+# In UNIX milliseconds, as an address wants them: for the links alone.
 TIMES = (
-    Column("started", "Started", "dateTimeAsLocal", width=170),
-    Column("ended", "Ended", "dateTimeAsLocal", width=170),
+    Column("started", "Started", "dateTimeAsLocal"),
+    Column("ended", "Ended", "dateTimeAsLocal"),
 )
 
 TRIAL_LINK = (
     "/d/orchestrate-trial?var-datasource=${datasource}&var-sweep_id=${__data.fields.Sweep}&var-trial_id=${__value.text}"
-    "&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}"
+    "&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}&refresh="
 )
 
 # Each series becomes a one-row table whose value column is called after its quantity; then equal labels become one row.
@@ -71,14 +65,14 @@ def scorecard_table(
     description: str,
     queries: Sequence[Query],
     *,
-    no_value: str,
     height: int,
+    sorted_by: str = "",
     overrides: Sequence[Override] = (),
 ) -> model.Panel:
     """A table of scorecards and `trial_times`; each trial leads to its board, at its time."""
-    columns = (*LABELS, *quantity_columns(), *TIMES)
+    columns = (*FIRST, *LABELS, *quantity_columns(), *TIMES)
     organise = {
-        "excludeByName": {"Time": True},
+        "excludeByName": {"Time": True, **dict.fromkeys(_without_column(), True)},
         "indexByName": {each.name: position for position, each in enumerate(columns)},
         "renameByName": {each.name: each.heading for each in columns},
     }
@@ -87,9 +81,14 @@ def scorecard_table(
         f"{description} {MEANINGS}",
         queries,
         size=(24, height),
-        transformations=(*ONE_ROW_EACH, ("organize", organise), _sorted_by(_heading(quantity("makespan_s")))),
+        unit=style.PLAIN,
+        transformations=(
+            *ONE_ROW_EACH,
+            ("organize", organise),
+            _sorted_by(sorted_by or _heading(quantity("makespan_s"))),
+        ),
         overrides=[*(_format(each) for each in columns), *_SPECIALS, *overrides],
-        no_value=no_value,
+        no_value="–",  # of a cell, too: a trial whose cost isn't known
     )
 
 
@@ -101,9 +100,15 @@ def quantity_columns() -> tuple[Column, ...]:
     )
 
 
+def _without_column() -> list[str]:
+    """Return the numbers of a scorecard that are metrics but no columns."""
+    shown = {each.name for each in quantity_columns()}
+    return [each.name for each in shown_in("metrics") if each.name not in shown]
+
+
 def _heading(each: Quantity) -> str:
-    first = each.heading[0]
-    return (first.upper() if first.isascii() else first) + each.heading[1:]  # θ is a symbol, not a letter
+    heading = each.heading if each.unit in _UNITS else each.column
+    return (heading[0].upper() if heading[0].isascii() else heading[0]) + heading[1:]  # θ is a symbol, not a letter
 
 
 def _sorted_by(heading: str) -> Transformation:
@@ -122,6 +127,7 @@ _VERDICTS = {
     "false": {"text": "invalid", "color": style.BAD, "index": 1},
 }
 _SPECIALS = (
+    *(column(each.heading, {"custom.hidden": True}) for each in TIMES),
     column("Trial", {"links": [{"title": "Open the trial", "url": TRIAL_LINK, "targetBlank": False}]}),
     column(
         "Valid",

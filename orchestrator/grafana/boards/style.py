@@ -5,12 +5,27 @@ from typing import Final, get_args
 
 from orchestrator import palette as colours
 from orchestrator.model.arch import Arch
-from orchestrator.model.events import NodeState
+from orchestrator.model.events import NodeState, Phase
 
 ARCH: Final[Mapping[Arch, str]] = colours.ARCH
 STATE: Final[Mapping[NodeState, str]] = {**colours.STATE, "terminated": "#5b6168"}
 STATE_NUMBERS: Final[Mapping[NodeState, int]] = {state: n for n, state in enumerate(get_args(NodeState), start=1)}
 """The values of `orchestrator_node_state`."""
+
+PHASE: Final[Mapping[Phase, str]] = {
+    "starting": "#a7b0ba",
+    "preparing": "#b79fd8",
+    "submitting": "#7d55b8",
+    "running": STATE["running"],
+    "scaling_down": STATE["idle"],
+    "done": STATE["terminated"],
+    "failed": STATE["failed"],
+}
+"""In the order of a trial."""
+
+ARCH_WIDTHS: Final[Mapping[Arch, float]] = {"arm64": 5, "unknown": 3, "x86_64": 1.5}
+"""Line widths where architectures can't be stacked. Prometheus sorts series by label and Grafana draws them in that
+order: a later line is narrower, so that an equal earlier one shows on both of its sides."""
 
 INK = "text"
 """Grafana's name for the text's colour, which is seen on a light and on a dark theme: demand is drawn in it."""
@@ -21,15 +36,16 @@ GOOD = STATE["running"]
 MUTED = colours.OVER
 INVISIBLE = "transparent"
 
-# Compared trials differ by both, so that arch colours stay free for the architectures.
 TRIAL_COLOURS: Final = (INK, "#8e5bd0", "#2a9d78", "#c2385a")
-TRIAL_DASHES: Final[tuple[tuple[int, ...], ...]] = ((), (10, 8), (2, 6), (18, 6, 2, 6))
+TRIAL_WIDTHS: Final = (7, 5, 3, 1.5)
+"""The widest is drawn first: of equal trials, each shows on both sides of the next."""
 
-COUNT = "short"
-SECONDS = "s"
+# Grafana scales `short` to "6 K" and `s` to "9.6 mins": neither tells 6400 from 6390, or 574 s from 582 s.
+COUNT = "locale"
+SECONDS = "suffix:s"
 DOLLARS = "currencyUSD"
 SHARE = "percentunit"
-CPUS = "suffix: CPU"
+CPUS = "suffix:CPU"
 PLAIN = "none"
 
-NO_TRIAL = "no samples of this trial in the time range"
+NO_TRIAL = "no samples of this trial in the time range: take “Fit time” above, or run a sweep first"

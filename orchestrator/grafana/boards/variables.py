@@ -11,6 +11,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import DataSourceRef
 
+from orchestrator.grafana.boards.queries import MARGIN_S
 from orchestrator.grafana.push import DATASOURCE_NAME, DATASOURCE_UID
 
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -23,9 +24,14 @@ _EVER = "[90y] offset -70y"
 _JOINED = "on (sweep_id, trial_id)"
 # These take text and value of an option from what Grafana makes of a sample: {called="v2 #1",trial_id="…"} 1764000000 …
 _TRIAL = '/called="(?<text>[^"]+)",trial_id="(?<value>[^"]+)"/'
-_SWEEP = '/sweep_id="([^"]+)"/'
+_SWEEP = '/called="(?<text>[^"]+)",sweep_id="(?<value>[^"]+)"/'
 _MATCHERS = '/called="(?<text>[^"]+)",(?<value>sweep_id="[^"]+",trial_id="[^"]+")/'
-_SECONDS = r"/\} (\d+)/"
+_NUMBER = r"/\} (\d+)/"
+_ARCH = '/arch="([^"]+)"/'
+# What lies in the time range comes first, whatever is newer.
+_IN_RANGE_FIRST = "10000000000"
+# A sweep is seen with the scorecard of its last trial.
+_LATER_S = 90
 
 
 class _OfAnother(build.QueryVariable):
@@ -42,6 +48,7 @@ def datasource_variable() -> Variable:
     return (
         build.DatasourceVariable("datasource")
         .label("Prometheus")
+        .hide(model.VariableHide.HIDE_LABEL)
         .description("Where the metrics of the trials are.")
         .type("prometheus")
         .current(model.VariableOption(text=DATASOURCE_NAME, value=DATASOURCE_UID))
@@ -49,27 +56,69 @@ def datasource_variable() -> Variable:
 
 
 def sweep_variable(*, all_of_them: bool = False) -> Variable:
-    """`$sweep_id`: the sweeps that had a trial in the time range, the newest first."""
-    variable = _query("sweep_id", "Sweep", f"sort_desc(max by (sweep_id) ({_newest('')}))", _SWEEP)
-    return _with_all(variable) if all_of_them else variable
+    """`$sweep_id`: all sweeps, by name and day; those of the time range first, the newest before others."""
+    variable = _query("sweep_id", "Sweep", f"sort_desc({_named_sweeps()})", _SWEEP)
+    if all_of_them:
+        return _with_all(variable)
+    # Its name and date need no label, which would take a row of its own on a narrow screen.
+    return variable.hide(model.VariableHide.HIDE_LABEL)
 
 
 def trial_variable(*, all_of_them: bool = False) -> Variable:
-    """`$trial_id`: the trials of `$sweep_id`, called by setting and repeat, the newest first."""
+    """`$trial_id`: the trials of `$sweep_id`, called by setting and repeat, in the same order."""
     matcher = 'sweep_id=~"$sweep_id"' if all_of_them else 'sweep_id="$sweep_id"'
-    info = _called(_info(matcher, _SHOWN))
-    ordered = f"{info} * {_JOINED} group_left () max by (sweep_id, trial_id) ({_newest(matcher)})"
+    ordered = f"{_called(_info(matcher, _EVER))} * {_JOINED} group_left () {_ranked(matcher, 'sweep_id, trial_id')}"
     variable = _query("trial_id", "Trial", f"sort_desc(max by (called, trial_id) ({ordered}))", _TRIAL)
-    return _with_all(variable) if all_of_them else variable
+    return _with_all(variable) if all_of_them else variable.hide(model.VariableHide.HIDE_LABEL)
 
 
-def arch_variable() -> Variable:
+def cluster_variable() -> Variable:
+    """`$cluster`: the clusters that `orchestrate observe` watched in the time range, by name; the newest first."""
+    series = 'orchestrator_trial_active{sweep_id="observed"}'
+    newest = f"max by (trial_id) (timestamp({series}) or last_over_time({series}{_SHOWN}))"
+    return _query("cluster", "Cluster", f"sort_desc({newest})", '/trial_id="([^"]+)"/')
+
+
+def arch_variable(*, shown: bool = True) -> Variable:
     """`$arch`: the architectures of the trial's nodes, all of them unless some are chosen."""
-    query = 'label_values(orchestrator_nodes{sweep_id="$sweep_id", trial_id="$trial_id"}, arch)'
-    return _with_all(_variable("arch", "Architecture", query).sort(model.VariableSort.ALPHABETICAL_ASC).multi(True))
+    return _archs(f"last_over_time(orchestrator_nodes{{{_ONE_TRIAL}}}{_EVER})", shown=shown)
 
 
-def choice(name: str, label: str, description: str, options: Sequence[tuple[str, str]]) -> Variable:
+def _archs(series: str, *, shown: bool) -> Variable:
+    variable = _with_all(_query("arch", "Arch", f"count by (arch) ({series})", _ARCH).multi(True))
+    return variable if shown else variable.hide(model.VariableHide.HIDE_VARIABLE)
+
+
+def times_of_trial() -> list[Variable]:
+    """`$trial_from` and `$trial_to`, hidden: where a link to the whole trial begins and ends, in UNIX milliseconds."""
+    return _times("trial", _ONE_TRIAL, "min", MARGIN_S)
+
+
+def times_of_sweep() -> list[Variable]:
+    """`$sweep_from` and `$sweep_to`, hidden: likewise of the whole sweep, as far as it has come."""
+    return _times("sweep", _ONE_SWEEP, "min", _LATER_S)
+
+
+def times_of_newest_trial() -> list[Variable]:
+    """`$trial_from` and `$trial_to`, hidden, of the newest trial of the sweep."""
+    return _times("trial", _ONE_SWEEP, "max", MARGIN_S)
+
+
+def _times(name: str, scope: str, first: str, margin_s: int) -> list[Variable]:
+    started = _started(scope, _EVER)
+    elapsed = f"last_over_time(orchestrator_trial_elapsed_seconds{{{scope}}}{_EVER})"
+    ends = {"from": f"{first}({started}) - {margin_s}", "to": f"max({started} + {_JOINED} {elapsed}) + {margin_s}"}
+    otherwise = {"from": "vector(time() - 900)", "to": "vector(time())"}
+    return [_hidden(f"{name}_{end}", f"1000 * round({expr} or {otherwise[end]})") for end, expr in ends.items()]
+
+
+def _hidden(name: str, expr: str) -> Variable:
+    return _query(name, "", expr, _NUMBER, _OfAnother).hide(model.VariableHide.HIDE_VARIABLE)
+
+
+def choice(
+    name: str, label: str, description: str, options: Sequence[tuple[str, str]], *, labelled: bool = True
+) -> Variable:
     """A variable with fixed options, each text and value; the first is chosen."""
     listed = [
         model.VariableOption(selected=number == 0, text=text, value=value)
@@ -79,6 +128,7 @@ def choice(name: str, label: str, description: str, options: Sequence[tuple[str,
         build.CustomVariable(name)
         .label(label)
         .description(description)
+        .hide(model.VariableHide.DONT_HIDE if labelled else model.VariableHide.HIDE_LABEL)
         .values(", ".join(f"{text} : {value}" for text, value in options))
         .options(listed)
         .current(listed[0])
@@ -89,9 +139,23 @@ def choice(name: str, label: str, description: str, options: Sequence[tuple[str,
 
 
 def sweeps_ever() -> Variable:
-    """`$sweep_id`: one or more of all sweeps that Prometheus has, whenever they were; the newest first."""
-    variable = _query("sweep_id", "Sweeps", f"sort_desc(max by (sweep_id) ({_started('', _EVER)}))", _SWEEP)
-    return variable.multi(True).description("Whose trials can be chosen; may be several.")
+    """`$sweep_id`: all sweeps that Prometheus has, or some of them; the newest first."""
+    variable = _query("sweep_id", "Sweeps", f"sort_desc({_named_sweeps()})", _SWEEP).multi(True)
+    return _with_all(variable.description("Whose trials can be chosen; may be several."))
+
+
+def archs_of_trials(names: Sequence[str]) -> Variable:
+    """`$arch`, hidden: the architectures of the nodes of the trials that are chosen in these variables."""
+    nodes = (f"last_over_time(orchestrator_nodes{{{_matchers_of(name)}}}{_EVER})" for name in names)
+    return _archs(" or ".join(nodes), shown=False)
+
+
+def end_of_longest(names: Sequence[str], zero_s: int) -> Variable:
+    """`$longest_to`, hidden: where the longest of the chosen trials ends on the axis, in UNIX milliseconds."""
+    lasted = (f"last_over_time(orchestrator_trial_elapsed_seconds{{{_matchers_of(name)}}}{_EVER})" for name in names)
+    return _hidden(
+        "longest_to", f"1000 * round({zero_s + MARGIN_S} + max({' or '.join(lasted)}) or vector({zero_s + 900}))"
+    )
 
 
 def compared_trial(name: str, label: str, *, besides: Sequence[str], optional: bool) -> Variable:
@@ -120,11 +184,13 @@ def choosing(name: str, sweep_id: str, trial_id: str) -> str:
 def start_of(name: str, zero_s: int) -> Variable:
     """`$NAME_start`, hidden: whole seconds from `zero_s` to when the trial of the variable NAME was submitted."""
     started = f"round(max({_started(_matchers_of(name), _EVER)}) - {zero_s})"
-    variable = _query(f"{name}_start", "", f"{started} or vector(1)", _SECONDS, _OfAnother)
-    return variable.hide(model.VariableHide.HIDE_VARIABLE)
+    return _hidden(f"{name}_start", f"{started} or vector(1)")
 
 
 # What they share
+
+_ONE_SWEEP = 'sweep_id="$sweep_id"'
+_ONE_TRIAL = f'{_ONE_SWEEP}, trial_id="$trial_id"'
 
 
 def _matchers_of(variable: str) -> str:
@@ -142,7 +208,29 @@ def _started(matchers: str, window: str) -> str:
 def _newest(matchers: str) -> str:
     """Now for a trial that lives, else when it was submitted, 0 if it never was: what has failed before comes last."""
     lives = f"timestamp(orchestrator_trial_info{{{matchers}}})"
-    return f"{lives} or {_started(matchers, _SHOWN)} or 0 * {_info(matchers, _SHOWN)}"
+    return f"{lives} or {_started(matchers, _EVER)} or 0 * {_info(matchers, _EVER)}"
+
+
+def _ranked(matchers: str, by: str) -> str:
+    """The newest highest, and those with a sample in the time range above all others; one series for each `by`."""
+    ranked = f"max by ({by}) ({_newest(matchers)})"
+    in_range = f"max by ({by}) ({_IN_RANGE_FIRST} * {_info(matchers, _SHOWN)})"
+    return f"({ranked} + on ({by}) {in_range} or {ranked})"
+
+
+def _named_sweeps() -> str:
+    """Sweeps with the label `called`: the name (else the id) and when it was begun, in UTC; or the id alone."""
+    ranked = _ranked("", "sweep_id")
+    info = "last_over_time(orchestrator_sweep_info{{{}}}" + _EVER + ")"
+    day = '"date", "$1", "date", "[0-9]+-(.+)"'
+    parts = {'name!=""': "name", 'name=""': "sweep_id"}
+    named = " or ".join(
+        f'label_join(label_replace({info.format(matcher)}, {day}), "called", " · ", "{name}", "date")'
+        for matcher, name in parts.items()
+    )
+    unnamed = f'label_replace({ranked}, "called", "$1", "sweep_id", "(.*)")'
+    known = f"{ranked} * on (sweep_id) group_left (called) max by (called, sweep_id) ({named})"
+    return f"max by (called, sweep_id) ({known} or on (sweep_id) {unnamed})"
 
 
 def _called(info: str, also: str = "") -> str:

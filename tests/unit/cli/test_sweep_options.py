@@ -13,7 +13,11 @@ from orchestrator.lab.overrides import spec_document
 from orchestrator.model.fault import Fault
 
 # Options of `sweep` without a meaning in virtual time, and options of `simulate` alone.
-REAL_TIME_ONLY = {"backend", "fit", "isolation", "metrics_port", "annotate_url", "with_stack"}
+REAL_TIME_ONLY = {"backend", "fit", "isolation", "annotate_url", "with_stack"} | {
+    "metrics_port",
+    "metrics_host",
+    "metrics_token_file",
+}
 SIMULATE_ONLY = {"optimise", "candidates"}
 
 

@@ -1,5 +1,7 @@
 """Prometheus alert rules become Grafana-managed ones that fire at the same time and say the same."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,9 @@ import pytest
 
 from orchestrator.assets import bundled
 from orchestrator.errors import SpecError
-from orchestrator.grafana.alerts import MAX_UID, AlertGroup, milliseconds, read_alerts
+from orchestrator.grafana.alerts import MAX_UID, PANELS, TELLS_OF_OUTAGE, AlertGroup, milliseconds, read_alerts
+from orchestrator.grafana.boards.build import build_all
+from tests.support.board_queries import panels_of
 
 RULES = """
 groups:
@@ -72,6 +76,42 @@ def test_the_value_of_prometheus_is_the_querys_in_grafana(tmp_path: Path) -> Non
     assert rule(tmp_path)["annotations"]["summary"] == (
         f"{{{{ {number} }}}} of {{{{ {number} | humanize }}}}, {{{{ $labels.arch }}}}, a $value, {{{{ $values.x }}}}"
     )
+
+
+def of_ours(**options: Any) -> list[dict[str, Any]]:
+    boards = [json.loads(text) for text in build_all().values()]
+    groups = read_alerts(bundled("prometheus/rules/alerts.yml"), "prom", boards=boards, **options)
+    return [each for group in groups for each in group.rules]
+
+
+def test_one_outage_of_prometheus_is_one_alert() -> None:
+    assert [each["title"] for each in of_ours() if each["execErrState"] == "Error"] == [TELLS_OF_OUTAGE]
+    assert {each["execErrState"] for each in of_ours() if each["title"] != TELLS_OF_OUTAGE} == {"KeepLast"}
+
+
+def test_each_alert_leads_to_a_panel_of_a_board() -> None:
+    boards = {board["uid"]: board for board in map(json.loads, build_all().values())}
+    shown = {}
+    for each in of_ours():
+        panels = {str(panel["id"]): panel for panel in panels_of(boards[each["annotations"]["__dashboardUid__"]])}
+        shown[each["title"]] = panels[each["annotations"]["__panelId__"]]["title"]
+
+    assert shown == {name: title for name, (_, title) in PANELS.items()}
+
+
+def test_each_alert_has_a_section_of_the_runbook() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "runbook.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
+
+    assert sections.keys() == {each["title"] for each in of_ours()} == PANELS.keys()
+    for each in of_ours():
+        assert each["annotations"]["runbook_url"] == f"docs/runbook.md#{each['title'].lower()}"
+    assert all(all(part in body for part in ("**Meaning.**", "**Look.**", "**Do.**")) for body in sections.values())
+
+
+def test_an_alert_leads_to_the_runbook_where_people_can_read_it() -> None:
+    for each in of_ours(runbook_url="https://wiki.example.com/runbook"):
+        assert each["annotations"]["runbook_url"] == f"https://wiki.example.com/runbook#{each['title'].lower()}"
 
 
 def test_uids_are_the_rules_names_and_distinct() -> None:

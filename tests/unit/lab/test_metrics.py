@@ -3,11 +3,12 @@
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import InputError, MissingPrerequisite
-from orchestrator.lab.metrics import check_default, check_port, serving
+from orchestrator.lab.metrics import TOKEN_VARIABLE, Access, access, check_default, check_port, serving
 from orchestrator.metrics.exporter import LINGER_S, Exporter
 from tests.support.reporting import KeptReport
 
@@ -152,3 +153,34 @@ def test_ctrl_c_ends_the_wait_for_the_last_scrape_and_nothing_else(free: int, ou
         assert answers(free)
 
     assert not answers(free)
+
+
+@pytest.mark.parametrize(("token", "who"), [("", "anybody who reaches it"), ("secret", "who has the token")])
+def test_metrics_that_others_can_reach_are_warned_of(free: int, out: KeptReport, token: str, who: str) -> None:
+    with serving(Exporter("c0ffee00"), lambda: (), free, out, Access("0.0.0.0", token)):
+        warnings = [line for line in out.text.splitlines() if line.startswith("warning: ")]
+
+    assert len(warnings) == 1
+    assert who in warnings[0]
+    assert "secret" not in out.text
+
+
+def test_a_token_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    file.write_text("of-the-file\n")
+    monkeypatch.setenv(TOKEN_VARIABLE, "of-the-environment")
+
+    assert access("0.0.0.0", file) == Access("0.0.0.0", "of-the-file")
+    monkeypatch.setenv(TOKEN_VARIABLE, "of-the-environment")
+    assert access(None) == Access("127.0.0.1", "of-the-environment")
+    assert access(None) == Access(), "nothing that is started later inherits it"
+    assert "of-the-file" not in repr(access(None, file))
+
+
+def test_what_is_no_token_is_refused_and_not_quoted(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("two words")
+    with pytest.raises(InputError) as refused:
+        access(None, file)
+
+    assert "two words" not in refused.value.message

@@ -121,7 +121,13 @@ def test_two_trials_at_once_share_their_families(accept: str) -> None:
     for name, family in parsed(exporter, accept).items():
         per_trial = Counter(sample.labels["trial_id"] for sample in family.samples)
         assert len(set(per_trial.values())) <= 1, (name, per_trial)
-        assert name in ("orchestrator_scorecard", "orchestrator_faults") or len(per_trial) == 2, name
+        once = (
+            "orchestrator_scorecard",
+            "orchestrator_trial_verdict",
+            "orchestrator_faults",
+            "orchestrator_infeasible_tasks",
+        )
+        assert name in once or len(per_trial) == 2, name
 
 
 def test_another_attempt_at_a_trial_takes_its_series_over() -> None:
@@ -302,13 +308,22 @@ def test_a_look_from_the_future_is_no_negative_lag() -> None:
 def full() -> Exporter:
     """An exporter that has something to say of every metric."""
     observer = watched_cluster()
-    exporter = Exporter("c0ffee00", prices=PRICES, clock=Clock(100), observer=lambda: observer)
     first = trial(upscaling_speed=5, idle_timeout_minutes=1)
+    exporter = Exporter(
+        "c0ffee00",
+        name="nightly",
+        created=T0,
+        prices=PRICES,
+        verdicts=lambda: {first.settings.label(): 1},
+        clock=Clock(100),
+        observer=lambda: observer,
+    )
     exporter.trial_started(1, 2, first)
     exporter.trial_ended(first, scorecard(), "")
     exporter.trial_started(2, 2, trial(upscaling_speed=1, idle_timeout_minutes=1))
     usage = UsageEvent(t=T0, cpus={"x86": (1, 2)})
-    feed(exporter, LIVES, life("n1", **WHOLE), fault(1, "n0"), demand(1), usage, task("n1", 3, 13), phase(0, "running"))
+    feed(exporter, LIVES, life("n1", **WHOLE), fault(1, "n0"), usage, task("n1", 3, 13), phase(0, "running"))
+    feed(exporter, demand(1, **{"CPU=1": 7, "GPU=1": 1}))
     return exporter
 
 
@@ -344,10 +359,54 @@ def test_the_metrics_and_their_labels_are_the_documented_ones(full: Exporter) ->
 
 
 def test_all_but_the_observers_series_carry_the_ids(full: Exporter) -> None:
+    of_the_sweep = ("orchestrator_sweep_info", "orchestrator_setting_verdict")
     for family in full.collect():
         ids = {label for sample in family.samples for label in sample.labels} & {"sweep_id", "trial_id"}
+        of_a_sweep = {"sweep_id"} if family.name in of_the_sweep else {"sweep_id", "trial_id"}
 
-        assert bool(ids) != family.name.startswith("orchestrator_observer_"), family.name
+        assert ids == (set() if family.name.startswith("orchestrator_observer_") else of_a_sweep), family.name
+
+
+def test_a_sweep_has_its_name_and_the_day_it_was_begun_and_each_setting_its_verdict(full: Exporter) -> None:
+    setting = trial(upscaling_speed=5, idle_timeout_minutes=1).settings.label()
+
+    assert series(full, "sweep_info") == {("nightly", "1970-01-12 13:46"): 1.0}
+    assert series(full, "setting_verdict") == {(setting,): 1.0}
+
+
+def test_a_sweep_that_nothing_is_known_of_has_no_info() -> None:
+    assert "sweep_info" not in families(exporter_of(demand(1)))
+
+
+def test_an_invalid_trial_says_why() -> None:
+    exporter = exporter_of(demand(1))
+    invalid = scorecard().model_copy(update={"valid": False, "invalid_because": ("2 tasks failed", "gap")})
+    exporter.trial_ended(trial(upscaling_speed=5), invalid, "")
+
+    assert list(series(exporter, "trial_verdict").values()) == [0.0]
+    assert [labels[-1] for labels in series(exporter, "trial_verdict")] == ["2 tasks failed; gap"]
+
+
+def test_elapsed_time_counts_from_the_submission_and_stands_still_when_the_trial_has_ended() -> None:
+    clock = Clock()
+    exporter = exporter_of(phase(0, "starting"), clock=clock)
+    assert series(exporter, "trial_elapsed_seconds") == {}
+
+    feed(exporter, phase(10, "running"))
+    clock.now = 25.0
+    assert series(exporter, "trial_elapsed_seconds") == {(): 15.0}
+
+    exporter.trial_ended(trial(upscaling_speed=5), None, "")
+    clock.now = 29.0
+    assert series(exporter, "trial_elapsed_seconds") == {(): 15.0}
+
+
+def test_what_the_nodes_cost_in_an_hour_is_of_those_that_are_billed_now() -> None:
+    exporter = exporter_of(priced(life("n1", allocated=0, running=10)), prices=PRICES, now=100)
+    assert series(exporter, "hourly_cost_dollars") == {X86: pytest.approx(0.36)}
+
+    feed(exporter, priced(life("n1", terminated=50)))
+    assert series(exporter, "hourly_cost_dollars") == {X86: 0.0}
 
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
@@ -488,3 +547,14 @@ def test_a_thread_may_scrape_while_events_come_in() -> None:
     assert len(scrapes) > 1
     for text in (scrapes[0], scrapes[len(scrapes) // 2], scrapes[-1]):
         assert list(parser.text_string_to_metric_families(text.decode()))
+
+
+def test_tasks_that_no_node_type_could_run_are_counted_where_the_shape_is_known() -> None:
+    waits = demand(1, **{"CPU=1": 3, "CPU=64": 2, "GPU=1": 1, "CPU=1,memory=1e+09": 4, "CPU=1,Intel=1": 5})
+    exporter = exporter_of(waits)
+
+    assert series(exporter, "infeasible_tasks") == {("CPU=64",): 2.0, ("GPU=1",): 1.0}
+    foreign = Exporter("observed", clock=Clock())
+    foreign.watch("prod")
+    feed(foreign, waits)
+    assert "infeasible_tasks" not in families(foreign)

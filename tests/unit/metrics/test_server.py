@@ -55,6 +55,7 @@ class Served:
     ticks: Iterator[float] = field(default_factory=lambda: itertools.count(0.0, FRESH_S))
     observer: Observer | None = None
     targets: list[Target] = field(default_factory=list)
+    token: str = ""
     host: str = ""
     port: int = 0
 
@@ -63,7 +64,8 @@ class Served:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with MetricsServer(self.exporter, lambda: self.targets, port=0, clock=lambda: next(self.ticks)) as server:
+        clock = lambda: next(self.ticks)  # noqa: E731
+        with MetricsServer(self.exporter, lambda: self.targets, port=0, token=self.token, clock=clock) as server:
             where = urlsplit(server.url)
             self.host, self.port = where.hostname or "", where.port or 0
             yield
@@ -328,3 +330,24 @@ def test_the_end_does_not_wait_for_a_silent_client() -> None:
             start = time.monotonic()
 
         assert time.monotonic() - start < TIMEOUT_S
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/sd"])
+@pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic c2VjcmV0", "secret", "Bearer", "Bearer s\xe9cret"])
+def test_without_the_token_nobody_reads(path: str, given: str | None) -> None:
+    served = Served(token="secret")
+    with served.running():
+        headers: dict[str, str] = {} if given is None else {"Authorization": given}
+        answer = served.ask(path, "GET", None, **headers)
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "orchestrator_" not in answer.body
+
+
+def test_with_the_token_one_reads_and_whether_all_is_well_is_no_secret() -> None:
+    served = Served(token="secret")
+    with served.running():
+        statuses = [served.ask(path, Authorization="Bearer secret").status for path in ("/metrics", "/sd")]
+        assert statuses == [200, 200]
+        assert served.ask("/healthz").status == 503

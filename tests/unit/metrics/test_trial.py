@@ -10,7 +10,7 @@ from orchestrator.analysis.trial.cost import bills
 from orchestrator.analysis.trial.node_lives import STAGES, node_lives, stacked
 from orchestrator.metrics.catalogue import STATES
 from orchestrator.metrics.exporter import Exporter
-from orchestrator.metrics.trial import MAX_NODE_SERIES, MAX_PAST_SHAPES
+from orchestrator.metrics.trial import FAILED_SHOWN_S, MAX_NODE_SERIES, MAX_PAST_SHAPES
 from orchestrator.model.events import Event, NodeState, UsageEvent
 from orchestrator.model.prices import Prices
 from tests.support.builders import (
@@ -121,11 +121,19 @@ def test_a_nodes_state_has_a_number(state: NodeState, number: int) -> None:
     assert f"{number} {state}" in families(exporter)["node_state"].documentation
 
 
-@pytest.mark.parametrize("state", ["terminated", "failed"])
-def test_the_series_of_a_node_that_ended_ends(state: NodeState) -> None:
-    exporter = exporter_of(life("n1", running=1), node(2, "n1", state), life("n2", "arm", running=1))
+def test_the_series_of_a_node_that_was_removed_ends() -> None:
+    exporter = exporter_of(life("n1", running=1), node(2, "n1", "terminated"), life("n2", "arm", running=1))
 
     assert series(exporter, "node_state") == {("n2", *ARM): 4.0}
+
+
+def test_a_node_that_failed_is_seen_to_have_failed_for_a_minute() -> None:
+    clock = Clock(2)
+    exporter = exporter_of(life("n1", running=1), node(2, "n1", "failed"), clock=clock)
+
+    assert series(exporter, "node_state") == {("n1", *X86): 8.0}
+    clock.now = 2 + FAILED_SHOWN_S
+    assert series(exporter, "node_state") == {}
 
 
 def test_beyond_a_thousand_single_nodes_have_no_series() -> None:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,12 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestrator.grafana.boards import style
-from orchestrator.grafana.boards.build import build_all, differences
+from orchestrator.grafana.boards.build import build_all, differences, importable
 from orchestrator.grafana.boards.compare import ComparedTrial
-from orchestrator.grafana.boards.layout import BOARDS
+from orchestrator.grafana.boards.layout import BOARDS, FIT, SAME_TIME_TAG
 from orchestrator.grafana.boards.scorecards import TIMES, quantity_columns
 from orchestrator.grafana.push import DATASOURCE_UID
 from orchestrator.model.scorecard import Scorecard
+from tests.support.board_queries import panels_of
 
 ROOT = Path(__file__).parents[4]
 BUILT = build_all()
@@ -25,7 +27,13 @@ Panel = dict[str, Any]
 RETIRED = {"graph", "singlestat", "table-old", "grafana-piechart-panel", "grafana-worldmap-panel"}
 
 # Units that say nothing, and where they are right.
-WITHOUT_UNIT = {"state-timeline": "its values are names", "Phase": "a name"}
+WITHOUT_UNIT = {
+    "state-timeline": "its values are names",
+    "Phase": "a name",
+    "Setting": "a name",
+    "Valid": "a name",
+    "table": "its columns have units, in their headings or of their own",
+}
 
 
 def boards() -> Iterator[Board]:
@@ -35,7 +43,7 @@ def boards() -> Iterator[Board]:
 def panels() -> Iterator[tuple[str, Panel]]:
     """All panels but the rows' titles, each with its board."""
     for board in boards():
-        yield from ((board["uid"], panel) for panel in board["panels"] if panel["type"] != "row")
+        yield from ((board["uid"], panel) for panel in panels_of(board))
 
 
 def test_the_committed_boards_are_those_of_the_code() -> None:
@@ -47,38 +55,229 @@ def test_building_twice_gives_the_same_text() -> None:
     assert all(text.endswith("}\n") for text in BUILT.values())
 
 
-def test_there_is_a_board_for_each_link_and_each_links_to_all_others() -> None:
-    uids = [board["uid"] for board in boards()]
+def test_there_is_a_board_for_each_name() -> None:
+    assert sorted(board["uid"] for board in boards()) == sorted(BOARDS)
 
-    assert sorted(uids) == sorted(BOARDS)
+
+def reached_from(board: Board) -> set[str]:
+    """The boards that the links above the panels lead to, through the menu of a tag too; also those of tables."""
+    by_tag = {tag: {each["uid"] for each in boards() if tag in each["tags"]} for tag in (SAME_TIME_TAG,)}
+    found = set(re.findall(r'"/d/([\w-]+)', json.dumps(board)))
+    for each in board["links"]:
+        found |= by_tag[each["tags"][0]] if each["type"] == "dashboards" else set()
+    return found
+
+
+def test_each_board_leads_to_others_and_back() -> None:
+    ways = {board["uid"]: reached_from(board) - {board["uid"]} for board in boards()}
+
+    assert all(ways.values())
+    assert {"orchestrate-sweep", "orchestrate-nodes", "orchestrate-compare"} <= ways["orchestrate-trial"]
+    assert {"orchestrate-trial", "orchestrate-compare", "orchestrate-health"} <= ways["orchestrate-sweep"]
     for board in boards():
-        led_to = {link["url"].partition("?")[0] for link in board["links"]}
-        assert led_to == {f"/d/{uid}" for uid in BOARDS if uid != board["uid"]}
+        menus = [link for link in board["links"] if link["type"] == "dashboards"]
+        assert ways[board["uid"]] <= BOARDS.keys()
+        assert all(menu["asDropdown"] for menu in menus)
 
 
-def test_links_carry_time_and_trial_to_where_they_mean_the_same() -> None:
+def test_a_link_takes_a_time_range_along_only_where_it_means_the_same() -> None:
     for board in boards():
         for link in board["links"]:
-            own_time = "orchestrate-compare" in f"{board['uid']} {link['url']}"
-            several = board["uid"] in ("orchestrate-compare", "orchestrate-health")
+            of_the_year_2000 = board["uid"] == "orchestrate-compare"
+            assert link["keepTime"] is (link["type"] == "dashboards" and not of_the_year_2000)
+            if (
+                board["uid"] in ("orchestrate-compare", "orchestrate-health", "orchestrate-cluster")
+                and link["title"] != FIT
+            ):
+                assert not link["includeVars"]
 
-            assert link["keepTime"] is not own_time
-            if several:
-                assert link["url"].endswith("?var-datasource=${datasource}")
-            else:
-                assert link["includeVars"] or "var-base" in link["url"]
+
+def test_what_a_link_fills_in_is_a_variable_of_its_board() -> None:
+    seen = 0
+    for board in boards():
+        names = {each["name"] for each in board["templating"]["list"]}
+        for link in board["links"]:
+            used = set(re.findall(r"\$\{(\w+)\}", link.get("url", "")))
+            seen += len(used)
+            assert used <= names, (board["uid"], link["title"])
+    assert seen > 10
+
+
+@pytest.mark.parametrize("uid", ["orchestrate-trial", "orchestrate-nodes", "orchestrate-sweep", "orchestrate-compare"])
+def test_the_time_range_can_be_made_that_of_what_is_shown(uid: str) -> None:
+    board = next(each for each in boards() if each["uid"] == uid)
+    (link,) = (each for each in board["links"] if each["title"] == FIT)
+    parts = urlsplit(link["url"])
+
+    assert (parts.path, link["includeVars"], link["keepTime"]) == (f"/d/{uid}", True, False)
+    assert parse_qs(parts.query).keys() == {"from", "to"}
+
+
+def test_few_controls_stand_above_the_panels() -> None:
+    for board in boards():
+        hidden = [each["hide"] for each in board["annotations"]["list"]]
+        shown = [each for each in board["templating"]["list"] if each.get("hide") != 2]
+
+        assert all(hidden), board["uid"]
+        assert len(board["links"]) <= 4, board["uid"]
+        assert len(shown) <= 6, board["uid"]
+
+
+def test_annotations_mark_the_panels_that_are_meant() -> None:
+    marked = {}
+    for board in boards():
+        titles = {panel["id"]: panel["title"] for panel in panels_of(board)}
+        for each in board["annotations"]["list"]:
+            assert each["filter"]["exclude"] is False
+            marked[board["uid"]] = {titles[number] for number in each["filter"]["ids"]}
+
+    assert marked == {
+        "orchestrate-trial": {"Pending tasks, nodes and CPU use by architecture"},
+        "orchestrate-nodes": {"States of nodes", "Processors of each node"},
+        "orchestrate-sweep": {"Pending tasks and nodes"},
+        "orchestrate-compare": {"Pending tasks"},
+    }
+
+
+def test_each_panel_says_for_which_version_it_is_written() -> None:
+    """Grafana rewrites the options of a panel without one as if they were of before 11.1."""
+    for board, panel in panels():
+        numbers = [int(each) for each in panel["pluginVersion"].split(".")]
+        assert numbers >= [11, 1], (board, panel["title"])
+
+
+def test_each_large_number_is_asked_for_at_one_moment() -> None:
+    """The last value of a range query depends on its step, and so on the time range."""
+    stats = [(board, panel) for board, panel in panels() if panel["type"] == "stat"]
+
+    assert len(stats) > 15
+    for board, panel in stats:
+        for target in panel["targets"]:
+            assert (target["instant"], target["range"]) == (True, False), (board, panel["title"])
+            assert "_over_time(" in target["expr"], (board, panel["title"])
+
+
+def properties(panel: Panel, matches: Callable[[Any], bool]) -> dict[str, Any]:
+    """What the defaults and the overrides that match say of a field, the last one winning."""
+    found = dict(flat(panel["fieldConfig"]["defaults"]))
+    for override in panel["fieldConfig"]["overrides"]:
+        if matches(override["matcher"]):
+            found |= {each["id"]: each["value"] for each in override["properties"]}
+    return found
+
+
+def flat(defaults: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((f"custom.{name}", value) for name, value in defaults.get("custom", {}).items())
+    yield from ((name, value) for name, value in defaults.items() if name != "custom")
+
+
+def looks_of(panel: Panel, target: Any, arch: str) -> dict[str, Any]:
+    """What one architecture's series of a query looks like."""
+    name = target["legendFormat"].replace("{{arch}}", arch)
+
+    def matches(matcher: Any) -> bool:
+        if matcher["id"] == "byFrameRefID":
+            return bool(matcher["options"] == target["refId"])
+        return re.search(matcher["options"].strip("/"), name) is not None
+
+    return properties(panel, matches)
+
+
+def test_no_architecture_hides_another_with_the_same_values() -> None:
+    """Each series is stacked, or alone on its panel, or at least 1.5 px wider than all that are drawn over it."""
+    checked = 0
+    for board, panel in panels():
+        if panel["type"] != "timeseries" or panel.get("repeat") == "arch":
+            continue
+        for target in panel["targets"]:
+            if "{{arch}}" not in target["legendFormat"] or "{{node}}" in target["legendFormat"]:
+                continue
+            looks = {arch: looks_of(panel, target, arch) for arch in sorted(style.ARCH)}
+            stacked = all(each["custom.stacking"]["mode"] == "normal" for each in looks.values())
+            widths = [each["custom.lineWidth"] for each in looks.values()]
+            narrower = all(a - b >= 1.5 for a, b in pairwise(widths))
+            checked += 1
+            assert stacked or narrower, (board, panel["title"], target["legendFormat"])
+    assert checked > 8
+
+
+def test_no_compared_trial_hides_another_with_the_same_values() -> None:
+    checked = 0
+    for board, panel in panels():
+        if board != "orchestrate-compare" or panel["type"] != "timeseries":
+            continue
+        queries = panel["targets"]
+        per_trial = len(queries) // 4
+        for part in range(per_trial):
+            widths = [looks_of(panel, each, "")["custom.lineWidth"] for each in queries[part::per_trial]]
+            checked += 1
+            assert all(a - b >= 1.5 for a, b in pairwise(widths)), panel["title"]
+    assert checked >= 5
+
+
+@pytest.mark.parametrize("title", ["Makespan against cost", "Too little against too much"])
+def test_a_scatter_plot_takes_the_fields_that_grafana_makes(title: str) -> None:
+    """After partitioning, Grafana calls a field by its name, then by its labels."""
+    panel = next(panel for _, panel in panels() if panel["title"] == title)
+    (series,) = panel["options"]["series"]
+    overrides = {each["matcher"]["options"]: each["properties"] for each in panel["fieldConfig"]["overrides"]}
+    fields = [f"{name} v1 speed=1 idle=5" for name in ("makespan_s", "cost_usd", "theta_u", "theta_o")]
+
+    for axis in ("x", "y"):
+        pattern = series[axis]["matcher"]["options"]
+        (field,) = (each for each in fields if re.search(pattern.strip("/"), each))
+        assert field.partition(" ")[0] in panel["targets"][0]["expr"]
+        assert [each["id"] for each in overrides[pattern]].count("custom.axisLabel") == 1
+        assert "min" not in {each["id"] for each in overrides[pattern]}, "all points would be in one corner"
+
+
+def test_seconds_that_are_compared_stay_seconds() -> None:
+    """The unit `s` makes 574.0 and 582.5 the same 9.7 minutes, and `short` makes 6400 tasks 6 K."""
+    for board in boards():
+        units = {each["unit"] for each in walk(board) if "unit" in each}
+        values = {each["value"] for each in walk(board) if each.get("id") == "unit"}
+        assert not {"s", "dtdurations", "short"} & (units | values), board["uid"]
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        yield from (each for inner in value.values() for each in walk(inner))
+    elif isinstance(value, list):
+        yield from (each for inner in value for each in walk(inner))
+
+
+def test_a_timeline_of_one_page_has_no_pager() -> None:
+    pages = {
+        panel["title"]: panel["options"].get("perPage") for _, panel in panels() if panel["type"] == "state-timeline"
+    }
+
+    assert pages == {
+        "Phases": None,
+        "States of nodes": 30,
+        "Targets": 20,
+        "Alerts over time": None,
+        "Why nothing happens": None,
+    }
+
+
+def test_each_board_asks_nothing_for_a_row_that_is_closed() -> None:
+    closed = [(board["uid"], row["title"]) for board in boards() for row in board["panels"] if row.get("collapsed")]
+
+    assert closed == [("orchestrate-health", "What only the v1 autoscaler reports")]
 
 
 @pytest.mark.parametrize("name", BUILT)
 def test_a_board_is_a_classic_one_with_unique_ids_and_panels_side_by_side(name: str) -> None:
     board = json.loads(BUILT[name])
-    ids = [panel["id"] for panel in board["panels"]]
+    rows = [panel for panel in board["panels"] if panel["type"] == "row"]
+    ids = sorted(panel["id"] for panel in [*rows, *panels_of(board)])
     taken: set[tuple[int, int]] = set()
 
     assert board["schemaVersion"] == 42
     assert "orchestrate" in board["tags"]
     assert board["description"]
-    assert sorted(ids) == list(range(1, len(ids) + 1))
+    assert ids == list(range(1, len(ids) + 1))
     for panel in board["panels"]:
         at = panel["gridPos"]
         cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
@@ -107,7 +306,7 @@ def test_each_data_source_is_the_variable_which_begins_with_ours(name: str) -> N
         if annotation["datasource"] == {"type": "grafana", "uid": "-- Grafana --"}:
             del annotation["datasource"]
     assert all(found == {"type": "prometheus", "uid": "${datasource}"} for found in data_sources(board))
-    assert all(target["datasource"] for panel in board["panels"] for target in panel.get("targets", []))
+    assert all(target["datasource"] for panel in panels_of(board) for target in panel.get("targets", []))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +362,7 @@ def test_each_state_of_a_node_has_its_name_and_colour() -> None:
     shown = {result["text"]: (value, result["color"]) for value, result in mapping["options"].items()}
 
     assert {state: (str(number), style.STATE[state]) for state, number in style.STATE_NUMBERS.items()} == {
-        state: each for state, each in shown.items() if state
+        state: each for state, each in shown.items() if state != "gone"
     }
     assert (style.STATE_NUMBERS["requested"], style.STATE_NUMBERS["failed"]) == (1, 8)
 
@@ -174,12 +373,13 @@ def test_a_node_is_called_the_same_in_its_life_and_in_what_its_machine_does() ->
 
     assert life["legendFormat"] == machine["legendFormat"] == "{{node}} {{arch}}"
     assert "by (node, arch)" in machine["expr"]
+    assert life["expr"].partition(", ")[2][-40:] == machine["expr"][-40:], "cut alike"
     assert 'RayNodeType="worker"' in machine["expr"]
 
 
-def test_a_board_that_may_be_live_is_as_fresh_as_the_scrapes() -> None:
+def test_a_board_that_may_be_live_is_refreshed_and_one_of_ended_trials_is_not() -> None:
     assert {board["uid"]: board["refresh"] for board in boards() if board.get("refresh")} == {
-        f"orchestrate-{name}": "5s" for name in ("trial", "nodes", "sweep", "health")
+        f"orchestrate-{name}": "10s" for name in ("trial", "nodes", "sweep", "health", "cluster")
     }
 
 
@@ -194,7 +394,13 @@ def test_a_trial_of_a_scorecard_leads_to_its_board_at_its_time() -> None:
 
         assert {column.heading for column in TIMES} == {"Started", "Ended"} <= columns.keys()
         assert "&var-sweep_id=${__data.fields.Sweep}&var-trial_id=${__value.text}&" in link["url"]
-        assert link["url"].endswith("&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}")
+        times = "&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}&refresh="
+        assert link["url"].endswith(times)
+        assert all(
+            {"id": "custom.hidden", "value": True} in each["properties"]
+            for each in table["fieldConfig"]["overrides"]
+            if each["matcher"]["options"] in ("Started", "Ended") and len(each["properties"]) == 1
+        )
 
 
 @pytest.mark.parametrize("board", ["trial.json", "nodes.json", "sweep.json"])
@@ -202,7 +408,7 @@ def test_a_trial_that_is_looked_at_is_the_first_of_those_compared(board: str) ->
     document = json.loads(BUILT[board])
     values = {"datasource": "d", "sweep_id": "s", "trial_id": "t"}
     values |= {"__data.fields.Sweep": "s", "__data.fields.Trial": "t"}
-    urls = re.findall(r'"(/d/orchestrate-compare\?[^"]+)"', json.dumps(document))
+    urls = re.findall(r'"(/d/orchestrate-compare\?[^"]+var-base[^"]+)"', json.dumps(document))
     (url,) = {re.sub(r"\$\{([\w.]+)\}", lambda found: values[found[1]], url) for url in urls}
 
     assert parse_qs(urlsplit(url).query) == {
@@ -218,3 +424,18 @@ def test_node_states_are_stacked_in_the_order_of_a_nodes_life() -> None:
 
     assert states == [["requested"], ["allocated"], ["installing"], ["running"], ["idle"], ["draining"]]
     assert [target["refId"] for target in panel["targets"]] == list("ABCDEF")
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_for_an_import_by_hand_a_board_asks_for_its_data_source(name: str) -> None:
+    document = json.loads(importable(BUILT[name]))
+    ((asked),) = document.pop("__inputs")
+    needed = {each["id"] for each in document.pop("__requires") if each["type"] == "panel"}
+    variable = document["templating"]["list"][0]
+
+    assert (asked["type"], asked["pluginId"]) == ("datasource", "prometheus")
+    assert variable.pop("current")["value"] == f"${{{asked['name']}}}"
+    assert needed == {panel["type"] for panel in panels_of(document)}
+    committed = json.loads(BUILT[name])
+    committed["templating"]["list"][0].pop("current")
+    assert document == committed, "nothing else differs"

@@ -1,6 +1,7 @@
 """The board of compared trials: one axis of elapsed time, and the address that names the trials."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,16 +37,20 @@ def test_each_query_is_of_one_trial_and_moved_by_its_start() -> None:
     assert trials == {1, 2, 3, 4}
 
 
-def test_up_to_four_trials_differ_by_dash_and_colour() -> None:
-    graphs = {panel["title"]: panel for panel in BOARD["panels"]}
+def test_up_to_four_trials_differ_by_colour_and_a_row_of_the_table_has_its_trials_colour() -> None:
+    panels = {panel["title"]: panel for panel in BOARD["panels"]}
+    lines = panels["Pending tasks"]["fieldConfig"]["overrides"]
+    drawn = [item["value"]["fixedColor"] for each in lines for item in each["properties"] if item["id"] == "color"]
+    columns = {
+        each["matcher"]["options"]: each["properties"] for each in panels["Scorecards"]["fieldConfig"]["overrides"]
+    }
+    (mapping,) = next(item["value"] for item in columns["No."] if item["id"] == "mappings")
 
-    def values(title: str, name: str) -> list[Any]:
-        overrides = graphs[title]["fieldConfig"]["overrides"]
-        of_queries = [each for each in overrides if each["matcher"]["id"] == "byFrameRefID"]
-        return [json.dumps(item["value"]) for each in of_queries for item in each["properties"] if item["id"] == name]
-
-    assert len(set(values("Pending tasks", "color"))) == 4
-    assert len(set(values("Nodes by architecture", "custom.lineStyle"))) == 4
+    assert len(set(drawn)) == 4
+    assert [each["color"] for each in mapping["options"].values()] == drawn
+    assert [re.findall(r'"compared", "(\d)"', each["expr"]) for each in panels["Scorecards"]["targets"]] == [
+        [str(number)] for number in range(1, 5) for _ in range(3)
+    ]
 
 
 def test_the_board_says_how_it_is_filled() -> None:
@@ -64,7 +69,7 @@ def test_an_address_chooses_the_trials_and_shows_the_longest() -> None:
         "var-base": ['sweep_id="5f2a90c1",trial_id="5bd0c1a2e3f4"'],
         "var-other": ['sweep_id="81c0d4e2",trial_id="5bd0c1a2e3f4"'],
         "from": ["946684800000"],
-        "to": ["946684950500"],
+        "to": ["946684980500"],
     }
 
 

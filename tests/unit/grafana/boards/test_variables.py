@@ -38,7 +38,8 @@ def test_a_board_of_one_thing_begins_with_the_first_option(board: str) -> None:
     chosen = variables(board)
     sweep = chosen["sweep_id"]
 
-    assert option(sweep, '{sweep_id="5f2a90c1"} 1764000000 1764000300000') == ("5f2a90c1", "5f2a90c1")
+    sample = '{called="nightly · 11-24 16:40",sweep_id="5f2a90c1"} 11764000000 1764000300000'
+    assert option(sweep, sample) == ("nightly · 11-24 16:40", "5f2a90c1")
     assert sweep["query"]["query"].startswith("query_result(sort_desc(")
     assert not any("current" in chosen[name] for name in ("sweep_id", "trial_id") if name in chosen)
 
@@ -50,6 +51,22 @@ def test_a_compared_trial_is_worth_the_matchers_of_its_series() -> None:
 
     assert option(chosen["base"], sample) == ("v2 speed=1 #1 in 5f2a90c1", matchers)
     assert option(chosen["base_start"], "{} 817315200 946685400000") == ("817315200", "817315200")
+
+
+@pytest.mark.parametrize(
+    ("board", "name"),
+    [
+        ("trial.json", "trial_from"),
+        ("nodes.json", "trial_to"),
+        ("sweep.json", "sweep_to"),
+        ("compare.json", "longest_to"),
+    ],
+)
+def test_a_time_for_a_link_is_milliseconds_and_in_no_address(board: str, name: str) -> None:
+    variable = variables(board)[name]
+
+    assert option(variable, "{} 1764000000000 1764000300000") == ("1764000000000", "1764000000000")
+    assert (variable["hide"], variable["skipUrlSync"]) == (2, True)
 
 
 def test_what_follows_from_a_compared_trial_is_hidden_and_in_no_address() -> None:

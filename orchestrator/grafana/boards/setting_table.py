@@ -1,0 +1,106 @@
+"""The settings of a sweep: one row for each, with medians over its valid trials and the verdict."""
+
+from typing import Any, NamedTuple
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from orchestrator.grafana.boards import queries as q
+from orchestrator.grafana.boards import style
+from orchestrator.grafana.boards.overrides import column
+from orchestrator.grafana.boards.panels import grid
+from orchestrator.grafana.boards.queries import SWEEP_EVER, Query
+from orchestrator.model.verdicts import VERDICTS
+
+
+class Column(NamedTuple):
+    """A column: its heading, the function over the setting's trials, the quantity, unit and decimals."""
+
+    heading: str
+    function: str
+    quantity: str
+    unit: str = style.PLAIN
+    decimals: int = 1
+
+
+VERDICT = "Verdict"
+SORTED_BY = "Makespan, s"
+COLUMNS = (
+    Column("ended", "ended", "", decimals=0),
+    Column("n", "count", "makespan_s", decimals=0),
+    Column(SORTED_BY, "median", "makespan_s"),
+    Column("Lowest", "min", "makespan_s"),
+    Column("Highest", "max", "makespan_s"),
+    Column("Cost", "median", "cost_usd", style.DOLLARS, 4),
+    Column("1st node, s", "median", "time_to_first_node_s"),
+    Column("Peak, s", "median", "time_to_peak_s"),
+    Column("p95 wait, s", "median", "task_wait_p95_s"),
+    Column("CPU use", "median", "cpu_utilisation", style.SHARE, 0),
+    Column("θ under", "median", "theta_u", decimals=2),
+    Column("θ over", "median", "theta_o", decimals=2),
+)
+_COLOURS = (style.GOOD, style.STATE["idle"], style.MUTED, style.BAD)
+_MEANINGS = {
+    str(number): {"text": verdict, "color": shade, "index": number}
+    for number, (verdict, shade) in enumerate(zip(VERDICTS, _COLOURS, strict=True), start=1)
+}
+
+
+def setting_table(title: str, description: str, *, height: int) -> model.Panel:
+    """Return the table, the lowest median makespan first."""
+    queries = [Query(_expression(each), kind="table") for each in COLUMNS]
+    verdict = Query(q.setting_verdicts(SWEEP_EVER), kind="table")
+    values = {f"Value #{chr(ord('A') + number)}": name for number, name in enumerate([*_headings(), VERDICT])}
+    order = {"setting": 0, _key(values, VERDICT): 1} | {
+        _key(values, heading): position for position, heading in enumerate(_headings(), start=2)
+    }
+    organise: dict[str, Any] = {
+        "excludeByName": {"Time": True},
+        "indexByName": order,
+        "renameByName": {"setting": "Setting", **values},
+    }
+    formats = [
+        column(each.heading, {"unit": each.unit, "decimals": each.decimals, "custom.width": 80}) for each in COLUMNS
+    ]
+    return grid(
+        title,
+        description,
+        [*queries, verdict],
+        size=(24, height),
+        transformations=[
+            ("merge", {}),
+            ("organize", organise),
+            ("sortBy", {"sort": [{"field": SORTED_BY, "desc": False}]}),
+        ],
+        overrides=[
+            *formats,
+            column("ended", {"custom.width": 60}),
+            column("n", {"custom.width": 40}),
+            column(SORTED_BY, {"custom.width": 100}),
+            column("p95 wait, s", {"custom.width": 92}),
+            column("Setting", {"custom.minWidth": 130}),
+            column(
+                VERDICT,
+                {
+                    "mappings": [{"type": "value", "options": _MEANINGS}],
+                    "custom.cellOptions": {"type": "color-text"},
+                    "custom.width": 122,
+                },
+            ),
+        ],
+        no_value="–",
+    )
+
+
+def _expression(each: Column) -> str:
+    if each.function == "ended":
+        # Of a setting without a valid trial too.
+        return q.ended_by_setting(SWEEP_EVER)
+    return q.of_settings(SWEEP_EVER, each.function, each.quantity)
+
+
+def _headings() -> list[str]:
+    return [each.heading for each in COLUMNS]
+
+
+def _key(values: dict[str, str], heading: str) -> str:
+    return next(key for key, name in values.items() if name == heading)
