@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.analysis.sweep.summary import SettingSummary
 from orchestrator.lab.search import Found
-from orchestrator.model.quantities import QUANTITIES
+from orchestrator.model.quantities import summarised
 from orchestrator.model.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class SearchResult:
                     "role": role,
                     "setting": row.label,
                     "objective": self.found.optimum.value(row),
-                    **{each.name: _median(row, each.name) for each in QUANTITIES if each.summarised},
+                    **{each.name: _median(row, each.name) for each in summarised()},
                 }
                 for role, row in self._rows()
             ]
@@ -93,11 +93,19 @@ class SearchResult:
     def _grid(self) -> "Grid":
         from orchestrator.report.document.grids import Cell, Grid
 
+        optimum = self.found.optimum
+        numbers = [each for each in summarised() if "optimum" in each.shown or each.name == optimum.against]
         rows = tuple(
-            (Cell(str(row["role"])), *(Cell(_shown(value)) for name, value in row.items() if name != "role"))
-            for row in self.frame.iter_rows(named=True)
+            (
+                Cell(role),
+                Cell(row.label),
+                *(Cell(each.text(_median(row, each.name))) for each in numbers),
+                Cell("-" if (value := optimum.value(row)) is None else f"{value:.5g}"),
+            )
+            for role, row in self._rows()
         )
-        return Grid("Medians over the seeds.", tuple(self.frame.columns), rows, frozenset({1}))
+        columns = ("", "setting", *(each.column for each in numbers), "objective")
+        return Grid("Medians over the seeds.", columns, rows, frozenset({1}))
 
     def _notes(self) -> list[str]:
         return [*(f"assumption: {each}" for each in self.found.plan.assumptions), *self.found.plan.notes]
@@ -121,9 +129,5 @@ class SearchResult:
 
 
 def _median(row: SettingSummary, name: str) -> float | None:
-    spread = getattr(row, name)
+    spread = row.spread(name)
     return None if spread is None else float(spread.median)
-
-
-def _shown(value: object) -> str:
-    return "-" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
