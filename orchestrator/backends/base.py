@@ -1,16 +1,25 @@
-"""The contract of a backend, which turns a trial into a trace. The rest of the program can't tell backends apart."""
+"""The contract of a backend, which turns a trial into a trace. The rest of the program can't tell backends apart.
 
-from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+A backend registers itself by one `BackendKind`: see `registry` for where.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.errors import TrialFailed
-from orchestrator.metrics.discovery import Target
-from orchestrator.model.trial import Trial
-from orchestrator.observer.observer import Observer
-from orchestrator.trace.file import TraceWriter
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from orchestrator.errors import TrialFailed
+    from orchestrator.inputs.cluster_config import ClusterFile
+    from orchestrator.metrics.discovery import Target
+    from orchestrator.model.fault import FaultKind
+    from orchestrator.model.spec import SweepSpec
+    from orchestrator.model.trial import Trial
+    from orchestrator.observer.observer import Observer
+    from orchestrator.readiness import Question
+    from orchestrator.trace.file import TraceWriter
 
 
 class Backend(Protocol):
@@ -22,22 +31,22 @@ class Backend(Protocol):
     """
 
     name: str
-    observer: Observer | None
+    observer: "Observer | None"
     reproducible: bool
     left: Sequence[str]
 
-    def expect(self, trials: Sequence[Trial]) -> None:
+    def expect(self, trials: "Sequence[Trial]") -> None:
         """Announce the trials that `run` will get, in this order. A backend that can may begin with them."""
         ...
 
-    def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
+    def run(self, trial: "Trial", trace: "TraceWriter", log_path: Path) -> None:
         """Run one trial: write its events to `trace` and the workload's own output to `log_path`.
 
         Raises TrialFailed if the trial can't be finished; the next `run` then starts from a sound state all the same.
         """
         ...
 
-    def targets(self) -> list[Target]:
+    def targets(self) -> "list[Target]":
         """Return the addresses at which Prometheus finds what the cluster exports now. Any thread may call it."""
         ...
 
@@ -51,7 +60,7 @@ class Recording:
     """The events of a simulated trial as JSON lines, and the reason if it failed."""
 
     events: Sequence[str]
-    failure: TrialFailed | None
+    failure: "TrialFailed | None"
 
 
 class Executor(Protocol):
@@ -59,10 +68,106 @@ class Executor(Protocol):
 
     width: int
 
-    def submit(self, trial: Trial, timeout_s: float) -> "Future[Recording]":
+    def submit(self, trial: "Trial", timeout_s: float) -> "Future[Recording]":
         """Begin to simulate a trial."""
         ...
 
     def close(self) -> None:
         """Give up what isn't done and leave nothing running. It may be called twice."""
         ...
+
+
+Say = Callable[[str], None]
+
+
+def _say_nothing(line: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class BackendRequest:
+    """Everything that a backend gets for one sweep.
+
+    Ray's logs go to `logs_dir` when a cluster ends. `start_executor` and `lazy` are for simulated trials, see
+    `simulated.executors.RunAhead`. `note` takes lines that the user should read, `progress` the current step.
+    """
+
+    home: Path
+    spec: "SweepSpec"
+    cluster: "ClusterFile"
+    logs_dir: Path | None = None
+    start_executor: Callable[[], Executor] | None = None
+    lazy: bool = False
+    note: Say = _say_nothing
+    progress: Say = _say_nothing
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """Parts of one cluster, such as its processes, containers or folders, which outlive a killed orchestrator.
+
+    `parts` are names by kind in the singular: `{"container": ("orchestrate-1a2b3c4d-head",)}`. `in_use` says whether
+    the cluster's orchestrator still runs, where the parts themselves show it; None where they don't.
+    """
+
+    cluster_id: str
+    parts: Mapping[str, tuple[str, ...]]
+    in_use: bool | None = None
+
+    def describe(self) -> str:
+        """Return the number of parts by kind, such as `2 processes, 1 folder`."""
+        return ", ".join(f"{len(names)} {_plural(kind, names)}" for kind, names in self.parts.items() if names)
+
+
+def _plural(kind: str, names: Sized) -> str:
+    return kind if len(names) == 1 else kind + ("es" if kind.endswith("s") else "s")
+
+
+def _accept(cluster: "ClusterFile") -> None:
+    pass
+
+
+def _no_orphans(home: Path) -> tuple[Orphan, ...]:
+    return ()
+
+
+def _remove_nothing(home: Path, cluster_id: str) -> None:
+    pass
+
+
+def _no_questions(home: Path) -> "tuple[Question, ...]":
+    return ()
+
+
+@dataclass(frozen=True)
+class BackendKind:
+    """A backend as the rest of the program knows it. A module that defines one imports nothing heavy.
+
+    name             the value of `--backend`
+    starts           what a sweep starts, and where, for the plan: "containers on this machine"
+    default_cluster  return the cluster file for sweeps that name none
+    create           create the backend for a sweep; start nothing yet. Raises MissingPrerequisite, SpecError
+    faults           the faults that it can cause
+    real_time        its trials take as long as they say: metrics, annotations and the live view are possible
+    runs_here        its nodes share this machine, so `--fit machine` makes the cluster fit it
+    takes_image      `--image` is meant for it
+    nodes_are        what nodes are in place of machines, such as "containers"; empty if they are machines, or simulated
+    check            check the backend's own keys of a cluster file, and anything else that a plan depends on
+    orphans          find parts of its clusters outside `HOME/clusters`, also of clusters that are in use
+    remove           remove those parts of one cluster; safe to call twice
+    questions        questions for `orchestrate doctor`
+    """
+
+    name: str
+    starts: str
+    default_cluster: Callable[[], Path]
+    create: Callable[[BackendRequest], Backend]
+    faults: "frozenset[FaultKind]" = field(default_factory=frozenset)
+    real_time: bool = True
+    runs_here: bool = False
+    takes_image: bool = False
+    nodes_are: str = ""
+    check: "Callable[[ClusterFile], None]" = _accept
+    orphans: Callable[[Path], Iterable[Orphan]] = _no_orphans
+    remove: Callable[[Path, str], None] = _remove_nothing
+    questions: "Callable[[Path], Iterable[Question]]" = _no_questions

@@ -1,25 +1,18 @@
-"""What killed runs left of live clusters: processes and containers without an orchestrator, folders without either."""
+"""Find and remove clusters that killed runs left: what their backends started, and their folders under the home."""
 
-import contextlib
 import logging
 import os
 import shutil
 import time
-from collections.abc import Sized
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import psutil
-
+from orchestrator.backends import registry
+from orchestrator.backends.base import BackendKind, Orphan
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.ownership import Owner
-from orchestrator.backends.local.cluster import scratch_folder
-from orchestrator.backends.local.processes import MARKER, end_marked, find_marked
-from orchestrator.errors import MissingPrerequisite
-
-if TYPE_CHECKING:
-    from orchestrator.backends.docker.cleanup import Remains
+from orchestrator.errors import MissingPrerequisite, OrchestrateError
 
 _log = logging.getLogger(__name__)
 
@@ -27,101 +20,109 @@ _YOUNG_S = 60.0
 
 
 @dataclass(frozen=True)
-class Leftover:
-    """One cluster that nobody owns any more: its live processes, its containers and networks, and its folders."""
+class Abandoned:
+    """A cluster whose orchestrator is gone: all its parts, and the backends that have any of them."""
 
-    cluster_id: str
-    pids: list[int] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    containers: list[str] = field(default_factory=list)
-    networks: list[str] = field(default_factory=list)
+    orphan: Orphan
+    backends: tuple[str, ...]
 
-    def describe(self) -> str:
-        """`2 processes, 1 folder`, without what there is none of."""
-        counted: dict[str, Sized] = {
-            "process": self.pids,
-            "container": self.containers,
-            "network": self.networks,
-            "folder": self.folders,
-        }
-        return ", ".join(f"{len(found)} {_plural(name, len(found))}" for name, found in counted.items() if found)
+    @property
+    def cluster_id(self) -> str:
+        """Return the id of the cluster."""
+        return self.orphan.cluster_id
+
+    def parts(self, kind: str) -> list[str]:
+        """Return the names of the parts of one kind, such as `container`."""
+        return list(self.orphan.parts.get(kind, ()))
 
 
 @dataclass(frozen=True)
-class Leftovers:
-    """All of a home; `hidden` is why the containers of some killed run can't be looked for."""
+class Search:
+    """The abandoned clusters of a home, and by backend the reason why some can't be found."""
 
-    clusters: list[Leftover]
-    hidden: MissingPrerequisite | None = None
+    clusters: list[Abandoned]
+    hidden: Mapping[str, OrchestrateError]
+
+    def problem(self) -> MissingPrerequisite | None:
+        """Return the error that tells why clusters of some backends can't be found; None if all are found."""
+        if not self.hidden:
+            return None
+        reasons = "; ".join(f"{backend}: {error.message}" for backend, error in self.hidden.items())
+        hint = next((error.hint for error in self.hidden.values() if error.hint), None)
+        return MissingPrerequisite(f"what killed runs left of clusters can't be found. {reasons}", hint)
 
 
-def find_leftovers(home: Path, *, force: bool = False) -> Leftovers:
-    """The clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator still runs."""
-    recorded = {folder.name: Owner.read(ClusterFiles(folder).owner) for folder in _folders(home / "clusters")}
-    remains, hidden = _in_the_engine(home, recorded)
-    for cluster_id in {*_of_processes(home), *remains}:
-        # Read again: a cluster that began after the folders were listed has its owner by now.
-        owner = Owner.read(ClusterFiles(home / "clusters" / cluster_id).owner)
-        recorded.setdefault(cluster_id, owner or (remains[cluster_id].owner if cluster_id in remains else None))
-    clusters = []
-    for cluster_id, owner in sorted(recorded.items()):
-        if not cluster_id or (owner is not None and owner.alive and not force):
+def find_abandoned(home: Path, *, force: bool = False) -> Search:
+    """Return the clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator runs."""
+    recorded = {folder.name: _owner(home, folder.name) for folder in _folders(home / "clusters")}
+    found: dict[str, dict[str, Orphan]] = {}
+    silent: dict[str, OrchestrateError] = {}
+    for each in registry.all_backends():
+        if not isinstance(each, BackendKind):
+            silent[each.name] = each.error
             continue
-        if hidden is not None and owner is not None and owner.backend == "docker":
-            continue  # its folder is what tells of its containers
-        scratch = scratch_folder(cluster_id)
-        if owner is not None and Path(owner.scratch).name == scratch.name:
-            scratch = Path(owner.scratch)  # as it was called under the TMPDIR of that time
-        folders = [str(folder) for folder in (home / "clusters" / cluster_id, scratch) if folder.is_dir()]
-        pids = [process.pid for process in find_marked(home, cluster_id)]
-        left = remains.get(cluster_id)
-        containers, networks = (left.containers, left.networks) if left is not None else ([], [])
-        if owner is None and not (pids or containers or networks) and all(_is_young(folder) for folder in folders):
-            continue  # a cluster that is just being made
-        clusters.append(Leftover(cluster_id, pids, folders, containers, networks))
-    return Leftovers(clusters, hidden)
+        try:
+            for orphan in each.orphans(home):
+                found.setdefault(orphan.cluster_id, {})[each.name] = orphan
+        except MissingPrerequisite as error:
+            _log.info("clusters of the %s backend can't be found", each.name, exc_info=True)
+            silent[each.name] = error
+        except Exception as error:  # one package's fault must not keep the others from being cleaned
+            _log.warning("clusters of the %s backend can't be found", each.name, exc_info=True)
+            silent[each.name] = MissingPrerequisite(f"{type(error).__name__}: {error}")
+    for cluster_id in found:
+        # Read again: a cluster that began after the folders were listed has its owner by now.
+        recorded.setdefault(cluster_id, _owner(home, cluster_id))
+    for owner in recorded.values():
+        if owner is not None and owner.backend not in (*registry.names(), *silent):
+            silent[owner.backend] = MissingPrerequisite("it isn't installed", "install its package again")
+    clusters = [
+        cluster
+        for cluster_id, owner in sorted(recorded.items())
+        # The folder is all that tells of a cluster whose backend can't look: it stays.
+        if cluster_id and not (owner is not None and owner.backend in silent)
+        if (cluster := _abandoned(home, cluster_id, owner, found.get(cluster_id, {}), force=force)) is not None
+    ]
+    return Search(clusters, {name: error for name, error in silent.items() if _missed(name, recorded)})
 
 
-def _of_processes(home: Path) -> set[str]:
-    found = set()
-    for process in find_marked(home):
-        # not logged: processes of the whole machine end, and many aren't ours to read.
-        with contextlib.suppress(psutil.Error, OSError):
-            found.add(process.environ().get(MARKER, ""))
-    return found
+def remove(home: Path, cluster: Abandoned) -> None:
+    """Remove all parts of a cluster, then its folder. Raises MissingPrerequisite."""
+    for name in cluster.backends:
+        registry.kind(name).remove(home, cluster.cluster_id)
+    shutil.rmtree(home / "clusters" / cluster.cluster_id, ignore_errors=True)
 
 
-def _in_the_engine(
-    home: Path, recorded: dict[str, Owner | None]
-) -> "tuple[dict[str, Remains], MissingPrerequisite | None]":
-    """What there is by cluster. Most machines have no engine: that is said only where it is missed."""
-    from orchestrator.backends.docker.cleanup import find_remains
-    from orchestrator.backends.docker.daemon import connect
-
-    try:
-        with contextlib.closing(connect()) as client:
-            return find_remains(client, home), None
-    except MissingPrerequisite as error:
-        _log.info("containers can't be looked for", exc_info=True)
-        missed = any(owner is not None and owner.backend == "docker" and not owner.alive for owner in recorded.values())
-        return {}, error if missed else None
-
-
-def remove(home: Path, leftover: Leftover) -> None:
-    """End the leftover's processes, remove its containers and folders. Raises MissingPrerequisite."""
-    end_marked(home, leftover.cluster_id)
-    if leftover.containers or leftover.networks:
-        from orchestrator.backends.docker.cleanup import remove_all
-        from orchestrator.backends.docker.daemon import connect
-
-        with contextlib.closing(connect()) as client:
-            remove_all(client, home, leftover.cluster_id)
-    for folder in leftover.folders:
-        shutil.rmtree(folder, ignore_errors=True)
+def _abandoned(
+    home: Path, cluster_id: str, owner: Owner | None, orphans: Mapping[str, Orphan], *, force: bool
+) -> Abandoned | None:
+    """Return the cluster with everything that exists of it; None if it is in use, or only just being made."""
+    in_use = [orphan.in_use for orphan in orphans.values() if orphan.in_use is not None]
+    if (owner.alive if owner is not None else any(in_use)) and not force:
+        return None
+    folder = home / "clusters" / cluster_id
+    parts: dict[str, tuple[str, ...]] = {}
+    for orphan in orphans.values():
+        for kind, names in orphan.parts.items():
+            parts[kind] = (*parts.get(kind, ()), *names)
+    # Folders come last, the cluster's own first.
+    folders = (*((str(folder),) if folder.is_dir() else ()), *parts.pop("folder", ()))
+    known = owner is not None or in_use or any(parts.values())
+    if not known and all(_is_young(each) for each in folders):
+        return None
+    backends = dict.fromkeys((*orphans, *([owner.backend] if owner is not None else ())))
+    return Abandoned(Orphan(cluster_id, {**parts, "folder": folders}), tuple(backends))
 
 
-def _plural(name: str, count: int) -> str:
-    return name if count == 1 else name + ("es" if name.endswith("s") else "s")
+def _missed(backend: str, recorded: Mapping[str, Owner | None]) -> bool:
+    """Return true if it matters that a backend can't look: most machines have no Docker, and nothing in it."""
+    foreign = backend not in {kind.name for kind in registry.BUILT_IN}
+    owners = [owner for owner in recorded.values() if owner is not None and owner.backend == backend]
+    return foreign or any(not owner.alive for owner in owners)
+
+
+def _owner(home: Path, cluster_id: str) -> Owner | None:
+    return Owner.read(ClusterFiles(home / "clusters" / cluster_id).owner)
 
 
 def _is_young(folder: str) -> bool:

@@ -4,22 +4,17 @@ import csv
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import typer
 
+from orchestrator.backends import registry
 from orchestrator.lab.home import Home
-from orchestrator.model.spec import BackendName
 
 if TYPE_CHECKING:
     from orchestrator.sweeps.ledger import SweepRecord
 
 Completion = list[tuple[str, str]]
-
-
-def backend_names() -> tuple[str, ...]:
-    """Return the names of the backends."""
-    return get_args(BackendName)
 
 
 def offering(*values: str) -> Callable[[str], list[str]]:
@@ -29,6 +24,13 @@ def offering(*values: str) -> Callable[[str], list[str]]:
         return [value for value in values if value.startswith(incomplete)]
 
     return complete
+
+
+def complete_backend(incomplete: str) -> list[str]:
+    """Offer the names of the backends, with those of installed packages."""
+    with suppress(Exception):
+        return [name for name in registry.names() if name.startswith(incomplete)]
+    return []
 
 
 def complete_objective(incomplete: str) -> list[str]:

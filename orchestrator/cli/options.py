@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.backends import registry
 from orchestrator.cli.completion import (
-    backend_names,
+    complete_backend,
     complete_objective,
     complete_prices,
     complete_profile,
@@ -28,7 +29,7 @@ OUTPUT = "Output"
 
 
 def _known_backend(value: str | None) -> str | None:
-    if value is not None and value not in (names := backend_names()):
+    if value is not None and value not in (names := registry.names()):
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.")
     return value
 
@@ -124,11 +125,12 @@ Backend = Annotated[
     str | None,
     option(
         "--backend",
-        metavar=f"[{'|'.join(backend_names())}]",
-        help="Where trials run: processes or containers on this machine, or virtual time.  [default: local]",
+        metavar=f"[{'|'.join(kind.name for kind in registry.BUILT_IN)}]",
+        help="Where trials run: processes or containers on this machine, virtual time, or a backend of an installed"
+        f" package.  [default: {registry.LOCAL.name}]",
         panel=CLUSTER,
         callback=_known_backend,
-        autocompletion=offering(*backend_names()),
+        autocompletion=complete_backend,
     ),
 ]
 ClusterConfig = Annotated[

@@ -1,38 +1,16 @@
-"""A check is one question about this machine, put so that it can neither hang nor break the others."""
+"""Ask questions about this machine so that none can hang, or break the others."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from orchestrator.errors import OrchestrateError
+from orchestrator.readiness import Finding, Question, State
 
 _log = logging.getLogger(__name__)
 
-State = Literal["ok", "warning", "missing"]
-Feature = Literal["sweep", "simulate", "docker", "stack"]
-"""What of the program needs it: local sweeps, the simulator, the docker backend, Prometheus and Grafana."""
-
 TIME_LIMIT_S = 15.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """An answer: what there is, and what to do about it if that isn't all."""
-
-    state: State
-    detail: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Question:
-    """`look` answers, or raises the error that a command would end with where something is missing."""
-
-    name: str
-    needed_by: tuple[Feature, ...]
-    look: Callable[[], Finding]
 
 
 @dataclass(frozen=True)
@@ -43,11 +21,11 @@ class Check:
     state: State
     detail: str
     hint: str
-    needed_by: tuple[Feature, ...]
+    needed_by: tuple[str, ...]
 
 
 def examine(questions: Iterable[Question], *, time_limit_s: float = TIME_LIMIT_S) -> Iterator[Check]:
-    """The answers, one after another. A question that takes longer than `time_limit_s` is left alone."""
+    """Yield the answers, one after another. A question that takes longer than `time_limit_s` is given up."""
     for question in questions:
         found = _answer(question, time_limit_s)
         detail, hint = (" ".join(text.split()) for text in (found.detail, found.hint))
@@ -55,7 +33,7 @@ def examine(questions: Iterable[Question], *, time_limit_s: float = TIME_LIMIT_S
 
 
 def can_sweep(checks: Iterable[Check]) -> bool:
-    """Whether the local backend lacks nothing."""
+    """Return true if local sweeps lack nothing."""
     return not any(check.state == "missing" and "sweep" in check.needed_by for check in checks)
 
 

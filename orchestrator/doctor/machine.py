@@ -8,15 +8,15 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from orchestrator.assets import bundled
-from orchestrator.backends.cleanup import find_leftovers
+from orchestrator.backends import registry
+from orchestrator.backends.cleanup import find_abandoned
 from orchestrator.backends.live.ownership import TOKEN_NAME
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
-from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.rayapi.version import ray_version
 from orchestrator.rayapi.virtual.patching import require_supported_ray
+from orchestrator.readiness import Finding, Question
 from orchestrator.sweeps.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
 
 _SHM = Path("/dev/shm")
@@ -35,8 +35,8 @@ def machine_questions(home: Path) -> list[Question]:
         Question("home", ("sweep", "simulate"), partial(home_folder, home)),
         Question("disk", ("sweep", "simulate"), partial(disk, home)),
         Question("/dev/shm", ("sweep",), shared_memory),
-        Question("token", ("sweep", "docker"), partial(token, home)),
-        Question("leftovers", ("sweep", "docker"), partial(leftovers, home)),
+        Question("token", ("sweep", registry.DOCKER.name), partial(token, home)),
+        Question("leftovers", ("sweep", registry.DOCKER.name), partial(leftovers, home)),
     ]
 
 
@@ -65,7 +65,7 @@ def cores_and_memory() -> Finding:
             f"{machine.describe()}: too little for a worker node",
             "end what needs much memory: ps -e --sort=-rss",
         )
-    shape = fit_shape(read_cluster_file(bundled("cluster/local.yaml")).shape, machine)
+    shape = fit_shape(read_cluster_file(registry.LOCAL.default_cluster()).shape, machine)
     return Finding("ok", f"{machine.describe()}; --fit machine: {shape.describe()}")
 
 
@@ -104,7 +104,7 @@ def shared_memory(folder: Path = _SHM) -> Finding:
         return Finding("warning", f"there is no {folder}: Ray keeps its object stores in /tmp, which is slow")
     free = shutil.disk_usage(folder).free
     nodes = int(free // OBJECT_STORE_BYTES)
-    wanted = 1 + fit_shape(read_cluster_file(bundled("cluster/local.yaml")).shape, this_machine()).max_workers
+    wanted = 1 + fit_shape(read_cluster_file(registry.LOCAL.default_cluster()).shape, this_machine()).max_workers
     detail = f"{free / 2**20:.0f} MiB free, enough for {nodes} nodes"
     if nodes < wanted:
         return Finding(
@@ -127,15 +127,13 @@ def token(home: Path) -> Finding:
 
 
 def leftovers(home: Path) -> Finding:
-    """What killed runs left of clusters."""
-    found = find_leftovers(home)
-    if found.hidden is not None:
-        return Finding(
-            "warning", f"a killed run's containers can't be looked for: {found.hidden}", found.hidden.hint or ""
-        )
+    """Return the clusters that killed runs left."""
+    found = find_abandoned(home)
+    if (problem := found.problem()) is not None:
+        return Finding("warning", problem.message, problem.hint or "")
     if not found.clusters:
         return Finding("ok", "killed runs left nothing")
-    left = "; ".join(f"{leftover.cluster_id}: {leftover.describe()}" for leftover in found.clusters)
+    left = "; ".join(f"{each.cluster_id}: {each.orphan.describe()}" for each in found.clusters)
     return Finding("warning", f"clusters without an owner: {left}", "orchestrate clean")
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.metrics.server import DEFAULT_PORT
+from orchestrator.readiness import Finding, Question
+from orchestrator.stack.compose import check_engine, run_docker
 from orchestrator.stack.probes import Fetch, fetch, is_taken
 from orchestrator.stack.services import Status
 from orchestrator.stack.stack import Stack
@@ -24,6 +25,7 @@ def service_questions(home: Path) -> list[Question]:
     """What is asked about the stack of `home` and what it works with."""
     status = partial(_status, home)
     return [
+        Question("Docker compose", ("stack",), compose),
         Question(f"port {DEFAULT_PORT}", ("sweep", "stack"), metrics_port),
         Question(f"port {Ports.prometheus}", ("stack",), partial(stack_port, "prometheus", Ports.prometheus, status)),
         Question(f"port {Ports.grafana}", ("stack",), partial(stack_port, "grafana", Ports.grafana, status)),
@@ -31,6 +33,12 @@ def service_questions(home: Path) -> list[Question]:
         Question("promtool", (), partial(program, "promtool")),
         Question("stack", ("stack",), partial(stack, status)),
     ]
+
+
+def compose() -> Finding:
+    """Return the version of Docker compose. The stack also needs a daemon that shares this machine's network."""
+    check_engine(run_docker)
+    return Finding("ok", f"docker compose {run_docker('compose', 'version', '--short').out.strip()}")
 
 
 def metrics_port(*, taken: Callable[[int], bool] = is_taken, ask: Fetch = fetch) -> Finding:

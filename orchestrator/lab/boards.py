@@ -41,6 +41,7 @@ def _compared(home: Home, wanted: str) -> "list[ComparedTrial]":
 
 def _to_compare(home: Home, record: "SweepRecord", trial: "TrialRecord") -> "ComparedTrial":
     from orchestrator.analysis.trial.window import submission
+    from orchestrator.backends import registry
     from orchestrator.grafana.boards.compare import ComparedTrial
     from orchestrator.prometheus.placement import Placement
     from orchestrator.trace.file import read_trace
@@ -50,7 +51,8 @@ def _to_compare(home: Home, record: "SweepRecord", trial: "TrialRecord") -> "Com
     start = submission(events)
     if start is None:
         raise InputError(f"trial {trial_id} hasn't recorded anything yet")
-    if record.backend == "simulated" and trial_id not in Placement.read(home.root, record.sweep_id).moved_by:
+    moved = Placement.read(home.root, record.sweep_id).moved_by
+    if not registry.real_time(record.backend) and trial_id not in moved:
         raise InputError(
             f"trial {trial_id} is simulated, and Prometheus hasn't seen it",
             f"first: orchestrate push {record.sweep_id}",

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING
 from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
-    from orchestrator.backends.cleanup import Leftovers
+    from orchestrator.backends.cleanup import Search
 
 
 @dataclass(frozen=True)
 class Cleaned:
     """The clusters that were left behind, and the ids of sweeps that are now marked as interrupted."""
 
-    found: "Leftovers"
+    found: "Search"
     interrupted: tuple[str, ...]
 
 
 def clean_home(home: Home, *, dry_run: bool, force: bool) -> Cleaned:
     """Remove leftovers of this home; with `dry_run`, only find them. `force` includes clusters of running sweeps."""
-    from orchestrator.backends.cleanup import find_leftovers, remove
+    from orchestrator.backends.cleanup import find_abandoned, remove
     from orchestrator.sweeps.runner import still_runs
 
-    found = find_leftovers(home.root, force=force)
+    found = find_abandoned(home.root, force=force)
     interrupted: list[str] = []
     if not dry_run:
-        for leftover in found.clusters:
-            remove(home.root, leftover)
+        for cluster in found.clusters:
+            remove(home.root, cluster)
         if home.root.is_dir():
             interrupted = home.ledger().interrupt_abandoned(still_runs)
     return Cleaned(found, tuple(interrupted))

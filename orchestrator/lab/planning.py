@@ -18,27 +18,21 @@ def plan_sweep(
     home: Home, spec_file: Path | None, overrides: SpecOverrides, boot_from: Sequence[str] = ()
 ) -> "tuple[Plan, ClusterFile]":
     """Return the plan of a spec file with overrides, and the cluster file that it is for. Raises InputError."""
-    from orchestrator.assets import bundled
+    from orchestrator.backends import registry
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.inputs.sweep_spec import read_spec
-    from orchestrator.rayapi.virtual.patching import require_supported_ray
     from orchestrator.sweeps.fit import this_machine
     from orchestrator.sweeps.plan import make_plan
 
-    spec = read_spec(spec_file, spec_document(overrides))
-    if spec.backend == "simulated":
-        require_supported_ray()
+    spec = read_spec(spec_file, spec_document(overrides), registry.names())
+    kind = registry.kind(spec.backend)
     cluster = read_cluster_file(
-        Path(spec.cluster) if spec.cluster else bundled(f"cluster/{spec.backend}.yaml"),
+        Path(spec.cluster) if spec.cluster else kind.default_cluster(),
         launch_profile=spec.launch_profile,
-        real_nodes=spec.backend != "simulated",
+        real_nodes=kind.real_time,
     )
-    if spec.backend == "docker":
-        from orchestrator.backends.docker.node_config import container_configs, dashboard_port
-
-        container_configs(cluster)
-        dashboard_port(cluster)
-    if boot_from and spec.backend != "simulated":
+    kind.check(cluster)
+    if boot_from and kind.real_time:
         raise InputError("--boot-from is for the simulator", "nodes of a real backend take the time that they take")
     if boot_from and spec.launch_profile is not None:
         raise InputError("--boot-from and --launch-profile both set the latencies", "leave one of them out")

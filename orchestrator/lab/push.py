@@ -61,6 +61,7 @@ def _recorded(
     home: Home, wanted: Sequence[str], update: Callable[[str], None]
 ) -> "tuple[dict[str, SweepRecord], list[RecordedTrial]]":
     """Return the sweeps by id, and the trials that have ended and recorded something, each once."""
+    from orchestrator.backends import registry
     from orchestrator.prometheus.placement import RecordedTrial
     from orchestrator.sweeps.runner import still_runs
     from orchestrator.trace.file import read_trace
@@ -78,7 +79,7 @@ def _recorded(
     for number, (key, record) in enumerate(chosen.items(), start=1):
         update(f"reading trace {number} of {len(chosen)}…")
         if events := read_trace(Path(record.trace)).events:
-            simulated = record.trial.backend == "simulated"
+            simulated = not registry.real_time(record.trial.backend)
             found.append(RecordedTrial(*key, Path(record.trace), events[0].t, events[-1].t, simulated))
     if not found:
         raise InputError("no trial has ended there yet", "list all sweeps: orchestrate list")

@@ -2,11 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
+from orchestrator.backends import registry
 from orchestrator.errors import InputError, Interrupted
 from orchestrator.lab import annotate, metrics
 from orchestrator.lab.home import Home
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.sweeps.ledger import Ledger, SweepRecord
     from orchestrator.sweeps.plan import Plan
 
-    Starter = Callable[[SweepFolder], Backend]
-
 _log = logging.getLogger(__name__)
 
 
@@ -42,32 +39,33 @@ class Execution:
     def ready(self, common: Home, spec: "SweepSpec") -> "Execution":
         """Return the same with ports and addresses filled in. Raises InputError for what this spec can't have."""
         in_real_time = {"--annotate": self.annotations, "--metrics-port": self.metrics_port, "--stack": self.stack}
+        real_time = registry.kind(spec.backend).real_time
         for option, given in in_real_time.items():
-            if given and spec.backend == "simulated":
+            if given and not real_time:
                 raise InputError(f"{option} is for trials in real time", "a simulated one: orchestrate push")
         port = metrics.check_default(self.metrics_port, "--stack") if self.stack else self.metrics_port
         if self.engine is None:
             return replace(self, metrics_port=port)
-        if spec.backend != "simulated":
+        if real_time:
             raise InputError("--parallel is for the simulator", "a real cluster runs one trial at a time")
         return replace(self, engine=self.engine.ready(common))
 
 
 def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "SweepRecord":
     """Run a plan as a new sweep; return the sweep as it ended."""
-    start = _starter(common, plan.spec, cluster, how, reporter)
     from orchestrator.sweeps.folder import SweepFolder
     from orchestrator.sweeps.runner import begin_sweep, new_sweep_id
 
+    sweep_id = new_sweep_id()
+    folder = SweepFolder.of(common.root, sweep_id)
+    backend = _create_backend(common, plan.spec, cluster, how, folder, reporter)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
-        sweep_id = new_sweep_id()
-        folder = SweepFolder.of(common.root, sweep_id)
         folder.root.mkdir(parents=True)
         shutil.copy(cluster.path, folder.cluster)
         begin_sweep(ledger, plan, sweep_id)
         reporter.say(plan.starts)
-        return _run(common, ledger, sweep_id, plan.spec, how, start, reporter)
+        return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter)
 
 
 def resume_sweep(
@@ -95,11 +93,11 @@ def resume_sweep(
         )
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
-    cluster = read_cluster_file(SweepFolder.of(common.root, record.sweep_id).cluster)
-    start = _starter(common, planned, cluster, how, reporter)
+    folder = SweepFolder.of(common.root, record.sweep_id)
+    created = _create_backend(common, planned, read_cluster_file(folder.cluster), how, folder, reporter)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         take_over(ledger, record)
-        return _run(common, ledger, record.sweep_id, planned, how, start, reporter)
+        return _run(common, ledger, record.sweep_id, planned, how, created, reporter)
 
 
 def _run(
@@ -108,7 +106,7 @@ def _run(
     sweep_id: str,
     spec: "SweepSpec",
     how: Execution,
-    start: "Starter",
+    backend: "Backend",
     reporter: Reporter,
 ) -> "SweepRecord":
     from orchestrator.sweeps.folder import SweepFolder
@@ -117,7 +115,7 @@ def _run(
     with recording(folder.own_log):
         asked = spec.model_dump_json(exclude_defaults=True)
         _log.info("orchestrate %s, sweep %s, spec %s", __version__, sweep_id, asked)
-        return _run_in(folder, ledger, sweep_id, spec, how, start, reporter)
+        return _run_in(folder, ledger, sweep_id, spec, how, backend, reporter)
 
 
 def _run_in(
@@ -126,7 +124,7 @@ def _run_in(
     sweep_id: str,
     spec: "SweepSpec",
     how: Execution,
-    start: "Starter",
+    backend: "Backend",
     reporter: Reporter,
 ) -> "SweepRecord":
     from orchestrator.analysis.sweep.evidence import places, weigh
@@ -134,7 +132,6 @@ def _run_in(
     from orchestrator.sweeps.ledger import results_of
     from orchestrator.sweeps.runner import Runner, prices_of
 
-    backend = start(folder)
     planned = ledger.sweep(sweep_id)
     trials = [record.trial for record in planned.trials]
     reporter.say(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
@@ -146,7 +143,7 @@ def _run_in(
         verdicts=lambda: places(weigh(results_of(ledger.sweep(sweep_id).trials))),
         observer=lambda: backend.observer,
     )
-    real_time = spec.backend != "simulated"
+    real_time = registry.kind(spec.backend).real_time
     port = how.metrics_port if real_time else 0
     try:
         with (
@@ -167,35 +164,28 @@ def _run_in(
             reporter.say(f"warning: {why}; what is left of it: orchestrate clean")
 
 
-def _starter(common: Home, spec: "SweepSpec", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "Starter":
-    """Makes the backend once there is a folder. What it needs of this machine is seen to before anything is written."""
+def _create_backend(
+    common: Home,
+    spec: "SweepSpec",
+    cluster: "ClusterFile",
+    how: Execution,
+    folder: "SweepFolder",
+    reporter: Reporter,
+) -> "Backend":
+    """Create the sweep's backend. What it needs of this machine is checked before anything is written."""
+    from orchestrator.backends.base import BackendRequest
+
     annotate.check(how.annotations, reporter)
-    if spec.backend == "simulated":
-        from orchestrator.backends.simulated.backend import SimulatedBackend
-
-        engine = how.engine or automatic()
-        return lambda folder: SimulatedBackend(
-            timeout_s=spec.timeout_s, start_executor=engine.starter(), lazy=engine.lazy
+    executor = how.engine or automatic()
+    with reporter.working(f"preparing the {spec.backend} backend…") as update:
+        request = BackendRequest(
+            common.root,
+            spec,
+            cluster,
+            logs_dir=folder.ray_logs,
+            start_executor=executor.starter(),
+            lazy=executor.lazy,
+            note=lambda line: reporter.say(f"note: {line}"),
+            progress=update,
         )
-    from orchestrator.backends.live.backend import LiveBackend
-
-    make: Callable[..., LiveBackend]
-    if spec.backend == "docker":
-        from orchestrator.backends.docker.backend import DockerBackend, prepare
-
-        with reporter.working("looking for Docker…") as update:
-            host = prepare(
-                common.root,
-                cluster,
-                spec.image,
-                note=lambda line: reporter.say(f"note: {line}"),
-                progress=update,
-            )
-        make = partial(DockerBackend, environment=host)
-    else:
-        from orchestrator.backends.local.backend import LocalBackend
-
-        make = LocalBackend
-    return lambda folder: make(
-        common.root, cluster.raw, isolation=spec.isolation, timeout_s=spec.timeout_s, logs_dir=folder.ray_logs
-    )
+        return registry.kind(spec.backend).create(request)

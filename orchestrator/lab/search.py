@@ -63,12 +63,13 @@ def search_settings(
     boot_from: Sequence[str] = (),
 ) -> Found:
     """Try settings of the spec's space and return the best, the reference and the trade-off. Raises InputError."""
+    from orchestrator.backends import registry
     from orchestrator.inputs.sweep_spec import read_spec
     from orchestrator.optimiser.candidates import Candidates
     from orchestrator.optimiser.optimise import optimise
     from orchestrator.optimiser.space import Space
 
-    space = Space.of(read_spec(spec_file, spec_document(overrides)).settings)
+    space = Space.of(read_spec(spec_file, spec_document(overrides), registry.names()).settings)
     plan, cluster = plan_sweep(home, spec_file, overrides, boot_from)
     against = _against(plan, objective)
     repeat = plan.spec.repeat if "repeat" in plan.spec.model_fields_set else DEFAULT_REPEAT

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_serializer, model_validator
@@ -15,13 +15,8 @@ MAX_FAULTS = 100
 LASTING: frozenset[FaultKind] = frozenset({"pause", "partition"})
 _TEXT = re.compile(r"([a-z]+)@([^@+/:]+)(?:\+([^@+/:]+)|(/h))?(?::(.+))?")
 
-# Which faults a backend can cause. A node of the local backend is processes on this machine, with no network of its own
-# to cut and no machine to lose. A simulated Ray has no health checks, by which the real one finds a silent node.
-POSSIBLE: Mapping[str, frozenset[FaultKind]] = {
-    "local": frozenset(),
-    "docker": frozenset(get_args(FaultKind)),
-    "simulated": frozenset({"kill", "spot"}),
-}
+ALL_FAULTS: frozenset[FaultKind] = frozenset(get_args(FaultKind))
+FATAL: frozenset[FaultKind] = ALL_FAULTS - LASTING
 
 
 class Fault(FrozenModel):
@@ -91,9 +86,8 @@ class Fault(FrozenModel):
         return random.Random(f"fault:{seed}:{number}:{node_type}:{index}").expovariate(self.per_hour / 3600)
 
 
-def impossible(backend: str, faults: Iterable[Fault]) -> list[Fault]:
-    """The faults that a backend can't cause."""
-    possible = POSSIBLE.get(backend, frozenset())
+def impossible(faults: Iterable[Fault], possible: Collection[FaultKind]) -> list[Fault]:
+    """Return the faults whose kind isn't among the `possible` ones."""
     return [fault for fault in faults if fault.kind not in possible]
 
 

@@ -16,7 +16,6 @@ from orchestrator.model.settings import (
 )
 from orchestrator.model.workload import Arrival, ArrivalS, Faults, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
-BackendName = Literal["local", "docker", "simulated"]
 Fit = Literal["machine", "none"]
 Order = Literal["grid", "random"]
 Isolation = Literal["reuse", "fresh"]
@@ -70,7 +69,7 @@ class SweepSpec(FrozenModel):
     """Everything that `orchestrate sweep` needs to plan; `docs/spec.md` shows it as YAML."""
 
     name: Annotated[str, Field(max_length=200)] = ""
-    backend: BackendName = "local"
+    backend: Annotated[str, Field(min_length=1, max_length=32)] = "local"  # its names are known to the registry
     cluster: str | None = None
     image: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     launch_profile: Annotated[str, Field(min_length=1, max_length=100)] | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from orchestrator.analysis.sweep.summary import summarise
 from orchestrator.analysis.trial.score import score
 from orchestrator.backends.base import Executor, Recording
+from orchestrator.backends.registry import SIMULATED
 from orchestrator.backends.simulated.backend import default_timeout_s
 from orchestrator.backends.simulated.executors import RunAhead, record
 from orchestrator.model.events import parse_event
@@ -51,7 +52,7 @@ class Candidates:
         shape, spec = self._plan.shape.with_settings(settings), self._plan.spec
         return [
             Trial(
-                backend="simulated",
+                backend=SIMULATED.name,
                 settings=settings,
                 shape=shape,
                 workload=self._plan.workload,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator.analysis.sweep.summary import SettingSummary, summarise
 from orchestrator.analysis.trial.score import score
+from orchestrator.backends.registry import SIMULATED
 from orchestrator.errors import TrialFailed
 from orchestrator.logs import suppressed
 from orchestrator.model.events import Event
@@ -41,14 +42,16 @@ def foresee(plan: Plan) -> Foresight:
     from orchestrator.simulator.simulation import simulate
 
     chosen = plan.settings[:MAX_SETTINGS]
-    without = tuple(impossible("simulated", plan.workload.faults))
+    without = tuple(impossible(plan.workload.faults, SIMULATED.faults))
     faults = tuple(fault for fault in plan.workload.faults if fault not in without)
     workload = plan.workload.model_copy(update={"faults": faults})
     cards: dict[Settings, list[Scorecard]] = {}
     for settings in chosen:
         first = next(trial for trial in plan.trials if trial.settings == settings)
         for seed in range(plan.spec.seed, plan.spec.seed + SEEDS):
-            trial = first.model_copy(update={"backend": "simulated", "workload": workload, "seed": seed, "repeat": 1})
+            trial = first.model_copy(
+                update={"backend": SIMULATED.name, "workload": workload, "seed": seed, "repeat": 1}
+            )
             events: list[Event] = []
             with suppressed(_log, "predicting", TrialFailed):  # the scorecard gives the reason
                 simulate(trial, events.append, timeout_s=plan.spec.timeout_s or default_timeout_s(trial))

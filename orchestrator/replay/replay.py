@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.analysis.trial.latencies import launch_stages
 from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
 from orchestrator.analysis.trial.score import score
+from orchestrator.backends.registry import SIMULATED
 from orchestrator.errors import InputError
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import DemandEvent, Event, TaskEvent
@@ -108,7 +109,7 @@ def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:
             }
         )
     shape = ClusterShape(**{**dict(trial.shape), "simulation": model})
-    return trial.model_copy(update={"backend": "simulated", "shape": shape})
+    return trial.model_copy(update={"backend": SIMULATED.name, "shape": shape})
 
 
 def measured_latencies(trial: Trial, events: Sequence[Event]) -> Callable[[str, int], NodeLatencies]:

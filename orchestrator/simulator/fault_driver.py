@@ -4,7 +4,7 @@ import math
 
 from orchestrator.faults.schedule import FaultSchedule, Target
 from orchestrator.model.events import ALIVE_STATES
-from orchestrator.model.fault import Fault
+from orchestrator.model.fault import Fault, FaultKind
 from orchestrator.model.trial import Trial
 from orchestrator.simulator.cloud import Cloud
 from orchestrator.simulator.cluster import Cluster
@@ -12,7 +12,8 @@ from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import Recorder
 
-_CAUSES = {"kill": "fault", "spot": "spot_interruption"}
+_CAUSES: dict[FaultKind, str] = {"kill": "fault", "spot": "spot_interruption"}
+POSSIBLE = frozenset(_CAUSES)
 
 
 class SimulatedFaults:

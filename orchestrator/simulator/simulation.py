@@ -21,7 +21,7 @@ from orchestrator.rayapi.virtual.session import Session
 from orchestrator.rayapi.virtual.world import RayNodeView
 from orchestrator.simulator.cloud import Cloud
 from orchestrator.simulator.cluster import Cluster
-from orchestrator.simulator.fault_driver import SimulatedFaults
+from orchestrator.simulator.fault_driver import POSSIBLE, SimulatedFaults
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import Call, SimulatedMachine
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
@@ -60,7 +60,7 @@ def simulate(
     every process. Raises TrialFailed as a real backend does, AutoscalerRaised if Ray's code fails, and InputError for
     a fault that can't be simulated.
     """
-    if silent := impossible("simulated", trial.workload.faults):
+    if silent := impossible(trial.workload.faults, POSSIBLE):
         raise InputError(f"{silent[0]}: the simulator has no {silent[0].kind} of a node, only kill and spot")
     world = Simulation(trial, emit, latencies)
     with simulation(world) as session:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from orchestrator.backends import registry
+from orchestrator.backends.base import BackendKind
 from orchestrator.errors import InputError
 from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.inputs.prices import prices_for
 from orchestrator.inputs.sweep_spec import explain
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.fault import POSSIBLE, impossible
+from orchestrator.model.fault import impossible
 from orchestrator.model.prices import Prices
 from orchestrator.model.settings import Settings
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
@@ -22,12 +24,6 @@ from orchestrator.model.workload import Workload
 from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
 
 RAYS_IDLE_TIMEOUT_MINUTES = 5.0
-
-_STARTS = {
-    "local": "Ray processes on this machine",
-    "docker": "containers on this machine",
-    "simulated": "virtual time, nothing is started",
-}
 
 
 # Said of a file whose `resources` are empty, which is usual on AWS.
@@ -59,25 +55,27 @@ class Plan:
 
 def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     """All trials of a sweep. Raises InputError where the spec can't be planned; nothing was started then."""
-    if spec.image is not None and spec.backend != "docker":
-        raise InputError("--image is for containers", "add --backend docker")
+    kind = registry.kind(spec.backend)
+    if spec.image is not None and not kind.takes_image:
+        able = [f"--backend {each.name}" for each in registry.kinds() if each.takes_image]
+        raise InputError("--image is for containers", f"add {' or '.join(able)}")
     notes = list(cluster.notes)
-    fit = spec.backend in ("local", "docker") and spec.fit == "machine"
+    fit = kind.runs_here and spec.fit == "machine"
     shape = fit_shape(cluster.shape, machine) if fit else cluster.shape
     if shape != cluster.shape:
         notes.append(
             f"the shape is fitted to this machine ({machine.describe()}); --fit none takes {cluster.path} as is"
         )
     launch = shape.launch
-    if spec.backend != "simulated" and launch.spot_interruptions_per_hour:
+    if kind.real_time and launch.spot_interruptions_per_hour:
         notes.append(
             "spot_interruptions_per_hour is acted upon by the simulator only; --fault spot@N/h is the docker one"
         )
     prices = prices_for(cluster, spec.prices)
     notes += prices.notes
-    assumptions = (cluster.launch_text, prices.assumption, _as_if(spec.backend, shape, prices.prices))
+    assumptions = (cluster.launch_text, prices.assumption, _as_if(kind, shape, prices.prices))
     workload = _workload(spec, shape, fitted=fit)
-    _check_faults(spec.backend, workload, shape)
+    _check_faults(kind, workload, shape)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes
     trials = []
@@ -103,26 +101,26 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         workload,
         tuple(_ordered(trials, spec)),
         prices.prices,
-        _starts(spec, cluster),
+        _starts(kind, cluster),
         tuple(notes),
         tuple(filter(None, assumptions)),
         cluster.foreign_provider,
     )
 
 
-def _as_if(backend: str, shape: ClusterShape, prices: Prices) -> str:
+def _as_if(backend: BackendKind, shape: ClusterShape, prices: Prices) -> str:
     """Return the sentence that a cost is one of machines that don't run here, if that is so."""
     priced = [w.instance_type for w in shape.workers if prices.of_node(w.name, w.instance_type) is not None]
-    if backend == "simulated" or not priced:
+    if not backend.nodes_are or not priced:
         return ""
-    where = {"local": "processes", "docker": "containers"}.get(backend, "nodes")
-    return f"cost is as if each node were an EC2 machine ({', '.join(dict.fromkeys(priced))}); these are {where} here"
+    types = ", ".join(dict.fromkeys(priced))
+    return f"cost is as if each node were an EC2 machine ({types}); these are {backend.nodes_are} here"
 
 
-def _starts(spec: SweepSpec, cluster: ClusterFile) -> str:
+def _starts(kind: BackendKind, cluster: ClusterFile) -> str:
     foreign = cluster.foreign_provider
     unused = "" if foreign is None else f"; provider {foreign} of {cluster.path} is not used"
-    return f"{spec.backend}: {_STARTS[spec.backend]}{unused}"
+    return f"{kind.name}: {kind.starts}{unused}"
 
 
 def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:
@@ -142,11 +140,11 @@ def _shape_under(shape: ClusterShape, settings: Settings) -> ClusterShape:
         raise InputError(f"settings: {explain(error)[1]}") from None
 
 
-def _check_faults(backend: str, workload: Workload, shape: ClusterShape) -> None:
-    if refused := impossible(backend, workload.faults):
+def _check_faults(backend: BackendKind, workload: Workload, shape: ClusterShape) -> None:
+    if refused := impossible(workload.faults, backend.faults):
         kind = refused[0].kind
-        able = [f"--backend {other}" for other, kinds in POSSIBLE.items() if kind in kinds]
-        raise InputError(f"{refused[0]}: the {backend} backend can't cause a {kind}", f"use {' or '.join(able)}")
+        able = [f"--backend {each.name}" for each in registry.kinds() if kind in each.faults]
+        raise InputError(f"{refused[0]}: the {backend.name} backend can't cause a {kind}", f"use {' or '.join(able)}")
     known = [worker.name for worker in shape.workers]
     for fault in workload.faults:
         if fault.node_type is not None and fault.node_type not in known:

@@ -1,17 +1,18 @@
-"""What carries the labels of a home's clusters in the engine: found, and removed."""
+"""Find and remove containers and networks that carry the labels of a home's clusters."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
 
+from orchestrator.backends.base import Orphan
 from orchestrator.backends.docker import labels
-from orchestrator.backends.live.ownership import Owner
+from orchestrator.backends.docker.daemon import connect
 from orchestrator.docker_errors import explain
 
 _log = logging.getLogger(__name__)
@@ -21,28 +22,40 @@ REMOVAL_S = 30.0
 _AGAIN_S = 0.5
 
 
-@dataclass
-class Remains:
-    """Names of the containers and networks of one cluster; `owner` is whose they are, where they say so themselves."""
-
-    containers: list[str] = field(default_factory=list)
-    networks: list[str] = field(default_factory=list)
-    owner: Owner | None = None
+def find_all_orphans(home: Path) -> list[Orphan]:
+    """Connect to the daemon and return what `find_orphans` finds. Raises MissingPrerequisite."""
+    with contextlib.closing(connect()) as client:
+        return find_orphans(client, home)
 
 
-def find_remains(client: docker.DockerClient, home: Path) -> dict[str, Remains]:
-    """What is there of each cluster of `home`, by its id. Raises MissingPrerequisite."""
-    found: dict[str, Remains] = {}
+def remove_orphan(home: Path, cluster_id: str) -> None:
+    """Connect to the daemon and remove a cluster, see `remove_all`."""
+    with contextlib.closing(connect()) as client:
+        remove_all(client, home, cluster_id)
+
+
+def find_orphans(client: docker.DockerClient, home: Path) -> list[Orphan]:
+    """Return the containers and networks of the home's clusters, also of those in use. Raises MissingPrerequisite."""
+    containers: dict[str, list[str]] = {}
+    networks: dict[str, list[str]] = {}
+    in_use: dict[str, bool] = {}
     marked = labels.label_filter(home)
     with explain("looking for containers of this home"):
         for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
-            remains = found.setdefault(container.labels.get(labels.CLUSTER, ""), Remains())
-            remains.containers.append(str(container.name))
-            remains.owner = remains.owner or labels.owner_of(container.labels)
+            cluster_id = container.labels.get(labels.CLUSTER, "")
+            containers.setdefault(cluster_id, []).append(str(container.name))
+            if (owner := labels.owner_of(container.labels)) is not None:
+                in_use.setdefault(cluster_id, owner.alive)
         for network in client.networks.list(filters=marked):
-            cluster_id = network.attrs["Labels"].get(labels.CLUSTER, "")
-            found.setdefault(cluster_id, Remains()).networks.append(str(network.name))
-    return found
+            networks.setdefault(network.attrs["Labels"].get(labels.CLUSTER, ""), []).append(str(network.name))
+    return [
+        Orphan(
+            cluster_id,
+            {"container": tuple(containers.get(cluster_id, ())), "network": tuple(networks.get(cluster_id, ()))},
+            in_use.get(cluster_id),
+        )
+        for cluster_id in dict.fromkeys((*containers, *networks))
+    ]
 
 
 def remove_all(
@@ -53,10 +66,10 @@ def remove_all(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Remove containers and networks of a cluster; safe to call twice. Returns when none is there any more.
+    """Remove containers and networks of a cluster and return when all are gone; safe to call twice.
 
-    What the engine refuses is asked for again for REMOVAL_S seconds. Raises ClusterFailed if it still does, and
-    MissingPrerequisite without an engine.
+    A removal that the engine refuses is tried again for REMOVAL_S seconds. Raises ClusterFailed if it still refuses,
+    and MissingPrerequisite without an engine.
     """
     marked = labels.label_filter(home, cluster_id)
     deadline = clock() + REMOVAL_S
@@ -68,7 +81,7 @@ def remove_all(
 
 
 def _refusal(client: docker.DockerClient, marked: dict[str, Any]) -> APIError | None:
-    """Try to remove each; what the engine said first against it, if anything."""
+    """Try to remove each part; return the first refusal of the engine, if any."""
     refusals = []
     for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
         try:

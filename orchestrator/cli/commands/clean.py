@@ -7,7 +7,6 @@ import typer
 from orchestrator.cli.console import console, print_json
 from orchestrator.cli.help import option
 from orchestrator.cli.options import AsJson
-from orchestrator.errors import MissingPrerequisite
 from orchestrator.lab.clean import clean_home
 
 EXAMPLES = """Examples:
@@ -37,10 +36,12 @@ def clean(
                 "clusters": [
                     {
                         "cluster_id": each.cluster_id,
-                        "processes": each.pids,
-                        "containers": each.containers,
-                        "networks": each.networks,
-                        "folders": each.folders,
+                        "processes": [int(pid) for pid in each.parts("process")],
+                        "containers": each.parts("container"),
+                        "networks": each.parts("network"),
+                        "folders": each.parts("folder"),
+                        "backends": list(each.backends),
+                        "parts": {kind: list(names) for kind, names in each.orphan.parts.items() if names},
                     }
                     for each in found.clusters
                 ],
@@ -51,10 +52,10 @@ def clean(
         out = console()
         verb = "would remove" if dry_run else "removed"
         for each in found.clusters:
-            out.print(f"{verb} cluster {each.cluster_id}: {each.describe() or 'its name only'}")
+            out.print(f"{verb} cluster {each.cluster_id}: {each.orphan.describe() or 'its name only'}")
         for sweep_id in cleaned.interrupted:
             out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}")
-        if not found.clusters and not cleaned.interrupted and found.hidden is None:
+        if not found.clusters and not cleaned.interrupted and not found.hidden:
             out.print("nothing to clean")
-    if found.hidden is not None:
-        raise MissingPrerequisite(f"a killed run's containers can't be looked for: {found.hidden}", found.hidden.hint)
+    if (problem := found.problem()) is not None:
+        raise problem

@@ -27,13 +27,13 @@ def doctor(
     """
     from dataclasses import asdict
 
+    from orchestrator.doctor.backends import backend_questions
     from orchestrator.doctor.checks import can_sweep, examine
-    from orchestrator.doctor.containers import container_questions
     from orchestrator.doctor.machine import machine_questions
     from orchestrator.doctor.services import service_questions
 
     common: Home = context.obj
-    questions = [*machine_questions(common.root), *container_questions(), *service_questions(common.root)]
+    questions = [*machine_questions(common.root), *backend_questions(common.root), *service_questions(common.root)]
     with console(stderr=True).status("looking around…"):
         checks = list(examine(questions))
     ready = can_sweep(checks)

@@ -2,6 +2,7 @@
 
 import typer
 
+from orchestrator.backends.registry import SIMULATED
 from orchestrator.cli import options as cli
 from orchestrator.cli.commands import simulate_optimise, sweep
 from orchestrator.cli.sweep_options import SweepOptions
@@ -70,7 +71,7 @@ def simulate(
             target_utilization_fraction=target_utilization_fraction,
             autoscaler=autoscaler,
             set_=set_,
-            backend="simulated",
+            backend=SIMULATED.name,
             cluster=cluster,
             image=image,
             launch_profile=launch_profile,

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from orchestrator.backends import registry
 from orchestrator.errors import SpecError
 from orchestrator.inputs.launch_profiles import MEASURED
 from orchestrator.inputs.yaml_file import read_yaml_mapping
@@ -93,7 +94,8 @@ def _notes(record: SweepRecord, spec: SweepSpec, cluster: Path | None) -> list[s
         notes.append(f"with the same versions: {versions}")
     if spec.cluster is not None:
         notes.append(f"with the cluster file {spec.cluster} as it was" + (f": {cluster}" if cluster else ""))
-    if spec.backend in ("local", "docker") and spec.fit == "machine":
+    kind = registry.find(spec.backend)
+    if kind is not None and kind.runs_here and spec.fit == "machine":
         notes.append("on a machine of the same size: the shape is fitted to it, and --fit none takes the file's own")
     if _latencies_were_measured(record, cluster):
         notes.append(

@@ -1,21 +1,49 @@
-"""What killed runs left: found by folder, process and label, while what a running one needs is let alone."""
+"""Abandoned clusters: found by folder, and by what their backends report, while a running one is left alone."""
 
 import json
 import os
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.backends.cleanup import Leftover, find_leftovers
-from orchestrator.backends.docker import cleanup as remains
-from orchestrator.backends.docker import daemon
-from orchestrator.backends.docker.cleanup import Remains
+from orchestrator.backends import registry
+from orchestrator.backends.base import BackendKind, BackendRequest, Orphan
+from orchestrator.backends.cleanup import Search, find_abandoned, remove
 from orchestrator.backends.live.ownership import Owner
+from orchestrator.errors import MissingPrerequisite
 
-ALIVE = Owner.this_process("a", "", "", backend="docker")
+ALIVE = Owner.this_process("a", "", "", backend="moon")
 DEAD = replace(ALIVE, pid=2**22 + 1)
+
+
+@dataclass
+class Moon:
+    """A backend whose clusters have the parts in `orphans`; asking for them may fail."""
+
+    orphans: list[Orphan] = field(default_factory=list)
+    fault: Exception | None = None
+    removed: list[str] = field(default_factory=list)
+
+    def find(self, home: Path) -> Iterable[Orphan]:
+        if self.fault is not None:
+            raise self.fault
+        return self.orphans
+
+    @property
+    def kind(self) -> BackendKind:
+        def create(request: BackendRequest) -> object:
+            raise AssertionError("no sweep runs here")
+
+        return BackendKind(
+            "moon",
+            "nothing",
+            Path,
+            create,  # type: ignore[arg-type]
+            orphans=self.find,
+            remove=lambda home, cluster_id: self.removed.append(cluster_id),
+        )
 
 
 @pytest.fixture
@@ -24,12 +52,12 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Remains]:
-    """What the engine has of the home's clusters, by their ids."""
-    found: dict[str, Remains] = {}
-    monkeypatch.setattr(daemon, "connect", lambda: SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(remains, "find_remains", lambda client, home: found)
-    return found
+def moon(monkeypatch: pytest.MonkeyPatch) -> Moon:
+    """The only backend there is."""
+    moon = Moon()
+    monkeypatch.setattr(registry, "BUILT_IN", ())
+    monkeypatch.setattr(registry, "_BUILT_IN", {"moon": moon.kind})
+    return moon
 
 
 def owned(home: Path, cluster_id: str, owner: Owner) -> str:
@@ -39,45 +67,102 @@ def owned(home: Path, cluster_id: str, owner: Owner) -> str:
     return str(folder)
 
 
-def clusters(home: Path, *, force: bool = False) -> list[Leftover]:
-    return find_leftovers(home, force=force).clusters
+def found(home: Path, *, force: bool = False) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The parts of abandoned clusters, without the kinds that there are none of."""
+    search = find_abandoned(home, force=force)
+    assert search.problem() is None
+    return {
+        each.cluster_id: {kind: names for kind, names in each.orphan.parts.items() if names} for each in search.clusters
+    }
 
 
-def test_a_cluster_whose_orchestrator_runs_is_let_alone(home: Path, left: dict[str, Remains]) -> None:
+def test_a_cluster_whose_orchestrator_runs_is_left_alone(home: Path, moon: Moon) -> None:
     folder = owned(home, "a", ALIVE)
-    left["a"] = Remains(["head"], ["network"])
+    moon.orphans = [Orphan("a", {"lander": ("head",)})]
 
-    assert clusters(home) == []
-    assert clusters(home, force=True) == [Leftover("a", [], [folder], ["head"], ["network"])]
+    assert found(home) == {}
+    assert found(home, force=True) == {"a": {"lander": ("head",), "folder": (folder,)}}
 
 
-def test_one_whose_orchestrator_is_gone_is_found_with_all_it_has(home: Path, left: dict[str, Remains]) -> None:
+def test_a_cluster_whose_orchestrator_is_gone_is_found_with_all_its_parts(home: Path, moon: Moon) -> None:
     folder = owned(home, "a", DEAD)
-    left["a"] = Remains(["head"], ["network"])
+    moon.orphans = [Orphan("a", {"lander": ("head", "worker"), "folder": ("/tmp/scratch",)})]
 
-    assert clusters(home) == [Leftover("a", [], [folder], ["head"], ["network"])]
-
-
-@pytest.mark.parametrize("what", [Remains(["head"]), Remains(networks=["network"]), Remains(["probe"], owner=DEAD)])
-def test_what_nobody_owns_is_found_without_a_folder(home: Path, left: dict[str, Remains], what: Remains) -> None:
-    left["a"] = what
-
-    assert clusters(home) == [Leftover("a", [], [], what.containers, what.networks)]
+    assert found(home) == {"a": {"lander": ("head", "worker"), "folder": (folder, "/tmp/scratch")}}
+    (cluster,) = find_abandoned(home).clusters
+    assert cluster.orphan.describe() == "2 landers, 2 folders"
 
 
-def test_a_container_of_no_cluster_is_let_alone_while_whose_it_is_runs(home: Path, left: dict[str, Remains]) -> None:
-    left["a"] = Remains(["probe"], owner=ALIVE)
+@pytest.mark.parametrize("in_use", [None, False])
+def test_parts_without_a_folder_are_found(home: Path, moon: Moon, in_use: bool | None) -> None:
+    moon.orphans = [Orphan("a", {"lander": ("head",)}, in_use)]
 
-    assert clusters(home) == []
-    assert clusters(home, force=True) == [Leftover("a", [], [], ["probe"], [])]
+    assert found(home) == {"a": {"lander": ("head",)}}
 
 
-def test_a_folder_without_an_owner_is_let_alone_while_it_is_young(home: Path, left: dict[str, Remains]) -> None:
+def test_parts_that_say_that_they_are_in_use_are_left_alone(home: Path, moon: Moon) -> None:
+    moon.orphans = [Orphan("a", {"lander": ("probe",)}, in_use=True)]
+
+    assert found(home) == {}
+    assert found(home, force=True) == {"a": {"lander": ("probe",)}}
+
+
+def test_a_folder_without_an_owner_is_left_alone_while_it_is_young(home: Path, moon: Moon) -> None:
     folder = home / "clusters" / "a"
     folder.mkdir(parents=True)
 
-    assert clusters(home) == []
+    assert found(home) == {}
 
     os.utime(folder, (0, 0))
 
-    assert clusters(home) == [Leftover("a", [], [str(folder)], [], [])]
+    assert found(home) == {"a": {"folder": (str(folder),)}}
+
+
+def test_removing_a_cluster_ends_its_parts_and_then_its_folder(home: Path, moon: Moon) -> None:
+    folder = owned(home, "a", DEAD)
+    (cluster,) = find_abandoned(home).clusters
+    remove(home, cluster)
+
+    assert moon.removed == ["a"]
+    assert not Path(folder).exists()
+
+
+# Backends that can't look
+
+
+def hidden(search: Search) -> str:
+    problem = search.problem()
+    assert problem is not None
+    return problem.message
+
+
+@pytest.mark.parametrize("fault", [MissingPrerequisite("the sky is cloudy"), KeyError("crater")])
+def test_a_folder_stays_while_its_backend_cannot_look(home: Path, moon: Moon, fault: Exception) -> None:
+    owned(home, "a", DEAD)
+    moon.fault = fault
+    search = find_abandoned(home)
+
+    assert search.clusters == []
+    assert str(fault) in hidden(search)
+    assert "moon: " in hidden(search)
+
+
+def test_a_folder_stays_while_its_backend_is_not_installed(home: Path, moon: Moon) -> None:
+    owned(home, "a", replace(DEAD, backend="mars"))
+    search = find_abandoned(home)
+
+    assert search.clusters == []
+    assert hidden(search).endswith("mars: it isn't installed")
+
+
+def test_a_built_in_backend_that_cannot_look_matters_only_where_it_was_used(
+    home: Path, moon: Moon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "BUILT_IN", (moon.kind,))
+    moon.fault = MissingPrerequisite("there is no Docker engine")
+
+    assert found(home) == {}
+
+    owned(home, "a", DEAD)
+
+    assert "there is no Docker engine" in hidden(find_abandoned(home))

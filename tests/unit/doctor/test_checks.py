@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from orchestrator.doctor.checks import Check, Feature, Finding, Question, State, can_sweep, examine
+from orchestrator.doctor.checks import Check, can_sweep, examine
 from orchestrator.errors import MissingPrerequisite
+from orchestrator.readiness import Finding, Question, State
 
 
 def asked(*questions: Question, time_limit_s: float = 5.0) -> list[Check]:
@@ -63,6 +64,6 @@ def test_a_check_that_hangs_is_left_alone() -> None:
     ],
 )
 def test_only_what_a_local_sweep_needs_can_prevent_one(
-    state: State, needed_by: tuple[Feature, ...], expected: bool
+    state: State, needed_by: tuple[str, ...], expected: bool
 ) -> None:
     assert can_sweep([Check("x", state, "", "", needed_by)]) is expected

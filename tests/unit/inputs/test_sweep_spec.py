@@ -23,10 +23,14 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
+def read(path: Path | None, flags: dict[str, Any]) -> SweepSpec:
+    return read_spec(path, flags, ("local", "docker", "simulated"))
+
+
 def refusal(path: Path | None, flags: dict[str, Any] | None = None) -> str:
     """The one line with which the spec is refused, without the folder's name."""
     with pytest.raises(InputError) as refused:
-        read_spec(path, flags or {})
+        read(path, flags or {})
 
     assert refused.value.exit_code == 2
     assert len(refused.value.message.splitlines()) == 1
@@ -58,7 +62,7 @@ timeout_s: 900
 
 
 def test_a_whole_file_is_read(write: Write) -> None:
-    spec = read_spec(write(WHOLE), {})
+    spec = read(write(WHOLE), {})
 
     assert spec == SweepSpec(
         name="night run",
@@ -77,20 +81,20 @@ def test_a_whole_file_is_read(write: Write) -> None:
 
 
 def test_without_a_file_and_flags_all_is_default() -> None:
-    assert read_spec(None, {}) == SweepSpec()
+    assert read(None, {}) == SweepSpec()
 
 
 def test_a_spec_is_the_same_from_flags_as_from_a_file(write: Write) -> None:
     flags = {"settings": {"upscaling_speed": [1.0, 5.0]}, "workload": {"tasks": 48}, "repeat": 2}
 
-    assert read_spec(None, flags) == read_spec(
+    assert read(None, flags) == read(
         write("{settings: {upscaling_speed: [1, 5]}, workload: {tasks: 48}, repeat: 2}"), {}
     )
 
 
 def test_flags_stand_above_the_file_key_by_key(write: Write) -> None:
     flags = {"settings": {"upscaling_speed": [2.0]}, "workload": {"tasks": 9}, "repeat": 3}
-    spec = read_spec(write(WHOLE), flags)
+    spec = read(write(WHOLE), flags)
 
     assert spec.settings.upscaling_speed == (2.0,)
     assert spec.settings.autoscaler == ("v1", "v2")
@@ -102,18 +106,18 @@ def test_a_flag_that_was_not_given_changes_nothing(write: Write) -> None:
     path = write(WHOLE)
     flags = {"name": None, "settings": {"upscaling_speed": None}, "workload": {"tasks": None}, "repeat": None}
 
-    assert read_spec(path, flags) == read_spec(path, {})
+    assert read(path, flags) == read(path, {})
 
 
 def test_a_single_value_is_an_axis_of_one(write: Write) -> None:
-    spec = read_spec(write("{settings: {upscaling_speed: 5, autoscaler: v1}}"), {})
+    spec = read(write("{settings: {upscaling_speed: 5, autoscaler: v1}}"), {})
 
     assert spec.settings.upscaling_speed == (5.0,)
     assert spec.settings.autoscaler == ("v1",)
 
 
 def test_a_value_that_stands_twice_on_an_axis_is_tried_once(write: Write) -> None:
-    assert read_spec(write("settings: {upscaling_speed: [5, 1, 5.0]}"), {}).settings.upscaling_speed == (5.0, 1.0)
+    assert read(write("settings: {upscaling_speed: [5, 1, 5.0]}"), {}).settings.upscaling_speed == (5.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_a_value_that_stands_twice_on_an_axis_is_tried_once(write: Write) -> Non
         ("repeat: many", "sweep.yaml: repeat: input should be a valid integer"),
         ("repeat: yes", "sweep.yaml: repeat: "),
         ("name: 5", "sweep.yaml: name: input should be a valid string, not 5"),
-        ("backend: moon", "sweep.yaml: backend: input should be 'local'"),
+        ("backend: moon", "sweep.yaml: backend: there is no backend 'moon'"),
         ("order: upwards", "sweep.yaml: order: input should be 'grid' or 'random', not 'upwards'"),
         # ranges
         ("settings: {upscaling_speed: []}", "sweep.yaml: settings.upscaling_speed: "),
@@ -206,7 +210,7 @@ def test_a_fault_in_a_file_is_found_even_below_a_flag(write: Write) -> None:
 
 def test_a_fault_of_a_flag_is_not_laid_to_the_file(write: Write) -> None:
     with pytest.raises(InputError) as refused:
-        read_spec(write("repeat: 2"), {"repeat": 0})
+        read(write("repeat: 2"), {"repeat": 0})
 
     assert "sweep.yaml" not in refused.value.message
 

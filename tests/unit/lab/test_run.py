@@ -45,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, report: KeptReport) -> 
     def call(behaviour: Callable[[Trial], None], left: tuple[str, ...] = (WHY,)) -> SweepRecord:
         backend = PreparedBackend(behaviour)
         backend.at_close = lambda: setattr(backend, "left", left)
-        monkeypatch.setattr(running, "_starter", lambda *_how: lambda _folder: backend)
+        monkeypatch.setattr(running, "_create_backend", lambda *_how: backend)
         (tmp_path / "cluster.yaml").touch()
         cluster: Any = SimpleNamespace(path=tmp_path / "cluster.yaml")
         return begin(Home(tmp_path / "home", ""), planned(1, 5), cluster, Execution(metrics_port=0), report)

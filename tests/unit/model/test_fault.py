@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from orchestrator.model.fault import POSSIBLE, Fault, FaultKind, impossible
+from orchestrator.model.fault import ALL_FAULTS, FATAL, Fault, FaultKind, impossible
 from tests.support.strategies import NOT_A_NUMBER, NOT_FINITE, faults
 
 
@@ -115,14 +115,13 @@ def test_each_node_has_its_own_luck_and_the_same_one_again() -> None:
     assert lifetime() in different
 
 
-def test_only_containers_can_have_every_fault() -> None:
+def test_faults_that_a_backend_lacks_are_found() -> None:
     every = [fault(text) for text in ("kill@1", "pause@1", "partition@1", "spot@1/h")]
 
-    assert POSSIBLE["docker"] == set(get_args(FaultKind))
-    assert [] == impossible("docker", every)
-    assert every == impossible("local", every)
-    assert every[1:3] == impossible("simulated", every)
-    assert every == impossible("a backend of tomorrow", every)
+    assert set(get_args(FaultKind)) == ALL_FAULTS
+    assert [] == impossible(every, ALL_FAULTS)
+    assert every == impossible(every, ())
+    assert every[1:3] == impossible(every, FATAL)
 
 
 def test_a_rate_so_low_that_nobody_would_wait_for_it_is_refused() -> None:

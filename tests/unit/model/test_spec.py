@@ -78,7 +78,7 @@ def test_a_timeout_refuses_what_is_no_duration_up_to_a_week(timeout_s: Any) -> N
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"backend": "mainframe"},
+        {"backend": ""},
         {"fit": "maybe"},
         {"order": "alphabetical"},
         {"isolation": "total"},

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.backends.base import Orphan
 from orchestrator.backends.docker import labels
-from orchestrator.backends.docker.cleanup import REMOVAL_S, Remains, find_remains, remove_all
-from orchestrator.backends.live.ownership import Owner
+from orchestrator.backends.docker.cleanup import REMOVAL_S, find_orphans, remove_all
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from tests.support.fake_docker_sdk import GONE, not_found, refused
 
@@ -105,19 +105,18 @@ def engine(home: Path) -> Any:
 
 
 def test_what_is_left_is_found_by_cluster(engine: Any, home: Path) -> None:
-    assert find_remains(engine, home) == {
-        "a": Remains(["container-a-head", "container-a-worker"], ["network-a"]),
-        "b": Remains(["container-b-head"], []),
-    }
+    assert find_orphans(engine, home) == [
+        Orphan("a", {"container": ("container-a-head", "container-a-worker"), "network": ("network-a",)}),
+        Orphan("b", {"container": ("container-b-head",), "network": ()}),
+    ]
 
 
 def test_a_container_of_no_cluster_says_whose_it_is(engine: Any, home: Path) -> None:
     marks = labels.lone_labels(home)
     engine.add("container-alone", marks)
-    found = find_remains(engine, home)[marks[labels.CLUSTER]]
+    found = find_orphans(engine, home)[-1]
 
-    assert found.containers == ["container-alone"]
-    assert found.owner == Owner.this_process(marks[labels.CLUSTER], "", "", backend="docker")
+    assert found == Orphan(marks[labels.CLUSTER], {"container": ("container-alone",), "network": ()}, in_use=True)
     assert len({labels.lone_labels(home)[labels.CLUSTER] for _ in range(100)}) == 100
 
 
@@ -164,7 +163,7 @@ def test_one_that_stays_keeps_no_other_from_going_and_is_said_in_one_line(engine
 
 def test_an_engine_that_is_away_is_a_missing_prerequisite(engine: Any, home: Path) -> None:
     engine.away = GONE
-    for act in (lambda: find_remains(engine, home), lambda: remove_all(engine, home, "a")):
+    for act in (lambda: find_orphans(engine, home), lambda: remove_all(engine, home, "a")):
         with pytest.raises(MissingPrerequisite, match="the Docker engine doesn't answer"):
             act()
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from orchestrator.backends import registry
 from orchestrator.cli.app import app
 from orchestrator.cli.commands import sweep as sweep_module
 from orchestrator.inputs.sweep_spec import read_spec
@@ -29,7 +30,7 @@ def read_again(command: str, monkeypatch: pytest.MonkeyPatch) -> SweepSpec:
     seen: dict[str, Any] = {}
 
     def plan(_home: object, spec_file: Path | None, overrides: SpecOverrides, _boot_from: list[str]) -> None:
-        seen["spec"] = read_spec(spec_file, spec_document(overrides))
+        seen["spec"] = read_spec(spec_file, spec_document(overrides), registry.names())
         raise SystemExit(0)
 
     monkeypatch.setattr(sweep_module, "plan_sweep", plan)

@@ -2,26 +2,26 @@
 
 import pytest
 
+from orchestrator.backends.docker import questions
 from orchestrator.backends.docker.daemon import DaemonFacts
-from orchestrator.doctor import containers
-from orchestrator.doctor.checks import Finding
-from orchestrator.doctor.containers import Engine, foreign_nodes
+from orchestrator.backends.docker.questions import Daemon, foreign_nodes
 from orchestrator.model.arch import Arch
+from orchestrator.readiness import Finding
 
 
 def asked(
     monkeypatch: pytest.MonkeyPatch, arch: Arch, *foreign: Arch, image: str = "absent", desktop: bool = False
 ) -> Finding:
     """Of an engine with this architecture that emulates others, and has the other's default image in this state."""
-    engine = Engine()
-    engine.__dict__["client"] = None
-    engine.__dict__["facts"] = DaemonFacts("27.0", 2, 2**34, arch, False, desktop, "2", frozenset(foreign))
+    daemon = Daemon()
+    daemon.__dict__["client"] = None
+    daemon.__dict__["facts"] = DaemonFacts("27.0", 2, 2**34, arch, False, desktop, "2", frozenset(foreign))
 
     def state(_client: object, wanted: Arch) -> tuple[str, str]:
         return f"orchestrate-ray:{wanted}", image if wanted in foreign else "present"
 
-    monkeypatch.setattr(containers, "default_image_state", state)
-    return foreign_nodes(engine)
+    monkeypatch.setattr(questions, "default_image_state", state)
+    return foreign_nodes(daemon)
 
 
 def test_without_an_emulator_they_are_a_label(monkeypatch: pytest.MonkeyPatch) -> None:

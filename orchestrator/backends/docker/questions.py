@@ -1,4 +1,4 @@
-"""The Docker engine, and what containers of the docker backend and of the stack need beside it."""
+"""Questions of `doctor` about the Docker daemon, the image of nodes, and nodes of the other architecture."""
 
 import functools
 from functools import partial
@@ -7,16 +7,15 @@ import docker
 
 from orchestrator.backends.docker.daemon import DaemonFacts, connect, facts
 from orchestrator.backends.docker.image import base_image_name, default_image_state
-from orchestrator.doctor.checks import Finding, Question
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch
-from orchestrator.stack.compose import check_engine, run_docker
+from orchestrator.readiness import Finding, Question
 
 _FOREIGN: dict[Arch, Arch] = {"x86_64": "arm64", "arm64": "x86_64"}
 
 
-class Engine:
-    """The engine, asked once. Raises MissingPrerequisite wherever it is needed and isn't there."""
+class Daemon:
+    """The daemon, asked once. Raises MissingPrerequisite wherever it is needed and missing."""
 
     @functools.cached_property
     def client(self) -> docker.DockerClient:
@@ -29,27 +28,26 @@ class Engine:
         return facts(self.client)
 
     def require(self) -> DaemonFacts:
-        """For questions that make no sense without it; why it isn't there has been said by then."""
+        """Return its facts, for questions that make no sense without it; another question says why it is missing."""
         try:
             return self.facts
         except MissingPrerequisite:
             raise MissingPrerequisite("there is no Docker engine that can be used") from None
 
 
-def container_questions() -> list[Question]:
-    """What is asked of the engine, in this order."""
-    engine = Engine()
+def docker_questions() -> list[Question]:
+    """Return the questions about containers, in their order."""
+    daemon = Daemon()
     return [
-        Question("Docker engine", ("docker", "stack"), partial(docker_engine, engine)),
-        Question("Docker compose", ("stack",), compose),
-        Question("Ray image", ("docker",), partial(ray_image, engine)),
-        Question("arm64 nodes", ("docker",), partial(foreign_nodes, engine)),
+        Question("Docker engine", ("docker", "stack"), partial(docker_daemon, daemon)),
+        Question("Ray image", ("docker",), partial(ray_image, daemon)),
+        Question("arm64 nodes", ("docker",), partial(foreign_nodes, daemon)),
     ]
 
 
-def docker_engine(engine: Engine) -> Finding:
-    """Version and kind."""
-    found = engine.facts
+def docker_daemon(daemon: Daemon) -> Finding:
+    """Return the daemon's version and kind."""
+    found = daemon.facts
     kind = "rootless" if found.rootless else "Docker Desktop" if found.desktop else "system"
     detail = (
         f"Docker {found.version} ({kind}, cgroup v{found.cgroup}), {found.cpus} CPUs, {found.memory / 2**30:.0f} GiB,"
@@ -64,36 +62,30 @@ def docker_engine(engine: Engine) -> Finding:
     return Finding("ok", detail)
 
 
-def compose() -> Finding:
-    """The stack's containers need it, and an engine that shares this machine's network."""
-    check_engine(run_docker)
-    return Finding("ok", f"docker compose {run_docker('compose', 'version', '--short').out.strip()}")
-
-
-def ray_image(engine: Engine) -> Finding:
-    """Whether the default image is there, or what it takes to build it."""
-    arch = engine.require().arch
-    name, state = default_image_state(engine.client, arch)
+def ray_image(daemon: Daemon) -> Finding:
+    """Return whether the default image exists, and what it takes to build it."""
+    arch = daemon.require().arch
+    name, state = default_image_state(daemon.client, arch)
     base = base_image_name(arch)
     if state == "present":
         return Finding("ok", f"{name} is up to date")
     if state == "stale":
         return Finding("ok", f"{name} holds another version of orchestrate; the next sweep builds it again")
-    if engine.client.images.list(name=base):
+    if daemon.client.images.list(name=base):
         return Finding("ok", f"{name} will be built from {base} by the first sweep")
     return Finding("warning", f"{name} isn't built, and {base} isn't here", f"get it now: docker pull {base}")
 
 
-def foreign_nodes(engine: Engine) -> Finding:
-    """Whether nodes of the other architecture are real: it takes an emulator and an image."""
-    found = engine.require()
+def foreign_nodes(daemon: Daemon) -> Finding:
+    """Return whether nodes of the other architecture are real, which takes an emulator and an image."""
+    found = daemon.require()
     other = _FOREIGN.get(found.arch)
     if other is None:
         return Finding("warning", f"the engine is {found.arch}: node types of any architecture run on it by label")
     by_label = f"{found.arch} nodes are native, {other} ones too, with their architecture as a label only"
     if not found.runs(other):
         return Finding("warning", by_label, "for real ones install emulators: apt install qemu-user-static")
-    name, state = default_image_state(engine.client, other)
+    name, state = default_image_state(daemon.client, other)
     emulator = "Docker Desktop" if found.desktop else "qemu"
     if state == "absent":
         return Finding(
