@@ -29,8 +29,7 @@ def test_observer_cpu_share(full_cluster: LocalCluster, capsys: pytest.CaptureFi
     observer = Observer(
         GcsView(full_cluster.gcs),
         lambda *_: NodeTraits("unknown"),
-        journal=full_cluster.files.journal,
-        monitor_log=full_cluster.monitor_log,
+        logs=full_cluster.logs(),
     )
 
     observer.start()

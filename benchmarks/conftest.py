@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from orchestrator.assets import bundled
+from orchestrator.backends.base import BackendRequest
+from orchestrator.backends.live.cluster import ClusterLaunch
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.local.backend import LocalBackend
 from orchestrator.backends.local.cluster import LocalCluster
@@ -49,7 +51,7 @@ def full_cluster(home: Path, cluster_file: ClusterFile) -> Iterator[LocalCluster
     shape = fit_shape(cluster_file.shape, this_machine())
     settings = Settings(upscaling_speed=10, idle_timeout_minutes=60, min_workers=shape.workers[0].max_workers)
     shape = shape.with_settings(settings)
-    cluster = LocalCluster.start(home, cluster_file.raw, shape, settings)
+    cluster = LocalCluster.start(ClusterLaunch(home, cluster_file, shape, settings))
     try:
         view = GcsView(cluster.gcs)
         deadline = time.monotonic() + 180
@@ -99,6 +101,8 @@ def watched_sweep(home: Path, cluster_file: ClusterFile) -> Watched:
     spec = SweepSpec(settings=Axes(upscaling_speed=(1.0, 5.0)))
     ledger = Ledger(f"sqlite:///{home / 'ledger.db'}")
     plan = make_plan(spec, cluster_file, this_machine())
-    runner = Runner(ledger, LocalBackend(home, cluster_file.raw), SweepFolder(home / "sweep"), watchers=[lags])
+    runner = Runner(
+        ledger, LocalBackend(BackendRequest(home, spec, cluster_file)), SweepFolder(home / "sweep"), watchers=[lags]
+    )
     record = runner.run(begin_sweep(ledger, plan))
     return Watched(record, time.time() - lags.up[0], lags.running_s)

@@ -7,6 +7,8 @@ from typing import Literal, Unpack, cast
 
 from orchestrator.api.results import Sweep
 from orchestrator.api.search_result import SearchResult
+from orchestrator.backends import registry
+from orchestrator.backends.registry import SIMULATED
 from orchestrator.errors import InputError
 from orchestrator.lab.home import Home, find_home
 from orchestrator.lab.overrides import SpecOverrides
@@ -41,9 +43,9 @@ def simulate(
 
     A trial that fails doesn't raise: the sweep's status says so. Raises InputError and MissingPrerequisite.
     """
-    if (backend := overrides.get("backend")) not in (None, "simulated"):
+    if (backend := overrides.get("backend")) not in (None, SIMULATED.name):
         raise InputError(f"simulate runs on the simulated backend, not on {backend}", "use orchestrator.sweep")
-    simulated: SpecOverrides = {**overrides, "backend": "simulated"}
+    simulated: SpecOverrides = {**overrides, "backend": SIMULATED.name}
     execution = Execution(engine=_engine(parallel, address))
     return _run(find_home(home, ledger), spec, simulated, boot_from, execution, _reporter(progress))
 
@@ -88,13 +90,13 @@ def search(
     The objective is arithmetic over the numbers of a summary, such as "makespan_s + 100*cost_usd". Several values of a
     setting are its bounds. Nothing is written into the ledger. See `simulate` for the other arguments.
     """
-    if (backend := overrides.get("backend")) not in (None, "simulated"):
+    if (backend := overrides.get("backend")) not in (None, SIMULATED.name):
         raise InputError(f"search runs on the simulated backend, not on {backend}", "leave backend out")
     check_candidates(candidates, "candidates")
     found = search_settings(
         find_home(home, ledger),
         _path(spec),
-        {**overrides, "backend": "simulated"},
+        {**overrides, "backend": SIMULATED.name},
         parse_objective(objective, "objective"),
         _reporter(progress),
         candidates=candidates,
@@ -113,7 +115,7 @@ def _run(
     reporter: Reporter,
 ) -> Sweep:
     plan, cluster = plan_sweep(home, _path(spec), overrides, _listed(boot_from))
-    if plan.spec.backend == "simulated" and execution.engine is None:
+    if not registry.kind(plan.spec.backend).real_time and execution.engine is None:
         execution = Execution(engine=_engine(None, None), metrics_port=execution.metrics_port)
     record = begin(home, plan, cluster, execution.ready(home, plan.spec), reporter)
     return Sweep(record, record.trials)

@@ -47,8 +47,9 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
     from orchestrator.metrics.discovery import targets_of
     from orchestrator.metrics.exporter import Exporter
     from orchestrator.observer.node_tracker import describe_by
-    from orchestrator.observer.observer import Observer
+    from orchestrator.observer.observer import LogSources, Observer
     from orchestrator.trace.file import TraceWriter
+    from orchestrator.trace.tail import Tail
 
     metrics.check_port(wanted.metrics_port, wanted.metrics_access.host)
     if wanted.name is not None and not re.fullmatch(r"[\w.-]+", wanted.name):
@@ -59,7 +60,8 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
     view, _ = open_view(address)
     path = wanted.trace or home.root / "observed" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     shape = shape_of_file(wanted.cluster)
-    observer = Observer(view, describe_by(shape), monitor_log=wanted.monitor_log, interval_s=wanted.interval_s)
+    logs = LogSources(monitor=Tail(wanted.monitor_log) if wanted.monitor_log is not None else None)
+    observer = Observer(view, describe_by(shape), logs=logs, interval_s=wanted.interval_s)
     exporter = Exporter("observed", prices=read_prices(wanted.prices), observer=lambda: observer)
     # Not the time, as in the trace's name: each restart would be another cluster.
     exporter.watch(wanted.name or address.replace(":", "-"), shape)

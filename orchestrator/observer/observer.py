@@ -4,16 +4,14 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.model.events import DemandEvent, Emit, Event, HostEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.monitorlog import is_v1_line, parse_line
 from orchestrator.observer.node_tracker import Describe, NodeTracker, TrackedNode
-from orchestrator.trace.tail import Tail
 
 if TYPE_CHECKING:
     from prometheus_client import Histogram
@@ -33,6 +31,27 @@ class ClusterView(Protocol):
         """Return a snapshot of the cluster. Raises ConnectionError while its GCS doesn't answer."""
         ...
 
+
+class LogSource(Protocol):
+    """A log that grows: a file, or a stream from another machine."""
+
+    def read(self) -> Iterable[str]:
+        """Return the complete lines that are new since the last call. Never waits for one."""
+        ...
+
+
+@dataclass(frozen=True)
+class LogSources:
+    """Logs with stages of nodes' lives that the GCS doesn't know; either may be missing.
+
+    `journal` is that of our node provider, JSON lines; `monitor` is the log of Ray's monitor.
+    """
+
+    journal: LogSource | None = None
+    monitor: LogSource | None = None
+
+
+NO_LOGS = LogSources()
 
 HostSample = Callable[[], tuple[float, float, int]]
 
@@ -70,11 +89,9 @@ class ObserverStatistics:
 class Observer:
     """An observer of one cluster for its whole life. `attach` selects the trace that gets the events.
 
-        observer = Observer(GcsView(address), describe)
-        observer.start()
-        observer.attach(trace.emit)
-
-    The journal and the monitor's log are optional. They add stages that the GCS doesn't know.
+    observer = Observer(GcsView(address), describe)
+    observer.start()
+    observer.attach(trace.emit)
     """
 
     def __init__(
@@ -82,8 +99,7 @@ class Observer:
         view: ClusterView,
         describe: Describe,
         *,
-        journal: Path | None = None,
-        monitor_log: Path | None = None,
+        logs: LogSources = NO_LOGS,
         interval_s: float = DEFAULT_INTERVAL_S,
         host: HostSample | None = sample_host,
         clock: Callable[[], float] = time.time,
@@ -96,9 +112,8 @@ class Observer:
         self._view = view
         self._clock = clock
         self._host = host
-        self._tracker = NodeTracker(describe, provider_journal=journal is not None)
-        self._journal = Tail(journal) if journal is not None else None
-        self._monitor_log = Tail(monitor_log) if monitor_log is not None else None
+        self._tracker = NodeTracker(describe, provider_journal=logs.journal is not None)
+        self._logs = logs
         self._lock = threading.Lock()
         self._emit: Emit | None = None
         self._last_demand: dict[str, int] | None = None
@@ -191,7 +206,7 @@ class Observer:
                 for event in self._tracker.observe_snapshot(snapshot):
                     self._send(event)
                 self.latest = snapshot
-            self._read_files()
+            self._read_logs()
             self._sample_host()
 
     def _send(self, event: Event) -> None:
@@ -233,8 +248,9 @@ class Observer:
             self._last_usage = usage
             self._send(UsageEvent(t=snapshot.t, cpus=usage))
 
-    def _read_files(self) -> None:
-        for line in self._journal.read() if self._journal is not None else ():
+    def _read_logs(self) -> None:
+        journal, monitor = self._logs.journal, self._logs.monitor
+        for line in journal.read() if journal is not None else ():
             try:
                 events = list(self._tracker.observe_journal(json.loads(line)))
             except (ValueError, KeyError, TypeError, AttributeError):
@@ -242,10 +258,10 @@ class Observer:
                 continue
             for event in events:
                 self._send(event)
-        lines = self._monitor_log.read() if self._monitor_log is not None else []
+        lines = list(monitor.read()) if monitor is not None else []
         for event in self._tracker.observe_log(*filter(None, map(parse_line, lines)), now=self._clock()):
             self._send(event)
-        if self._journal is None and not self._v1_log_noted and any(map(is_v1_line, lines)):
+        if journal is None and not self._v1_log_noted and any(map(is_v1_line, lines)):
             self._v1_log_noted = True
             text = "the monitor log is one of Ray's v1 autoscaler: it adds no stages of a launch"
             self._send(NoteEvent(t=self._clock(), kind="v1_monitor_log", text=text))

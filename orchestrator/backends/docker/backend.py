@@ -1,9 +1,6 @@
 """The `docker` backend: head and workers are containers of this machine's engine, each with its own address."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal
-
+from orchestrator.backends.base import BackendRequest
 from orchestrator.backends.docker.cluster import DockerCluster
 from orchestrator.backends.docker.daemon import connect, facts, platform_of
 from orchestrator.backends.docker.environment import DockerEnvironment
@@ -11,11 +8,8 @@ from orchestrator.backends.docker.image import RayImage, default_image_state, en
 from orchestrator.backends.docker.labels import lone_labels
 from orchestrator.backends.docker.node_config import container_configs, dashboard_port
 from orchestrator.backends.live.backend import LiveBackend
-from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.backends.live.cluster import ClusterLaunch
 from orchestrator.model.arch import Arch
-from orchestrator.model.trial import Trial
-
-Say = Callable[[str], None]
 
 
 class DockerBackend(LiveBackend):
@@ -23,34 +17,22 @@ class DockerBackend(LiveBackend):
 
     name = "docker"
 
-    def __init__(
-        self,
-        home: Path,
-        raw_config: dict[str, Any],
-        environment: DockerEnvironment,
-        *,
-        isolation: Literal["reuse", "fresh"] = "reuse",
-        timeout_s: float | None = None,
-        logs_dir: Path | None = None,
-    ) -> None:
-        super().__init__(home, raw_config, isolation=isolation, timeout_s=timeout_s, logs_dir=logs_dir)
+    def __init__(self, request: BackendRequest, environment: DockerEnvironment) -> None:
+        super().__init__(request)
         self._environment = environment
 
-    def _start_cluster(self, trial: Trial) -> DockerCluster:
-        return DockerCluster.start(
-            self._home, self._raw, trial.shape, trial.settings, self._logs_dir, self._environment
-        )
+    def _start_cluster(self, launch: ClusterLaunch) -> DockerCluster:
+        return DockerCluster.start(launch, self._environment)
 
 
-def prepare(
-    home: Path, cluster: ClusterFile, image: str | None, *, note: Say, progress: Say = lambda line: None
-) -> DockerEnvironment:
-    """See to it that clusters of this file can be started: an engine, and an image for each node type.
+def prepare(request: BackendRequest) -> DockerEnvironment:
+    """Find the daemon, and find or build an image for each node type, so that clusters of the request can start.
 
-    `image` is for all node types that name none themselves and run on this machine's own architecture. What a user
-    should know is told to `note`, a line each.
-    Raises MissingPrerequisite where something is missing, SpecError for a wrong `node_config`.
+    The spec's image is for node types that name none themselves and run on this machine's own architecture. The user
+    gets a note for each node type that doesn't run as the cluster file says.
+    Raises MissingPrerequisite if something is missing, SpecError for a wrong `node_config`.
     """
+    cluster, image = request.cluster, request.spec.image
     containers, port = container_configs(cluster), dashboard_port(cluster)
     client = connect()
     engine = facts(client)
@@ -65,9 +47,11 @@ def prepare(
         if arch == engine.arch:
             wanted = wanted or image
         if why:
-            note(f"{node_type.name} runs on {engine.arch}, and its architecture {node_type.arch} is a label: {why}")
+            request.note(
+                f"{node_type.name} runs on {engine.arch}, and its architecture {node_type.arch} is a label: {why}"
+            )
         elif arch != engine.arch:
-            note(
+            request.note(
                 f"{node_type.name} runs on an emulated {arch}, about 12 times slower and without a CPU limit:"
                 " no measure of performance"
             )
@@ -76,15 +60,15 @@ def prepare(
             wanted,
             platform=platform_of(arch),
             user=environment.user,
-            labels=lone_labels(home),
-            progress=progress,
+            labels=lone_labels(request.home),
+            progress=request.progress,
         )
     same_versions(images.values())
     return DockerEnvironment(client, engine, images, containers, port)
 
 
 def _arch_to_run(wanted: Arch, native: Arch, *, real: bool) -> tuple[Arch, str]:
-    """The architecture that a node type's containers have, and why it isn't the wanted one."""
+    """Return the architecture of a node type's containers, and the reason if it isn't the wanted one."""
     if wanted in ("unknown", native):
         return native, ""
     return (wanted, "") if real else (native, "this machine can't run its programs")

@@ -1,4 +1,4 @@
-"""A Ray cluster of containers: a network, a head, and workers that come and go as the head's autoscaler asks for."""
+"""A Ray cluster of containers: a network, a head, and workers that its autoscaler asks for and ends."""
 
 import json
 import logging
@@ -23,10 +23,11 @@ from orchestrator.backends.docker.mailbox import MailboxServer
 from orchestrator.backends.docker.mounts import OPTIONS, SHARED, TOKEN, head_mounts, in_head, node_mounts
 from orchestrator.backends.docker.network import ClusterNetwork
 from orchestrator.backends.live import node_process
-from orchestrator.backends.live.cluster import LiveCluster
+from orchestrator.backends.live.cluster import ClusterLaunch
 from orchestrator.backends.live.modelled_cloud import CLOSE_S, CannotStart, CloudNode, MachineLost, ModelledCloud
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
+from orchestrator.backends.live.shared_files import SharedFilesCluster
 from orchestrator.docker_errors import ENGINE_ERRORS, explain, explained
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.faults.injector import NodeEnded
@@ -52,19 +53,19 @@ EMULATED_START_TIMEOUT_S = 600.0
 _LOG_KEPT = 50_000_000
 
 
-class DockerCluster(LiveCluster):
-    """One running cluster. Made by `DockerCluster.start`; `stop` removes all its containers, its network, its files."""
+class DockerCluster(SharedFilesCluster):
+    """One running cluster, from `DockerCluster.start`. `stop` removes its containers, its network and its files."""
 
     backend = "docker"
     metrics_ports: Mapping[str, int] = {"autoscaler": 44217, "dashboard": 44227}
 
-    def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None, environment: DockerEnvironment) -> None:
-        super().__init__(home, raw, logs_dir)
+    def __init__(self, launch: ClusterLaunch, environment: DockerEnvironment) -> None:
+        super().__init__(launch)
         self._environment = environment
         self._client = environment.client
         if any(map(environment.emulates, environment.images)):
             self.start_s = EMULATED_START_S
-        self._labels = labels.cluster_labels(home, self.cluster_id)
+        self._labels = labels.cluster_labels(self._home, self.cluster_id)
         self._network = ClusterNetwork(self._client, f"orchestrate-{self.cluster_id}", self._labels)
         self._mailbox = MailboxServer(self.files)
         self._head: NodeContainer | None = None
@@ -75,19 +76,11 @@ class DockerCluster(LiveCluster):
         self._cloud: ModelledCloud | None = None
 
     @classmethod
-    def start(
-        cls,
-        home: Path,
-        raw: dict[str, Any],
-        shape: ClusterShape,
-        settings: Settings,
-        logs_dir: Path | None,
-        environment: DockerEnvironment,
-    ) -> "DockerCluster":
-        """Start a head with Ray's autoscaler under these settings. Raises ClusterFailed and MissingPrerequisite."""
-        cluster = cls(home, raw, logs_dir, environment)
+    def start(cls, launch: ClusterLaunch, environment: DockerEnvironment) -> "DockerCluster":
+        """Start a head with Ray's autoscaler under the launch's settings. Raises ClusterFailed, MissingPrerequisite."""
+        cluster = cls(launch, environment)
         try:
-            cluster._start(shape, settings)
+            cluster._start()
             return cluster
         except BaseException as error:
             try:
@@ -97,7 +90,8 @@ class DockerCluster(LiveCluster):
                 error.add_note(left.message)
             raise
 
-    def _start(self, shape: ClusterShape, settings: Settings) -> None:
+    def _start(self) -> None:
+        shape, settings = self._launch.shape, self._launch.settings
         self.files.create()
         self.gcs = self.dashboard = ""
         self._write_owner()
@@ -112,7 +106,7 @@ class DockerCluster(LiveCluster):
             starts=self._environment.starts,
             changed=self._mailbox.publish,
         )
-        self.write_settings(shape, settings)
+        self.apply_settings(shape, settings)
         self._mailbox.start(self._cloud)
         head = self._head = self._make_head(shape.head, settings)
         try:
@@ -129,7 +123,7 @@ class DockerCluster(LiveCluster):
             self.gcs = self._published(head, _GCS_PORT)
             self.dashboard = f"http://{self._published(head, _DASHBOARD_PORT)}"
         self._write_owner()
-        self._wait(lambda: self.in_force() is not None, "autoscaler")
+        self._wait(lambda: self.live_settings() is not None, "autoscaler")
 
     def _watch_head(self, head: NodeContainer) -> None:
         try:
@@ -278,11 +272,11 @@ class DockerCluster(LiveCluster):
 
     # As every cluster
 
-    def write_settings(self, shape: ClusterShape, settings: Settings) -> None:
-        """See `LiveCluster.write_settings`."""
+    def apply_settings(self, shape: ClusterShape, settings: Settings) -> None:
+        """See `LiveCluster.apply_settings`."""
         if self._cloud is not None:
             self._cloud.limit(shape)
-        super().write_settings(shape, settings)
+        super().apply_settings(shape, settings)
 
     def check_alive(self) -> None:
         """See `LiveCluster.check_alive`. Raises MissingPrerequisite too, for what ends the other trials as well."""
@@ -300,7 +294,7 @@ class DockerCluster(LiveCluster):
 
     @property
     def monitor_log(self) -> Path:
-        """See `LiveCluster.monitor_log`."""
+        """See `SharedFilesCluster.monitor_log`."""
         return self.files.monitor_log
 
     def _provider(self) -> dict[str, Any]:

@@ -17,17 +17,7 @@ if TYPE_CHECKING:
 def _create(request: BackendRequest) -> Backend:
     from orchestrator.backends.docker.backend import DockerBackend, prepare
 
-    environment = prepare(
-        request.home, request.cluster, request.spec.image, note=request.note, progress=request.progress
-    )
-    return DockerBackend(
-        request.home,
-        request.cluster.raw,
-        environment,
-        isolation=request.spec.isolation,
-        timeout_s=request.spec.timeout_s,
-        logs_dir=request.logs_dir,
-    )
+    return DockerBackend(request, prepare(request))
 
 
 def _check(cluster: "ClusterFile") -> None:

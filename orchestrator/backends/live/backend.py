@@ -1,15 +1,15 @@
-"""Runs trials on live clusters: settings in, workload through, baseline back, everything observed."""
+"""Run trials on real clusters: start one, run trials on it, watch it, and end it."""
 
 import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
-from orchestrator.backends.live.cluster import LiveCluster
+from orchestrator.backends.base import BackendRequest
+from orchestrator.backends.live.cluster import ClusterLaunch, LiveCluster
 from orchestrator.backends.live.ownership import ensure_token
-from orchestrator.backends.live.trial_run import _POLL_S, _enter_phase, _Run, default_timeout_s
+from orchestrator.backends.live.trial_run import POLL_S, TrialRun, default_timeout_s, enter_phase
 from orchestrator.errors import (
     ClusterFailed,
     OrchestrateError,
@@ -31,29 +31,16 @@ _END_KNOWN_S = 10.0
 
 
 class LiveBackend(ABC):
-    """A backend whose trials take place in real time; each kind of cluster is a subclass that starts one.
+    """A backend whose trials take place in real time. A subclass starts one kind of cluster.
 
-    Clusters live under `home`; monitor logs are kept in `logs_dir` when one ends.
+    It depends on `LiveCluster` alone, so it runs trials on any cluster with a GCS and a jobs API.
     """
 
     name: str
     reproducible = False
 
-    def __init__(
-        self,
-        home: Path,
-        raw_config: dict[str, Any],
-        *,
-        isolation: Literal["reuse", "fresh"] = "reuse",
-        timeout_s: float | None = None,
-        logs_dir: Path | None = None,
-        interval_s: float = DEFAULT_INTERVAL_S,
-    ) -> None:
-        self._home = home
-        self._raw = raw_config
-        self._logs_dir = logs_dir
-        self._isolation = isolation
-        self._timeout_s = timeout_s
+    def __init__(self, request: BackendRequest, *, interval_s: float = DEFAULT_INTERVAL_S) -> None:
+        self._request = request
         self._interval_s = interval_s
         self._cluster: LiveCluster | None = None
         self._settings: Settings | None = None
@@ -61,10 +48,10 @@ class LiveBackend(ABC):
         self.left: Sequence[str] = ()
 
     @abstractmethod
-    def _start_cluster(self, trial: Trial) -> LiveCluster:
-        """A cluster that runs, under the trial's shape and settings.
+    def _start_cluster(self, launch: ClusterLaunch) -> LiveCluster:
+        """Start a cluster.
 
-        Raises ClusterFailed; notes of what is raised tell what may be left.
+        Raises ClusterFailed; if parts of the cluster can't be ended then, a note of the error says so.
         """
 
     def expect(self, trials: Sequence[Trial]) -> None:  # noqa: B027 - nothing to do is what it does
@@ -75,22 +62,23 @@ class LiveBackend(ABC):
         try:
             cluster, observer = self._ready_cluster(trial, trace)
             observer.attach(trace.emit)
-            _Run(trial, trace, log_path, cluster, observer, self._timeout_s or default_timeout_s(trial)).execute()
+            timeout_s = self._request.spec.timeout_s or default_timeout_s(trial)
+            TrialRun(trial, trace, log_path, cluster, observer, timeout_s).execute()
         except TrialFailed as told:
             error = self._behind(told)
             try:
-                _enter_phase(trace, "failed", detail=error.message)
+                enter_phase(trace, "failed", detail=error.message)
             finally:
                 self.close()
             raise error from None
         finally:
             if self.observer is not None:
                 self.observer.detach()
-        if self._isolation == "fresh":
+        if self._request.spec.isolation == "fresh":
             self.close()
 
     def _behind(self, told: TrialFailed) -> TrialFailed:
-        """The cluster's own end, where a trial failed for that: its jobs API falls silent before the end is known."""
+        """Return the cluster's end as the reason if that came first: the jobs API falls silent before it shows."""
         deadline = time.monotonic() + (_END_KNOWN_S if isinstance(told, WorkloadFailed) else 0.0)
         while self._cluster is not None:
             try:
@@ -100,7 +88,7 @@ class LiveBackend(ABC):
                 return dead
             if time.monotonic() >= deadline:
                 break
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         return told
 
     def targets(self) -> list[Target]:
@@ -123,23 +111,21 @@ class LiveBackend(ABC):
         self._cluster = self._settings = None
 
     def _ready_cluster(self, trial: Trial, trace: TraceWriter) -> tuple[LiveCluster, Observer]:
-        """The running cluster if the trial's settings can be changed under it, else a new one."""
+        """Return the running cluster if it can take over the trial's settings, else a new one."""
         if self._settings is not None and self._settings.needs_new_monitor(trial.settings):
             self.close()
         if self._cluster is None or self.observer is None:
-            _enter_phase(trace, "starting")
-            authenticate(ensure_token(self._home))
+            enter_phase(trace, "starting")
+            authenticate(ensure_token(self._request.home))
+            request = self._request
+            launch = ClusterLaunch(request.home, request.cluster, trial.shape, trial.settings, request.logs_dir)
             try:
-                cluster = self._cluster = self._start_cluster(trial)
+                cluster = self._cluster = self._start_cluster(launch)
             except BaseException as error:
                 self.left = (*self.left, *getattr(error, "__notes__", ()))
                 raise
             self.observer = Observer(
-                _view(cluster.gcs),
-                describe_by(trial.shape),
-                journal=cluster.files.journal,
-                monitor_log=cluster.monitor_log,
-                interval_s=self._interval_s,
+                _view(cluster.gcs), describe_by(trial.shape), logs=cluster.logs(), interval_s=self._interval_s
             )
             self.observer.start()
         self._settings = trial.settings

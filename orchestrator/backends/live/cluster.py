@@ -1,42 +1,55 @@
-"""What a live Ray cluster of any backend is: it starts, takes settings over while it runs, and ends with all it has."""
+"""The contract of a real Ray cluster: it starts, changes its settings while it runs, and ends with all its parts.
 
-import json
-import logging
+Nothing here assumes that the cluster shares files or a network with this machine. See `shared_files` for those that do.
+"""
+
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.ownership import Owner
-from orchestrator.backends.live.ray_config import render_config
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
 from orchestrator.filesystem import write_atomically
-from orchestrator.logs import suppressed
+from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
+from orchestrator.observer.observer import LogSources
 from orchestrator.rayapi.live_settings import differences
-from orchestrator.trace.tail import Tail
-
-_log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 120.0
 NODE_START_S = 5.0
-_LONGEST_LINE = 100_000
 _POLL_S = 0.2
 
 
-class LiveCluster(ABC):
-    """One cluster, with Ray's autoscaler on its head. Its folder under the home is removed when it stops.
+@dataclass(frozen=True)
+class ClusterLaunch:
+    """Everything that a new cluster depends on. `shape` already carries the settings' worker limits.
 
-    `gcs` (host:port) and `dashboard` (URL) are its addresses from here, `inner_gcs` that on the head; `python` runs
-    there, and has this package. `metrics_ports` are ports of the head beside its own as a node, by what serves them;
-    `start_s` is how many seconds a node's start takes at worst.
-    Only the logs of Ray's monitor, the journal and the settings that were in force are kept, in `logs_dir/CLUSTER`, if
-    a folder is given.
+    Ray's logs are kept in `logs_dir/CLUSTER` when the cluster stops, if there is such a folder.
+    """
+
+    home: Path
+    cluster_file: ClusterFile
+    shape: ClusterShape
+    settings: Settings
+    logs_dir: Path | None = None
+
+
+class LiveCluster(ABC):
+    """One cluster, with Ray's autoscaler on its head.
+
+    `gcs` (host:port) and `dashboard` (URL, with the jobs API) are its addresses as seen from this machine; `inner_gcs`
+    is the GCS as seen from the head. `python` runs on the head and has this package. `metrics_ports` are ports of the
+    head in addition to its own as a node, by what serves them. `start_s` is the longest time that a node's start takes.
+
+    `folder` under the home is for this machine's own records of the cluster. The owner file in it lets other commands
+    find the cluster; see `_write_owner`.
     """
 
     backend: str
@@ -47,60 +60,57 @@ class LiveCluster(ABC):
     metrics_ports: Mapping[str, int]
     start_s: float = NODE_START_S
 
-    def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None) -> None:
+    def __init__(self, launch: ClusterLaunch) -> None:
         self.cluster_id = secrets.token_hex(4)
-        self.files = ClusterFiles(home.resolve() / "clusters" / self.cluster_id)
-        self._home = home
-        self._raw = raw
-        self._logs_dir = logs_dir / self.cluster_id if logs_dir is not None else None
-        self._reports = Tail(self.files.settings, longest=_LONGEST_LINE)
-        self._in_force: dict[str, Any] | None = None
+        self.folder = launch.home.resolve() / "clusters" / self.cluster_id
+        self._launch = launch
+        self._home = launch.home
+        self._logs_dir = launch.logs_dir / self.cluster_id if launch.logs_dir is not None else None
 
-    @property
     @abstractmethod
-    def monitor_log(self) -> Path:
-        """The log of Ray's monitor."""
+    def logs(self) -> LogSources:
+        """Return new readers of the cluster's logs, for an observer."""
+
+    @abstractmethod
+    def apply_settings(self, shape: ClusterShape, settings: Settings) -> None:
+        """Hand settings to the running autoscaler, which takes them over at one of its next updates."""
+
+    @abstractmethod
+    def live_settings(self) -> dict[str, Any] | None:
+        """Return the settings that the running autoscaler last reported; None before its first update."""
+
+    @abstractmethod
+    def begin_trial(self, trial_id: str, seed: int) -> None:
+        """Count launches for this trial from now on: their random latencies and refusals follow from its seed."""
 
     @abstractmethod
     def check_alive(self) -> None:
-        """Raises ClusterFailed when the head, or a process of it such as Ray's monitor, has ended."""
+        """Raise ClusterFailed if the head, or one of its processes such as Ray's monitor, has ended."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End everything of the cluster and remove its files; safe to call twice."""
+        """End every part of the cluster, and remove `folder`; safe to call twice."""
 
     @abstractmethod
     def _last_words(self) -> str:
-        """What head and monitor said last."""
+        """Return the last messages of head and monitor."""
 
-    @abstractmethod
-    def _provider(self) -> dict[str, Any]:
-        """Return the `provider` section of the cluster config: the `module` of our node provider, and what it needs."""
+    def inject(self, kind: FaultKind, node: str) -> None:
+        """Inject a fault, see `faults.injector.InjectableCluster`. Plans ask a backend only for possible faults."""
+        raise ClusterFailed(f"the {self.backend} backend can't cause a {kind}")
 
-    # Settings
-
-    def write_settings(self, shape: ClusterShape, settings: Settings) -> None:
-        """Put settings into the file that the autoscaler reads again at every update."""
-        text = render_config(self._raw, shape, settings, self.cluster_id, self._provider())
-        write_atomically(self.files.config, text)
-
-    def in_force(self) -> dict[str, Any] | None:
-        """The settings that the autoscaler last reported, from its live objects; None before its first update."""
-        for line in self._reports.read():
-            # Jobs may write there, too.
-            with suppressed(_log, "reading settings", ValueError, KeyError, TypeError, RecursionError):
-                self._in_force = dict(json.loads(line)["settings"])
-        return self._in_force
+    def recover(self, kind: FaultKind, node: str) -> None:  # noqa: B027 - without faults there is nothing to undo
+        """Undo a fault that lasts."""
 
     def wait_for_settings(self, shape: ClusterShape, settings: Settings, timeout_s: float) -> dict[str, Any]:
-        """Wait until the autoscaler has `settings` in force; returns what it has. Raises SettingsNotInForce."""
+        """Wait until the autoscaler reports `settings`; return its report. Raises SettingsNotInForce."""
         deadline = time.monotonic() + timeout_s
         while True:
             self.check_alive()
-            in_force = self.in_force() or {}
-            wrong = differences(in_force, settings, shape)
+            reported = self.live_settings() or {}
+            wrong = differences(reported, settings, shape)
             if not wrong:
-                return in_force
+                return reported
             if time.monotonic() > deadline:
                 raise SettingsNotInForce(
                     f"the autoscaler didn't take the settings over within {timeout_s:g} s: {'; '.join(wrong)}",
@@ -108,24 +118,15 @@ class LiveCluster(ABC):
                 )
             time.sleep(_POLL_S)
 
-    def begin_trial(self, trial_id: str, seed: int) -> None:
-        """From now on nodes are launched for this trial, with its luck."""
-        self.files.write_trial(trial_id, seed)
-
-    def inject(self, kind: FaultKind, node: str) -> None:
-        """Inject a fault, see `faults.injector.InjectableCluster`; a plan never asks this of a backend that can't."""
-        raise ClusterFailed(f"the {self.backend} backend can't cause a {kind}")
-
-    def recover(self, kind: FaultKind, node: str) -> None:  # noqa: B027 - nothing was injected
-        """Let the node go on."""
-
-    # For those who implement it
+    # For subclasses
 
     def _write_owner(self, scratch: str = "") -> None:
+        """Record in `folder` which process owns the cluster, and its addresses: for `status` and `clean`."""
         owner = Owner.this_process(self.cluster_id, self.gcs, self.dashboard, scratch, self.backend)
-        write_atomically(self.files.owner, owner.as_json())
+        write_atomically(ClusterFiles(self.folder).owner, owner.as_json())
 
     def _wait(self, ready: Callable[[], bool], part: str) -> None:
+        """Wait until a part of Ray is ready. Raises ClusterFailed if it isn't within START_TIMEOUT_S."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not ready():
             self.check_alive()

@@ -21,17 +21,13 @@ from orchestrator.rayapi.live_settings import differences
 from orchestrator.trace.file import TraceWriter
 from orchestrator.workload.job import Message, StressJob, stress_entrypoint
 
-_POLL_S = 0.2
-
-
+POLL_S = 0.2
 _STATUS_EVERY_S = 2.0
-
-
 _SETTLE_MARGIN_S = 90.0
 
 
 def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
-    """How long a cluster may take to come to its baseline: idle timeout, some updates, launches, slow moments.
+    """Return the seconds that a cluster may take to reach its baseline: idle timeout, updates, launches, slow moments.
 
     A node may take `start_s` to start.
     """
@@ -42,14 +38,15 @@ def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
 
 
 def default_timeout_s(trial: Trial) -> float:
-    """How long a trial may take if the user doesn't say: twice what the smallest cluster needs, and ten minutes."""
+    """Return the default time limit of a trial: twice the need of the smallest cluster, plus ten minutes."""
     smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.workers) or 1.0
     arrivals_s = 0.0 if trial.workload.arrival == "burst" else trial.workload.arrival_s
     work_s = 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
     return 600.0 + work_s + 2 * settle_timeout_s(trial)
 
 
-def _enter_phase(trace: TraceWriter, phase: Phase, *, t: float | None = None, detail: str = "") -> None:
+def enter_phase(trace: TraceWriter, phase: Phase, *, t: float | None = None, detail: str = "") -> None:
+    """Record that the trial enters a phase, now or at `t` in UNIX seconds."""
     trace.emit(PhaseEvent(t=time.time() if t is None else t, phase=phase, detail=detail))
 
 
@@ -69,7 +66,7 @@ class _InjectableCluster:
         ]
 
 
-class _Run:
+class TrialRun:
     """One trial on a running cluster."""
 
     def __init__(
@@ -96,34 +93,35 @@ class _Run:
         self._last_end = 0.0
 
     def execute(self) -> None:
+        """Run the trial. Raises TrialFailed."""
         trial, cluster = self._trial, self._cluster
-        _enter_phase(self._trace, "preparing")
-        cluster.write_settings(trial.shape, trial.settings)
+        enter_phase(self._trace, "preparing")
+        cluster.apply_settings(trial.shape, trial.settings)
         update_s = trial.settings.update_interval_s
         in_force = cluster.wait_for_settings(trial.shape, trial.settings, timeout_s=4 * update_s + 20)
         self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=True))
         self._wait_for_baseline()
         # Only now: the nodes of the baseline must not use up the boot times of the trial's own launches.
         cluster.begin_trial(trial.trial_id, trial.seed)
-        _enter_phase(self._trace, "submitting")
+        enter_phase(self._trace, "submitting")
         entrypoint = stress_entrypoint(trial.workload, trial.seed, cluster.inner_gcs, cluster.python)
         job = StressJob(cluster.dashboard, entrypoint, self._log_path, self._read)
         try:
             self._wait_for_tasks(job)
         finally:
             self._faults.stop()
-        _enter_phase(self._trace, "scaling_down", t=self._last_end)
+        enter_phase(self._trace, "scaling_down", t=self._last_end)
         self._wait_for_baseline()
         job.check()
         self._check_settings_still_in_force()
-        _enter_phase(self._trace, "done")
+        enter_phase(self._trace, "done")
 
     # What the job reports, in the thread that follows its log
 
     def _read(self, message: Message) -> None:
         if "submitted" in message and not self._submitted:
             self._submitted = True  # later waves don't begin the phase again
-            _enter_phase(self._trace, "running", t=message["t"], detail=f"{message['submitted']} tasks submitted")
+            enter_phase(self._trace, "running", t=message["t"], detail=f"{message['submitted']} tasks submitted")
             self._faults.start(message["t"])
         for node_id, submitted, started, ended, ok in message.get("tasks", ()):
             node = self._observer.of_ray_node(node_id)
@@ -148,7 +146,7 @@ class _Run:
 
     def _wait_for_tasks(self, job: StressJob) -> None:
         next_status = 0.0
-        while not self._all_ended.wait(_POLL_S):
+        while not self._all_ended.wait(POLL_S):
             self._check()
             if time.monotonic() >= next_status:
                 next_status = time.monotonic() + _STATUS_EVERY_S
@@ -164,10 +162,10 @@ class _Run:
             self._check()
             if time.monotonic() > deadline:
                 raise BaselineNotReached(f"the cluster didn't go back to its minimum size: {found}")
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
 
     def _away_from_baseline(self) -> str | None:
-        """What keeps the cluster from its baseline, or None: exactly `min_workers` nodes, all idle, nothing pending."""
+        """Return what differs from the baseline, if anything: `min_workers` nodes, all idle, nothing pending."""
         snapshot = self._observer.latest
         if snapshot is None:
             return "the observer hasn't seen the cluster yet"
@@ -197,7 +195,7 @@ class _Run:
             )
 
     def _check_settings_still_in_force(self) -> None:
-        """Write down what the autoscaler has in force at the end, should it differ: the trial is then invalid."""
-        in_force = self._cluster.in_force() or {}
+        """Record the autoscaler's settings at the end if they differ, which makes the trial invalid."""
+        in_force = self._cluster.live_settings() or {}
         if differences(in_force, self._trial.settings, self._trial.shape):
             self._trace.emit(SettingsEvent(t=time.time(), in_force=in_force, as_wanted=False))

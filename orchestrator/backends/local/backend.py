@@ -1,8 +1,8 @@
 """The `local` backend: head and workers are processes on this machine's loopback."""
 
 from orchestrator.backends.live.backend import LiveBackend
+from orchestrator.backends.live.cluster import ClusterLaunch
 from orchestrator.backends.local.cluster import LocalCluster
-from orchestrator.model.trial import Trial
 
 
 class LocalBackend(LiveBackend):
@@ -10,5 +10,5 @@ class LocalBackend(LiveBackend):
 
     name = "local"
 
-    def _start_cluster(self, trial: Trial) -> LocalCluster:
-        return LocalCluster.start(self._home, self._raw, trial.shape, trial.settings, self._logs_dir)
+    def _start_cluster(self, launch: ClusterLaunch) -> LocalCluster:
+        return LocalCluster.start(launch)

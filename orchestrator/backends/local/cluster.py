@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine's loopback: start it, change its settings while it runs, end all of it."""
+"""A Ray cluster whose nodes are processes on this machine's loopback."""
 
 import json
 import logging
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.backends.live import node_process
-from orchestrator.backends.live.cluster import LiveCluster
+from orchestrator.backends.live.cluster import ClusterLaunch
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
+from orchestrator.backends.live.shared_files import SharedFilesCluster
 from orchestrator.backends.local import processes
 from orchestrator.errors import ClusterFailed
 from orchestrator.inputs.secrets import inherited
 from orchestrator.logs import suppressed
-from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.settings import Settings
 from orchestrator.rayapi.environment import (
     LOOPBACK,
     LOOPBACK_ENVIRONMENT,
@@ -39,7 +38,7 @@ _LONGEST_BASE = 40
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all are taken at once so that they differ."""
+    """Return ports that are free now. All are taken at once so that they differ."""
     sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
     ports = [taken.getsockname()[1] for taken in sockets]
     for taken in sockets:
@@ -48,19 +47,19 @@ def _free_ports(count: int) -> list[int]:
 
 
 def scratch_folder(cluster_id: str) -> Path:
-    """Where Ray's temporary files and sockets go. A socket's path has at most 107 bytes: no place under the home."""
+    """Return the folder for Ray's temporary files and sockets, whose paths may have 107 bytes: too few for the home."""
     base = tempfile.gettempdir()
     return Path(base if len(base) <= _LONGEST_BASE else "/tmp") / f"orchestrate-{cluster_id}"
 
 
-class LocalCluster(LiveCluster):
-    """One running cluster. Made by `LocalCluster.start`; `stop` removes every process and file of it."""
+class LocalCluster(SharedFilesCluster):
+    """One running cluster, from `LocalCluster.start`. `stop` ends its processes and removes its files."""
 
     backend = "local"
     python = sys.executable
 
-    def __init__(self, home: Path, raw: dict[str, Any], logs_dir: Path | None) -> None:
-        super().__init__(home, raw, logs_dir)
+    def __init__(self, launch: ClusterLaunch) -> None:
+        super().__init__(launch)
         self._gcs_port, self._dashboard_port, autoscaler_metrics, dashboard_metrics = _free_ports(4)
         self.gcs = self.inner_gcs = f"{LOOPBACK}:{self._gcs_port}"
         self.dashboard = f"http://{LOOPBACK}:{self._dashboard_port}"
@@ -71,19 +70,12 @@ class LocalCluster(LiveCluster):
         self._head: subprocess.Popen[str] | None = None
 
     @classmethod
-    def start(
-        cls,
-        home: Path,
-        raw: dict[str, Any],
-        shape: ClusterShape,
-        settings: Settings,
-        logs_dir: Path | None = None,
-    ) -> "LocalCluster":
-        """Start a head with Ray's autoscaler under these settings. Raises ClusterFailed with the reason."""
+    def start(cls, launch: ClusterLaunch) -> "LocalCluster":
+        """Start a head with Ray's autoscaler under the launch's settings. Raises ClusterFailed with the reason."""
         for attempt in range(1, START_ATTEMPTS + 1):
-            cluster = cls(home, raw, logs_dir)
+            cluster = cls(launch)
             try:
-                cluster._start(shape, settings)
+                cluster._start()
                 return cluster
             except ClusterFailed:
                 _log.warning("attempt %d to start the cluster failed", attempt, exc_info=True)
@@ -95,13 +87,12 @@ class LocalCluster(LiveCluster):
                 raise
         raise AssertionError("unreachable")
 
-    def _start(self, shape: ClusterShape, settings: Settings) -> None:
-        files = self.files
+    def _start(self) -> None:
+        files, head, settings = self.files, self._launch.shape.head, self._launch.settings
         files.create()
         self._scratch.mkdir(mode=0o700)  # Ray lets everybody write into the folder that it makes in this one
         self._write_owner(str(self._scratch))
-        self.write_settings(shape, settings)
-        head = shape.head
+        self.apply_settings(self._launch.shape, settings)
         options = NodeOptions(
             node_id=self._head_id,
             temp_dir=str(self._temp_dir),
@@ -124,7 +115,7 @@ class LocalCluster(LiveCluster):
             **settings.monitor_environment(),
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": self._head_id,
         }
-        # The user's own cluster is none of this one's business, and its parts must notice when its GCS is gone.
+        # The user's own cluster must have no influence, and parts of this one must notice when its GCS is gone.
         for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", *CLIENT_ENVIRONMENT):
             environment.pop(name, None)
         with files.node_log("head").open("w") as log:
@@ -140,7 +131,7 @@ class LocalCluster(LiveCluster):
         self._wait(
             lambda: node_process.READY in files.node_log("head").read_text(errors="replace").splitlines(), "head"
         )
-        self._wait(lambda: self.in_force() is not None, "autoscaler")
+        self._wait(lambda: self.live_settings() is not None, "autoscaler")
 
     def check_alive(self) -> None:
         """See `LiveCluster.check_alive`."""
@@ -161,7 +152,7 @@ class LocalCluster(LiveCluster):
 
     @property
     def monitor_log(self) -> Path:
-        """See `LiveCluster.monitor_log`."""
+        """See `SharedFilesCluster.monitor_log`."""
         return self._ray_logs / "monitor.log"
 
     def _provider(self) -> dict[str, Any]:

@@ -11,13 +11,7 @@ from orchestrator.backends.base import Backend, BackendKind, BackendRequest, Orp
 def _create(request: BackendRequest) -> Backend:
     from orchestrator.backends.local.backend import LocalBackend
 
-    return LocalBackend(
-        request.home,
-        request.cluster.raw,
-        isolation=request.spec.isolation,
-        timeout_s=request.spec.timeout_s,
-        logs_dir=request.logs_dir,
-    )
+    return LocalBackend(request)
 
 
 def _orphans(home: Path) -> Iterable[Orphan]:

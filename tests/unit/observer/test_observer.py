@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from orchestrator.logs import recording
 from orchestrator.model.events import DemandEvent, Event, HostEvent, NodeEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Demand, NodeRow, Snapshot
 from orchestrator.observer.node_tracker import NodeTraits
-from orchestrator.observer.observer import Observer
+from orchestrator.observer.observer import LogSources, Observer
+from orchestrator.trace.tail import Tail
 
 
 class Clock:
@@ -293,7 +295,7 @@ def test_the_journal_tells_stages_that_ray_does_not_know(tmp_path: Path) -> None
         {"t": t, "event": event, "node": "n1", "node_type": "x86"} for t, event in [(1, "requested"), (2, "allocated")]
     ]
     journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    observer, seen = watched(snapshot(3), journal=journal)
+    observer, seen = watched(snapshot(3), logs=LogSources(journal=Tail(journal)))
     observer.step()
 
     assert [(event.t, event.state) for event in seen if isinstance(event, NodeEvent)] == [
@@ -308,7 +310,7 @@ def test_the_monitors_log_tells_stages_where_there_is_no_journal(tmp_path: Path)
         "2026-11-23 06:45:43,684\tINFO instance_manager.py:263 -- Update instance REQUESTED->ALLOCATED "
         "(id=732185c9, type=x86, cloud_instance_id=, ray_id=): allocated unassigned cloud instance n1\n"
     )
-    observer, seen = watched(snapshot(3), monitor_log=log)
+    observer, seen = watched(snapshot(3), logs=LogSources(monitor=Tail(log)))
     observer.step()
 
     assert [(event.node, event.state) for event in seen if isinstance(event, NodeEvent)] == [("n1", "allocated")]
@@ -317,7 +319,7 @@ def test_the_monitors_log_tells_stages_where_there_is_no_journal(tmp_path: Path)
 def test_a_log_of_the_v1_monitor_is_named_once_since_it_adds_nothing(tmp_path: Path) -> None:
     log = tmp_path / "monitor.log"
     log.write_text("2026-11-23 06:45:43,684\tINFO autoscaler.py:469 -- StandardAutoscaler: Queue 2 new nodes\n" * 2)
-    observer, seen = watched(snapshot(1), snapshot(2), monitor_log=log)
+    observer, seen = watched(snapshot(1), snapshot(2), logs=LogSources(monitor=Tail(log)))
     observer.step()
     observer.step()
 
@@ -327,14 +329,39 @@ def test_a_log_of_the_v1_monitor_is_named_once_since_it_adds_nothing(tmp_path: P
 def test_files_are_read_while_the_cluster_does_not_answer(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     journal.write_text('{"t": 1, "event": "requested", "node": "n1", "node_type": "x86"}\n')
-    observer, seen = watched(ConnectionError("GCS"), journal=journal)
+    observer, seen = watched(ConnectionError("GCS"), logs=LogSources(journal=Tail(journal)))
     observer.step()
 
     assert [event.state for event in seen if isinstance(event, NodeEvent)] == ["requested"]
 
 
+class Stream:
+    """A log that another machine sends line by line, as over SSH."""
+
+    def __init__(self) -> None:
+        self.arrived: deque[str] = deque()
+
+    def read(self) -> Iterator[str]:
+        while self.arrived:
+            yield self.arrived.popleft()
+
+
+def test_logs_may_be_streams_from_another_machine() -> None:
+    journal, monitor = Stream(), Stream()
+    observer, seen = watched(snapshot(1), snapshot(2), logs=LogSources(journal, monitor))
+    observer.step()
+    journal.arrived.append('{"t": 1, "event": "requested", "node": "n1", "node_type": "x86"}')
+    journal.arrived.append('{"t": 2, "event": "allocated", "node": "n1", "node_type": "x86"}')
+    observer.step()
+
+    assert [(event.t, event.state) for event in seen if isinstance(event, NodeEvent)] == [
+        (1, "requested"),
+        (2, "allocated"),
+    ]
+
+
 def test_files_that_are_missing_are_no_error(tmp_path: Path) -> None:
-    observer, _ = watched(snapshot(1), journal=tmp_path / "none", monitor_log=tmp_path / "none.log")
+    observer, _ = watched(snapshot(1), logs=LogSources(Tail(tmp_path / "none"), Tail(tmp_path / "none.log")))
     observer.step()
 
     assert observer.nodes() == []
@@ -343,7 +370,7 @@ def test_files_that_are_missing_are_no_error(tmp_path: Path) -> None:
 def test_a_line_of_the_journal_that_is_no_json_is_passed_over(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     journal.write_text('{"t": 1, "ev\n{"t": 1, "event": "requested", "node": "n1", "node_type": "x86"}\n')
-    observer, seen = watched(snapshot(1), journal=journal)
+    observer, seen = watched(snapshot(1), logs=LogSources(journal=Tail(journal)))
     observer.step()
 
     assert [event.state for event in seen if isinstance(event, NodeEvent)] == ["requested"]
@@ -353,7 +380,7 @@ def test_a_line_of_the_journal_that_is_no_json_is_passed_over(tmp_path: Path) ->
 def test_a_line_of_the_journal_that_is_no_entry_is_passed_over(tmp_path: Path, line: str) -> None:
     journal = tmp_path / "journal.jsonl"
     journal.write_text(line + "\n")
-    observer, seen = watched(snapshot(1), journal=journal)
+    observer, seen = watched(snapshot(1), logs=LogSources(journal=Tail(journal)))
     observer.step()
 
     assert [event for event in seen if isinstance(event, NodeEvent)] == []

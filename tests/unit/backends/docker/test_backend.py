@@ -13,6 +13,7 @@ import pytest
 import yaml
 from docker.errors import ImageNotFound
 
+from orchestrator.backends.base import BackendRequest
 from orchestrator.backends.docker import backend, daemon, image, labels
 from orchestrator.backends.docker import image_build as imagebuild
 from orchestrator.backends.docker.backend import prepare
@@ -22,6 +23,7 @@ from orchestrator.backends.live.ownership import Owner
 from orchestrator.errors import MissingPrerequisite, SpecError
 from orchestrator.inputs.cluster_config import ClusterFile, read_cluster_file
 from orchestrator.model.arch import Arch
+from orchestrator.model.spec import SweepSpec
 from orchestrator.rayapi.version import ray_version
 
 RAW: dict[str, Any] = yaml.safe_load((Path(__file__).parents[4] / "cluster" / "docker.yaml").read_text())
@@ -109,7 +111,8 @@ def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prepare:
         monkeypatch.setattr(backend, "connect", lambda: client)
         monkeypatch.setattr(daemon, "emulated", lambda: frozenset(filter(None, [emulated])))
         said: list[str] = []
-        return prepare(tmp_path, cluster or file(), image, note=said.append), said
+        spec = SweepSpec(backend="docker", image=image)
+        return prepare(BackendRequest(tmp_path, spec, cluster or file(), note=said.append)), said
 
     return call
 
@@ -193,7 +196,7 @@ def test_a_wrong_node_config_is_said_before_the_engine_is_asked(
 ) -> None:
     monkeypatch.setattr(backend, "connect", lambda: pytest.fail("nobody needs an engine for that"))
     with pytest.raises(SpecError, match=r"head_node\.node_config\.memory"):
-        prepare(tmp_path, file(head_node={"memory": "lots"}), None, note=lambda line: None)
+        prepare(BackendRequest(tmp_path, SweepSpec(), file(head_node={"memory": "lots"})))
 
 
 def test_what_looks_into_an_image_says_whose_it_is_and_goes(prepared: Prepare, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from orchestrator.backends.docker.daemon import DaemonFacts
 from orchestrator.backends.docker.environment import DockerEnvironment
 from orchestrator.backends.docker.image import RayImage
 from orchestrator.backends.docker.node_config import ContainerConfig
+from orchestrator.backends.live.cluster import ClusterLaunch
 from orchestrator.backends.live.modelled_cloud import CloudNode, MachineLost
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.faults.injector import NodeEnded
@@ -120,7 +121,7 @@ def engine() -> Engine:
 @pytest.fixture
 def cluster(engine: Engine, tmp_path: Path) -> DockerCluster:
     """One that hasn't been started."""
-    cluster = DockerCluster(tmp_path / "home", FILE.raw, None, host(engine))
+    cluster = DockerCluster(launch(tmp_path), host(engine))
     cluster.files.create()
     return cluster
 
@@ -131,6 +132,10 @@ def worker(engine: Engine, cluster: DockerCluster, tmp_path: Path) -> Worker:
     engine.workers.append(Worker({**marks, labels.NODE: "cd" * 28}, f"orchestrate-{cluster.cluster_id}"))
     engine.workers.append(Worker(marks, f"orchestrate-{cluster.cluster_id}"))
     return engine.workers[-1]
+
+
+def launch(folder: Path, logs_dir: Path | None = None) -> ClusterLaunch:
+    return ClusterLaunch(folder / "home", FILE, FILE.shape, Settings(), logs_dir)
 
 
 def host(engine: Engine, machines: Mapping[str, str] | None = None, *, rootless: bool = False) -> DockerEnvironment:
@@ -173,12 +178,12 @@ def test_with_emulated_nodes_starts_take_longer_one_at_a_time(engine: Engine, tm
     native = host(engine, {**MIXED, "arm_worker_node": "x86_64"})
 
     assert [host(engine, MIXED).starts, native.starts] == [1, 2]
-    assert mixed(engine, tmp_path).start_s > DockerCluster(tmp_path / "home", FILE.raw, None, native).start_s
+    assert mixed(engine, tmp_path).start_s > DockerCluster(launch(tmp_path), native).start_s
 
 
 def mixed(engine: Engine, folder: Path) -> DockerCluster:
     """A cluster that hasn't been started, whose arm64 workers are emulated."""
-    cluster = DockerCluster(folder / "home", FILE.raw, None, host(engine, MIXED))
+    cluster = DockerCluster(launch(folder), host(engine, MIXED))
     cluster.files.create()
     cluster._network.create()
     cluster.inner_gcs = "10.0.0.2:6379"
@@ -251,7 +256,7 @@ def test_an_engine_that_is_away_is_said_in_one_line(cluster: DockerCluster, engi
 def test_a_start_that_fails_notes_what_it_may_have_left(engine: Engine, tmp_path: Path) -> None:
     engine.away = GONE
     with pytest.raises(MissingPrerequisite, match="making a network for the cluster: the Docker engine") as failed:
-        DockerCluster.start(tmp_path / "home", FILE.raw, FILE.shape, Settings(), None, host(engine))
+        DockerCluster.start(launch(tmp_path), host(engine))
 
     assert [note.partition(": ")[0] for note in failed.value.__notes__] == ["removing the cluster's containers"]
     assert len(list((tmp_path / "home" / "clusters").iterdir())) == 1, "by which clean knows that there was one"
@@ -307,7 +312,7 @@ def test_of_a_log_that_never_ends_a_part_is_kept(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_LOG_KEPT", 10)
-    cluster = DockerCluster(tmp_path / "home", FILE.raw, tmp_path / "logs", host(engine))
+    cluster = DockerCluster(launch(tmp_path, tmp_path / "logs"), host(engine))
     cluster.files.create()
     cluster.files.monitor_log.write_text("x" * 100)
     cluster.stop()
@@ -317,7 +322,7 @@ def test_of_a_log_that_never_ends_a_part_is_kept(
 
 
 def test_the_provider_is_told_where_it_finds_its_mailbox(cluster: DockerCluster) -> None:
-    cluster.write_settings(FILE.shape, Settings())
+    cluster.apply_settings(FILE.shape, Settings())
     provider = yaml.safe_load(cluster.files.config.read_text())["provider"]
 
     assert provider["module"] == "orchestrator.backends.docker.node_provider.DockerNodeProvider"

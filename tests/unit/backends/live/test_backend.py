@@ -8,19 +8,28 @@ from typing import Any
 
 import pytest
 
+from orchestrator.backends.base import BackendRequest
 from orchestrator.backends.live import backend as live
 from orchestrator.backends.live.backend import LiveBackend
-from orchestrator.backends.live.trial_run import _InjectableCluster, _Run
+from orchestrator.backends.live.cluster import ClusterLaunch
+from orchestrator.backends.live.trial_run import TrialRun, _InjectableCluster
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, TrialFailed
 from orchestrator.faults.schedule import Target
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.events import NodeState, PhaseEvent
 from orchestrator.model.settings import Settings
+from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.observer.node_tracker import NodeTraits, TrackedNode
 from orchestrator.trace.file import TraceWriter, read_trace
 from tests.support.builders import trial
+
+FILE = read_cluster_file(Path(__file__).parents[4] / "cluster" / "docker.yaml")
+
+
+def request(home: Path, **spec: Any) -> BackendRequest:
+    return BackendRequest(home, SweepSpec(**spec), FILE)
 
 
 class Observer:
@@ -95,7 +104,7 @@ class Prepared(LiveBackend):
     name = "prepared"
     start: Callable[[], Any] = Unremovable
 
-    def _start_cluster(self, trial: Trial) -> Any:
+    def _start_cluster(self, launch: ClusterLaunch) -> Any:
         return self.start()
 
 
@@ -103,7 +112,7 @@ AWAY = "removing the cluster's containers: the Docker engine doesn't answer"
 
 
 def test_a_cluster_that_cannot_be_ended_is_told_and_no_error(tmp_path: Path) -> None:
-    backend = Prepared(tmp_path, {})
+    backend = Prepared(request(tmp_path))
     backend._cluster = backend.start()
     backend.close()
     backend.close()
@@ -123,8 +132,8 @@ def test_a_trial_that_is_done_stays_done_if_its_own_cluster_cannot_be_ended(
             self._cluster = self.start()
             return self._cluster, SimpleNamespace(attach=lambda sink: None)
 
-    monkeypatch.setattr(live, "_Run", Done)
-    backend = Started(tmp_path, {}, isolation="fresh")
+    monkeypatch.setattr(live, "TrialRun", Done)
+    backend = Started(request(tmp_path, isolation="fresh"))
     with TraceWriter(tmp_path / "trace.jsonl", trial=trial()) as trace:
         backend.run(trial(), trace, tmp_path / "log")
 
@@ -138,7 +147,7 @@ def test_what_a_start_left_that_failed_is_told_beside_why_it_failed(tmp_path: Pa
         error.add_note(AWAY)
         raise error
 
-    backend = Prepared(tmp_path, {})
+    backend = Prepared(request(tmp_path))
     backend.start = fail
     with (
         TraceWriter(tmp_path / "trace.jsonl", trial=trial()) as trace,
@@ -160,13 +169,12 @@ def test_what_a_start_left_that_failed_is_told_beside_why_it_failed(tmp_path: Pa
 def test_an_observer_that_failed_fails_the_trial_and_a_full_disk_the_sweep(
     failure: Exception, meant: type[Exception]
 ) -> None:
-    shape = read_cluster_file(Path(__file__).parents[4] / "cluster" / "docker.yaml").shape
-    trial = Trial(backend="docker", settings=Settings(), shape=shape, workload=Workload())
+    trial = Trial(backend="docker", settings=Settings(), shape=FILE.shape, workload=Workload())
     cluster: Any = SimpleNamespace(check_alive=lambda: None, inject=None, recover=None)
     observer: Any = SimpleNamespace(failure=failure)
     trace: Any = SimpleNamespace(emit=lambda event: None)
     with pytest.raises(meant) as ended:
-        _Run(trial, trace, Path("job.log"), cluster, observer, 60.0)._check()
+        TrialRun(trial, trace, Path("job.log"), cluster, observer, 60.0)._check()
 
     if meant is TrialFailed:
         assert str(ended.value) == f"the observer stopped after an error: {failure}; see orchestrate.log"

@@ -1,5 +1,6 @@
 """What every live cluster does with its files: settings are written, and believed only when they are in force."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.backends.live.cluster import LiveCluster
+from orchestrator.backends.live.cluster import ClusterLaunch
+from orchestrator.backends.live.shared_files import SharedFilesCluster
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.settings import Settings
@@ -26,7 +28,7 @@ IN_FORCE: dict[str, Any] = {
 }
 
 
-class Cluster(LiveCluster):
+class Cluster(SharedFilesCluster):
     """One without a head: only its folder is there."""
 
     backend = "docker"
@@ -50,22 +52,26 @@ class Cluster(LiveCluster):
         return {"cluster_dir": "/orchestrate", "head_node_id": "head-c0ffee00"}
 
 
+def launch(home: Path, logs_dir: Path | None = None) -> ClusterLaunch:
+    return ClusterLaunch(home, FILE, FILE.shape, SETTINGS, logs_dir)
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
-    cluster = Cluster(tmp_path / "home", FILE.raw, tmp_path / "logs")
+    cluster = Cluster(launch(tmp_path / "home", tmp_path / "logs"))
     cluster.files.create()
     return cluster
 
 
 def test_each_cluster_has_a_name_and_a_folder_of_its_own(tmp_path: Path) -> None:
-    one, other = (Cluster(tmp_path, FILE.raw, None) for _ in range(2))
+    one, other = (Cluster(launch(tmp_path)) for _ in range(2))
 
     assert one.cluster_id != other.cluster_id
     assert one.files.root != other.files.root
 
 
 def test_settings_are_written_with_what_the_provider_needs(cluster: Cluster) -> None:
-    cluster.write_settings(FILE.shape, SETTINGS)
+    cluster.apply_settings(FILE.shape, SETTINGS)
     config = yaml.safe_load(cluster.files.config.read_text())
 
     assert (config["upscaling_speed"], config["idle_timeout_minutes"]) == (5.0, 1.0)
@@ -75,15 +81,15 @@ def test_settings_are_written_with_what_the_provider_needs(cluster: Cluster) -> 
 
 
 def test_before_the_autoscaler_reports_nothing_is_in_force(cluster: Cluster) -> None:
-    assert cluster.in_force() is None
+    assert cluster.live_settings() is None
 
 
 def test_what_the_autoscaler_reported_last_is_in_force(cluster: Cluster) -> None:
     cluster.files.append_settings({"upscaling_speed": 1.0})
     cluster.files.append_settings(IN_FORCE)
 
-    assert cluster.in_force() == IN_FORCE
-    assert cluster.in_force() == IN_FORCE
+    assert cluster.live_settings() == IN_FORCE
+    assert cluster.live_settings() == IN_FORCE
     assert cluster.wait_for_settings(FILE.shape, SETTINGS, timeout_s=0) == IN_FORCE
 
 
@@ -95,7 +101,7 @@ def test_what_a_job_writes_among_the_settings_is_passed_over(cluster: Cluster, l
     with cluster.files.settings.open("a") as settings:
         settings.write(f"{line}\n")
 
-    assert [cluster.in_force() for _ in range(4)][-1] == IN_FORCE
+    assert [cluster.live_settings() for _ in range(4)][-1] == IN_FORCE
 
 
 def test_settings_that_are_not_taken_over_in_time_are_named(cluster: Cluster) -> None:
@@ -127,3 +133,17 @@ def test_a_cluster_that_can_cause_no_faults_says_so(cluster: Cluster) -> None:
         cluster.inject("pause", "n1")
 
     cluster.recover("pause", "n1")
+
+
+def test_journal_and_monitor_log_are_read_as_they_grow(cluster: Cluster) -> None:
+    logs = cluster.logs()
+    assert logs.journal is not None
+    assert logs.monitor is not None
+    assert list(logs.journal.read()) == []
+
+    cluster.files.append_journal({"event": "requested"})
+    cluster.monitor_log.write_text("a line of Ray's monitor\n")
+
+    assert [json.loads(line)["event"] for line in logs.journal.read()] == ["requested"]
+    assert list(logs.monitor.read()) == ["a line of Ray's monitor"]
+    assert list(logs.monitor.read()) == []
