@@ -14,8 +14,8 @@ from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS, TAG_RAY_
 
 from orchestrator.backends.docker.mailbox import MailboxServer
 from orchestrator.backends.docker.node_provider import DockerNodeProvider
+from orchestrator.backends.live.cloud import Cloud, CloudNode, LaunchRequest
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.modelled_cloud import Cloud, CloudNode
 from orchestrator.backends.live.node_provider import CloudNodeProvider
 from orchestrator.rayapi.virtual.world import no_capacity
 
@@ -33,19 +33,12 @@ class Table:
     def nodes(self) -> Mapping[str, CloudNode]:
         return dict(self.table)
 
-    def create(
-        self,
-        node_type: str,
-        tags: Mapping[str, str],
-        count: int,
-        resources: Mapping[str, float],
-        labels: Mapping[str, str],
-    ) -> None:
+    def create(self, request: LaunchRequest) -> None:
         if self.full:
-            raise no_capacity(node_type)
-        for _ in range(count):
+            raise no_capacity(request.node_type)
+        for _ in range(request.count):
             node_id = f"n{len(self.table) + 1}"
-            self.table[node_id] = CloudNode(node_id, node_type, dict(tags), dict(resources), dict(labels))
+            self.table[node_id] = CloudNode(node_id, request.node_type, request.tags, request.resources, request.labels)
 
     def terminate(self, node_id: str) -> None:
         self.table.pop(node_id, None)

@@ -23,8 +23,9 @@ from orchestrator.backends.docker.mailbox import MailboxServer
 from orchestrator.backends.docker.mounts import OPTIONS, SHARED, TOKEN, head_mounts, in_head, node_mounts
 from orchestrator.backends.docker.network import ClusterNetwork
 from orchestrator.backends.live import node_process
+from orchestrator.backends.live.cloud import CannotStart, CloudNode, MachineLost
 from orchestrator.backends.live.cluster import ClusterLaunch
-from orchestrator.backends.live.modelled_cloud import CLOSE_S, CannotStart, CloudNode, MachineLost, ModelledCloud
+from orchestrator.backends.live.modelled_cloud import CLOSE_S, ModelledCloud
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.backends.live.shared_files import SharedFilesCluster

@@ -12,7 +12,7 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 
 from orchestrator.backends.live import node_process
-from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
+from orchestrator.backends.live.cloud import CannotStart, MachineLost
 from orchestrator.docker_errors import ENGINE_ERRORS, explained, is_connection_lost
 from orchestrator.logs import suppressed
 
@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 
 
 class NodeContainer:
-    """Made with what `containers.create` takes; it is removed as soon as it has ended. See `cloud.Machine`."""
+    """Made with what `containers.create` takes; it is removed as soon as it has ended. See `live.cloud.Machine`."""
 
     def __init__(
         self,

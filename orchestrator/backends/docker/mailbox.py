@@ -1,12 +1,12 @@
-"""How the autoscaler in the head's container asks the orchestrator for nodes: through files that both see.
+"""A mailbox of files by which the autoscaler in the head's container asks the orchestrator for nodes.
 
-No container holds a Docker socket, and nothing listens on a network. See `backends.files` for the two folders:
+No container holds a Docker socket, and nothing listens on a network. See `live.cluster_dir` for the two folders:
 
-outbox/requests.jsonl   what the provider asks, a line each
-inbox/replies/ID.json   the answer to one request, `{}` or a refusal; it goes when many others have come
+outbox/requests.jsonl   requests of the provider, a line each
+inbox/replies/ID.json   the answer to one request, `{}` or a refusal; removed after many later ones
 inbox/nodes.json        the nodes that exist
 
-Jobs run in the head's container too, and can write whatever the provider can: a request is anybody's.
+Treat requests as untrusted input: jobs run in the head's container, too, and can write what the provider can.
 """
 
 import itertools
@@ -22,8 +22,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from orchestrator.backends.live.cloud import Cloud, CloudNode, LaunchRequest
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.modelled_cloud import CLOSE_S, Cloud, CloudNode
+from orchestrator.backends.live.modelled_cloud import CLOSE_S
 from orchestrator.filesystem import write_atomically
 from orchestrator.model.base import FrozenModel, NonNegative
 from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity
@@ -52,6 +53,9 @@ class _Create(FrozenModel):
     resources: dict[str, NonNegative]
     labels: dict[str, str]
 
+    def launch(self) -> LaunchRequest:
+        return LaunchRequest(self.node_type, self.count, self.tags, self.resources, self.labels)
+
 
 class _Terminate(FrozenModel):
     request: Name
@@ -73,7 +77,7 @@ class _Paths:
 
 
 class MailboxCloud:
-    """The provider's side: a `Cloud` that somebody else runs."""
+    """The provider's side: a `Cloud` that the orchestrator runs."""
 
     def __init__(self, files: ClusterFiles) -> None:
         self._paths = _Paths(files)
@@ -89,28 +93,21 @@ class MailboxCloud:
         except FileNotFoundError:
             # not logged: nothing has been written yet.
             return {}
-        # One that was just terminated must be gone at once, before the orchestrator has read so.
+        # A node that was just terminated must be gone at once, before the orchestrator has read the request.
         return {row["node_id"]: CloudNode(**row) for row in rows if row["node_id"] not in self._terminated}
 
-    def create(
-        self,
-        node_type: str,
-        tags: Mapping[str, str],
-        count: int,
-        resources: Mapping[str, float],
-        labels: Mapping[str, str],
-    ) -> None:
+    def create(self, request: LaunchRequest) -> None:
         """See `Cloud.create`; called in a thread of the autoscaler that may wait."""
         name = self._name()
         self._post(
             _Create(
                 request=name,
                 call="create",
-                node_type=node_type,
-                tags=dict(tags),
-                count=count,
-                resources=dict(resources),
-                labels=dict(labels),
+                node_type=request.node_type,
+                tags=dict(request.tags),
+                count=request.count,
+                resources=dict(request.resources),
+                labels=dict(request.labels),
             )
         )
         reply = self._paths.reply(name)
@@ -133,9 +130,9 @@ class MailboxCloud:
 
 
 class MailboxServer:
-    """The orchestrator's side: passes requests on to `cloud`, and keeps the list of its nodes up to date.
+    """The orchestrator's side: passes requests on to a cloud, and keeps the list of its nodes up to date.
 
-    What it can't go on after is kept as `failure`.
+    `failure` is an error after which it can't go on.
     """
 
     def __init__(self, files: ClusterFiles) -> None:
@@ -179,13 +176,13 @@ class MailboxServer:
         while not self._stopping.wait(POLL_S):
             try:
                 self._serve()
-            except Exception as error:  # a full disk, say; nobody else would hear of it
+            except Exception as error:  # such as a full disk; the cluster's `check_alive` reports it
                 if self.failure is None:  # the next round fails alike
                     _log.exception("the mailbox can't serve its requests")
                 self.failure = error
 
     def _serve(self) -> None:
-        """Serve what was asked since the last time."""
+        """Serve the requests that are new since the last call."""
         assert self._cloud is not None
         for line in self._requests.read():
             try:
@@ -196,17 +193,17 @@ class MailboxServer:
             if isinstance(request, _Terminate):
                 self._cloud.terminate(request.node_id)
             elif self._free.acquire(blocking=False):
-                # It takes as long as the cloud takes to answer, and others may ask meanwhile.
+                # The cloud takes its time to answer, and other requests may come meanwhile.
                 threading.Thread(target=self._create, args=(self._cloud, request), daemon=True).start()
             else:
                 self._reply(request, no_capacity(request.node_type))
 
     def _create(self, cloud: Cloud, request: _Create) -> None:
-        """Whatever else goes wrong ends the trial: the autoscaler would wait for ever for an answer."""
+        """Pass a request on and answer it. Any error but a refusal ends the trial: the autoscaler waits."""
         refusal = None
         try:
             try:
-                cloud.create(request.node_type, request.tags, request.count, request.resources, request.labels)
+                cloud.create(request.launch())
             except LaunchRefused as answer:
                 _log.info("a launch is refused: %s", answer.description)
                 refusal = answer

@@ -1,7 +1,7 @@
 """A cloud of real nodes with modelled latencies: it answers, boots, and refuses as a `LaunchModel` says.
 
-What a node is made of, processes or a container, is known to its `Machine` only. Everything that happens to a node is
-appended to the cluster's journal with its time.
+Only the `Machine` of a node knows whether it is processes or a container. Every event of a node's life goes into the
+cluster's journal with its time.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from orchestrator.backends.live.cloud import CannotStart, CloudNode, LaunchRequest, Machine, MachineLost
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.cluster import ClusterShape
@@ -23,94 +23,17 @@ from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity, reques
 _log = logging.getLogger(__name__)
 
 NODE_ID_BYTES = 28
-# An engine that is away is waited for no longer than this when a cloud closes.
+# A cloud that closes waits no longer than this for machines that don't end.
 CLOSE_S = 20.0
-# A guard against others than Ray, which counts a node that still ends otherwise than a cloud does.
+# A guard against requests that aren't Ray's. Ray's own may exceed the limits while a node still ends.
 SLACK = 2
-
-
-class CannotStart(Exception):
-    """Why a machine can't even be tried to start; no other one can where a MissingPrerequisite is its cause."""
-
-
-class MachineLost(Exception):
-    """Nobody can tell any more what became of a machine."""
-
-
-class Machine(Protocol):
-    """What a node runs on. `start` and then `wait` are called in the node's own thread; the others by any."""
-
-    def start(self) -> bool:
-        """Start Ray; True once it runs, False once it is clear that it never will. Raises CannotStart, MachineLost."""
-        ...
-
-    def wait(self) -> int:
-        """Block until it has ended, which `end` and `kill` bring about too; its exit code, 0 after a drain.
-
-        Raises MachineLost.
-        """
-        ...
-
-    def end(self) -> None:
-        """End it, Ray first; before `start` too, which does nothing then."""
-        ...
-
-    def kill(self) -> None:
-        """End it by force."""
-        ...
-
-    def address(self) -> str:
-        """Its IP address, once it has started; empty if it has none of its own."""
-        ...
-
-    def last_words(self) -> str:
-        """The last line that it said, or nothing."""
-        ...
-
-
-@dataclass(eq=False)
-class CloudNode:
-    """A node that exists: from the answer to the request until the autoscaler, or the cloud, ends it."""
-
-    node_id: str
-    node_type: str
-    tags: Mapping[str, str]
-    resources: Mapping[str, float] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    booted: bool = False
-    ip: str = ""
-    machine: Machine | None = None
-    ending: threading.Event = field(default_factory=threading.Event)
-
-
-class Cloud(Protocol):
-    """What a NodeProvider asks of a cloud."""
-
-    def nodes(self) -> Mapping[str, CloudNode]:
-        """The workers that exist, by id."""
-        ...
-
-    def create(
-        self,
-        node_type: str,
-        tags: Mapping[str, str],
-        count: int,
-        resources: Mapping[str, float],
-        labels: Mapping[str, str],
-    ) -> None:
-        """Ask for `count` nodes: returns when the cloud has answered, then they boot. Raises LaunchRefused."""
-        ...
-
-    def terminate(self, node_id: str) -> None:
-        """Take a node out of the list at once; it ends in the background."""
-        ...
 
 
 class ModelledCloud:
     """Makes nodes with `make`, `starts` of them at a time. `changed` is called after each change of the list.
 
-    `make` may raise CannotStart. What no node can go on after is kept as `failure`. Whoever may ask for nodes without
-    being Ray's autoscaler is held to `limit`.
+    `make` may raise CannotStart. `failure` is an error after which no node can go on. `limit` bounds requests that may
+    come from others than Ray's autoscaler.
     """
 
     def __init__(
@@ -157,15 +80,9 @@ class ModelledCloud:
         with self._lock:
             return dict(self._nodes)
 
-    def create(
-        self,
-        node_type: str,
-        tags: Mapping[str, str],
-        count: int,
-        resources: Mapping[str, float],
-        labels: Mapping[str, str],
-    ) -> None:
-        """See `Cloud.create`. As EC2 with a minimum of one: what there is of the type, or a refusal if none is."""
+    def create(self, request: LaunchRequest) -> None:
+        """See `Cloud.create`. As EC2 with a minimum of one, give as many as there are, or refuse if there are none."""
+        node_type, count = request.node_type, request.count
         with self._asking(node_type, count):
             trial, seed = self._files.read_trial()
             with self._lock:
@@ -174,9 +91,7 @@ class ModelledCloud:
                 self._requested[trial, node_type] += count
                 self._calls[trial, node_type] = call
             latencies = [self._launch.latencies(seed, node_type, index) for index in range(first, first + count)]
-            nodes = [
-                CloudNode(secrets.token_hex(NODE_ID_BYTES), node_type, tags, resources, labels) for _ in range(count)
-            ]
+            nodes = [_new_node(request) for _ in range(count)]
             for node in nodes:
                 self._journal("requested", node)
             time.sleep(max(latency.request for latency in latencies))
@@ -194,9 +109,9 @@ class ModelledCloud:
 
     @contextlib.contextmanager
     def _asking(self, node_type: str, count: int) -> Iterator[None]:
-        """While a request waits for its answer. Raises LaunchRefused beyond the limits, and then writes nothing down.
+        """Count a request while it waits for its answer. Raises LaunchRefused beyond the limits.
 
-        Who asks beyond them can ask for ever.
+        Such a request leaves no trace in the journal, since there may be any number of them.
         """
         with self._lock:
             if self._limits is not None:
@@ -211,7 +126,7 @@ class ModelledCloud:
                 self._asked[node_type] -= count
 
     def _grant(self, nodes: list[CloudNode]) -> int:
-        """Let as many of these nodes of one type exist as there is capacity for; returns how many."""
+        """Let as many of these nodes of one type exist as there is capacity for; return their number."""
         node_type = nodes[0].node_type
         with self._lock:
             existing = sum(node.node_type == node_type for node in self._existing)
@@ -240,7 +155,7 @@ class ModelledCloud:
         return True
 
     def close(self) -> None:
-        """End all machines by force and make no more; returns when they have ended, or after CLOSE_S seconds."""
+        """End all machines by force and make no more. Return when they have ended, or after CLOSE_S seconds."""
         with self._lock:
             self._closed = True
             self._nodes.clear()
@@ -285,7 +200,7 @@ class ModelledCloud:
         with self._starts:
             try:
                 machine = node.machine = self._make(node)
-                if node.ending.is_set():  # it was told so while there was no machine yet
+                if node.ending.is_set():  # since before there was a machine
                     machine.end()
                 started = machine.start()
             except CannotStart as error:
@@ -311,8 +226,13 @@ class ModelledCloud:
     def _give_up(self, node: CloudNode, why: str) -> None:
         if self._pop(node.node_id) is not None:
             self._journal("failed", node, detail=why)
-        else:  # somebody ended it meanwhile, and that is why
+        else:  # it was ended meanwhile, which is the reason
             self._journal("terminated", node)
 
     def _journal(self, event: str, node: CloudNode, **more: Any) -> None:
         self._files.append_journal({"event": event, "node": node.node_id, "node_type": node.node_type, **more})
+
+
+def _new_node(request: LaunchRequest) -> CloudNode:
+    node_id = secrets.token_hex(NODE_ID_BYTES)
+    return CloudNode(node_id, request.node_type, request.tags, request.resources, request.labels)

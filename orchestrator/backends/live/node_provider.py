@@ -1,6 +1,6 @@
-"""A Ray NodeProvider on a `Cloud`. It lives inside Ray's monitor, whose update loop must never wait for a node.
+"""A Ray NodeProvider on a `Cloud`. It runs inside Ray's monitor, whose update loop must never wait for a node.
 
-Beside nodes it notes the settings that the autoscaler has in force, in the cluster's folder, whenever they change.
+It also reports the autoscaler's live settings into the cluster's folder, whenever they change.
 """
 
 from abc import abstractmethod
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ray.autoscaler.node_launch_exception import NodeLaunchException
-from ray.autoscaler.node_provider import NodeProvider
 from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
+from orchestrator.backends.live.cloud import Cloud, CloudNode, LaunchRequest
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.modelled_cloud import Cloud, CloudNode
 from orchestrator.rayapi.live_settings import autoscaler_of, settings_in_force
 from orchestrator.rayapi.node import head_tags
+from orchestrator.rayapi.node_table import NodeTableProvider
 from orchestrator.rayapi.virtual.world import LaunchRefused
 
 
-class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
-    """Configured by the `provider` section of the cluster config, which `orchestrate` completes."""
+class CloudNodeProvider(NodeTableProvider):
+    """Configured by the `provider` section of the cluster config, which `orchestrate` writes."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
@@ -39,32 +39,22 @@ class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
 
     @abstractmethod
     def _connect(self) -> Cloud:
-        """The cloud that gives the workers."""
+        """Return the cloud that gives the workers."""
 
-    def _nodes(self) -> dict[str, CloudNode]:
+    def nodes(self) -> dict[str, CloudNode]:
+        """Return the head and the workers that exist, by id."""
         return {**self._head, **self._cloud.nodes()}
 
-    # What Ray asks for
+    # Called by Ray
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
-        """Ids of the nodes that exist and carry these tags. Ray calls it at every update."""
+        """Return the ids of the nodes that exist and carry these tags. Ray calls it at every update."""
         self._note_settings()
-        return [
-            node_id for node_id, node in self._nodes().items() if tag_filters.items() <= self._tags_of(node).items()
-        ]
-
-    def is_running(self, node_id: str) -> bool:
-        """Whether the modelled boot is over."""
-        node = self._nodes().get(node_id)
-        return node is not None and node.booted
-
-    def is_terminated(self, node_id: str) -> bool:
-        """Whether the node is gone."""
-        return node_id not in self._nodes()
+        return [node_id for node_id, node in self.nodes().items() if tag_filters.items() <= self._tags_of(node).items()]
 
     def node_tags(self, node_id: str) -> dict[str, str]:
-        """The tags that Ray gave the node; none for one that has failed since it was listed."""
-        node = self._nodes().get(node_id)
+        """Return the tags that Ray gave the node; none if it has failed since it was listed."""
+        node = self.nodes().get(node_id)
         return self._tags_of(node) if node is not None else {}
 
     def _tags_of(self, node: CloudNode) -> dict[str, str]:
@@ -75,13 +65,9 @@ class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
         self._later_tags.setdefault(node_id, {}).update(tags)
 
     def internal_ip(self, node_id: str) -> str:
-        """The node's address; its id while it has none, by which v1 knows nodes that share one address."""
-        node = self._nodes().get(node_id)
+        """Return the node's address, or its id while it has none: v1 knows nodes that share one address by it."""
+        node = self.nodes().get(node_id)
         return (node.ip if node is not None else "") or node_id
-
-    def external_ip(self, node_id: str) -> str:
-        """As `internal_ip`."""
-        return self.internal_ip(node_id)
 
     def create_node_with_resources_and_labels(
         self,
@@ -91,25 +77,16 @@ class CloudNodeProvider(NodeProvider):  # type: ignore[misc]
         resources: dict[str, float],
         labels: dict[str, str],
     ) -> None:
-        """Ask the cloud for `count` nodes: returns when it has answered, then they boot by themselves."""
+        """Ask the cloud for `count` nodes. Return when it has answered; they then boot by themselves."""
         try:
-            self._cloud.create(tags[TAG_RAY_USER_NODE_TYPE], tags, count, resources, labels)
+            self._cloud.create(LaunchRequest(tags[TAG_RAY_USER_NODE_TYPE], count, tags, resources, labels))
         except LaunchRefused as answer:
             raise NodeLaunchException(answer.category, answer.description, None) from answer
 
-    def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
-        """Ray calls this only for providers without resources and labels."""
-        self.create_node_with_resources_and_labels(node_config, tags, count, {}, {})
-
     def terminate_node(self, node_id: str) -> None:
-        """Take the node out of the list at once; it ends in the background."""
+        """Take the node out of the list at once. It ends in the background."""
         self._cloud.terminate(node_id)
         self._later_tags.pop(node_id, None)
-
-    @staticmethod
-    def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to add: `orchestrate` wrote the whole config."""
-        return cluster_config
 
     def _note_settings(self) -> None:
         if self._autoscaler is None:

@@ -10,8 +10,9 @@ import threading
 from dataclasses import asdict
 
 from orchestrator.backends.live import node_process
+from orchestrator.backends.live.cloud import CannotStart, CloudNode
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.modelled_cloud import CannotStart, CloudNode, ModelledCloud
+from orchestrator.backends.live.modelled_cloud import ModelledCloud
 from orchestrator.backends.live.node_provider import CloudNodeProvider
 from orchestrator.model.latency import LaunchModel
 from orchestrator.rayapi.environment import node_environment

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray.autoscaler.node_launch_exception import NodeLaunchException
-from ray.autoscaler.node_provider import NodeProvider
 from ray.core.generated import autoscaler_pb2, common_pb2, gcs_pb2, gcs_service_pb2
 
+from orchestrator.rayapi.node_table import NodeTableProvider
 from orchestrator.rayapi.virtual.session import active_session
-from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, RayNodeView, World
+from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, Machine, RayNodeView, World
 
 GCS_ADDRESS = "10.255.255.1:6379"
 
@@ -16,17 +16,21 @@ GCS_ADDRESS = "10.255.255.1:6379"
 _MEMORY = {"memory": 16e9, "object_store_memory": 8e9}
 
 
-class SimulatedProvider(NodeProvider):  # type: ignore[misc]
+class SimulatedProvider(NodeTableProvider):
     """The provider that Ray loads for `type: external`. Its cloud is that of the calling thread's simulation."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
         session = active_session()
         if session is None:
-            raise RuntimeError("a simulated provider belongs into a simulation")
+            raise RuntimeError("a simulated provider works only inside a simulation")
         self._session = session
         self._world: World = session.world
         self.call: LaunchCall | None = None
+
+    def nodes(self) -> Mapping[str, Machine]:
+        """Return the machines of the simulation."""
+        return self._world.machines
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the ids of the machines that exist and have these tags."""
@@ -35,15 +39,6 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
             return list(machines)
         wanted = tag_filters.items()
         return [name for name, machine in machines.items() if wanted <= machine.tags.items()]
-
-    def is_running(self, node_id: str) -> bool:
-        """Return whether the machine has booted."""
-        machine = self._world.machines.get(node_id)
-        return machine is not None and machine.booted
-
-    def is_terminated(self, node_id: str) -> bool:
-        """Return whether the machine is gone."""
-        return node_id not in self._world.machines
 
     def node_tags(self, node_id: str) -> dict[str, str]:
         """Return the machine's tags."""
@@ -55,13 +50,9 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         self.node_tags(node_id).update(tags)
 
     def internal_ip(self, node_id: str) -> str | None:
-        """Return the machine's address, or None if it is gone, as EC2 does."""
+        """Return the machine's address; as on EC2, a machine that is gone has none."""
         machine = self._world.machines.get(node_id)
         return None if machine is None else machine.ip
-
-    def external_ip(self, node_id: str) -> str | None:
-        """Return the same as `internal_ip`."""
-        return self.internal_ip(node_id)
 
     def create_node_with_resources_and_labels(
         self,
@@ -85,10 +76,6 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         if refused is not None:
             raise NodeLaunchException(refused.category, refused.description, None) from refused
 
-    def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
-        """Create nodes for older callers, which pass neither resources nor labels."""
-        self.create_node_with_resources_and_labels(node_config, tags, count, {}, {})
-
     def terminate_node(self, node_id: str) -> None:
         """Terminate one machine."""
         self._world.terminate([node_id])
@@ -97,11 +84,6 @@ class SimulatedProvider(NodeProvider):  # type: ignore[misc]
         """Terminate machines."""
         with self._session.watched():
             self._world.terminate(list(node_ids))
-
-    @staticmethod
-    def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
-        """Return the config unchanged."""
-        return cluster_config
 
 
 class SimulatedGcs:

@@ -16,8 +16,8 @@ from orchestrator.backends.docker.daemon import DaemonFacts
 from orchestrator.backends.docker.environment import DockerEnvironment
 from orchestrator.backends.docker.image import RayImage
 from orchestrator.backends.docker.node_config import ContainerConfig
+from orchestrator.backends.live.cloud import CloudNode, MachineLost
 from orchestrator.backends.live.cluster import ClusterLaunch
-from orchestrator.backends.live.modelled_cloud import CloudNode, MachineLost
 from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.faults.injector import NodeEnded
 from orchestrator.inputs.cluster_config import read_cluster_file

@@ -11,7 +11,7 @@ import urllib3
 from orchestrator.backends.docker import container as module
 from orchestrator.backends.docker.container import AWAY_S, START_TIMEOUT_S, NodeContainer
 from orchestrator.backends.live import node_process
-from orchestrator.backends.live.modelled_cloud import CannotStart, MachineLost
+from orchestrator.backends.live.cloud import CannotStart, MachineLost
 from orchestrator.errors import MissingPrerequisite
 from tests.support.fake_docker_sdk import GONE, FakeClient, FakeContainer, not_found, refused
 

@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.backends.docker import mailbox
 from orchestrator.backends.docker.mailbox import MailboxCloud, MailboxServer
+from orchestrator.backends.live.cloud import CloudNode, LaunchRequest
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.modelled_cloud import CloudNode
 from orchestrator.rayapi.virtual.world import LaunchRefused, no_capacity
 
 TIMEOUT_S = 10.0
@@ -23,7 +23,7 @@ class Cloud:
     """Gives nodes that are there at once, called n1, n2, …; `answer` is raised instead, if there is one."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Any, ...]] = []
+        self.asked: list[LaunchRequest] = []
         self.terminated: list[str] = []
         self.answer: Exception | None = None
         self.may_answer = threading.Event()
@@ -35,20 +35,14 @@ class Cloud:
     def nodes(self) -> Mapping[str, CloudNode]:
         return dict(self._nodes)
 
-    def create(
-        self,
-        node_type: str,
-        tags: Mapping[str, str],
-        count: int,
-        resources: Mapping[str, float],
-        labels: Mapping[str, str],
-    ) -> None:
-        self._hear(self.asked, (node_type, dict(tags), count, dict(resources), dict(labels)))
+    def create(self, request: LaunchRequest) -> None:
+        self._hear(self.asked, request)
         assert self.may_answer.wait(TIMEOUT_S)
         if self.answer is not None:
             raise self.answer
-        for _ in range(count):
-            node = CloudNode(f"n{len(self._nodes) + 1}", node_type, tags, resources, labels)
+        for _ in range(request.count):
+            name = f"n{len(self._nodes) + 1}"
+            node = CloudNode(name, request.node_type, request.tags, request.resources, request.labels)
             self._nodes[node.node_id] = node
         assert self.server is not None
         self.server.publish()
@@ -99,13 +93,13 @@ def provider(files: ClusterFiles, server: MailboxServer) -> MailboxCloud:
 
 
 def create(provider: MailboxCloud, count: int = 1, node_type: str = "x86") -> None:
-    provider.create(node_type, TAGS, count, {"CPU": 2.0}, {"zone": "a"})
+    provider.create(LaunchRequest(node_type, count, TAGS, {"CPU": 2.0}, {"zone": "a"}))
 
 
 def test_a_request_arrives_as_it_was_made(provider: MailboxCloud, cloud: Cloud) -> None:
     create(provider, 2)
 
-    assert cloud.asked == [("x86", TAGS, 2, {"CPU": 2.0}, {"zone": "a"})]
+    assert cloud.asked == [LaunchRequest("x86", 2, TAGS, {"CPU": 2.0}, {"zone": "a"})]
 
 
 def test_the_nodes_are_listed_once_the_request_is_answered(provider: MailboxCloud) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.backends.live.cloud import CannotStart, CloudNode, LaunchRequest, Machine, MachineLost
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.modelled_cloud import CannotStart, CloudNode, Machine, MachineLost, ModelledCloud
+from orchestrator.backends.live.modelled_cloud import ModelledCloud
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.latency import Delay, LaunchModel
@@ -99,7 +100,7 @@ class Lab:
     def create(self, count: int = 1, node_type: str = "x86") -> list[str]:
         """Ids of the nodes that were given."""
         before = self._allocated()
-        self.cloud.create(node_type, {"tag": "value"}, count, {"CPU": 2.0}, {"zone": "a"})
+        self.cloud.create(LaunchRequest(node_type, count, {"tag": "value"}, {"CPU": 2.0}, {"zone": "a"}))
         return self._allocated()[len(before) :]
 
     def _allocated(self) -> list[str]:
@@ -610,7 +611,7 @@ def test_many_who_ask_at_once_get_no_more_than_there_is(lab: Make) -> None:
 
     def ask(_number: int) -> None:
         with contextlib.suppress(LaunchRefused):
-            here.cloud.create("x86", {}, 1, {}, {})
+            here.cloud.create(LaunchRequest("x86"))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ask, range(16)))
