@@ -7,6 +7,7 @@ object is a `BackendKind`:
     moon = "moonlab.backend:MOON"
 """
 
+import logging
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
@@ -30,6 +31,8 @@ __all__ = [
     "names",
     "real_time",
 ]
+
+_log = logging.getLogger(__name__)
 
 GROUP = "orchestrate.backends"
 
@@ -68,6 +71,7 @@ def find(name: str) -> BackendKind | None:
     try:
         return kind(name)
     except (InputError, MissingPrerequisite):
+        # not logged: None is the answer.
         return None
 
 
@@ -87,6 +91,7 @@ def all_backends() -> tuple[BackendKind | Unusable, ...]:
         try:
             found[point.name] = _load(point)
         except MissingPrerequisite as error:
+            _log.warning("the backend %s can't be loaded", point.name, exc_info=True)
             found[point.name] = Unusable(point.name, error)
     return (*found.values(), *refused)
 

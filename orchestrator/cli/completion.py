@@ -28,7 +28,7 @@ def offering(*values: str) -> Callable[[str], list[str]]:
 
 def complete_backend(incomplete: str) -> list[str]:
     """Offer the names of the backends, with those of installed packages."""
-    with suppress(Exception):
+    with suppress(Exception):  # not logged: completion must not print
         return [name for name in registry.names() if name.startswith(incomplete)]
     return []
 

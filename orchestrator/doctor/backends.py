@@ -1,11 +1,14 @@
 """Questions about backends: which ones can be used, and what each of them asks of this machine."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
 from orchestrator.backends import registry
 from orchestrator.backends.base import BackendKind
 from orchestrator.readiness import Finding, Question
+
+_log = logging.getLogger(__name__)
 
 
 def backend_questions(home: Path) -> list[Question]:
@@ -31,6 +34,7 @@ def _questions_of(kind: BackendKind, home: Path) -> list[Question]:
     try:
         return list(kind.questions(home))
     except Exception as error:
+        _log.exception("the questions of the backend %s", kind.name)
         found = Finding("warning", f"the backend can't say what it needs: {type(error).__name__}: {error}")
         return [Question(kind.name, (kind.name,), partial(_known, found))]
 

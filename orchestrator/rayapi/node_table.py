@@ -12,7 +12,7 @@ class ListedNode(Protocol):
 
     @property
     def booted(self) -> bool:
-        """Whether the node's boot is over."""
+        """Return true once the node has booted."""
         ...
 
 

@@ -43,6 +43,7 @@ def _scratch(home: Path, cluster_id: str) -> Path:
 def _of_processes(home: Path) -> set[str]:
     found = set()
     for process in find_marked(home):
+        # not logged: processes end while they are listed, and many aren't readable.
         with contextlib.suppress(psutil.Error, OSError):
             found.add(process.environ().get(MARKER, ""))
     return found

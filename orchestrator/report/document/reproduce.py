@@ -14,7 +14,9 @@ from orchestrator.errors import SpecError
 from orchestrator.inputs.launch_profiles import MEASURED
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.latency import LaunchModel
-from orchestrator.model.spec import SweepSpec
+from orchestrator.model.settings import option_settings
+from orchestrator.model.spec import SweepSpec, WorkloadOverrides
+from orchestrator.model.workload import parameters
 from orchestrator.sweeps.ledger import SweepRecord
 from orchestrator.sweeps.runner import assumptions_of
 
@@ -53,7 +55,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
     if workload.labels or any(set(name) & set("=, ") for name in resources):
         return None
     axes = {name: values for name, values in dict(spec.settings).items() if values != getattr(default.settings, name)}
-    own = ("autoscaler", "upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
+    own = option_settings()
     named: dict[str, Any] = {f"--{name.replace('_', '-')}": _listed(axes[name]) for name in own if name in axes}
     told = {
         "--backend": (spec.backend, default.backend),
@@ -61,13 +63,11 @@ def _options(spec: SweepSpec) -> list[str] | None:
         "--image": (spec.image, None),
         "--launch-profile": (spec.launch_profile, None),
         "--fit": (spec.fit, default.fit),
-        "--tasks": (workload.tasks, None),
-        "--task-seconds": (workload.seconds, None),
-        "--task-cpus": (workload.cpus, None),
-        "--task-kind": (workload.kind, None),
-        "--arrival": (workload.arrival, None),
-        "--arrival-s": (workload.arrival_s, None),
-        "--waves": (workload.waves, None),
+        **{
+            each.option: (_arrival(workload) if name == "arrival" else getattr(workload, name), None)
+            for name, each in parameters().items()
+            if each.option
+        },
         "--repeat": (spec.repeat, default.repeat),
         "--order": (spec.order, default.order),
         "--seed": (spec.seed, default.seed),
@@ -133,6 +133,12 @@ def _without_defaults(document: Mapping[str, Any], defaults: Mapping[str, Any]) 
         if value != usual:
             kept[name] = value
     return kept
+
+
+def _arrival(workload: WorkloadOverrides) -> str | None:
+    """Return the pattern with the parameters of its own, as an option takes them."""
+    own = ",".join(f"{name}={_number(value)}" for name, value in (workload.arrival_parameters or {}).items())
+    return f"{workload.arrival}:{own}" if own else workload.arrival
 
 
 def _listed(values: tuple[Any, ...]) -> str:
