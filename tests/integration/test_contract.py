@@ -49,4 +49,4 @@ def test_the_golden_contract_has_every_part(golden: Any) -> None:
     assert all(trial["scorecard"]["faults"] > 0 for trial in faults["show"]["trials"])
     assert all(table["rows"] > 0 for table in faults["tables"].values())
     assert "orchestrator_scorecard" in golden["metrics"]["ended"]["families"]
-    assert len(golden["boards"]) == 5
+    assert len(golden["boards"]) == 6
