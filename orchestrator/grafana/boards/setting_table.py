@@ -76,7 +76,8 @@ def setting_table(title: str, description: str, *, height: int) -> model.Panel:
             column("ended", {"custom.width": 60}),
             column("n", {"custom.width": 40}),
             column(SORTED_BY, {"custom.width": 100}),
-            column("p95 wait, s", {"custom.width": 92}),
+            *(column(name, {"custom.width": 92}) for name in ("p95 wait, s", "1st node, s")),
+            *(column(name, {"custom.width": 72}) for name in ("Lowest", "Highest", "Peak, s", "θ under", "θ over")),
             column("Setting", {"custom.minWidth": 130}),
             column(
                 VERDICT,
