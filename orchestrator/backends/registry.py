@@ -1,4 +1,4 @@
-"""All backends: the built-in ones, and those of installed packages. No other module outside their folders names one.
+"""All backends: the built-in ones, and those of installed packages. No module outside their folders names a backend.
 
 A package adds a backend by an entry point of the group `orchestrate.backends` whose name is the backend's and whose
 object is a `BackendKind`:
@@ -97,7 +97,7 @@ def all_backends() -> tuple[BackendKind | Unusable, ...]:
 
 
 def real_time(name: str) -> bool:
-    """Return true if trials of this backend take place in real time, which is assumed of one that isn't installed."""
+    """Return true if trials of this backend take place in real time. Assume so for a backend that isn't installed."""
     found = find(name)
     return found is None or found.real_time
 

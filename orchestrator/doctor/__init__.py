@@ -1,1 +1,1 @@
-"""What is ready on this machine, what isn't, and how to mend it: `orchestrate doctor`."""
+"""Checks of this machine for `orchestrate doctor`: what is ready, what isn't, and how to fix it."""

@@ -1,4 +1,4 @@
-"""The machine itself: what a sweep on local nodes needs, and the simulator."""
+"""Questions about the machine itself, for sweeps on local nodes and for the simulator."""
 
 import os
 import platform
@@ -27,7 +27,7 @@ _RAYS_DISK_SHARE = 0.95
 
 
 def machine_questions(home: Path) -> list[Question]:
-    """What is asked of the machine, for state kept in `home`."""
+    """Return the questions about the machine, for state kept in `home`."""
     return [
         Question("Python", ("sweep", "simulate"), python),
         Question("Ray", ("sweep", "simulate"), ray),
@@ -41,12 +41,12 @@ def machine_questions(home: Path) -> list[Question]:
 
 
 def python() -> Finding:
-    """Its version; an older one than is supported couldn't have come here."""
+    """Return the version. An unsupported one couldn't have run this far."""
     return Finding("ok", f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def ray() -> Finding:
-    """Its version, and whether it is one that the project is tested with."""
+    """Return the version, with a warning if the project isn't tested with it."""
     version = ray_version()
     try:
         require_supported_ray()
@@ -57,7 +57,7 @@ def ray() -> Finding:
 
 
 def cores_and_memory() -> Finding:
-    """What `--fit machine` makes of the built-in cluster file here."""
+    """Return the size of the machine, and the built-in cluster as `--fit machine` shapes it."""
     machine = this_machine()
     if machine.memory * MEMORY_SHARE < NODE_BYTES + SLOT_BYTES:
         return Finding(
@@ -70,7 +70,7 @@ def cores_and_memory() -> Finding:
 
 
 def home_folder(home: Path) -> Finding:
-    """Whether it can be written, or made."""
+    """Return whether the home can be written, or made."""
     existing = _existing(home)
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return Finding(
@@ -80,7 +80,7 @@ def home_folder(home: Path) -> Finding:
 
 
 def disk(home: Path) -> Finding:
-    """Room for traces in the home, and for Ray's own files in the folder for temporary ones."""
+    """Return the free space for traces in the home, and for Ray's own files in the temporary folder."""
     places = {place.stat().st_dev: place for place in (Path(tempfile.gettempdir()), _existing(home))}
     findings = []
     for place in places.values():
@@ -99,7 +99,7 @@ def disk(home: Path) -> Finding:
 
 
 def shared_memory(folder: Path = _SHM) -> Finding:
-    """Where Ray's object stores are: each local node has one of its own."""
+    """Return the free space for Ray's object stores. Each local node has its own."""
     if not folder.is_dir():
         return Finding("warning", f"there is no {folder}: Ray keeps its object stores in /tmp, which is slow")
     free = shutil.disk_usage(folder).free
@@ -116,7 +116,7 @@ def shared_memory(folder: Path = _SHM) -> Finding:
 
 
 def token(home: Path) -> Finding:
-    """Whoever can read Ray's token can run programs as this user on its clusters."""
+    """Return who can read Ray's token, which lets them run programs as this user on its clusters."""
     path = home / TOKEN_NAME
     if not path.exists():
         return Finding("ok", "it will be made at first use")
@@ -138,6 +138,6 @@ def leftovers(home: Path) -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    """The path itself or the nearest of its parents that is there."""
+    """Return the path itself, or its nearest parent that exists."""
     # Path.exists raises for what is in a closed folder.
     return next(each for each in (path, *path.parents) if os.path.exists(each))

@@ -1,4 +1,4 @@
-"""Prometheus and Grafana beside the lab: their ports, their programs, and whether they run."""
+"""Questions about Prometheus and Grafana: their ports, their programs, and whether they run."""
 
 import logging
 import shutil
@@ -22,7 +22,7 @@ _PROGRAM_TIMEOUT_S = 10.0
 
 
 def service_questions(home: Path) -> list[Question]:
-    """What is asked about the stack of `home` and what it works with."""
+    """Return the questions about the stack of `home` and its prerequisites."""
     status = partial(_status, home)
     return [
         Question("Docker compose", ("stack",), compose),
@@ -42,7 +42,7 @@ def compose() -> Finding:
 
 
 def metrics_port(*, taken: Callable[[int], bool] = is_taken, ask: Fetch = fetch) -> Finding:
-    """Where Prometheus expects what a sweep exports."""
+    """Return whether sweeps can serve metrics at the default port."""
     if not taken(DEFAULT_PORT):
         return Finding("ok", "free, for the metrics of a sweep")
     if b"orchestrate" in ask(f"http://127.0.0.1:{DEFAULT_PORT}/", None)[1]:
@@ -57,7 +57,7 @@ def metrics_port(*, taken: Callable[[int], bool] = is_taken, ask: Fetch = fetch)
 def stack_port(
     service: str, port: int, status: Callable[[], Status | None], *, taken: Callable[[int], bool] = is_taken
 ) -> Finding:
-    """Where one of the stack's services listens by default."""
+    """Return whether a service of the stack can use its default port."""
     if not taken(port):
         return Finding("ok", f"free, for {service.capitalize()}")
     found = status()
@@ -71,7 +71,7 @@ def stack_port(
 
 
 def program(name: str) -> Finding:
-    """A program on PATH with its version."""
+    """Return a program's path and version."""
     path = shutil.which(name)
     if path is None:
         hint = "Debian: apt install prometheus; macOS: brew install prometheus; else https://prometheus.io/download/"
@@ -83,7 +83,7 @@ def program(name: str) -> Finding:
 
 
 def stack(status: Callable[[], Status | None]) -> Finding:
-    """Whether it runs."""
+    """Return whether the stack runs."""
     found = status()
     if found is None or not found.running:
         return Finding("ok", "not up", "start it when you want to watch: orchestrate stack up")
@@ -94,7 +94,7 @@ def stack(status: Callable[[], Status | None]) -> Finding:
 
 
 def _status(home: Path) -> Status | None:
-    """None where there can be no stack."""
+    """Return the stack's status; None where there can be no stack."""
     try:
         return Stack(home).status()
     except MissingPrerequisite:

@@ -333,7 +333,7 @@ class DockerCluster(SharedFilesCluster):
                     (folder / log.name).write_bytes(file.read(_LOG_KEPT))
 
     def _published(self, head: NodeContainer, port: int) -> str:
-        """`host:port` on this machine. Raises ClusterFailed for a head that has just ended, which has no ports."""
+        """Return `host:port` on this machine. Raises ClusterFailed for a head that has ended and so has no ports."""
         try:
             binding = head.attributes()["NetworkSettings"]["Ports"][f"{port}/tcp"][0]
         except (NotFound, LookupError, TypeError):

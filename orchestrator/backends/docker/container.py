@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 
 
 class NodeContainer:
-    """Made with what `containers.create` takes; it is removed as soon as it has ended. See `live.cloud.Machine`."""
+    """A `Machine` in a container. `options` are those of `containers.create`. It is removed as soon as it has ended."""
 
     def __init__(
         self,
@@ -93,9 +93,9 @@ class NodeContainer:
     def _patiently(
         self, container: Container, ask: Callable[[Container], Answer], timeout_s: float = math.inf
     ) -> Answer | None:
-        """What the engine answers, be it away for a moment; None if somebody removed the container.
+        """Return the engine's answer, even if it is away for a moment; None if the container was removed.
 
-        Raises MachineLost, also when it is asked once more after `timeout_s`.
+        Raises MachineLost, also if the engine still fails after `timeout_s`.
         """
         deadline = self._clock() + timeout_s
         while True:
@@ -159,7 +159,7 @@ class NodeContainer:
         return said[:300]
 
     def last_lines(self) -> str:
-        """All that is kept of what it said."""
+        """Return the end of its output."""
         return "\n".join(self._said)
 
     def address(self) -> str:
@@ -169,7 +169,7 @@ class NodeContainer:
         return ""
 
     def attributes(self) -> dict[str, Any]:
-        """What the engine says of it now."""
+        """Return its present attributes from the engine."""
         assert self.container is not None
         self.container.reload()
         return dict(self.container.attrs)

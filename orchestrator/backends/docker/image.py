@@ -1,4 +1,4 @@
-"""The image of a node: found, pulled or built, and refused before anything starts if its Python or Ray doesn't fit."""
+"""Find, pull or build the image of a node, and refuse it before anything starts if its Python or Ray doesn't fit."""
 
 import json
 import logging
@@ -43,11 +43,11 @@ __all__ = [
 ]
 
 PACKAGE_FOLDER = "/opt/orchestrate"
-"""Where the image has the package: the value of PYTHONPATH, and the folder that `orchestrator` is in."""
+"""The package's place in the image: the value of PYTHONPATH, and the folder that `orchestrator` is in."""
 
 CHECK_TIMEOUT_S = 120  # an emulated Python takes its time
 
-# What the image is asked. Other Pythons may be very old: their version is the first thing to be told.
+# The question to an image. Its Python may be very old, so the version is reported first.
 _QUESTION = """
 import json, platform, sys
 told = {"python": sys.executable, "python_version": platform.python_version(), "machine": platform.machine()}
@@ -92,10 +92,10 @@ def ensure_image(
     labels: Mapping[str, str] | None = None,
     progress: Progress = lambda line: None,
 ) -> RayImage:
-    """The image `wanted`, pulled if it isn't here; None is the default one, built unless it is here and up to date.
+    """Return the image `wanted`, pulled if needed; for None, the default image, built unless it is up to date.
 
     `platform` (`linux/arm64`) is the engine's own by default, `user` (`uid:gid`) this process's. A container with
-    `labels` tells what is in the image; nothing of it stays. Raises MissingPrerequisite if the image can't be had or
+    `labels` examines the image, and is then removed. Raises MissingPrerequisite if the image can't be had or
     doesn't fit this process's Ray and Python, ClusterFailed if the engine fails in any other way.
     """
     with explain("asking the Docker engine for its architecture"):
@@ -112,7 +112,7 @@ def ensure_image(
 
 
 def default_image_state(client: docker.DockerClient, arch: Arch) -> tuple[str, str]:
-    """Name of the default image, and `present`, `stale` (it would be built again) or `absent`."""
+    """Return the default image's name, and `present`, `stale` (it would be built again) or `absent`."""
     name = default_image_name(arch)
     with explain(f"looking for the image {name}"):
         image = present(client, name, arch)
@@ -120,7 +120,7 @@ def default_image_state(client: docker.DockerClient, arch: Arch) -> tuple[str, s
 
 
 def same_versions(images: Iterable[RayImage]) -> None:
-    """Raises MissingPrerequisite unless all have the same Ray and the very same Python: Ray refuses to mix them."""
+    """Raise MissingPrerequisite unless all have the same Ray and the very same Python: Ray refuses to mix them."""
     first, *others = images
     for other in others:
         if other.versions != first.versions:
@@ -133,14 +133,14 @@ def same_versions(images: Iterable[RayImage]) -> None:
 
 @dataclass(frozen=True)
 class _Answer:
-    """How the question ended, and the last line of each stream."""
+    """The exit code of the question, and the last line of each stream."""
 
     code: int
     out: str
     err: str
 
 
-# What is in an image doesn't change; whether a user can read it is another question for each.
+# An image's content doesn't change, but each user may or may not be able to read it.
 _known: dict[tuple[str, str, Arch], dict[str, Any]] = {}
 
 
@@ -185,7 +185,7 @@ def _check_versions(image: RayImage) -> None:
 def _told(
     client: docker.DockerClient, name: str, image: Image, arch: Arch, user: str, labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What the image's Python says of itself. Raises MissingPrerequisite if none can be run by this user."""
+    """Return the report of the image's Python. Raises MissingPrerequisite if this user can't run any."""
     answer = _ask(client, name, image, arch, user, labels)
     if answer.code == 0:
         try:
@@ -220,7 +220,7 @@ def _told(
 def _ask(
     client: docker.DockerClient, name: str, image: Image, arch: Arch, user: str | None, labels: Mapping[str, str]
 ) -> _Answer:
-    """Put the question to the image in a container of its own, which is gone afterwards."""
+    """Put the question to the image, in a container that is then removed."""
     with explain(f"looking into the image {name}"):
         container = client.containers.create(
             str(image.id),

@@ -1,4 +1,4 @@
-"""How the image of a node comes to this machine: by a pull, or by a build of Ray's own with this package in it."""
+"""Pull the image of a node, or build it from Ray's own image with this package in it."""
 
 import functools
 import hashlib
@@ -35,12 +35,12 @@ Progress = Callable[[str], None]
 
 
 def base_image_name(arch: Arch = "x86_64") -> str:
-    """Ray's official image for this process's Ray and Python: `rayproject/ray:2.60.0-py311`, `…-aarch64`."""
+    """Return the name of Ray's official image, such as `rayproject/ray:2.60.0-py311`, `…-aarch64`."""
     return f"rayproject/ray:{_tag('aarch64' if arch == 'arm64' else '')}"
 
 
 def default_image_name(arch: Arch = "x86_64") -> str:
-    """The image that is built here: `orchestrate-ray:2.60.0-py311`, `…-arm64`."""
+    """Return the name of the image that is built here: `orchestrate-ray:2.60.0-py311`, `…-arm64`."""
     return f"orchestrate-ray:{_tag('arm64' if arch == 'arm64' else '')}"
 
 
@@ -51,7 +51,7 @@ def _tag(suffix: str) -> str:
 
 @functools.cache
 def package_digest() -> str:
-    """Changes when any file of the package does: names and content, no times."""
+    """Return a digest of the package's files: their names and content, not their times."""
     seen = hashlib.sha256()
     for name, path in _package_files():
         content = path.read_bytes()
@@ -60,7 +60,7 @@ def package_digest() -> str:
 
 
 def _package_files() -> Iterator[tuple[str, Path]]:
-    """The package's files by their name below it; caches and the wheel's bundle aren't of it."""
+    """Return the package's files by their relative names, without caches and the wheel's bundle."""
     for path in sorted(_PACKAGE.rglob("*")):
         parts = path.relative_to(_PACKAGE).parts
         if path.is_file() and "__pycache__" not in parts and parts[0] != "bundle" and not path.name.startswith("."):
@@ -68,12 +68,12 @@ def _package_files() -> Iterator[tuple[str, Path]]:
 
 
 def is_current(image: Image) -> bool:
-    """Whether this very package is in the image."""
+    """Return true if exactly this package is in the image."""
     return image.labels.get(PACKAGE_LABEL) == package_digest()
 
 
 def present(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
-    """The image of that name if it is here, and for this architecture."""
+    """Return the image of that name if it is on this machine, and for this architecture."""
     try:
         image = client.images.get(name)
     except ImageNotFound:
@@ -84,7 +84,7 @@ def present(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
 
 
 def pull(client: docker.DockerClient, name: str, arch: Arch, progress: Progress) -> Image:
-    """Raises MissingPrerequisite, with the command that would do the same, if it can't be had."""
+    """Pull an image. Raises MissingPrerequisite, with the command that does the same, if that fails."""
     wanted = "" if arch in ("unknown", normalise_arch(platform.machine())) else f"--platform {platform_of(arch)} "
     hint = f"docker pull {wanted}{name}, or name another with --image"
     progress(f"pulling {name}")
@@ -117,7 +117,7 @@ def _follow_pull(client: docker.DockerClient, name: str, arch: Arch, progress: P
 
 
 def build(client: docker.DockerClient, name: str, arch: Arch, stale: Image | None, progress: Progress) -> Image:
-    """The default image from Ray's own. A stale one makes way; it serves if Ray's own can't be had any more."""
+    """Build the default image from Ray's own. A stale one is replaced, or used if Ray's own can't be pulled."""
     base_name = base_image_name(arch)
     try:
         with explain(f"looking for the image {base_name}"):
@@ -156,7 +156,7 @@ def build(client: docker.DockerClient, name: str, arch: Arch, stale: Image | Non
 
 
 def _remove_untagged(client: docker.DockerClient, image: Image) -> None:
-    """A container may still use it: then it is left to the next time, or to `docker image prune`."""
+    """Remove an image without a name. If a container uses it, leave it to the next time or `docker image prune`."""
     try:
         if not client.images.get(str(image.id)).tags:
             client.api.remove_image(str(image.id))
@@ -165,7 +165,7 @@ def _remove_untagged(client: docker.DockerClient, image: Image) -> None:
 
 
 def _context() -> bytes:
-    """What the Dockerfile copies, as a tar archive: the same bytes for the same files, so that steps are cached."""
+    """Return the build context as a tar archive: equal bytes for equal files, so that Docker caches its steps."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         files = [

@@ -1,6 +1,6 @@
-"""Run as root in the image while it is built: what starts from it starts fast, and as any user.
+"""Prepare an image, as root while it is built, so that nodes start fast and as any user.
 
-It runs on the image's Python, alone: nothing of ours or Ray's can be imported.
+It runs on the image's Python alone, without this package and without Ray.
 """
 
 import compileall
@@ -15,16 +15,16 @@ from pathlib import Path
 def compile_packages(folders: Iterable[str]) -> None:
     """Write the bytecode of all modules that have none yet: without it a node's start takes twice as long.
 
-    A few files are broken on purpose, as those of test suites: they are passed over.
+    A few files are broken on purpose, as those of test suites: they are skipped.
     """
     for folder in folders:
         compileall.compile_dir(folder, quiet=2, workers=0)
 
 
 def let_anybody_read(folder: Path) -> None:
-    """Containers run as the user who starts them, not as the image's: open a folder, and the way to it, for reading.
+    """Open a folder and its parents for reading: containers run as the user who starts them, not as the image's.
 
-    Only what is closed is touched, since a file whose mode changes is in the image twice.
+    Only closed files are changed, since a file whose mode changes is in the image twice.
     """
     let_anybody_pass(folder)
     for path in (folder, *folder.rglob("*")):
@@ -36,7 +36,7 @@ def let_anybody_read(folder: Path) -> None:
 
 
 def let_anybody_pass(path: Path) -> None:
-    """Open the way to a path: the official image's Python, and its working directory, are in a user's closed home."""
+    """Open the parents of a path: the official image has its Python and its working directory in a closed home."""
     for parent in path.parents:
         _add_mode(parent, stat.S_IXOTH)
 

@@ -1,4 +1,4 @@
-"""The labels by which all that belongs to a home's clusters is found again, and nothing else."""
+"""The labels that identify the containers and networks of a home's clusters."""
 
 import secrets
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ NODE_TYPE = f"{PREFIX}.node-type"
 
 
 def cluster_labels(home: Path, cluster_id: str) -> dict[str, str]:
-    """What all containers and networks of a cluster carry."""
+    """Return the labels of all containers and networks of a cluster."""
     return {HOME: str(home.resolve()), CLUSTER: cluster_id}
 
 
 def lone_labels(home: Path) -> dict[str, str]:
-    """What a container of no cluster carries: an id of its own and, since no folder tells, whose it is."""
+    """Return the labels of a container without a cluster: an id of its own, and its owner, which no folder records."""
     cluster_id = secrets.token_hex(4)
     owner = Owner.this_process(cluster_id, "", "", backend="docker")
     return {**cluster_labels(home, cluster_id), OWNER: owner.as_json()}
 
 
 def owner_of(labels: Mapping[str, str]) -> Owner | None:
-    """Whose a container of no cluster is."""
+    """Return the owner of a container without a cluster."""
     return Owner.parse(labels[OWNER]) if OWNER in labels else None
 
 
 def label_filter(home: Path, cluster_id: str | None = None) -> dict[str, Any]:
-    """The engine's filter for what belongs to a home, or to one cluster of it."""
+    """Return the engine's filter for everything of a home, or of one of its clusters."""
     labels = [f"{HOME}={home.resolve()}"]
     return {"label": [*labels, f"{CLUSTER}={cluster_id}"] if cluster_id is not None else labels}

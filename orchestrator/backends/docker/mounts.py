@@ -1,4 +1,4 @@
-"""What a node's container sees of this machine's files, and which of them it can write: those of the head's outbox."""
+"""Mounts of a node's container. It can write the files of the head's outbox, and only read all others."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 def node_mounts(image: RayImage, token: Path, options: Path) -> list[Mount]:
-    """What every node reads: the home's token, its own options, and the package where its image hasn't got it."""
+    """Return the mounts of every node: the home's token, its own options, and the package if its image lacks it."""
     mounts = {TOKEN: token.resolve(), OPTIONS: options}
     if not image.has_package:
         mounts[f"{PACKAGE_FOLDER}/{_PACKAGE.name}"] = _PACKAGE
@@ -22,10 +22,10 @@ def node_mounts(image: RayImage, token: Path, options: Path) -> list[Mount]:
 
 
 def head_mounts(files: ClusterFiles) -> list[Mount]:
-    """By what the head and the orchestrator tell each other something.
+    """Return the mounts by which head and orchestrator exchange messages.
 
-    Of the outbox the files are mounted, since in a folder the jobs of the head could leave links and pipes. The inbox
-    is a folder, since a mounted file stays what it was when it is replaced.
+    The outbox is mounted file by file, since jobs of the head could leave links and pipes in a folder. The inbox is
+    mounted as a folder, since a mounted file doesn't change when it is replaced.
     """
     outbox = (files.requests, files.settings, files.monitor_log)
     for path in outbox:
@@ -37,7 +37,7 @@ def head_mounts(files: ClusterFiles) -> list[Mount]:
 
 
 def in_head(files: ClusterFiles, path: Path) -> str:
-    """Where the head sees a path of its cluster's folder."""
+    """Return the head's path for a path of its cluster's folder."""
     return f"{SHARED}/{path.relative_to(files.root)}"
 
 

@@ -1,4 +1,4 @@
-"""The network of one cluster: containers have addresses in it that they keep when they are cut off for a while."""
+"""The network of one cluster. Containers keep their addresses in it while they are cut off."""
 
 import ipaddress
 import logging
@@ -20,9 +20,9 @@ _HEAD = 2  # after the network's own address and the gateway's
 
 
 class ClusterNetwork:
-    """A bridge network. The first free address is the head's, the others go to the workers in their order.
+    """A bridge network. The head gets the first free address, workers get the others in order.
 
-    The engine would give the first free one, and that is the one of a worker that is cut off.
+    The engine would give the first free address, which may be that of a worker that is cut off.
     """
 
     def __init__(self, client: docker.DockerClient, name: str, labels: dict[str, str]) -> None:
@@ -36,9 +36,9 @@ class ClusterNetwork:
         self._cut_off: dict[str, str] = {}
 
     def create(self) -> None:
-        """Make it. Addresses may be asked for only in a range that was: the engine is asked for one first.
+        """Make the network. Docker accepts fixed addresses only in a range that was requested, so ask it for one first.
 
-        Another cluster may take it before it is asked for: the race is run again, some times.
+        Another cluster may take the range in between. Then try again, up to _ATTEMPTS times.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -60,11 +60,11 @@ class ClusterNetwork:
         return str(network.attrs["IPAM"]["Config"][0]["Subnet"])
 
     def at(self, address: str) -> dict[str, Any]:
-        """What `containers.create` takes to give a container this address."""
+        """Return the option of `containers.create` that gives a container this address."""
         return {self.name: self._client.api.create_endpoint_config(ipv4_address=address)}
 
     def next_address(self) -> str:
-        """An address for a worker. None is given again before all were, nor while its node has it.
+        """Return an address for a worker, in turn, so that no address is used again soon or while a node has it.
 
         Raises MissingPrerequisite when all are taken.
         """
@@ -87,7 +87,7 @@ class ClusterNetwork:
         self._client.networks.get(self.name).disconnect(container, force=True)
 
     def connect(self, container: Container) -> None:
-        """Bring it back, to the address by which Ray knows it; nothing happens to one that wasn't cut off."""
+        """Connect a container again, at the address by which Ray knows it. Do nothing if it wasn't cut off."""
         if (address := self._cut_off.get(str(container.id))) is not None:
             self._client.networks.get(self.name).connect(container, ipv4_address=address)
             del self._cut_off[str(container.id)]  # only now: a failure can be tried again

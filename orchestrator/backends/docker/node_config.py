@@ -1,4 +1,4 @@
-"""What a cluster file says of the containers of its node types, under `node_config`."""
+"""Containers of node types, as a cluster file describes them under `node_config`."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ Size = Annotated[str, BeforeValidator(_size)]
 
 
 class ContainerConfig(FrozenModel):
-    """How the container of a node is limited, beside its logical resources.
+    """Image and limits of a node's container, in addition to its logical resources.
 
     `cpus` is its CPU limit in cores (the node type's `CPU` if absent, no limit for a head of none), `memory` and
     `shm_size` are as Docker writes them. `image` is for this node type alone. `environment` is added to Ray's.
@@ -39,9 +39,9 @@ class ContainerConfig(FrozenModel):
 
 
 def container_configs(cluster: ClusterFile) -> dict[str, ContainerConfig]:
-    """The containers of a cluster file by node type. Raises SpecError.
+    """Return the containers of a cluster file by node type. Raises SpecError.
 
-    In the file of a cloud, `node_config` is that cloud's: keys that mean nothing for a container are passed over.
+    In the file of a cloud, `node_config` is that cloud's: keys that mean nothing for a container are skipped.
     """
     found = {}
     for name, section in cluster.raw["available_node_types"].items():
@@ -53,7 +53,7 @@ def container_configs(cluster: ClusterFile) -> dict[str, ContainerConfig]:
 
 
 def dashboard_port(cluster: ClusterFile) -> int | None:
-    """The port of this machine that Ray's dashboard is to have; None for any. Raises SpecError."""
+    """Return the port of this machine for Ray's dashboard; None for any. Raises SpecError."""
     port = cluster.raw["provider"].get("dashboard_port")
     if port is None or (type(port) is int and 0 < port < 65536):
         return port

@@ -1,18 +1,18 @@
-"""The folder of one live cluster: what the orchestrator, Ray's monitor and the node hosts tell each other.
+"""The folder of one live cluster, in which the orchestrator, Ray's monitor and node processes exchange messages.
 
-inbox/           what the head is told; only the orchestrator writes here
+inbox/           messages to the head; only the orchestrator writes here
   cluster.yaml     the config that Ray's monitor reads again at every update
-outbox/          what the head says
-  requests.jsonl   which nodes it asks for, where it can't make them itself
-  settings.jsonl   which settings the autoscaler has in force
-  monitor.log      what Ray's monitor logs, where its own folder can't be seen from here
-journal.jsonl    what became of each node
+outbox/          messages from the head
+  requests.jsonl   requests for nodes, if the head can't make them itself
+  settings.jsonl   the settings that the autoscaler has in force
+  monitor.log      the log of Ray's monitor, if its own folder can't be read from here
+journal.jsonl    the events of each node's life
 trial.json       the running trial's id and seed, for the random latencies of its launches
 owner.json       the orchestrator process that this cluster belongs to, and the address of its head
 nodes/           options and log of each node process
 
-A head in a container has its inbox read-only, of its outbox the files, and nothing else: jobs run in it, too. So what
-stands in the outbox is anybody's word, while the rest is the orchestrator's own.
+A head in a container can read its inbox and write the files of its outbox, and sees nothing else. Treat the outbox as
+untrusted input: jobs run in that container, too.
 """
 
 import json
@@ -45,12 +45,12 @@ class ClusterFiles:
 
     @property
     def inbox(self) -> Path:
-        """What the head is told."""
+        """Messages to the head."""
         return self.root / "inbox"
 
     @property
     def outbox(self) -> Path:
-        """What the head says."""
+        """Messages from the head."""
         return self.root / "outbox"
 
     @property
@@ -60,12 +60,12 @@ class ClusterFiles:
 
     @property
     def requests(self) -> Path:
-        """What the provider asks for, see `backends.docker.mailbox`."""
+        """Requests of the provider, see `docker.mailbox`."""
         return self.outbox / "requests.jsonl"
 
     @property
     def settings(self) -> Path:
-        """Which settings the autoscaler has in force, JSON lines with `t` in UNIX seconds; the last one counts."""
+        """Settings that the autoscaler has in force: JSON lines with `t` in UNIX seconds. The last one counts."""
         return self.outbox / "settings.jsonl"
 
     @property
@@ -75,20 +75,20 @@ class ClusterFiles:
 
     @property
     def monitor_log(self) -> Path:
-        """What Ray's monitor logs, where its own folder can't be seen from here."""
+        """The log of Ray's monitor, if its own folder can't be read from here."""
         return self.outbox / "monitor.log"
 
     @property
     def owner(self) -> Path:
-        """Who runs this cluster, as JSON."""
+        """The process that runs this cluster, as JSON."""
         return self.root / "owner.json"
 
     def node_options(self, node_id: str) -> Path:
-        """Options of a node process."""
+        """Return the file with the options of a node process."""
         return self.root / "nodes" / f"{node_id}.json"
 
     def node_log(self, node_id: str) -> Path:
-        """Standard error of a node process."""
+        """Return the file with the standard error of a node process."""
         return self.root / "nodes" / f"{node_id}.log"
 
     def last_words(self, node_id: str) -> str:
@@ -110,7 +110,7 @@ class ClusterFiles:
         write_atomically(self.root / "trial.json", json.dumps({"trial": trial_id, "seed": seed}))
 
     def read_trial(self) -> tuple[str, int]:
-        """The running trial's id and seed; empty and 0 before the first."""
+        """Return the running trial's id and seed; empty and 0 before the first."""
         try:
             trial = json.loads((self.root / "trial.json").read_text())
         except FileNotFoundError:

@@ -32,7 +32,7 @@ _POLL_S = 0.25
 
 
 def session_members(session: int) -> list[psutil.Process]:
-    """The live processes of a session, without its leader and without zombies."""
+    """Return the live processes of a session, without its leader and without zombies."""
     members = []
     for pid in psutil.pids():
         try:
@@ -88,7 +88,7 @@ def _last_line(log: Path) -> str:
 
 
 def main(options_file: str) -> int:
-    """Hold the node that the file describes until it ends; returns 0 after SIGTERM or a drain."""
+    """Hold the node that the file describes until it ends; return 0 after SIGTERM or a drain."""
     signal.signal(signal.SIGTERM, _raise_stop)
     try:
         options = NodeOptions(**json.loads(Path(options_file).read_text()))

@@ -1,4 +1,4 @@
-"""The orchestrator processes that clusters belong to: whether one still runs, and the token of its home's clusters."""
+"""Owners of clusters, which are orchestrator processes, and the token of a home's clusters."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ TOKEN_NAME = "ray_token"
 
 @dataclass(frozen=True)
 class Owner:
-    """The orchestrator process that a cluster belongs to; the start time tells it from a later one with its pid."""
+    """The orchestrator process that owns a cluster. Its start time tells it apart from a later process with its pid."""
 
     pid: int
     started: float
@@ -33,13 +33,13 @@ class Owner:
     def this_process(
         cls, cluster_id: str, gcs_address: str, dashboard: str, scratch: str = "", backend: str = "local"
     ) -> "Owner":
-        """The calling process as owner."""
+        """Return the calling process as owner."""
         started = psutil.Process().create_time()
         return cls(os.getpid(), started, cluster_id, gcs_address, dashboard, scratch, backend)
 
     @classmethod
     def read(cls, path: Path) -> "Owner | None":
-        """The owner that a cluster's folder names; None if the file is missing or damaged."""
+        """Return the owner that a file names; None if the file is missing or damaged."""
         try:
             return cls.parse(path.read_text())
         except (OSError, ValueError):
@@ -48,7 +48,7 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> "Owner | None":
-        """What `as_json` gave; None for anything else."""
+        """Return the owner in the text of `as_json`; None for any other text."""
         try:
             owner = cls(**json.loads(text))
             return cls(**{**asdict(owner), "pid": int(owner.pid), "started": float(owner.started)})
@@ -57,17 +57,17 @@ class Owner:
             return None
 
     def as_json(self) -> str:
-        """All of it as a JSON object."""
+        """Return all fields as a JSON object."""
         return json.dumps(asdict(self))
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs."""
+        """Return true if exactly this process still runs."""
         return process_alive(self.pid, self.started)
 
 
 def process_alive(pid: int, started: float) -> bool:
-    """Whether the process with this pid and start time (UNIX seconds) runs; a later one with its pid doesn't count."""
+    """Return true if the process with this pid and start time (UNIX seconds) runs; a later one doesn't count."""
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 1
@@ -77,13 +77,13 @@ def process_alive(pid: int, started: float) -> bool:
 
 
 def running_owners(home: Path) -> list[Owner]:
-    """The owners of the clusters of `home` that run now."""
+    """Return the owners of the clusters of `home` that run now."""
     owners = (Owner.read(path) for path in sorted((home / "clusters").glob("*/owner.json")))
     return [owner for owner in owners if owner is not None and owner.alive]
 
 
 def ensure_token(home: Path) -> Path:
-    """The file with the token of this home's clusters, made at first use and readable by this user only."""
+    """Return the file with the token of this home's clusters. It is made at first use, for this user only."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / TOKEN_NAME
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Finds and ends the processes of local clusters, and no others.
+"""Find and end the processes of local clusters, and no others.
 
 Every process of a cluster inherits a marker in its environment. Some of Ray's processes overwrite their environment
 with their title; those are found by the session that they share with a marked one, since every node process leads a
@@ -19,12 +19,12 @@ EXEC_S = 0.02
 
 
 def marker_environment(cluster_id: str, home: Path) -> dict[str, str]:
-    """What marks all processes of a cluster; Ray's processes hand it on to their children."""
+    """Return the variables that mark the processes of a cluster. Children of Ray's processes inherit them."""
     return {MARKER: cluster_id, HOME_MARKER: str(home.resolve())}
 
 
 def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Process]:
-    """All live processes of the clusters that belong to `home`, or of one of them; never the calling process."""
+    """Return the live processes of the clusters of `home`, or of one of them, without the calling process."""
     owner = str(home.resolve())
     sessions: dict[int, list[psutil.Process]] = {}
     marked: list[psutil.Process] = []
@@ -55,7 +55,7 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:
-    """A process's environment; empty for one that is gone, isn't ours to read, or has none, as the kernel's own."""
+    """Return a process's environment; empty if it is gone, can't be read, or has none, as the kernel's own."""
     try:
         return dict(process.environ())
     except (psutil.Error, OSError):
@@ -72,7 +72,7 @@ def _lives(pid: int) -> bool:
 
 
 def end_marked(home: Path, cluster_id: str | None = None, *, within_s: float = 8.0) -> int:
-    """Kill all of a cluster, or of all clusters of `home`, until nothing is left; returns how many processes."""
+    """Kill all of a cluster, or of all clusters of `home`, until none is left; return the number of processes."""
     deadline, ended = time.monotonic() + within_s, 0
     while (found := find_marked(home, cluster_id)) and time.monotonic() < deadline:
         for process in found:

@@ -61,12 +61,12 @@ def test_a_backend_of_another_package_is_one_more(installed: list[Any]) -> None:
 
 
 def test_a_name_that_is_none_is_an_error_with_the_nearest_one(installed: list[Any]) -> None:
-    with pytest.raises(InputError, match="there is no backend 'dokcer'") as refused:
-        registry.kind("dokcer")
+    with pytest.raises(InputError, match="there is no backend 'dock'") as refused:
+        registry.kind("dock")
 
     assert refused.value.hint == "did you mean docker? there are local, docker, simulated"
-    assert registry.find("dokcer") is None
-    assert registry.real_time("dokcer")
+    assert registry.find("dock") is None
+    assert registry.real_time("dock")
     assert not registry.real_time("simulated")
 
 
