@@ -1,7 +1,7 @@
 """The events of a trace. `t` is UNIX seconds; unknown fields and types are kept, so that newer traces stay readable."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
 
@@ -12,6 +12,13 @@ TRACE_VERSION = 1
 
 NodeState = Literal["requested", "allocated", "installing", "running", "idle", "draining", "terminated", "failed"]
 Phase = Literal["starting", "preparing", "submitting", "running", "scaling_down", "done", "failed"]
+
+NODE_STATES: tuple[NodeState, ...] = get_args(NodeState)
+"""All states in the order in which tables, plots and boards show them."""
+STATE_NUMBERS: Mapping[NodeState, int] = {state: number for number, state in enumerate(NODE_STATES, start=1)}
+"""The value of `orchestrator_node_state` for each state."""
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""All phases in the order of a trial."""
 
 # The order of a node's life; `running` and `idle` alternate.
 STATE_RANK: dict[NodeState, int] = {
@@ -27,6 +34,8 @@ STATE_RANK: dict[NodeState, int] = {
 ALIVE_STATES: frozenset[NodeState] = frozenset({"running", "idle"})
 BILLED_STATES: frozenset[NodeState] = frozenset({"allocated", "installing", "running", "idle", "draining"})
 FINAL_STATES: frozenset[NodeState] = frozenset({"terminated", "failed"})
+CURRENT_STATES: tuple[NodeState, ...] = tuple(state for state in NODE_STATES if state not in FINAL_STATES)
+"""The states of a node that hasn't ended, in order."""
 
 
 class Event(BaseModel):

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
 from orchestrator.assets import bundled
-from orchestrator.model.events import NodeState
+from orchestrator.model.events import NODE_STATES
 from tests.support.prometheus_server import HOW, running
 from tests.support.requirements import require
 
@@ -141,7 +141,7 @@ def test_every_metric_in_the_rules_exists() -> None:
 
 
 def test_the_numbers_of_states_in_the_alerts_are_those_of_node_state() -> None:
-    number = {state: number for number, state in enumerate(get_args(NodeState), 1)}
+    number = {state: number for number, state in enumerate(NODE_STATES, 1)}
 
     assert f"orchestrator_node_state < {number['running']}" in rules("alert")["OrchestratorNodesStuckLaunching"]["expr"]
     assert f"orchestrator_node_state == {number['idle']}" in rules("alert")["OrchestratorIdleNodesNotRemoved"]["expr"]

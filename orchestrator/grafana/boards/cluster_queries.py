@@ -1,10 +1,9 @@
 """What the board of an observed cluster asks Prometheus."""
 
 from collections.abc import Sequence
-from typing import get_args
 
 from orchestrator.grafana.boards.queries import Query, Scope, growth, latest
-from orchestrator.model.events import FINAL_STATES, NodeState
+from orchestrator.model.events import CURRENT_STATES
 
 OBSERVED = 'sweep_id="observed"'
 """What `observe` has in place of a sweep; the cluster's name is in place of the trial."""
@@ -78,8 +77,7 @@ def nodes_by_type() -> Query:
 
 def nodes_by_state() -> Sequence[Query]:
     """Nodes in each state but the final ones: one query each, which keeps their order."""
-    states = [state for state in get_args(NodeState) if state not in FINAL_STATES]
-    selectors = [CLUSTER.of("trial_arch_state:orchestrator_nodes:sum", f'state="{state}"') for state in states]
+    selectors = [CLUSTER.of("trial_arch_state:orchestrator_nodes:sum", f'state="{state}"') for state in CURRENT_STATES]
     return [Query(f"sum by (state) ({each})", "{{state}}") for each in selectors]
 
 

@@ -17,13 +17,14 @@ from orchestrator.grafana.boards.variables import (
     times_of_trial,
     trial_variable,
 )
+from orchestrator.model.events import STATE_NUMBERS
 
 UID = "orchestrate-nodes"
 
 LIVES = "States of nodes"
 PROCESSORS = "Processors of each node"
 STATES = {"0": ("gone", style.INVISIBLE)} | {
-    str(value): (state, style.STATE[state]) for state, value in style.STATE_NUMBERS.items()
+    str(value): (state, style.STATE[state]) for state, value in STATE_NUMBERS.items()
 }
 OF_CHOSEN_ARCHS = 'arch=~"$arch"'
 NO_LAUNCH = "no launch has ended in the time range"

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from orchestrator.model.events import FINAL_STATES, NodeState, Phase
+from orchestrator.model.events import CURRENT_STATES, PHASES, NodeState
 
 Kind = Literal["range", "instant", "table", "heatmap"]
 
@@ -126,8 +126,7 @@ def most_nodes(scope: Scope) -> Query:
 def node_states(scope: Scope) -> Sequence[Query]:
     """Nodes of the architecture `$arch` in each state but the final ones: one query each, which keeps their order."""
     rule = "trial_arch_state:orchestrator_nodes:sum"
-    states = [state for state in get_args(NodeState) if state not in FINAL_STATES]
-    selectors = [scope.of(rule, 'arch=~"$arch"', f'state="{state}"') for state in states]
+    selectors = [scope.of(rule, 'arch=~"$arch"', f'state="{state}"') for state in CURRENT_STATES]
     return [Query(f"sum by (state) ({each})", "{{state}}") for each in selectors]
 
 
@@ -175,7 +174,7 @@ def cost_by_arch(scope: Scope) -> Query:
 
 def phases(scope: Scope) -> Query:
     """The phase that the trial is in, as a number: its place in `style.PHASE`, from 1."""
-    matchers = [f'phase="{phase}"' for phase in get_args(Phase)]
+    matchers = [f'phase="{phase}"' for phase in PHASES]
     numbered = (
         f"{number} * {scope.of('orchestrator_trial_phase', matcher)}"
         for number, matcher in enumerate(matchers, start=1)

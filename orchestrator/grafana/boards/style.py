@@ -1,7 +1,7 @@
 """What a thing looks like, the same on every board: colours, dashes, units, what an empty panel says."""
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final
 
 from orchestrator import palette as colours
 from orchestrator.model.arch import Arch
@@ -9,8 +9,6 @@ from orchestrator.model.events import NodeState, Phase
 
 ARCH: Final[Mapping[Arch, str]] = colours.ARCH
 STATE: Final[Mapping[NodeState, str]] = {**colours.STATE, "terminated": "#5b6168"}
-STATE_NUMBERS: Final[Mapping[NodeState, int]] = {state: n for n, state in enumerate(get_args(NodeState), start=1)}
-"""The values of `orchestrator_node_state`."""
 
 PHASE: Final[Mapping[Phase, str]] = {
     "starting": "#a7b0ba",

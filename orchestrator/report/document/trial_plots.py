@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.analysis.trial.series import Hit, Series, pieces
 from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.model.arch import Arch
-from orchestrator.model.events import NodeState
+from orchestrator.model.events import NODE_STATES, NodeState
 from orchestrator.palette import ARCH, FAULT, INK, MUTED, OVER, STATE, UNDER, translucent
 from orchestrator.report.document.plot import (
     HATCHED,
@@ -28,7 +28,8 @@ _DASH: Mapping[Arch, str] = {"x86_64": "solid", "arm64": "6px,3px", "unknown": "
 _SYMBOL: Mapping[Arch, str] = {"x86_64": "circle", "arm64": "diamond-open", "unknown": "square-open"}
 _PATTERN: Mapping[NodeState, str] = {"idle": "/", "draining": "x"}
 _MARKS: tuple[NodeState, ...] = ("failed", "terminated", "draining", "running", "requested")
-_STATES: tuple[NodeState, ...] = ("requested", "allocated", "installing", "running", "idle", "draining", "failed")
+# A node that failed may be billed until its machine ends; one that terminated has no bar.
+_STATES: tuple[NodeState, ...] = tuple(state for state in NODE_STATES if state != "terminated")
 _ELAPSED = "time since the submission (s)"
 
 

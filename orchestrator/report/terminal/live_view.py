@@ -13,12 +13,12 @@ from rich.text import Text
 
 from orchestrator.analysis.trial.node_lives import NodeLives
 from orchestrator.model.events import (
+    CURRENT_STATES,
     DemandEvent,
     Event,
     FaultEvent,
     HostEvent,
     NodeEvent,
-    NodeState,
     NoteEvent,
     PhaseEvent,
     TaskEvent,
@@ -26,7 +26,6 @@ from orchestrator.model.events import (
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 
-_STATES: tuple[NodeState, ...] = ("requested", "allocated", "installing", "running", "idle", "draining")
 _LAST_EVENTS = 6
 _CLUSTER_START_S = 20.0
 _SUBMISSION_S = 6.0
@@ -181,11 +180,11 @@ class LiveView:
             f"  elapsed {duration(now - self._began)}, about {duration(self.remaining_s())} left",
         )
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("node type", "arch", *_STATES):
+        for column in ("node type", "arch", *CURRENT_STATES):
             table.add_column(column, justify="left" if column in ("node type", "arch") else "right")
         counts = Counter((life.node_type, life.arch, life.state) for life in self._lives)
         for node_type in self._trial.shape.workers:
-            cells = [counts.get((node_type.name, node_type.arch, state), 0) for state in _STATES]
+            cells = [counts.get((node_type.name, node_type.arch, state), 0) for state in CURRENT_STATES]
             table.add_row(node_type.name, node_type.arch, *(str(count) if count else "·" for count in cells))
         ended = counts.total() - len(self._lives.living)
         pending = ", ".join(f"{count} x {shape}" for shape, count in self._pending.items() if count) or "none"

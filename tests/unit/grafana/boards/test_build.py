@@ -16,6 +16,7 @@ from orchestrator.grafana.boards.compare import ComparedTrial
 from orchestrator.grafana.boards.layout import BOARDS, FIT, SAME_TIME_TAG
 from orchestrator.grafana.boards.scorecards import TIMES, quantity_columns
 from orchestrator.grafana.push import DATASOURCE_UID
+from orchestrator.model.events import STATE_NUMBERS
 from orchestrator.model.scorecard import Scorecard
 from tests.support.board_queries import panels_of
 
@@ -361,10 +362,10 @@ def test_each_state_of_a_node_has_its_name_and_colour() -> None:
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
     shown = {result["text"]: (value, result["color"]) for value, result in mapping["options"].items()}
 
-    assert {state: (str(number), style.STATE[state]) for state, number in style.STATE_NUMBERS.items()} == {
+    assert {state: (str(number), style.STATE[state]) for state, number in STATE_NUMBERS.items()} == {
         state: each for state, each in shown.items() if state != "gone"
     }
-    assert (style.STATE_NUMBERS["requested"], style.STATE_NUMBERS["failed"]) == (1, 8)
+    assert (STATE_NUMBERS["requested"], STATE_NUMBERS["failed"]) == (1, 8)
 
 
 def test_a_node_is_called_the_same_in_its_life_and_in_what_its_machine_does() -> None:
