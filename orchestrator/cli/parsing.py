@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import InputError
 from orchestrator.model.fault import Fault
-from orchestrator.model.spec import Axes
+from orchestrator.model.settings import settings, type_of
 
 
 def parse_list(option: str, text: str | None, convert: Callable[[str], Any] = str) -> list[Any] | None:
@@ -30,17 +30,6 @@ def parse_list(option: str, text: str | None, convert: Callable[[str], Any] = st
     return values
 
 
-_CONVERTERS: dict[str, Callable[[str], Any]] = {
-    "autoscaler": str,
-    "upscaling_speed": float,
-    "idle_timeout_minutes": float,
-    "target_utilization_fraction": float,
-    **dict.fromkeys(
-        ("max_concurrent_launches", "max_launch_batch", "update_interval_s", "min_workers", "max_workers"), int
-    ),
-}
-
-
 def parse_set(assignments: Iterable[str], option: str = "--set") -> dict[str, list[Any]]:
     """`key=a,b` for any knob of the settings. Raises InputError that names the knobs there are."""
     axes: dict[str, list[Any]] = {}
@@ -49,9 +38,9 @@ def parse_set(assignments: Iterable[str], option: str = "--set") -> dict[str, li
         key = key.strip().replace("-", "_")
         if not equals:
             raise InputError(f"{option}: {assignment!r} isn't of the form key=value")
-        if key not in _CONVERTERS:
-            raise InputError(f"{option}: unknown setting {key!r}", f"there are {', '.join(Axes.model_fields)}")
-        axes.setdefault(key, []).extend(parse_list(f"{option} {key}", text, _CONVERTERS[key]) or [])
+        if key not in settings():
+            raise InputError(f"{option}: unknown setting {key!r}", f"there are {', '.join(settings())}")
+        axes.setdefault(key, []).extend(parse_list(f"{option} {key}", text, type_of(key)) or [])
     return axes
 
 

@@ -1,19 +1,11 @@
 """A sweep as a user writes it, in a YAML file or as flags: the same model either way."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
 from orchestrator.model.base import FrozenModel, Positive
-from orchestrator.model.settings import (
-    AutoscalerVersion,
-    IdleTimeoutMinutes,
-    Launches,
-    UpdateIntervalS,
-    UpscalingSpeed,
-    UtilizationFraction,
-    Workers,
-)
+from orchestrator.model.settings import AutoscalerVersion, settings, value_type
 from orchestrator.model.workload import Arrival, ArrivalS, Faults, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
 Fit = Literal["machine", "none"]
@@ -36,18 +28,30 @@ Axis = Annotated[
 ]
 
 
-class Axes(FrozenModel):
-    """The values to try for each knob; a single value may stand without brackets."""
+if TYPE_CHECKING:
 
-    autoscaler: Axis[AutoscalerVersion] = ("v2",)
-    upscaling_speed: Axis[UpscalingSpeed] | None = None
-    idle_timeout_minutes: Axis[IdleTimeoutMinutes] | None = None
-    target_utilization_fraction: Axis[UtilizationFraction] | None = None
-    max_concurrent_launches: Axis[Launches] | None = None
-    max_launch_batch: Axis[Launches] | None = None
-    update_interval_s: Axis[UpdateIntervalS] | None = None
-    min_workers: Axis[Workers] | None = None
-    max_workers: Axis[Workers] | None = None
+    class Axes(FrozenModel):
+        """The values to try for each setting, as a type checker sees them."""
+
+        autoscaler: tuple[AutoscalerVersion, ...] = ("v2",)
+        upscaling_speed: tuple[float, ...] | None = None
+        idle_timeout_minutes: tuple[float, ...] | None = None
+        target_utilization_fraction: tuple[float, ...] | None = None
+
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    Axes = create_model(
+        "Axes",
+        __base__=FrozenModel,
+        __module__=__name__,
+        __doc__="The values to try for each setting; a single value may stand without brackets.",
+        **{
+            name: (Axis[value_type(name)], ("v2",)) if name == "autoscaler" else (Axis[value_type(name)] | None, None)
+            for name in settings()
+        },
+    )
 
 
 class WorkloadOverrides(FrozenModel):

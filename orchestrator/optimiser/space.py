@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError
-from orchestrator.model.settings import AutoscalerVersion, Settings
+from orchestrator.model.settings import AutoscalerVersion, Settings, settings
 from orchestrator.model.spec import Axes
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-
-# Searched on a logarithmic scale, between these bounds if the user gives none. The other knobs are whole numbers.
-DEFAULT_BOUNDS = {"upscaling_speed": (0.1, 100.0), "idle_timeout_minutes": (0.1, 30.0)}
 
 
 @dataclass(frozen=True)
@@ -60,10 +57,11 @@ class Space:
                 "--optimise searches upscaling_speed, of which v1 takes a target_utilization_fraction f as 1/f - 1",
                 "give bounds such as --upscaling-speed 0.25,4 instead",
             )
-        given = {name: getattr(axes, name) or DEFAULT_BOUNDS.get(name) for name in Axes.model_fields}
+        known = settings()
+        given = {name: getattr(axes, name) or each.searched for name, each in known.items()}
         values = {name: each for name, each in given.items() if each is not None and name != "autoscaler"}
         knobs = tuple(
-            Knob(name, min(each), max(each), whole=name not in DEFAULT_BOUNDS)
+            Knob(name, min(each), max(each), whole=known[name].searched is None)
             for name, each in values.items()
             if len(each) > 1
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.settings import Settings
+from orchestrator.model.settings import Settings, config_settings, monitor_settings, settings
 
 # Ray's autoscaler classes, and how each stores its provider. During its construction an autoscaler has no provider.
 _AUTOSCALERS: dict[tuple[str, str], Callable[[Any], Any]] = {
@@ -52,34 +52,33 @@ def settings_in_force(autoscaler: Any) -> dict[str, Any]:
 def _in_force(autoscaler: str, config: Mapping[str, Any], upscaling_speed: float) -> dict[str, Any]:
     from ray.autoscaler._private import constants
 
-    head = config.get("head_node_type")
+    head, known = config.get("head_node_type"), settings()
     return {
         "autoscaler": autoscaler,
         "upscaling_speed": float(upscaling_speed),
-        "idle_timeout_minutes": config.get("idle_timeout_minutes"),
+        **{name: config.get(name) for name in _plain_config_settings()},
         "max_workers": config.get("max_workers"),
         "node_types": {
             name: [node_type.get("min_workers", 0), node_type.get("max_workers", 0)]
             for name, node_type in config.get("available_node_types", {}).items()
             if name != head
         },
-        "max_concurrent_launches": constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES,
-        "max_launch_batch": constants.AUTOSCALER_MAX_LAUNCH_BATCH,
-        "update_interval_s": constants.AUTOSCALER_UPDATE_INTERVAL_S,
+        **{name: getattr(constants, known[name].environment) for name in monitor_settings()},
     }
 
 
-def differences(in_force: dict[str, Any], settings: Settings, shape: ClusterShape) -> list[str]:
+def _plain_config_settings() -> list[str]:
+    """Return the settings of a cluster config that Ray acts on as they are: it makes one speed of the others."""
+    return [name for name in config_settings() if name not in ("upscaling_speed", "target_utilization_fraction")]
+
+
+def differences(in_force: dict[str, Any], chosen: Settings, shape: ClusterShape) -> list[str]:
     """Return the settings in force that differ from the trial's, as readable phrases; empty if all match."""
     wanted: dict[str, Any] = {
-        "autoscaler": settings.autoscaler,
-        "max_concurrent_launches": settings.max_concurrent_launches,
-        "max_launch_batch": settings.max_launch_batch,
-        "update_interval_s": settings.update_interval_s,
-        "idle_timeout_minutes": settings.idle_timeout_minutes,
+        **{name: getattr(chosen, name) for name in ("autoscaler", *monitor_settings(), *_plain_config_settings())},
         "node_types": {worker.name: [worker.min_workers, worker.max_workers] for worker in shape.workers},
         "max_workers": shape.max_workers,
-        "upscaling_speed": settings.effective_upscaling_speed,
+        "upscaling_speed": chosen.effective_upscaling_speed,
     }
     return [
         f"{key} is {in_force.get(key)}, not {value}"

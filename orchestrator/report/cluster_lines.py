@@ -1,6 +1,6 @@
 """Settings as a user writes them into a cluster config, and into the environments that Ray reads."""
 
-from orchestrator.model.settings import Settings
+from orchestrator.model.settings import Settings, config_settings
 
 _VERSION = "RAY_enable_autoscaler_v2"
 # `ray up` puts RAY_enable_autoscaler_v2=1 in front of the start commands, unless this is 0 in its own environment:
@@ -17,8 +17,7 @@ def cluster_lines(settings: Settings, provider: str | None = None) -> str:
     """
     import yaml
 
-    names = ("upscaling_speed", "target_utilization_fraction", "idle_timeout_minutes")
-    chosen = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    chosen = {name: value for name in config_settings() if (value := getattr(settings, name)) is not None}
     limits = (
         f"# {name}: {value}, of each node type under available_node_types\n"
         for name in ("min_workers", "max_workers")

@@ -17,13 +17,15 @@ from orchestrator.inputs.sweep_spec import explain
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import impossible
 from orchestrator.model.prices import Prices
-from orchestrator.model.settings import Settings
+from orchestrator.model.settings import Settings, settings
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
 
 RAYS_IDLE_TIMEOUT_MINUTES = 5.0
+# The version, and the two settings of which Ray reads one only where the other is unset.
+_PACE = ("autoscaler", "upscaling_speed", "target_utilization_fraction")
 
 
 # Said of a file whose `resources` are empty, which is usual on AWS.
@@ -200,8 +202,8 @@ def _others(axes: Axes, cluster: ClusterFile) -> dict[str, Sequence[float | int]
     """The values of every knob but version and pace."""
     idle = cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES
     values: dict[str, Sequence[float | int]] = {"idle_timeout_minutes": axes.idle_timeout_minutes or (idle,)}
-    for name in ("max_concurrent_launches", "max_launch_batch", "update_interval_s", "min_workers", "max_workers"):
-        if chosen := getattr(axes, name):
+    for name in settings():
+        if name not in (*_PACE, *values) and (chosen := getattr(axes, name)):
             values[name] = chosen
     return values
 

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.settings import Settings
+from orchestrator.model.settings import Settings, config_settings
 
 # Ray's minimum is 75 MB; the stress job stores nothing.
 OBJECT_STORE_BYTES = 80_000_000
 
-_DECISIVE_KEYS = ("upscaling_speed", "idle_timeout_minutes", "head_node_type")
+_DECISIVE_KEYS = (*config_settings(), "head_node_type")
 _DECISIVE_KEYS_OF_A_TYPE = ("resources", "labels", "min_workers", "max_workers", "priority", "idle_timeout_s")
 
 # Ray's monitor fails without these keys.
@@ -49,14 +49,9 @@ def render_config(
     config = {**_NEEDED_KEYS, **{key: raw[key] for key in _DECISIVE_KEYS if key in raw}}
     config["cluster_name"] = f"orchestrate-{cluster_id}"
     config["max_workers"] = shape.max_workers
-    if settings.idle_timeout_minutes is not None:
-        config["idle_timeout_minutes"] = settings.idle_timeout_minutes
-    if settings.upscaling_speed is not None:
-        config["upscaling_speed"] = settings.upscaling_speed
+    config |= {name: value for name in config_settings() if (value := getattr(settings, name)) is not None}
     if settings.target_utilization_fraction is not None:
-        # v1 reads it only where no speed is set.
-        config.pop("upscaling_speed", None)
-        config["target_utilization_fraction"] = settings.target_utilization_fraction
+        config.pop("upscaling_speed", None)  # v1 reads the fraction only where no speed is set
     sections = {name: _node_type(section or {}) for name, section in raw["available_node_types"].items()}
     for node_type in shape.workers:
         section = sections[node_type.name]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.model.cluster import ClusterShape, NodeType
-from orchestrator.model.settings import Settings
+from orchestrator.model.settings import Settings, config_settings
 from orchestrator.rayapi.virtual import provider
 
 
@@ -33,7 +33,7 @@ def simulated_config(shape: ClusterShape, settings: Settings, key: str) -> dict[
         "head_start_ray_commands": [],
         "worker_start_ray_commands": [],
     }
-    for name in ("upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction"):
+    for name in config_settings():
         if (value := getattr(settings, name)) is not None:
             config[name] = value
     return config

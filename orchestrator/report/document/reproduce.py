@@ -14,6 +14,7 @@ from orchestrator.errors import SpecError
 from orchestrator.inputs.launch_profiles import MEASURED
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.latency import LaunchModel
+from orchestrator.model.settings import option_settings
 from orchestrator.model.spec import SweepSpec
 from orchestrator.sweeps.ledger import SweepRecord
 from orchestrator.sweeps.runner import assumptions_of
@@ -53,7 +54,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
     if workload.labels or any(set(name) & set("=, ") for name in resources):
         return None
     axes = {name: values for name, values in dict(spec.settings).items() if values != getattr(default.settings, name)}
-    own = ("autoscaler", "upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
+    own = option_settings()
     named: dict[str, Any] = {f"--{name.replace('_', '-')}": _listed(axes[name]) for name in own if name in axes}
     told = {
         "--backend": (spec.backend, default.backend),

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from orchestrator.model.arch import Arch
 from orchestrator.model.quantities import Quantity, elasticity_fields, exported
 from orchestrator.model.scorecard import ByPart, Scorecard
+from orchestrator.model.settings import settings, type_of
 from orchestrator.report.export.columns import Column, Kind, TableOf
 from orchestrator.sweeps.ledger import TrialRecord
 
@@ -16,17 +17,7 @@ TRIALS = "trials"
 
 TrialColumn = Column[TrialRecord]
 
-_SETTINGS: tuple[tuple[str, Kind, str, str], ...] = (
-    ("autoscaler", "text", "", "Ray's autoscaler: v1 or v2"),
-    ("upscaling_speed", "number", "", "as set; null: as the cluster file has it"),
-    ("idle_timeout_minutes", "number", "min", "as set; null: as the cluster file has it"),
-    ("target_utilization_fraction", "number", "", "as set, v1 only"),
-    ("max_concurrent_launches", "count", "nodes", "as set"),
-    ("max_launch_batch", "count", "nodes", "as set"),
-    ("update_interval_s", "count", "s", "time between two updates of the autoscaler, as set"),
-    ("min_workers", "count", "nodes", "of each worker type, as set; null: as the cluster file has it"),
-    ("max_workers", "count", "nodes", "of each worker type, as set; null: as the cluster file has it"),
-)
+_KINDS: dict[type, Kind] = {str: "text", float: "number", int: "count"}
 _WORKLOAD: tuple[tuple[str, Kind, str, str], ...] = (
     ("tasks", "count", "tasks", "tasks that are submitted"),
     ("seconds", "number", "s", "how long each task takes"),
@@ -57,8 +48,8 @@ def _columns() -> Iterator[TrialColumn]:
     yield Column("setting", "text", "", "the settings in short", lambda record: record.trial.settings.label())
     yield Column("repeat", "count", "", "which repeat of its settings, from 1", attrgetter("trial.repeat"))
     yield Column("seed", "count", "", "fixes what is random in the trial", attrgetter("trial.seed"))
-    for name, kind, unit, meaning in _SETTINGS:
-        yield Column(name, kind, unit, meaning, attrgetter(f"trial.settings.{name}"))
+    for name, setting in settings().items():
+        yield Column(name, _KINDS[type_of(name)], setting.unit, setting.meaning, attrgetter(f"trial.settings.{name}"))
     for name, kind, unit, meaning in _WORKLOAD:
         yield Column(f"workload_{name}", kind, unit, meaning, attrgetter(f"trial.workload.{name}"))
     yield Column("workload_faults", "text", "", "what happens to nodes on purpose, by commas", _faults)
