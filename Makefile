@@ -22,7 +22,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 lint format schema dashboards contract bench clean
+.PHONY: help setup sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 lint format schema docs-tables dashboards contract bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,9 @@ format: $(DEV) ## format the code and fix what ruff can fix
 
 schema: $(DEV) ## generate docs/schema/ from the code
 	.venv/bin/python -m orchestrator.report.json_document > docs/schema/sweep.schema.json
+
+docs-tables: $(DEV) ## generate the tables in docs/ from the code
+	.venv/bin/python -m orchestrator.metrics.catalogue docs/metrics.md
 
 dashboards: $(DEV) ## generate grafana/dashboards/ from the code
 	.venv/bin/orchestrate dashboards build --to grafana/dashboards

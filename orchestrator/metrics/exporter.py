@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from orchestrator.metrics.catalogue import HELP, IDS, PREFIX, gauge
+from orchestrator.metrics.catalogue import counter_family, gauge, histogram_family, info
 from orchestrator.metrics.trial import TrialMetrics
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.quantities import shown_in
 from orchestrator.model.scorecard import Scorecard
+from orchestrator.model.settings import info_settings
 from orchestrator.model.trial import Trial
 from orchestrator.observer.observer import Observer
 
@@ -166,7 +167,7 @@ class Exporter(Collector):
         yield from families
         sweep = {"sweep_id": self.sweep_id}
         if self._about and (shown or ended):
-            yield gauge("sweep_info", {(): 1.0}, sweep | self._about)
+            yield info("sweep_info", sweep | self._about)
         if ended:
             yield _scorecards(ended)
             yield _trial_verdicts(ended)
@@ -174,7 +175,7 @@ class Exporter(Collector):
                 verdicts: dict[tuple[str, ...], float] = {
                     (setting,): float(place) for setting, place in self._verdict_of.items()
                 }
-                yield gauge("setting_verdict", verdicts, sweep, "setting")
+                yield gauge("setting_verdict", verdicts, sweep)
         if (observer := self._observer()) is not None:
             yield from _observer_metrics(observer, self.lag_s())
 
@@ -200,23 +201,29 @@ def _merged(families: Iterable[Metric]) -> Iterable[Metric]:
 
 
 def _scorecards(ended: Sequence[Ended]) -> Metric:
-    labels = [*IDS, "setting", "repeat", "valid", "quantity"]
-    family = GaugeMetricFamily(PREFIX + "scorecard", HELP["scorecard"], labels=labels)
-    for each in ended:
-        valid = "true" if each.scorecard.valid else "false"
-        for quantity, value in numbers(each.scorecard):
-            family.add_metric([*each.ids.values(), each.setting, str(each.repeat), valid, quantity], value)
-    return family
+    return _together(_scorecard(each) for each in ended)
+
+
+def _scorecard(ended: Ended) -> Metric:
+    common = (ended.setting, str(ended.repeat), "true" if ended.scorecard.valid else "false")
+    return gauge("scorecard", {(*common, name): value for name, value in numbers(ended.scorecard)}, ended.ids)
 
 
 def _trial_verdicts(ended: Sequence[Ended]) -> Metric:
-    family = GaugeMetricFamily(
-        PREFIX + "trial_verdict", HELP["trial_verdict"], labels=[*IDS, "setting", "repeat", "reason"]
-    )
-    for each in ended:
-        reason = "; ".join(each.scorecard.invalid_because)
-        family.add_metric([*each.ids.values(), each.setting, str(each.repeat), reason], float(each.scorecard.valid))
-    return family
+    return _together(_trial_verdict(each) for each in ended)
+
+
+def _trial_verdict(ended: Ended) -> Metric:
+    key = (ended.setting, str(ended.repeat), "; ".join(ended.scorecard.invalid_because))
+    return gauge("trial_verdict", {key: float(ended.scorecard.valid)}, ended.ids)
+
+
+def _together(families: Iterable[Metric]) -> Metric:
+    """Return families of one name as one."""
+    first, *others = families
+    for other in others:
+        first.samples.extend(other.samples)
+    return first
 
 
 def about_sweep(name: str, created: float | None) -> dict[str, str]:
@@ -235,22 +242,19 @@ def numbers(scorecard: Scorecard) -> Iterator[tuple[str, float]]:
 
 def _observer_metrics(observer: Observer, lag_s: float | None) -> Iterable[Metric]:
     statistics = observer.statistics
-    yield from statistics.poll_histogram.collect()
-    errors = CounterMetricFamily(PREFIX + "observer_errors", HELP["observer_errors"], labels=["kind"])
-    errors.add_metric(["gcs_unreachable"], statistics.errors)
-    yield errors
+    yield histogram_family("observer_poll_seconds", {(): statistics.poll_histogram}, {})
+    yield counter_family("observer_errors", {("gcs_unreachable",): float(statistics.errors)}, {})
     if lag_s is not None:
         yield gauge("observer_lag_seconds", {(): max(0.0, lag_s)}, {})
 
 
 def _info(trial: Trial) -> dict[str, str]:
-    settings = trial.settings
-    knobs = ("autoscaler", "upscaling_speed", "idle_timeout_minutes", "target_utilization_fraction")
-    known = {name: value for name in knobs if (value := getattr(settings, name)) is not None}
+    chosen = trial.settings
+    known = {name: value for name in info_settings() if (value := getattr(chosen, name)) is not None}
     return {
         "backend": trial.backend,
         **{name: value if isinstance(value, str) else f"{value:g}" for name, value in known.items()},
         "workload": trial.workload.describe(),
         "repeat": str(trial.repeat),
-        "setting": settings.label(),
+        "setting": chosen.label(),
     }

@@ -4,27 +4,27 @@ import math
 from collections import Counter as Count
 from collections.abc import Collection, Iterator, Mapping
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from orchestrator.analysis.trial.cost import Meter, meter
 from orchestrator.analysis.trial.node_lives import STAGES, NodeLife, NodeLives
 from orchestrator.metrics.catalogue import (
-    HELP,
-    IDS,
-    PREFIX,
-    STAGE_BUCKETS,
-    STATES,
-    Waits,
+    computed_gauges,
     counter,
+    counter_family,
     gauge,
     histogram,
-    unit_of,
+    histogram_family,
+    info,
+    metric,
 )
 from orchestrator.model.arch import Arch
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import (
     ALIVE_STATES,
     BILLED_STATES,
+    NODE_STATES,
+    STATE_NUMBERS,
     DemandEvent,
     Event,
     FaultEvent,
@@ -36,6 +36,7 @@ from orchestrator.model.events import (
     UsageEvent,
 )
 from orchestrator.model.fault import Fault
+from orchestrator.model.histogram import Histogram
 from orchestrator.model.prices import Prices
 
 # A scrape must stay cheap with ten thousand nodes: above this number, single nodes have no series.
@@ -44,7 +45,6 @@ MAX_NODE_SERIES = 1000
 MAX_PAST_SHAPES = 50
 # A node that failed is seen so long in that state: longer than any scrape interval, and a mark on a graph of minutes.
 FAILED_SHOWN_S = 60.0
-PHASES: tuple[Phase, ...] = ("starting", "preparing", "submitting", "running", "scaling_down", "done", "failed")
 _Values = dict[tuple[str, ...], float]
 
 
@@ -80,12 +80,14 @@ class TrialMetrics:
     ) -> None:
         self.ids = {"sweep_id": sweep_id, "trial_id": trial_id}
         self._info = dict(info or {})
-        self._shape = shape
+        self.shape = shape
         self._prices = prices
-        self._phase: Phase | None = None
-        self._submitted: float | None = None
-        self._pending: dict[str, int] = {}
-        self._pending_cpus = 0.0
+        self.now = 0.0
+        self.active = True
+        self.phase: Phase | None = None
+        self.submitted: float | None = None
+        self.pending: Mapping[str, int] = {}
+        self.pending_cpus = 0.0
         self._used: dict[str, float] = {}
         self._lives = NodeLives(keep_ended=False)
         self._meters: dict[str, tuple[float, Meter]] = {}  # of the living; a scrape only reads them
@@ -95,16 +97,16 @@ class TrialMetrics:
         self._spent: dict[tuple[str, Arch], float] = {}
         self._shown: dict[tuple[str, Arch], float] = {}
         self._unpriced: set[tuple[str, Arch]] = set()
-        self._scaling = counter("scaling_events", "node_type", "arch", "event", "cause")
-        self._faults = counter("faults", "kind", "node_type", "arch")
-        self._stages = histogram("node_stage_seconds", STAGE_BUCKETS, "node_type", "arch", "stage")
-        self._waits: dict[Arch, Waits] = {}
+        self._scaling = counter("scaling_events")
+        self._faults = counter("faults")
+        self._stages = histogram("node_stage_seconds")
+        self._waits: dict[Arch, Histogram] = {}
         self._begin_at_zero(faults)
 
     def _begin_at_zero(self, faults: Collection[Fault]) -> None:
         """Create the expected series at zero: `rate` and `increase` miss the first value of a series."""
         for node_type, arch in self._arch.items():
-            self._waits[arch] = Waits()
+            self._waits[arch] = _wait_histogram()
             for stage, _, _ in STAGES:
                 self._stages.labels(*self.ids.values(), node_type, arch, stage)
             for kind in {fault.kind for fault in faults if fault.node_type in (None, node_type)}:
@@ -117,19 +119,21 @@ class TrialMetrics:
                 self._node(event)
             case DemandEvent():
                 # A shape that no longer waits stays, as 0: a line that ends says nothing. The newest come last.
-                past = [shape for shape in self._pending if shape not in event.pending]
-                self._pending = dict.fromkeys(past[-MAX_PAST_SHAPES:], 0) | event.pending
-                self._pending_cpus = event.pending_cpus
+                past = [shape for shape in self.pending if shape not in event.pending]
+                self.pending = dict.fromkeys(past[-MAX_PAST_SHAPES:], 0) | event.pending
+                self.pending_cpus = event.pending_cpus
             case UsageEvent():
                 self._used = {node_type: used for node_type, (used, _) in event.cpus.items()}
             case TaskEvent():
-                self._waits.setdefault(event.arch, Waits()).observe(event.started - event.submitted, event.count)
+                self._waits.setdefault(event.arch, _wait_histogram()).observe(
+                    event.started - event.submitted, event.count
+                )
             case FaultEvent(stage="begin"):
                 self._faults.labels(*self.ids.values(), event.kind, event.node_type, event.arch).inc()
             case PhaseEvent():
-                self._phase = event.phase
-                if event.phase == "running" and self._submitted is None:
-                    self._submitted = event.t
+                self.phase = event.phase
+                if event.phase == "running" and self.submitted is None:
+                    self.submitted = event.t
 
     def _node(self, event: NodeEvent) -> None:
         known = self._lives.get(event.node)
@@ -172,23 +176,19 @@ class TrialMetrics:
 
     def collect(self, now: float, *, active: bool = True) -> Iterator[Metric]:
         """Yield the metrics at `now`, UNIX seconds. For a trial that isn't `active` any more, `now` is its end."""
+        self.now, self.active = now, active
         if self._info:
-            yield gauge("trial_info", {(): 1.0}, self.ids | self._info)
-        yield gauge("trial_active", {(): float(active)}, self.ids)
-        yield gauge("trial_phase", {(phase,): float(phase == self._phase) for phase in PHASES}, self.ids, "phase")
-        if self._submitted is not None:
-            yield gauge("trial_start_timestamp_seconds", {(): self._submitted}, self.ids)
-            yield gauge("trial_elapsed_seconds", {(): max(0.0, now - self._submitted)}, self.ids)
-        yield gauge("pending_tasks", {(shape,): float(n) for shape, n in self._pending.items()}, self.ids, "shape")
-        if self._shape is not None:
-            yield gauge("infeasible_tasks", self._infeasible(self._shape), self.ids, "shape")
-        yield gauge("pending_cpu_cores", {(): self._pending_cpus}, self.ids)
+            yield info("trial_info", self.ids | self._info)
+        yield from computed_gauges(self, self.ids)
+        if self.shape is not None:
+            yield gauge("infeasible_tasks", self._infeasible(self.shape), self.ids)
         yield from self._node_metrics(now)
         yield from self._cpu_metrics()
         yield from self._scaling.collect()
         yield from self._faults.collect()
         yield from self._stages.collect()
-        yield self._wait_metric()
+        waits: dict[tuple[str, ...], Histogram] = {(arch,): counted for arch, counted in self._waits.items()}
+        yield histogram_family("task_wait_seconds", waits, self.ids)
         yield self._cost(now)
         yield self._hourly_cost()
 
@@ -196,7 +196,7 @@ class TrialMetrics:
         """Return the pending tasks of each shape that asks for more than any empty node has."""
         nodes = [shape.head, *shape.workers]
         unfit: _Values = {}
-        for wanted, count in self._pending.items():
+        for wanted, count in self.pending.items():
             needs = {name: amount for name, amount in _resources(wanted).items() if not _made_by_ray(name)}
             if count and not any(node.fits(needs, {}) for node in nodes):
                 unfit[wanted,] = float(count)
@@ -204,43 +204,30 @@ class TrialMetrics:
 
     def _node_metrics(self, now: float) -> Iterator[Metric]:
         self._failed_at = {key: t for key, t in self._failed_at.items() if now - t < FAILED_SHOWN_S}
-        counts: _Values = {(name, arch, state): 0.0 for name, arch in self._arch.items() for state in STATES}
+        counts: _Values = {(name, arch, state): 0.0 for name, arch in self._arch.items() for state in NODE_STATES}
         living = self._lives.living
         for life in living.values():
             counts[life.node_type, life.arch, life.state] = counts.get((life.node_type, life.arch, life.state), 0.0) + 1
         for key, ended in self._ended.items():
             counts[key] = counts.get(key, 0.0) + ended
-        yield gauge("nodes", counts, self.ids, "node_type", "arch", "state")
+        yield gauge("nodes", counts, self.ids)
         if len(living) <= MAX_NODE_SERIES:
             states: _Values = {
-                (name, life.node_type, life.arch): STATES.index(life.state) + 1.0 for name, life in living.items()
+                (name, life.node_type, life.arch): float(STATE_NUMBERS[life.state]) for name, life in living.items()
             }
-            states |= dict.fromkeys(self._failed_at, STATES.index("failed") + 1.0)
-            yield gauge("node_state", states, self.ids, "node", "node_type", "arch")
-        for limit in ("min_workers", "max_workers") if self._shape is not None else ():
-            assert self._shape is not None
-            limits: _Values = {(each.name, each.arch): float(getattr(each, limit)) for each in self._shape.workers}
-            yield gauge(limit, limits, self.ids, "node_type", "arch")
-        if self._shape is not None:
-            yield gauge("cluster_max_workers", {(): float(self._shape.max_workers)}, self.ids)
+            states |= dict.fromkeys(self._failed_at, float(STATE_NUMBERS["failed"]))
+            yield gauge("node_state", states, self.ids)
 
     def _cpu_metrics(self) -> Iterator[Metric]:
         used: _Values = {(node_type, arch): self._used.get(node_type, 0.0) for node_type, arch in self._arch.items()}
-        yield gauge("cpu_used_cores", used, self.ids, "node_type", "arch")
+        yield gauge("cpu_used_cores", used, self.ids)
         # As the supply of the scorecard: a draining node takes no new task, though its present ones may go on.
         capacity: _Values = dict.fromkeys(used, 0.0)
         for life in self._lives.living.values():
             if life.state in ALIVE_STATES:
                 key = life.node_type, life.arch
                 capacity[key] = capacity.get(key, 0.0) + life.cpus
-        yield gauge("cpu_capacity_cores", capacity, self.ids, "node_type", "arch")
-
-    def _wait_metric(self) -> Metric:
-        name = "task_wait_seconds"
-        family = HistogramMetricFamily(PREFIX + name, HELP[name], labels=[*IDS, "arch"], unit=unit_of(name))
-        for arch, waits in self._waits.items():
-            family.add_metric([*self.ids.values(), arch], waits.buckets(), waits.total_s)
-        return family
+        yield gauge("cpu_capacity_cores", capacity, self.ids)
 
     def _hourly_cost(self) -> Metric:
         per_hour: dict[tuple[str, Arch], float] = {}
@@ -250,7 +237,7 @@ class TrialMetrics:
             if billed.has_begun and self._is_priced(key):
                 per_hour[key] = per_hour.get(key, 0.0) + 3600 * usd_per_s
         priced: _Values = {key: per_hour.get(key, 0.0) for key in self._spent | per_hour if self._is_priced(key)}
-        return gauge("hourly_cost_dollars", priced, self.ids, "node_type", "arch")
+        return gauge("hourly_cost_dollars", priced, self.ids)
 
     def _is_priced(self, key: tuple[str, Arch]) -> bool:
         return self._prices is not None and key not in self._unpriced
@@ -262,11 +249,14 @@ class TrialMetrics:
                 life = self._lives.living[name]
                 key = life.node_type, life.arch
                 usd[key] = usd.get(key, 0.0) + usd_per_s * billed.seconds(now)
-        name, labels = "cost_dollars", [*IDS, "node_type", "arch"]
-        family = CounterMetricFamily(PREFIX + name, HELP[name], labels=labels, unit=unit_of(name))
+        priced: _Values = {}
         for key, amount in usd.items():
             if self._is_priced(key):
                 # The end of a node is reported a moment late: the counter then waits, but never falls.
                 self._shown[key] = max(amount, self._shown.get(key, 0.0))
-                family.add_metric([*self.ids.values(), *key], self._shown[key])
-        return family
+                priced[key] = self._shown[key]
+        return counter_family("cost_dollars", priced, self.ids)
+
+
+def _wait_histogram() -> Histogram:
+    return Histogram(metric("task_wait_seconds").buckets)

@@ -6,15 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from orchestrator.model.events import DemandEvent, Emit, Event, HostEvent, NoteEvent, UsageEvent
+from orchestrator.model.histogram import Histogram
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.monitorlog import is_v1_line, parse_line
 from orchestrator.observer.node_tracker import Describe, NodeTracker, TrackedNode
-
-if TYPE_CHECKING:
-    from prometheus_client import Histogram
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +64,6 @@ def sample_host() -> tuple[float, float, int]:
 POLL_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
-def _poll_histogram() -> "Histogram":
-    from prometheus_client import Histogram
-
-    help_text = "How long a look at the cluster took."
-    name = "orchestrator_observer_poll_seconds"
-    return Histogram(name, help_text, buckets=POLL_BUCKETS, registry=None, unit="seconds")
-
-
 @dataclass
 class ObserverStatistics:
     """Statistics of the observer itself; times in seconds."""
@@ -83,7 +73,7 @@ class ObserverStatistics:
     poll_seconds: float = 0.0
     slowest_poll_s: float = 0.0
     cpu_seconds: float = 0.0
-    poll_histogram: "Histogram" = field(default_factory=_poll_histogram)
+    poll_histogram: Histogram = field(default_factory=lambda: Histogram(POLL_BUCKETS))
 
 
 class Observer:

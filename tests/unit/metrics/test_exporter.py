@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from prometheus_client import parser
 from prometheus_client.exposition import choose_encoder
 
-from orchestrator.metrics.catalogue import STATES, UNITS
+from orchestrator.metrics.catalogue import METRICS
 from orchestrator.metrics.exporter import LINGER_S, LONGEST_LINGER_S, Exporter, numbers
-from orchestrator.model.events import Event, UsageEvent
+from orchestrator.model.events import NODE_STATES, Event, UsageEvent
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart
 from orchestrator.observer.node_tracker import NodeTraits
@@ -430,7 +430,7 @@ def test_openmetrics_is_told_the_unit_that_a_name_ends_with(full: Exporter) -> N
     ends = {family.name: family.name.rpartition("_")[2] for family in full.collect()}
     told = dict(re.findall(r"^# UNIT (\S+) (\S+)$", exposed(full, OPENMETRICS), re.MULTILINE))
 
-    assert told == {name: end for name, end in ends.items() if end in UNITS}
+    assert told == {name: end for name, end in ends.items() if end in {each.unit for each in METRICS if each.unit}}
     assert {"seconds", "cores", "dollars"} == set(told.values())
 
 
@@ -483,7 +483,7 @@ lives_of_nodes = st.lists(
         lambda t, name, state, kind: node(t, name, state, node_type=kind, instance_type=INSTANCE_TYPES[kind]),
         st.floats(-10, 500),
         st.sampled_from(["n1", "n2", "n3"]),
-        st.sampled_from(STATES),
+        st.sampled_from(NODE_STATES),
         st.sampled_from(["x86", "arm"]),
     ),
     max_size=15,

@@ -8,10 +8,9 @@ import pytest
 
 from orchestrator.analysis.trial.cost import bills
 from orchestrator.analysis.trial.node_lives import STAGES, node_lives, stacked
-from orchestrator.metrics.catalogue import STATES
 from orchestrator.metrics.exporter import Exporter
 from orchestrator.metrics.trial import FAILED_SHOWN_S, MAX_NODE_SERIES, MAX_PAST_SHAPES
-from orchestrator.model.events import Event, NodeState, UsageEvent
+from orchestrator.model.events import NODE_STATES, Event, NodeState, UsageEvent
 from orchestrator.model.prices import Prices
 from tests.support.builders import (
     T0,
@@ -49,8 +48,8 @@ def test_nodes_are_counted_by_state_with_zeros_for_the_others() -> None:
     exporter = exporter_of(baseline("b1"), life("n1", requested=2, allocated=3), life("n2", requested=2))
 
     assert series(exporter, "nodes") == {
-        **{(*X86, state): 0.0 for state in STATES},
-        **{(*ARM, state): 0.0 for state in STATES},
+        **{(*X86, state): 0.0 for state in NODE_STATES},
+        **{(*ARM, state): 0.0 for state in NODE_STATES},
         (*X86, "idle"): 1.0,
         (*X86, "allocated"): 1.0,
         (*X86, "requested"): 1.0,
