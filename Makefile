@@ -79,6 +79,7 @@ schema: $(DEV) ## generate docs/schema/ from the code
 
 docs-tables: $(DEV) ## generate the tables in docs/ from the code
 	.venv/bin/python -m orchestrator.metrics.catalogue docs/metrics.md
+	.venv/bin/python -m orchestrator.model.arrivals docs/spec.md
 
 dashboards: $(DEV) ## generate grafana/dashboards/ from the code
 	.venv/bin/orchestrate dashboards build --to grafana/dashboards

@@ -17,8 +17,9 @@ from orchestrator.cli.completion import (
 )
 from orchestrator.cli.help import option
 from orchestrator.lab.search import DEFAULT_CANDIDATES
+from orchestrator.model import arrivals
 from orchestrator.model.spec import Fit, Isolation, Order
-from orchestrator.model.workload import Arrival, TaskKind
+from orchestrator.model.workload import TaskKind
 
 TRY = "What to try"
 WORKLOAD = "Workload"
@@ -31,6 +32,12 @@ OUTPUT = "Output"
 def _known_backend(value: str | None) -> str | None:
     if value is not None and value not in (names := registry.names()):
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.")
+    return value
+
+
+def _known_arrival(value: str | None) -> str | None:
+    if value is not None and value.partition(":")[0] not in arrivals.ARRIVALS:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, arrivals.names()))}.")
     return value
 
 
@@ -101,7 +108,16 @@ Kind = Annotated[
     TaskKind | None, option("--task-kind", help="Let tasks sleep, or burn to keep cores busy.", panel=WORKLOAD)
 ]
 ArrivalPattern = Annotated[
-    Arrival | None, option("--arrival", help="Pattern in which tasks arrive.  [default: burst]", panel=WORKLOAD)
+    str | None,
+    option(
+        "--arrival",
+        metavar=f"[{'|'.join(arrivals.names())}]",
+        help=f"Pattern in which tasks arrive: {arrivals.help_text()}. A parameter of its own follows the name, as in"
+        " NAME:PARAMETER=VALUE.  [default: burst]",
+        panel=WORKLOAD,
+        callback=_known_arrival,
+        autocompletion=offering(*arrivals.names()),
+    ),
 ]
 ArrivalSeconds = Annotated[
     float | None,

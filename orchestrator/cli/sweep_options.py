@@ -8,7 +8,7 @@ from typing import Any, cast
 from orchestrator.cli.parsing import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
 from orchestrator.lab.overrides import SpecOverrides
 from orchestrator.model.spec import Fit, Isolation, Order
-from orchestrator.model.workload import Arrival, TaskKind
+from orchestrator.model.workload import TaskKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class SweepOptions:
     task_cpus: float | None = None
     task_resources: Sequence[str] | None = None
     task_kind: TaskKind | None = None
-    arrival: Arrival | None = None
+    arrival: str | None = None
     arrival_s: float | None = None
     waves: int | None = None
     fault: Sequence[str] | None = None

@@ -11,7 +11,7 @@ from orchestrator.errors import InputError
 from orchestrator.model.fault import Fault
 from orchestrator.model.settings import AutoscalerVersion
 from orchestrator.model.spec import Axes, Fit, Isolation, Order, SweepSpec, WorkloadOverrides
-from orchestrator.model.workload import Arrival, TaskKind
+from orchestrator.model.workload import TaskKind
 
 
 class SpecOverrides(TypedDict, total=False):
@@ -43,7 +43,8 @@ class SpecOverrides(TypedDict, total=False):
     resources: Mapping[str, float] | None
     labels: Mapping[str, str] | None
     kind: TaskKind | None
-    arrival: Arrival | None
+    arrival: str | None
+    arrival_parameters: Mapping[str, float] | None
     arrival_s: float | None
     waves: int | None
     faults: Sequence[Fault | str] | None

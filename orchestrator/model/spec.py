@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 
+from orchestrator.model import workload
 from orchestrator.model.base import FrozenModel, Positive
 from orchestrator.model.settings import AutoscalerVersion, settings, value_type
-from orchestrator.model.workload import Arrival, ArrivalS, Faults, TaskCpus, TaskKind, Tasks, TaskSeconds, Waves
 
 Fit = Literal["machine", "none"]
 Order = Literal["grid", "random"]
@@ -54,19 +54,29 @@ else:
     )
 
 
-class WorkloadOverrides(FrozenModel):
-    """The parts of a workload that a spec sets; the backend has defaults for the others. See `Workload`."""
+class _SplitsArrivals(FrozenModel):
+    @model_validator(mode="before")
+    @classmethod
+    def _arrival_from_text(cls, value: Any) -> Any:
+        return workload.split_arrival(value)
 
-    tasks: Tasks | None = None
-    seconds: TaskSeconds | None = None
-    cpus: TaskCpus | None = None
-    arrival: Arrival | None = None
-    arrival_s: ArrivalS | None = None
-    waves: Waves | None = None
-    resources: dict[str, Positive] | None = None
-    labels: dict[str, str] | None = None
-    kind: TaskKind | None = None
-    faults: Faults | None = None
+
+if TYPE_CHECKING:
+
+    class WorkloadOverrides(FrozenModel):
+        """The parts of a workload that a spec sets, as a type checker sees them."""
+
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    WorkloadOverrides = create_model(
+        "WorkloadOverrides",
+        __base__=_SplitsArrivals,
+        __module__=__name__,
+        __doc__="The parts of a workload that a spec sets; the backend has defaults for the others. See `Workload`.",
+        **{name: (workload.value_type(name) | None, None) for name in workload.Workload.model_fields},
+    )
 
 
 class SweepSpec(FrozenModel):

@@ -1,45 +1,95 @@
 """What is asked of the cluster: tasks, how long each takes, what each needs, and how they arrive."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from orchestrator.model.base import FrozenModel, NonNegative, Positive
+from orchestrator.model import arrivals
+from orchestrator.model.base import Finite, FrozenModel, NonNegative, Positive
 from orchestrator.model.fault import MAX_FAULTS, Fault
 
-Arrival = Literal["burst", "waves", "ramp", "poisson"]
-
 MAX_TASKS = 1_000_000
+# Fields that trials of the first version don't have.
+_ADDED_LATER = frozenset({"faults", arrivals.PARAMETERS})
+
+
+def _known_arrival(name: str) -> str:
+    if name not in arrivals.ARRIVALS:
+        raise ValueError(f"choose {arrivals.listed()}")
+    return name
 
 
 # One type for each field, shared with what a spec may override.
 Tasks = Annotated[int, Field(ge=1, le=MAX_TASKS)]
 TaskSeconds = Annotated[Positive, Field(le=86_400)]
 TaskCpus = Annotated[NonNegative, Field(le=10_000)]
+ArrivalName = Annotated[str, AfterValidator(_known_arrival)]
 ArrivalS = Annotated[NonNegative, Field(le=86_400)]
 Waves = Annotated[int, Field(ge=1, le=10_000)]
 TaskKind = Literal["sleep", "burn"]
 Faults = Annotated[tuple[Fault, ...], Field(max_length=MAX_FAULTS)]
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """Facts about a field of a workload: meaning and unit for exports, and the option that sets it, if any."""
+
+    meaning: str
+    unit: str = ""
+    option: str = ""
+
+
+def split_arrival(value: Any) -> Any:
+    """Return a workload's document with an arrival such as `NAME:PARAMETER=VALUE` taken apart. Raises ValueError."""
+    if not isinstance(value, dict) or not isinstance(text := value.get("arrival"), str) or ":" not in text:
+        return value
+    name, given = arrivals.parse(text)
+    shared = {key: given.pop(key) for key in arrivals.SHARED if key in given}
+    own = {**(value.get(arrivals.PARAMETERS) or {}), **given}
+    return {**value, **shared, "arrival": name, **({arrivals.PARAMETERS: own} if own else {})}
+
+
 class Workload(FrozenModel):
     """The stress job: `tasks` tasks of `seconds` seconds that hold `cpus` CPUs each.
 
-    They arrive all at once (`burst`), in `waves` equal waves, evenly (`ramp`) or at random (`poisson`) over
-    `arrival_s` seconds. `sleep` only holds the CPU as Ray counts it; `burn` keeps a core busy. `faults` happen to the
-    nodes meanwhile, on purpose.
+    They arrive in the pattern `arrival`, see `model/arrivals.py`. `sleep` only holds the CPU as Ray counts it; `burn`
+    keeps a core busy. `faults` happen to the nodes meanwhile, on purpose.
     """
 
-    tasks: Tasks = 512
-    seconds: TaskSeconds = 120.0
-    cpus: TaskCpus = 1.0
-    arrival: Arrival = "burst"
-    arrival_s: ArrivalS = 60.0
-    waves: Waves = 3
+    tasks: Annotated[Tasks, Parameter("tasks that are submitted", "tasks", "--tasks")] = 512
+    seconds: Annotated[TaskSeconds, Parameter("how long each task takes", "s", "--task-seconds")] = 120.0
+    cpus: Annotated[TaskCpus, Parameter("what each task needs", "CPUs", "--task-cpus")] = 1.0
+    arrival: Annotated[ArrivalName, Parameter(f"how the tasks arrive: {arrivals.listed()}", option="--arrival")] = (
+        "burst"
+    )
+    arrival_s: Annotated[ArrivalS, Parameter("over which time they arrive, unless at once", "s", "--arrival-s")] = 60.0
+    waves: Annotated[Waves, Parameter("waves, if they arrive in waves", option="--waves")] = 3
     resources: dict[str, Positive] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
-    kind: TaskKind = "sleep"
+    kind: Annotated[TaskKind, Parameter("sleep, or burn (keeps a core busy)", option="--task-kind")] = "sleep"
     faults: Faults = ()
+    arrival_parameters: dict[str, Finite] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arrival_from_text(cls, value: Any) -> Any:
+        return split_arrival(value)
+
+    @field_validator("arrival_parameters")
+    @classmethod
+    def _fit_the_arrival(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        if "arrival" in info.data:
+            arrivals.arrival_of({**info.data, arrivals.PARAMETERS: value})
+        return value
 
     @model_validator(mode="after")
     def _resources_are_custom_ones(self) -> Self:
@@ -53,9 +103,14 @@ class Workload(FrozenModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_no_faults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A trial's id is a hash of this: one without faults keeps the id that it had before there were any."""
-        return {name: value for name, value in dump(self).items() if name != "faults" or value}
+    def _without_empty_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit what older workloads didn't have, unless it is set: a trial's id is a hash of this."""
+        return {name: value for name, value in dump(self).items() if value or name not in _ADDED_LATER}
+
+    @property
+    def pattern(self) -> arrivals.Arrival:
+        """The pattern in which the tasks arrive, with its parameters."""
+        return arrivals.arrival_of(dict(self))
 
     @property
     def task_resources(self) -> dict[str, float]:
@@ -68,9 +123,31 @@ class Workload(FrozenModel):
         return self.tasks * self.seconds * self.cpus
 
     def describe(self) -> str:
-        """One line for people: `48 tasks x 5 s x 1 CPU (sleep), burst, with kill@20`."""
-        over = "" if self.arrival == "burst" else f" over {self.arrival_s:g} s"
+        """Return one line for people: `48 tasks x 5 s x 1 CPU (sleep), burst, with kill@20`."""
         needs = "".join(f" + {amount:g} {name}" for name, amount in self.resources.items())
         faults = f", with {', '.join(map(str, self.faults))}" if self.faults else ""
         tasks = f"{self.tasks} tasks x {self.seconds:g} s x {self.cpus:g} CPU{needs} ({self.kind})"
-        return f"{tasks}, {self.arrival}{over}{faults}"
+        return f"{tasks}, {self.pattern.describe()}{faults}"
+
+
+def parameters() -> dict[str, Parameter]:
+    """Return the facts about each field that has them, by name, in order."""
+    return {
+        name: about
+        for name, field in Workload.model_fields.items()
+        for about in field.metadata
+        if isinstance(about, Parameter)
+    }
+
+
+def plain_type(name: str) -> type | None:
+    """Return the type of a field's values where it is a class such as float."""
+    annotation = Workload.model_fields[name].annotation
+    return annotation if isinstance(annotation, type) else None
+
+
+def value_type(name: str) -> Any:
+    """Return the type of a field with its limits, to build other models of it."""
+    field = Workload.model_fields[name]
+    limits = tuple(each for each in field.metadata if not isinstance(each, Parameter))
+    return Annotated[(field.annotation, *limits)] if limits else field.annotation

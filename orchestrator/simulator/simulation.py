@@ -25,7 +25,6 @@ from orchestrator.simulator.fault_driver import POSSIBLE, SimulatedFaults
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import Call, SimulatedMachine
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
-from orchestrator.workload.stress import arrival_offsets
 
 # The UNIX time that Ray sees at virtual second 0.
 EPOCH = SUBMISSION - 86_400.0
@@ -143,7 +142,7 @@ class Simulation:
         wrong = differences(in_force, self.settings, self.shape)
         self._recorder.settings(in_force, as_wanted=not wrong)
         self._recorder.phase("submitting")
-        offsets = arrival_offsets(workload.tasks, workload.arrival, workload.arrival_s, workload.waves, seed)
+        offsets = workload.pattern.offsets(workload.tasks, seed)
         for offset, count in Counter(offsets).items():
             self._loop.call_at(submission + offset, partial(self._cluster.submit, count))
         self._loop.call_at(

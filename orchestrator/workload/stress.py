@@ -6,34 +6,14 @@ It needs only Ray, so that any cluster can run it. Each line that starts with `M
 """
 
 import json
-import random
 import sys
 import time
 from typing import Any
 
+from orchestrator.model.arrivals import arrival_of
+
 MARK = "@orchestrate "
 _REPORT_EVERY_S = 0.5
-
-
-def arrival_offsets(tasks: int, arrival: str, arrival_s: float, waves: int, seed: int) -> list[float]:
-    """Return the submission time of each task in seconds after the first, in ascending order.
-
-    `burst`: all at 0. `waves`: equal groups at equal intervals. `ramp`: evenly spread. `poisson`: exponential gaps with
-    the mean `arrival_s / tasks`, from `seed`.
-    """
-    if arrival == "waves":
-        waves = min(waves, tasks)
-        step = arrival_s / max(1, waves - 1)
-        return sorted(step * (task % waves) for task in range(tasks))
-    if arrival == "ramp":
-        return [arrival_s * task / max(1, tasks - 1) for task in range(tasks)]
-    if arrival == "poisson":
-        rng = random.Random(f"arrivals:{seed}")
-        offsets = [0.0]
-        for _ in range(tasks - 1):
-            offsets.append(offsets[-1] + rng.expovariate(tasks / arrival_s if arrival_s > 0 else float("inf")))
-        return offsets
-    return [0.0] * tasks
 
 
 def hold_cpu(seconds: float, kind: str) -> None:
@@ -68,7 +48,7 @@ def run(workload: dict[str, Any], seed: int, address: str) -> None:
     if workload["labels"]:
         options["label_selector"] = workload["labels"]
     task = heavy_task.options(**options)
-    offsets = arrival_offsets(workload["tasks"], workload["arrival"], workload["arrival_s"], workload["waves"], seed)
+    offsets = arrival_of(workload).offsets(workload["tasks"], seed)
     submitted: dict[Any, float] = {}
     position, ended, begin = 0, 0, time.time()
     while ended < len(offsets):

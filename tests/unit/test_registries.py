@@ -3,22 +3,36 @@
 import ast
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import ValidationError
 from rich.console import Console, RenderableType
 
 from orchestrator.analysis.sweep.comparison import Side, compare_sides
-from orchestrator.analysis.sweep.evidence import weigh
+from orchestrator.analysis.sweep.evidence import main_quantities, weigh
 from orchestrator.analysis.sweep.objective import Objective
+from orchestrator.cli.parsing import parse_set
 from orchestrator.grafana.boards import build
+from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.lab.overrides import SpecOverrides
+from orchestrator.metrics import catalogue
+from orchestrator.metrics.catalogue import METRICS, Metric
 from orchestrator.metrics.exporter import numbers
-from orchestrator.model import quantities
+from orchestrator.model import arrivals, quantities
+from orchestrator.model.events import PHASES, DemandEvent
 from orchestrator.model.quantities import QUANTITIES, Place, Quantity
+from orchestrator.model.settings import Setting, Settings, settings
+from orchestrator.model.spec import Axes, SweepSpec
+from orchestrator.model.workload import Workload
 from orchestrator.report.document.content import gather
 from orchestrator.report.document.markdown import markdown
+from orchestrator.report.document.reproduce import repeat
 from orchestrator.report.export.columns import data_dictionary
 from orchestrator.report.export.frames import tables, trials_frame
 from orchestrator.report.json_document import schema, sweep_document
@@ -26,9 +40,13 @@ from orchestrator.report.junit import junit_xml
 from orchestrator.report.terminal.comparison import comparison_tables
 from orchestrator.report.terminal.recommendation import recommendation_tables
 from orchestrator.report.terminal.tables import sweep_table, trial_tables
+from orchestrator.sweeps.fit import Machine
 from orchestrator.sweeps.ledger import SweepRecord, results_of
-from tests.support.builders import scorecard, sweep_record, trial, trial_record
+from orchestrator.sweeps.plan import make_plan
+from tests.support.builders import SHAPE, T0, scorecard, sweep_record, trial, trial_record
+from tests.support.scraped_exporter import exporter_of, exposed, series
 
+METRICS_PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 PACKAGE = Path(__file__).parents[2] / "orchestrator"
 
 
@@ -119,19 +137,13 @@ def test_a_quantity_can_be_an_objective_and_is_compared_in_the_colour_of_its_dir
 ) -> None:
     results = results_of(swept.trials)
     slow, fast = (Side.of(str(speed), results, {"upscaling_speed": speed}) for speed in (5, 10))
-    found = compare_sides(slow, fast, quantities_compared())
+    found = compare_sides(slow, fast, main_quantities())
     (row,) = [each for each in found.pairs[0].contrasts if each.quantity == "tasks_per_node"]
 
     assert Objective.parse("10*tasks_per_node").names == {"tasks_per_node"}
     assert row.verdict == "higher"
     assert style_of(found, "tasks a node 1/min") == "green"
     assert style_of(found, "makespan s") == "green"
-
-
-def quantities_compared() -> list[str]:
-    from orchestrator.analysis.sweep.evidence import main_quantities
-
-    return main_quantities()
 
 
 def style_of(found: Any, column: str) -> str:
@@ -148,6 +160,138 @@ def test_each_place_shows_something_and_no_heading_twice(place: Place) -> None:
 
     assert headings
     assert len(set(headings)) == len(headings)
+
+
+# A metric
+
+TASKS_A_CPU = Metric(
+    "pending_tasks_per_cpu",
+    "gauge",
+    (),
+    "Tasks that wait, for each CPU that they need.",
+    value=lambda state: {(): sum(state.pending.values()) / state.pending_cpus} if state.pending_cpus else None,
+)
+
+
+def test_a_metric_is_served_and_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "METRICS", (*METRICS, TASKS_A_CPU))
+    exporter = exporter_of(DemandEvent(t=T0, pending={"CPU=2": 6}, pending_cpus=12.0))
+
+    assert series(exporter, "pending_tasks_per_cpu") == {(): 0.5}
+    assert TASKS_A_CPU.help in exposed(exporter)
+    assert "| `pending_tasks_per_cpu` | gauge |" in catalogue.documented(METRICS_PAGE.read_text())
+
+
+def test_the_documented_metrics_are_those_of_the_code() -> None:
+    page = METRICS_PAGE.read_text()
+
+    assert page == catalogue.documented(page), "make docs-tables"
+    assert all(f"| `{each.documented_name}` |" in page for each in METRICS)
+
+
+def test_a_metric_ends_with_its_unit_and_has_buckets_if_it_is_a_histogram() -> None:
+    for each in METRICS:
+        assert each.name.endswith(each.unit)
+        assert bool(each.buckets) == (each.type == "histogram")
+        assert each.help.endswith(".")
+
+
+# An arrival pattern
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register a pattern with a parameter of its own, for one test."""
+    monkeypatch.setattr(arrivals, "ARRIVALS", dict(arrivals.ARRIVALS))
+    exec(PAIRS, {})
+
+
+PAIRS = """
+from dataclasses import dataclass
+from orchestrator.model.arrivals import Arrival, parameter, register
+
+@register
+@dataclass(frozen=True)
+class Pairs(Arrival):
+    name = "pairs"
+    meaning = "two by two"
+    period_s: float = parameter(30.0, "seconds between two pairs", unit="s", least=1, most=600)
+
+    def offsets(self, tasks, seed):
+        return [self.period_s * (task // 2) for task in range(tasks)]
+"""
+TEXTS: tuple[dict[str, Any], ...] = (
+    {"arrival": "pairs:period_s=20"},
+    {"arrival": "pairs", "arrival_parameters": {"period_s": 20}},
+)
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize("workload", TEXTS)
+def test_an_arrival_is_read_from_a_spec_and_changes_the_id_of_a_trial(workload: dict[str, Any]) -> None:
+    spec = SweepSpec.model_validate({"fit": "none", "workload": {"tasks": 5, **workload}})
+    plan = make_plan(spec, ClusterFile(Path("local.yaml"), {}, SHAPE, None, None), Machine(64, 2**38))
+    default = trial(workload={"tasks": 5, "arrival": "pairs"})
+
+    assert plan.workload.pattern.offsets(5, seed=0) == [0.0, 0.0, 20.0, 20.0, 40.0]
+    assert plan.workload.describe().endswith("pairs over 0 s (period_s=20)")
+    assert trial(workload={"tasks": 5, **workload}).trial_id != default.trial_id
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize("value", ["700", "0", "nan", "x"])
+def test_a_parameter_of_an_arrival_has_limits(value: str) -> None:
+    with pytest.raises(ValidationError, match="period_s"):
+        Workload.model_validate({"arrival": f"pairs:period_s={value}"})
+
+
+@pytest.mark.usefixtures("pairs")
+def test_a_parameter_of_an_arrival_is_exported_explained_and_repeated() -> None:
+    record = trial_record(trial(workload={"arrival": "pairs:period_s=20"}), scorecard=None)
+    spec = SweepSpec.model_validate({"workload": {"arrival": "pairs:period_s=20"}})
+    repeated = repeat(sweep_record(record, spec=spec.model_dump(mode="json")))
+
+    assert trials_frame([record])["workload_period_s"].to_list() == [20.0]
+    assert trials_frame([trial_record(trial())])["workload_period_s"].to_list() == [None]
+    assert "| `workload_period_s` | float | s | seconds between two pairs" in data_dictionary(tables())
+    assert repeated is not None
+    assert "--arrival pairs:period_s=20" in repeated.command
+    assert "| `pairs` | two by two | `period_s` (1 to 600 s, default 30) |" in arrivals.documentation()
+
+
+def test_an_arrival_is_in_the_help_of_the_command_line() -> None:
+    code = f"{PAIRS}\nfrom orchestrator.cli import main\nmain()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "sweep", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+    assert "[burst|waves|ramp|poisson|pairs]" in result.stdout
+    assert "pairs (two by two; period_s: seconds between two pairs)" in " ".join(result.stdout.split())
+
+
+# A setting
+
+
+def test_a_setting_that_is_added_leaves_the_dumps_of_older_trials_alone() -> None:
+    class Later(Settings):
+        batch_pause_s: Annotated[float, Setting("a pause", unit="s", environment="PAUSE_S")] = 2.0
+
+    assert Later(upscaling_speed=5).model_dump() == Settings(upscaling_speed=5).model_dump()
+    assert Later(batch_pause_s=3.0).model_dump()["batch_pause_s"] == 3.0
+
+
+def test_each_setting_is_known_wherever_settings_are() -> None:
+    axes = {name: "v1" if name == "autoscaler" else 1 for name in settings()}
+
+    assert list(Axes.model_fields) == list(settings())
+    assert parse_set([f"{name}={value}" for name, value in axes.items()]).keys() == settings().keys()
+    assert settings().keys() <= set(trials_frame([]).columns)
+    assert settings().keys() <= SpecOverrides.__annotations__.keys()
+    assert set(Settings().monitor_environment()) == {each.environment for each in settings().values()} - {""}
 
 
 # No second list
@@ -183,7 +327,17 @@ def second_lists(names: set[str], at_least: int = 3, *, at_home: tuple[str, ...]
     ]
 
 
-def test_quantities_are_listed_once() -> None:
-    names = {each.name for each in QUANTITIES}
-
-    assert second_lists(names, at_home=("model/quantities.py",)) == []
+@pytest.mark.parametrize(
+    ("names", "home", "at_least"),
+    [
+        ({each.name for each in QUANTITIES}, "model/quantities.py", 3),
+        ({each.column for each in QUANTITIES}, "model/quantities.py", 3),
+        ({each.name for each in METRICS}, "metrics/catalogue.py", 3),
+        (set(settings()), "model/settings.py", 4),
+        (set(arrivals.names()), "model/arrivals.py", 3),
+        (set(PHASES), "model/events.py", 4),
+    ],
+    ids=["quantities", "headings", "metrics", "settings", "arrivals", "phases"],
+)
+def test_what_is_registered_is_listed_nowhere_else(names: set[str], home: str, at_least: int) -> None:
+    assert second_lists(names, at_least, at_home=(home,)) == []

@@ -74,9 +74,9 @@ def _judge_window(trial: Trial, events: Sequence[Event], window: tuple[float, fl
             reasons.append(text)
         elif share > BUSY_SHARE:
             warnings.append(text)
-    burst = trial.workload.arrival == "burst"
+    at_once = trial.workload.pattern.at_once
     more_than_baseline = trial.workload.tasks * trial.workload.cpus > trial.shape.baseline_cpus
     seen = any(isinstance(event, DemandEvent) and event.pending_cpus > 0 for event in events)
-    if burst and more_than_baseline and not seen:
+    if at_once and more_than_baseline and not seen:
         reasons.append("the autoscaler never saw the demand")
     return reasons, warnings

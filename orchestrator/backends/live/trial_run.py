@@ -40,7 +40,7 @@ def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
 def default_timeout_s(trial: Trial) -> float:
     """Return the default time limit of a trial: twice the need of the smallest cluster, plus ten minutes."""
     smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.workers) or 1.0
-    arrivals_s = 0.0 if trial.workload.arrival == "burst" else trial.workload.arrival_s
+    arrivals_s = trial.workload.pattern.span_s
     work_s = 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
     return 600.0 + work_s + 2 * settle_timeout_s(trial)
 

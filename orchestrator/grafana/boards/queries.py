@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.model.events import CURRENT_STATES, PHASES, NodeState
+from orchestrator.model.settings import info_settings
 
 Kind = Literal["range", "instant", "table", "heatmap"]
 
@@ -21,9 +22,7 @@ _ALWAYS = "90y"
 # A node of a local cluster has no other name than Ray's 56 hexadecimal digits.
 SHORT_NAME = '"node", "$1", "node", "([0-9a-f]{8})[0-9a-f]{32,}"'
 
-_SETTINGS = (
-    "setting, backend, autoscaler, upscaling_speed, idle_timeout_minutes, target_utilization_fraction, workload, repeat"
-)
+_SETTINGS = ", ".join(("setting", "backend", *info_settings(), "workload", "repeat"))
 _TRIAL = "sweep_id, trial_id, setting, repeat, valid"
 
 

@@ -25,6 +25,7 @@ from orchestrator.grafana.boards.variables import (
     times_of_trial,
     trial_variable,
 )
+from orchestrator.model.settings import info_settings
 
 UID = "orchestrate-trial"
 WRITTEN = ("orchestrate", "sweep:$sweep_id", "trial:$trial_id")
@@ -234,13 +235,11 @@ def _results() -> Section:
     )
 
 
+# The labels of `trial_info`, and their headings.
 _SETTINGS = {
     "workload": "Workload",
     "backend": "Backend",
-    "autoscaler": "Autoscaler",
-    "upscaling_speed": "upscaling_speed",
-    "idle_timeout_minutes": "idle_timeout_minutes",
-    "target_utilization_fraction": "target_utilization_fraction",
+    **{name: "Autoscaler" if name == "autoscaler" else name for name in info_settings()},
     "setting": "Setting",
     "repeat": "Repeat",
 }

@@ -15,7 +15,8 @@ from orchestrator.inputs.launch_profiles import MEASURED
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.settings import option_settings
-from orchestrator.model.spec import SweepSpec
+from orchestrator.model.spec import SweepSpec, WorkloadOverrides
+from orchestrator.model.workload import parameters
 from orchestrator.sweeps.ledger import SweepRecord
 from orchestrator.sweeps.runner import assumptions_of
 
@@ -62,13 +63,11 @@ def _options(spec: SweepSpec) -> list[str] | None:
         "--image": (spec.image, None),
         "--launch-profile": (spec.launch_profile, None),
         "--fit": (spec.fit, default.fit),
-        "--tasks": (workload.tasks, None),
-        "--task-seconds": (workload.seconds, None),
-        "--task-cpus": (workload.cpus, None),
-        "--task-kind": (workload.kind, None),
-        "--arrival": (workload.arrival, None),
-        "--arrival-s": (workload.arrival_s, None),
-        "--waves": (workload.waves, None),
+        **{
+            each.option: (_arrival(workload) if name == "arrival" else getattr(workload, name), None)
+            for name, each in parameters().items()
+            if each.option
+        },
         "--repeat": (spec.repeat, default.repeat),
         "--order": (spec.order, default.order),
         "--seed": (spec.seed, default.seed),
@@ -134,6 +133,12 @@ def _without_defaults(document: Mapping[str, Any], defaults: Mapping[str, Any]) 
         if value != usual:
             kept[name] = value
     return kept
+
+
+def _arrival(workload: WorkloadOverrides) -> str | None:
+    """Return the pattern with the parameters of its own, as an option takes them."""
+    own = ",".join(f"{name}={_number(value)}" for name, value in (workload.arrival_parameters or {}).items())
+    return f"{workload.arrival}:{own}" if own else workload.arrival
 
 
 def _listed(values: tuple[Any, ...]) -> str:

@@ -5,10 +5,12 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, get_args
 
+from orchestrator.model import arrivals
 from orchestrator.model.arch import Arch
 from orchestrator.model.quantities import Quantity, elasticity_fields, exported
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.model.settings import settings, type_of
+from orchestrator.model.workload import parameters, plain_type
 from orchestrator.report.export.columns import Column, Kind, TableOf
 from orchestrator.sweeps.ledger import TrialRecord
 
@@ -17,16 +19,7 @@ TRIALS = "trials"
 
 TrialColumn = Column[TrialRecord]
 
-_KINDS: dict[type, Kind] = {str: "text", float: "number", int: "count"}
-_WORKLOAD: tuple[tuple[str, Kind, str, str], ...] = (
-    ("tasks", "count", "tasks", "tasks that are submitted"),
-    ("seconds", "number", "s", "how long each task takes"),
-    ("cpus", "number", "CPUs", "what each task needs"),
-    ("arrival", "text", "", "how the tasks arrive: burst, waves, ramp or poisson"),
-    ("arrival_s", "number", "s", "over which time they arrive, unless at once"),
-    ("waves", "count", "", "waves, if they arrive in waves"),
-    ("kind", "text", "", "sleep, or burn (keeps a core busy)"),
-)
+_KINDS: dict[type | None, Kind] = {str: "text", float: "number", int: "count"}
 _UNITS = {"$": "USD", "share": ""}
 # Sums over all nodes, which have columns for their parts too.
 _SUMS = frozenset(name for name, field in Scorecard.model_fields.items() if field.annotation in (ByPart, ByPart | None))
@@ -50,8 +43,18 @@ def _columns() -> Iterator[TrialColumn]:
     yield Column("seed", "count", "", "fixes what is random in the trial", attrgetter("trial.seed"))
     for name, setting in settings().items():
         yield Column(name, _KINDS[type_of(name)], setting.unit, setting.meaning, attrgetter(f"trial.settings.{name}"))
-    for name, kind, unit, meaning in _WORKLOAD:
-        yield Column(f"workload_{name}", kind, unit, meaning, attrgetter(f"trial.workload.{name}"))
+    for name, about in parameters().items():
+        of_workload = _KINDS.get(plain_type(name), "text")
+        yield Column(f"workload_{name}", of_workload, about.unit, about.meaning, attrgetter(f"trial.workload.{name}"))
+    for pattern in arrivals.ARRIVALS.values():
+        for name, own in arrivals.own_parameters(pattern).items():
+            yield Column(
+                f"workload_{name}",
+                _KINDS[int if own.metadata["whole"] else float],
+                own.metadata["unit"],
+                f"{own.metadata['meaning']}, for arrival {pattern.name}",
+                partial(_of_arrival, name),
+            )
     yield Column("workload_faults", "text", "", "what happens to nodes on purpose, by commas", _faults)
     yield Column("status", "text", "", "planned, running, done, failed or interrupted", attrgetter("status"))
     yield Column("reason", "text", "", "why it failed or was interrupted", lambda record: record.reason or None)
@@ -107,6 +110,11 @@ def _of_card(value: Callable[[Scorecard], Any]) -> Callable[[TrialRecord], Any]:
         return ("; ".join(found) or None) if isinstance(found, tuple) else found
 
     return of_record
+
+
+def _of_arrival(name: str, record: TrialRecord) -> float | None:
+    value: float | None = getattr(record.trial.workload.pattern, name, None)
+    return value
 
 
 def _faults(record: TrialRecord) -> str | None:

@@ -114,7 +114,7 @@ def test_every_setting_and_the_workloads_scalars_have_a_column() -> None:
     columns = trials_frame([]).columns
 
     assert Settings.model_fields.keys() <= set(columns)
-    scalars = Workload.model_fields.keys() - {"resources", "labels"}
+    scalars = Workload.model_fields.keys() - {"resources", "labels", "arrival_parameters"}
     assert {f"workload_{name}" for name in scalars} <= set(columns)
 
 
