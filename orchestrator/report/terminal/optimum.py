@@ -1,12 +1,9 @@
 """What `simulate --optimise` found: as a table, as lines for a cluster config, as JSON; and its progress."""
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict
-from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orchestrator.analysis.sweep.summary import SettingSummary
@@ -127,35 +124,3 @@ def _notes(optimum: Optimum, seeds: Sequence[int]) -> Iterable[str]:
         yield "the reference is outside of what was searched, so that it can't be best"
     elif optimum.best == optimum.reference:
         yield f"nothing that was tried is better than the reference by more than {TOLERANCE:.1%}"
-
-
-class SearchView:
-    """Progress of a search: a bar in a terminal, elsewhere a line for each quarter."""
-
-    def __init__(self, console: Console, candidates: int) -> None:
-        self._console = console
-        self._total = candidates
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("settings,"), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-            self._task = self._bar.add_task("simulating", total=candidates)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def tell(self, tried: int, lowest: float | None) -> None:
-        """So many settings are tried, and the lowest objective so far."""
-        found = "none judged yet" if lowest is None else f"lowest objective {lowest:.5g}"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=tried, description=found)
-        elif tried == self._total or tried % max(1, self._total // 4) == 0:
-            self._console.print(f"{tried} of {self._total} settings tried, {found}")

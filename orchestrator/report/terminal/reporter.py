@@ -7,8 +7,7 @@ from rich.console import Console
 
 from orchestrator.model.trial import Trial
 from orchestrator.report.terminal.live_view import LiveView
-from orchestrator.report.terminal.optimum import SearchView
-from orchestrator.report.terminal.progress import CountingView
+from orchestrator.report.terminal.progress import CountingView, SearchView
 
 
 class TerminalReporter:
