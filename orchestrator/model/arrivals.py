@@ -187,14 +187,18 @@ def parse(text: str) -> tuple[str, dict[str, float]]:
     name, colon, rest = text.partition(":")
     parameters: dict[str, float] = {}
     for assignment in rest.split(",") if colon else ():
-        key, equals, value = assignment.partition("=")
+        key, _, value = assignment.partition("=")
         try:
-            parameters[key.strip()] = float(value)
+            parameters[_word(key)] = float(value)
         except ValueError:
-            equals = ""
-        if not equals or not key.strip():
-            raise ValueError(f"an arrival is written as NAME or NAME:PARAMETER=VALUE, not {text!r}")
+            raise ValueError(f"an arrival is written as NAME or NAME:PARAMETER=VALUE, not {text!r}") from None
     return name.strip(), parameters
+
+
+def _word(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a name is missing")
+    return text.strip()
 
 
 def own_parameters(pattern: type[Arrival]) -> dict[str, "Field[Any]"]:
