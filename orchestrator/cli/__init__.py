@@ -31,7 +31,8 @@ def main() -> NoReturn:
     except usage_error as error:
         _log.debug("exit code 2", exc_info=True)
         command = error.ctx.command_path if error.ctx else "orchestrate"
-        _fail(error.format_message(), f"see {command} --help", 2)
+        problem = error.format_message().replace(": Value error, ", ": ")  # of Typer's own words for a wrong choice
+        _fail(problem, f"see {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         _log.debug("interrupted", exc_info=True)
         _fail("interrupted; what was started has been removed", None, 130)

@@ -8,15 +8,15 @@ from junitparser import JUnitXml
 
 from tests.support.orchestrate_command import Orchestrate
 
-SMALL = ("--tasks", "64", "--task-seconds", "60", "--set", "max_workers=4", "--repeat", "8")
+SMALL = ("--tasks", "64", "--set", "max_workers=4", "--repeat", "8")
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Orchestrate, str, str]:
     """A home with two sweeps, the second with shorter tasks and another speed; and their ids."""
     command = Orchestrate(tmp_path_factory.mktemp("swept"))
-    for more in (("--upscaling-speed", "1,10"), ("--upscaling-speed", "10,20", "--task-seconds", "80")):
-        result = command("simulate", *SMALL, *more)
+    for speeds, seconds in (("1,10", "60"), ("10,20", "80")):
+        result = command("simulate", *SMALL, "--upscaling-speed", speeds, "--task-seconds", seconds)
         assert result.returncode == 0, result.stderr
     new, old = (sweep["sweep_id"] for sweep in command.json("list"))
     return command, old, new

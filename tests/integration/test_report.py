@@ -211,7 +211,7 @@ def test_what_can_not_be_reported(simulated: Orchestrate, tmp_path: Path) -> Non
     cases = {
         "no sweep or trial begins with 'f00'": ("f00",),
         "is a trial: a report is about a sweep": (trial,),
-        "--format: 'pdf' is none of html, md, json, junit": ("--format", "pdf"),
+        "'pdf' is not one of 'html', 'md', 'json', 'junit'": ("--format", "pdf"),
         f"--to: {tmp_path} can't be written": ("--to", str(tmp_path)),
         "/r.html can't be written": ("--to", str(tmp_path / "no" / "such" / "r.html")),
     }

@@ -59,8 +59,8 @@ def test_what_can_not_be_validated(simulated: Orchestrate, tmp_path: Path) -> No
         "no sweep or trial begins with 'f00'": ("f00",),
         "the trace holds no trial": (str(observed),),
         "no complete first line": (str(empty),),
-        "--within: -1 is no percentage": ("--within", "-1"),
-        "--within: nan is no percentage": ("--within", "nan"),
+        "--within: -1 is not a percentage": ("--within", "-1"),
+        "--within: nan is not a percentage": ("--within", "nan"),
     }
     for message, arguments in cases.items():
         result = simulated("validate", *arguments)
