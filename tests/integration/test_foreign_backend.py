@@ -80,7 +80,7 @@ def test_what_a_killed_run_left_is_found_and_removed(moon: Orchestrate) -> None:
 
 def test_its_own_rules_hold(moon: Orchestrate, tmp_path: Path) -> None:
     cluster = tmp_path / "far_side.yaml"
-    cluster.write_text((ROOT / "tests/support/moonlab/moon.yaml").read_text().replace("  crater: Tycho\n", ""))
+    cluster.write_text((ROOT / "tests/support/moonlab/moon.yaml").read_text().replace("crater: Tycho", "launch: {}"))
 
     assert "provider.crater: is missing" in said(moon, *SWEEP, "--cluster", str(cluster), code=2)
     assert "can't cause a pause" in said(moon, *SWEEP, "--fault", "pause@1+1", code=2)
