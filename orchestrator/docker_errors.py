@@ -16,7 +16,7 @@ _MAX_SAID = 300
 
 @dataclass(frozen=True)
 class _Fault:
-    """What the engine's words mean for the user."""
+    """The meaning of an engine's message for the user."""
 
     signs: tuple[str, ...]
     meaning: str
@@ -112,7 +112,7 @@ ENGINE_ERRORS = (DockerException, requests.RequestException, *_CONNECTION_LOST)
 def explain(doing: str) -> Iterator[None]:
     """Turn what goes wrong with the engine meanwhile into one line that begins with `doing`.
 
-    Raises MissingPrerequisite for what a user can mend on this machine, ClusterFailed for anything else.
+    Raises MissingPrerequisite for problems that a user can fix on this machine, ClusterFailed for all others.
     """
     try:
         yield
@@ -121,7 +121,7 @@ def explain(doing: str) -> Iterator[None]:
 
 
 def explained(doing: str, error: Exception) -> OrchestrateError:
-    """The error for the user that an exception of the SDK, or of the connection below it, stands for."""
+    """Return the error for the user that an exception of the SDK, or of the connection below it, stands for."""
     said, fault = _said(error), _fault(error)
     if fault is None:
         return ClusterFailed(f"{doing}: {said}", "see: docker info, docker ps --all")
@@ -129,17 +129,17 @@ def explained(doing: str, error: Exception) -> OrchestrateError:
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether an exception says that the engine has no room left."""
+    """Return true if an exception says that the engine has no room left."""
     return _fault(error) is _DISK_FULL
 
 
 def is_range_taken(error: Exception) -> bool:
-    """Whether an exception says that the network address range that was asked for is another network's."""
+    """Return true if an exception says that the network address range that was asked for is another network's."""
     return _fault(error) is _RANGE_TAKEN
 
 
 def is_connection_lost(error: Exception) -> bool:
-    """Whether nothing was heard of the engine, rather than a refusal: it may be back in a moment."""
+    """Return true if nothing was heard of the engine, rather than a refusal: it may be back in a moment."""
     return not isinstance(error, APIError)
 
 
@@ -152,7 +152,7 @@ def _fault(error: Exception) -> _Fault | None:
 
 
 def _said(error: Exception) -> str:
-    """What the engine said, in one line."""
+    """Return the engine's message in one line."""
     text = str(error)
     if isinstance(error, APIError):
         text = str(error.explanation or error)

@@ -33,7 +33,7 @@ def print_json(document: Any) -> None:
 
 
 def check_json_target(target: str) -> None:
-    """Raises InputError now, and not after a sweep, if `write_json` couldn't write to `target`."""
+    """Raise InputError now, and not after a sweep, if `write_json` couldn't write to `target`."""
     path = Path(target)
     if target != "-" and (path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK)):
         raise InputError(f"--json: {target} can't be written", "name a file in a folder that exists, or - for stdout")

@@ -12,7 +12,7 @@ from orchestrator.model.settings import settings, type_of
 
 
 def parse_list(option: str, text: str | None, convert: Callable[[str], Any] = str) -> list[Any] | None:
-    """The values of a comma-separated list, None if the option wasn't given. Raises InputError."""
+    """Return the values of a comma-separated list, None if the option wasn't given. Raises InputError."""
     if text is None:
         return None
     values = []
@@ -59,7 +59,7 @@ def parse_pairs(option: str, assignments: Iterable[str], convert: Callable[[str]
 
 
 def parse_faults(texts: Iterable[str]) -> list[Fault] | None:
-    """The faults of `--fault` options, None if there is none. Raises InputError."""
+    """Return the faults of `--fault` options, None if there is none. Raises InputError."""
     from orchestrator.inputs.sweep_spec import explain
 
     faults, hint = [], "for example --fault kill@20 or --fault pause@30+15:NODE_TYPE"
@@ -74,7 +74,7 @@ def parse_faults(texts: Iterable[str]) -> list[Fault] | None:
 
 
 def parse_duration(option: str, text: str | None) -> float | None:
-    """Seconds from `90`, `90s`, `15m` or `2h`. Raises InputError."""
+    """Return seconds from `90`, `90s`, `15m` or `2h`. Raises InputError."""
     if text is None:
         return None
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -85,5 +85,5 @@ def parse_duration(option: str, text: str | None) -> float | None:
         # not logged: refused with the option's name below.
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds > 0):
-        raise InputError(f"{option}: {text!r} is no duration", f"for example {option} 90s, 15m or 2h")
+        raise InputError(f"{option}: {text!r} is not a duration", f"for example {option} 90s, 15m or 2h")
     return seconds

@@ -52,7 +52,7 @@ class AlertGroup:
 def read_alerts(
     path: Path, datasource: str, *, boards: Iterable[Mapping[str, Any]] = (), runbook_url: str | None = None
 ) -> tuple[AlertGroup, ...]:
-    """The alert rules of a Prometheus rule file, on the data source with this uid. Raises SpecError.
+    """Return the alert rules of a Prometheus rule file, on the data source with this uid. Raises SpecError.
 
     Each leads to its panel in `boards`, and to its section of the runbook at `runbook_url`, if that is given.
     """
@@ -76,11 +76,11 @@ def read_alerts(
 
 
 def milliseconds(duration: str | int) -> int:
-    """The length of a duration as Prometheus writes it, such as `1h30m`; `0` is one too. Raises ValueError."""
+    """Return the length of a duration as Prometheus writes it, such as `1h30m`; `0` is one too. Raises ValueError."""
     text = str(duration)
     parts = _PART.findall(text)
     if text != "0" and (not parts or "".join(number + unit for number, unit in parts) != text):
-        raise ValueError(f"{text!r} is no duration")
+        raise ValueError(f"{text!r} is not a duration")
     return sum(int(number) * _UNITS_MS[unit] for number, unit in parts)
 
 
@@ -155,7 +155,7 @@ def _rule(
 
 @dataclass(frozen=True)
 class _Links:
-    """Where alerts lead to in Grafana: the ids of panels by board and title, and the address of the runbook."""
+    """Link targets of alerts in Grafana: ids of panels by board and title, and the address of the runbook."""
 
     panels: Mapping[tuple[str, str], int]
     runbook_url: str | None

@@ -47,7 +47,7 @@ def refuse_fixed_machines(path: Path, provider: Mapping[str, Any]) -> None:
 
 
 def _of_helm(document: Mapping[str, Any]) -> bool:
-    """Whether these are values of the ray-cluster chart, or of Ray's older chart."""
+    """Return true if these are values of the ray-cluster chart, or of Ray's older chart."""
     groups = {"head", "worker", "additionalWorkerGroups"} & document.keys()
     return "cluster_name" not in document and (len(groups) > 1 or "podTypes" in document)
 

@@ -32,7 +32,7 @@ class PriceFile(FrozenModel):
 
 
 def read_prices(where: str = DEFAULT_PRICES) -> Prices:
-    """The prices of a region (`us-east-1`, `us-east-1:spot`) or, with a dot or a slash in `where`, of a YAML file.
+    """Return the prices of a region (`us-east-1`, `us-east-1:spot`), or of a YAML file if `where` has a dot or a slash.
 
     Raises InputError for an unknown region, SpecError for a fault in the file.
     """

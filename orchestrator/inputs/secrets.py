@@ -15,7 +15,7 @@ def take_secret(
     hint: str,
     environment: MutableMapping[str, str] | None = None,
 ) -> tuple[str, str]:
-    """What the file of `option`, else the `variable` holds, without white space around it, and which of them it was.
+    """Return the stripped content of the file of `option`, else of the `variable`, and the name of its source.
 
     It is taken out of the environment. Raises InputError for a file that can't be read or is empty; a variable may be.
     """

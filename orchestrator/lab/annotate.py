@@ -1,4 +1,4 @@
-"""`--annotate`: writes what happens in a sweep into a Grafana, beside the sweep."""
+"""`--annotate`: annotations of a running sweep in a Grafana."""
 
 import logging
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Target:
 
 
 def parse_target(url: str | None) -> Target | None:
-    """Where to, if anywhere. Raises InputError."""
+    """Return where to, if anywhere. Raises InputError."""
     from orchestrator.grafana.client import grafana_address, take_token
 
     if url is None:
@@ -60,7 +60,7 @@ def check(target: Target | None, reporter: "Reporter") -> None:
 
 @contextmanager
 def annotating(target: Target | None, sweep_id: str, reporter: "Reporter") -> "Iterator[list[Annotator]]":
-    """The watchers that annotate: one or none. At the end a line says what was written, and what wasn't."""
+    """Yield the watchers that annotate: one or none. At the end a line says what was written, and what wasn't."""
     if target is None:
         yield []
         return

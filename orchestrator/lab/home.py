@@ -23,7 +23,7 @@ class Home:
     ledger_url: str
 
     def ledger(self) -> "Ledger":
-        """The ledger; its folder is made if needed. Raises InputError."""
+        """Return the ledger; its folder is made if needed. Raises InputError."""
         from orchestrator.sweeps.ledger import Ledger
 
         self.make()
@@ -36,7 +36,7 @@ class Home:
         return self.ledger_url or f"sqlite:///{self.root / 'ledger.db'}"
 
     def trace_files(self, source: str) -> list[Path]:
-        """The traces that an id of the ledger, or a path, means: those of trials that have begun. Raises UnknownId."""
+        """Return the traces of an id of the ledger, or of a path: those of trials that have begun. Raises UnknownId."""
         if Path(source).is_file():
             return [Path(source)]
         sweep, trial = self.ledger().find(source)

@@ -25,7 +25,7 @@ TOKEN_VARIABLE = "ORCHESTRATE_METRICS_TOKEN"
 
 @dataclass(frozen=True)
 class Access:
-    """Where metrics are served, and the token that who reads them has to have; empty if anybody may."""
+    """The address at which metrics are served, and the token that readers need; empty if they need none."""
 
     host: str = "127.0.0.1"
     token: str = field(default="", repr=False)
@@ -85,11 +85,11 @@ def serving(
 
 
 def check_port(port: int | None, host: str = "127.0.0.1") -> None:
-    """Raises InputError for what is no port, or none that can be listened on, before anything is begun."""
+    """Raise InputError for what is not a port, or none that can be listened on, before anything is begun."""
     if port is None or port == 0:
         return
     if not 0 < port < 65_536:
-        raise InputError(f"--metrics-port: {port} is no port", "one from 1 to 65535, or 0 for none")
+        raise InputError(f"--metrics-port: {port} is not a port", "one from 1 to 65535, or 0 for none")
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
@@ -97,7 +97,7 @@ def check_port(port: int | None, host: str = "127.0.0.1") -> None:
 
 
 def check_default(port: int | None, option: str) -> int:
-    """The port at which the bundled Prometheus configuration looks, if it is to be this one and is free.
+    """Return the port at which the bundled Prometheus configuration looks, if it is to be this one and is free.
 
     Raises InputError and MissingPrerequisite: elsewhere it would see nothing of this sweep, or another one.
     """

@@ -24,7 +24,7 @@ _SLICE_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What to observe, and how; `seconds` None observes until Ctrl-C, `trace` None makes a file under the home.
+    """Options of an observation. Without `seconds` it lasts until Ctrl-C; without `trace` the file is under the home.
 
     `name` is the cluster's in metrics. A restart with the same name goes on with its series; None takes the address.
     """
@@ -55,7 +55,7 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
     if wanted.name is not None and not re.fullmatch(r"[\w.-]+", wanted.name):
         raise InputError(f"--name: {wanted.name!r} is no name", "letters, digits, dots, dashes and underscores")
     if wanted.monitor_log is not None and not wanted.monitor_log.is_file():
-        raise InputError(f"--monitor-log: {wanted.monitor_log} is no file")
+        raise InputError(f"--monitor-log: {wanted.monitor_log} is not a file")
     address = find_address(home, wanted.address)
     view, _ = open_view(address)
     path = wanted.trace or home.root / "observed" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"

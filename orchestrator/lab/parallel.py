@@ -24,7 +24,7 @@ class Parallel:
     address: str | None = None
 
     def ready(self, common: Home) -> "Parallel":
-        """The same with the address of the Ray cluster, if one is to be used. Raises MissingPrerequisite."""
+        """Return the same with the address of the Ray cluster, if one is to be used. Raises MissingPrerequisite."""
         if not self.on_ray:
             return self
         from orchestrator.lab.targets import find_address, open_view
@@ -43,7 +43,7 @@ class Parallel:
 
 
 def parse_parallel(text: str | None, address: str | None) -> Parallel | None:
-    """What `--parallel` and `--address` mean; None if neither was given. Raises InputError."""
+    """Return the meaning of `--parallel` and `--address`; None without both. Raises InputError."""
     if address is not None and text != "ray":
         raise InputError("--address names the Ray cluster of --parallel ray", "add --parallel ray, or leave it out")
     if text is None:

@@ -1,4 +1,4 @@
-"""Which Ray cluster a command means: the one named, else the local one that runs, else `RAY_ADDRESS`."""
+"""The Ray cluster of a command: the named one, else the running local one, else `RAY_ADDRESS`."""
 
 import os
 from pathlib import Path
@@ -30,7 +30,7 @@ def find_address(common: Home, address: str | None) -> str:
 
 
 def open_view(address: str) -> "tuple[GcsView, Snapshot]":
-    """A view of the cluster and a first look at it. Raises MissingPrerequisite if none answers."""
+    """Return a view of the cluster and a first look at it. Raises MissingPrerequisite if none answers."""
     from orchestrator.rayapi.gcs import GcsView
 
     try:
@@ -47,7 +47,7 @@ def _check_form(address: str) -> None:
 
 
 def shape_of_file(cluster: Path | None) -> "ClusterShape | None":
-    """The shape of a cluster config, if one is given: else nodes themselves have to say what they are."""
+    """Return the shape of a cluster config, if one is given: else nodes themselves have to say what they are."""
     from orchestrator.inputs.cluster_config import read_cluster_file
 
     return read_cluster_file(cluster).shape if cluster is not None else None

@@ -1,4 +1,4 @@
-"""Where Prometheus finds what Ray itself exports, with labels that Ray's metrics lack: node type and architecture."""
+"""Targets of Ray's own metrics for Prometheus, with labels that they lack: node type and architecture."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Target(NamedTuple):
 
 
 def targets_of(observer: Observer, head_ports: Mapping[str, int] | None = None) -> list[Target]:
-    """The metrics ports of the nodes that live now; `head_ports` are more ports of the head, by what serves them."""
+    """Return the metrics ports of the live nodes. `head_ports` are additional ports of the head, by their server."""
     snapshot = observer.latest
     if snapshot is None:
         return []
@@ -38,7 +38,7 @@ def targets_of(observer: Observer, head_ports: Mapping[str, int] | None = None) 
 
 
 def as_service_discovery(targets: Iterable[Target], ids: Mapping[str, str]) -> list[dict[str, object]]:
-    """What Prometheus' HTTP service discovery wants; `ids` are labels of all targets. Empty labels are left out."""
+    """Return the JSON of Prometheus' HTTP service discovery. `ids` are labels of all targets."""
     groups = ((target.address, {**ids, **target.labels}) for target in targets)
     return [
         {"targets": [address], "labels": {name: value for name, value in labels.items() if value}}

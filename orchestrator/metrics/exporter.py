@@ -1,4 +1,4 @@
-"""What `/metrics` serves: the trial that runs, those that have just ended and their scorecards, and the observer.
+"""The content of `/metrics`: the running trial, trials that have just ended with their scorecards, and the observer.
 
 `Exporter` is a watcher of a sweep and a collector of prometheus-client; `docs/metrics.md` describes the metrics.
 """
@@ -39,7 +39,7 @@ class _Leaving:
     scraped: bool = False
 
     def stays(self, now: float) -> bool:
-        """Whether it is shown to a scrape at `now`: to all who come by in time, else to the first who does."""
+        """Return true if it is shown to a scrape at `now`: to all who come by in time, else to the first who does."""
         return now - self.ended < (LINGER_S if self.scraped else LONGEST_LINGER_S)
 
 
@@ -97,7 +97,7 @@ class Exporter(Collector):
             return dict(self._current.ids) if self._current is not None else {"sweep_id": self.sweep_id}
 
     def lag_s(self) -> float | None:
-        """How old the newest look at the cluster is; None if nobody looks."""
+        """Return the age of the newest poll in seconds; None without an observer."""
         observer = self._observer()
         return None if observer is None or observer.latest is None else self._clock() - observer.latest.t
 
@@ -131,7 +131,7 @@ class Exporter(Collector):
                 self._current.event(event)
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """The trial's series end once they were scraped as they are now; its scorecard is shown for a minute."""
+        """End the trial's series after their next scrape, and show its scorecard for a minute."""
         verdict_of = self._verdicts()
         with self._lock:
             now = self._clock()
@@ -152,7 +152,7 @@ class Exporter(Collector):
         self._ended = [each for each in self._ended if now - each.ended < LONGEST_LINGER_S]
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics now."""
+        """Yield the metrics now."""
         with self._lock:
             now = self._clock()
             self._forget(now)
@@ -192,7 +192,7 @@ class Exporter(Collector):
 
 
 def _merged(families: Iterable[Metric]) -> Iterable[Metric]:
-    """Each family once, with the samples of all of its name: an exposition may not have it twice."""
+    """Return each family once, with the samples of all of its name: an exposition may not have it twice."""
     merged: dict[str, Metric] = {}
     for family in families:
         if (same := merged.setdefault(family.name, family)) is not family:

@@ -48,7 +48,7 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The address of the server."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
@@ -70,7 +70,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is none of the sweep's business."""
+        """Ignore a client that goes away."""
 
 
 class _Exposition:

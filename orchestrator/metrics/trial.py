@@ -59,7 +59,7 @@ def _resources(shape: str) -> dict[str, float]:
 
 
 def _made_by_ray(resource: str) -> bool:
-    """Whether nodes have a resource although no cluster config names it."""
+    """Return true if nodes have a resource although no cluster config names it."""
     return resource in ("memory", "object_store_memory") or resource.startswith(
         ("node:", "bundle_", "accelerator_type:")
     )

@@ -59,7 +59,7 @@ def infer_arch(
     labels: Mapping[str, str] | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> Arch:
-    """The architecture of a node type from the strongest evidence there is, else `unknown`.
+    """Return the architecture of a node type from the strongest evidence there is, else `unknown`.
 
     In this order: an `arch` label, the instance type, a custom resource such as `Intel` or `Graviton`, and the
     words of the node type's name.

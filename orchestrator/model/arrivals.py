@@ -173,7 +173,7 @@ def arrival_of(workload: Mapping[str, Any]) -> Arrival:
     own = dict(workload.get(PARAMETERS) or {})
     if unknown := sorted(own.keys() - own_parameters(pattern).keys()):
         has = ", ".join(own_parameters(pattern)) or "none of its own"
-        raise ValueError(f"{unknown[0]!r} is no parameter of arrival {pattern.name}; it has {has}")
+        raise ValueError(f"{unknown[0]!r} is not a parameter of arrival {pattern.name}; it has {has}")
     given = own | {name: workload[name] for name in SHARED if name in workload}
     return pattern(**{each.name: _number(given[each.name], each) for each in fields(pattern) if each.name in given})
 

@@ -35,6 +35,6 @@ NonNegative = Annotated[float, AllowInfNan(False), Field(ge=0), AfterValidator(_
 
 
 def content_hash(value: Any, digits: int = 12) -> str:
-    """The first hex digits of the SHA-256 of a value's canonical JSON (sorted keys, no spaces)."""
+    """Return the first hex digits of the SHA-256 of a value's canonical JSON (sorted keys, no spaces)."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:digits]

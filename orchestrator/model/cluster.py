@@ -38,7 +38,7 @@ class NodeType(FrozenModel):
         return self.resources.get("CPU", 0.0)
 
     def fits(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> bool:
-        """Whether one empty node of this type could run a task that needs `resources` and `labels`."""
+        """Return true if one empty node of this type could run a task that needs `resources` and `labels`."""
         enough = all(self.resources.get(name, 0.0) >= amount for name, amount in resources.items() if amount > 0)
         return enough and all(self.labels.get(key) == value for key, value in labels.items())
 
@@ -63,7 +63,7 @@ class ClusterShape(FrozenModel):
         known = {worker.name for worker in self.workers}
         for key, named in (("node_types", self.launch.node_types), ("capacity", self.launch.capacity)):
             if unknown := sorted(named.keys() - known):
-                raise ValueError(f"launch.{key}: {unknown[0]!r} is none of the worker types {sorted(known)}")
+                raise ValueError(f"launch.{key}: {unknown[0]!r} is not one of the worker types {sorted(known)}")
         return self
 
     @property
@@ -77,7 +77,7 @@ class ClusterShape(FrozenModel):
         return self.max_cpus_for({}, {})
 
     def max_cpus_for(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> float:
-        """The same, counting only nodes that could run a task that needs `resources` and `labels`."""
+        """Return the same, counting only nodes that could run a task that needs `resources` and `labels`."""
         left, cpus = self.max_workers, 0.0
         able = (node_type for node_type in self.workers if node_type.fits(resources, labels))
         for node_type in sorted(able, key=lambda node_type: -node_type.cpus):
@@ -91,11 +91,11 @@ class ClusterShape(FrozenModel):
         return sum(node_type.min_workers * node_type.cpus for node_type in self.workers)
 
     def node_type(self, name: str) -> NodeType | None:
-        """The node type of this name, the head's among them."""
+        """Return the node type of this name, the head's among them."""
         return next((node_type for node_type in (self.head, *self.workers) if node_type.name == name), None)
 
     def with_settings(self, settings: Settings) -> "ClusterShape":
-        """The shape under settings that change the worker limits of each type. Raises ValueError if they don't fit."""
+        """Return the shape with the settings' worker limits for each type. Raises ValueError if they don't fit."""
         if settings.min_workers is None and settings.max_workers is None:
             return self
         limits = {
@@ -110,7 +110,7 @@ class ClusterShape(FrozenModel):
         return ClusterShape(**{**dict(self), "workers": workers, "max_workers": total})
 
     def describe(self) -> str:
-        """One line for people: `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""
+        """Return one line for people: `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""
         return " + ".join(
             f"{w.name} {w.min_workers}-{w.max_workers} x {w.cpus:g} CPU "
             f"({', '.join(filter(None, (w.arch, w.instance_type)))})"

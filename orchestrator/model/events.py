@@ -56,7 +56,7 @@ class PhaseEvent(Event):
 
 
 class SettingsEvent(Event):
-    """What the autoscaler itself has in force, and whether that is what the trial wants."""
+    """Settings that the autoscaler itself reports, and whether they are those of the trial."""
 
     type: Literal["settings"] = "settings"
     in_force: dict[str, Any]
@@ -188,7 +188,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
 
 
 def parse_event(line: str | bytes) -> Event:
-    """The event in one line of a trace. Raises ValueError (pydantic's) for a damaged one."""
+    """Return the event in one line of a trace. Raises ValueError (pydantic's) for a damaged one."""
     return _ADAPTER.validate_json(line)
 
 

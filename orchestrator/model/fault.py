@@ -62,7 +62,7 @@ class Fault(FrozenModel):
         return str(self)
 
     def __str__(self) -> str:
-        """The text from which the same fault can be read."""
+        """Return the text from which the same fault can be read."""
         when = f"{_short(self.per_hour)}/h" if self.per_hour is not None else _short(self.at_s or 0.0)
         lasts = "" if self.for_s is None else f"+{_short(self.for_s)}"
         return f"{self.kind}@{when}{lasts}" + (f":{self.node_type}" if self.node_type is not None else "")
@@ -73,11 +73,11 @@ class Fault(FrozenModel):
         return self.kind in LASTING
 
     def hits(self, node_type: str) -> bool:
-        """Whether nodes of this type can be hit."""
+        """Return true if nodes of this type can be hit."""
         return self.node_type in (None, node_type)
 
     def lifetime_s(self, seed: int, number: int, node_type: str, index: int) -> float:
-        """How long spot interruptions leave the `index`-th node of a type, from when it runs.
+        """Return how long spot interruptions leave the `index`-th node of a type, from when it runs.
 
         `number` is the fault's place in the workload. As boot times do, it depends on the trial's seed and not on the
         settings, so that settings are compared under the same luck.

@@ -44,7 +44,7 @@ class Delay(FrozenModel):
         return statistics.fmean(self.samples) if self.samples else self.mean_s
 
     def sample(self, rng: random.Random) -> float:
-        """One latency in seconds."""
+        """Return one latency in seconds."""
         if self.distribution == "empirical":
             return rng.choice(self.samples)
         if self.mean_s == 0 or self.distribution == "constant":
@@ -60,7 +60,7 @@ class Delay(FrozenModel):
 
 
 class NodeLatencies(NamedTuple):
-    """How long each stage of one node's life takes, in seconds."""
+    """Durations of the stages of one node's life, in seconds."""
 
     request: float = 0.0
     boot: float = 0.0
@@ -83,7 +83,7 @@ class StageOverrides(FrozenModel):
 
 
 class LaunchModel(FrozenModel):
-    """How a cloud gives and takes nodes.
+    """The model of a cloud that gives and takes nodes.
 
     `request`: until the cloud answers the call; `boot`: until Ray can be started; `install`: until the node has joined
     Ray; `terminate`: until the machine is gone. `node_types` overrides them by type. `failure_rate` is the share of
@@ -106,7 +106,7 @@ class LaunchModel(FrozenModel):
     seed: int = 0
 
     def stages(self, node_type: str) -> tuple[Delay, Delay, Delay, Delay]:
-        """The distributions of request, boot, install and terminate for a node type."""
+        """Return the distributions of request, boot, install and terminate for a node type."""
         own = self.node_types.get(node_type, StageOverrides())
         return (
             own.request or self.request,
@@ -116,23 +116,23 @@ class LaunchModel(FrozenModel):
         )
 
     def latencies(self, seed: int, node_type: str, index: int) -> NodeLatencies:
-        """What the `index`-th node of a type meets under a trial's `seed`."""
+        """Return the latencies of the `index`-th node of a type under a trial's `seed`."""
         rng = random.Random(f"{self.seed}:{seed}:{node_type}:{index}")
         return NodeLatencies(*(delay.sample(rng) for delay in self.stages(node_type)))
 
     def call_fails(self, seed: int, node_type: str, call: int) -> bool:
-        """Whether the `call`-th request for nodes of a type is refused."""
+        """Return true if the `call`-th request for nodes of a type is refused."""
         if self.failure_rate in (0, 1):
             return self.failure_rate == 1
         return random.Random(f"{self.seed}:{seed}:{node_type}:call:{call}").random() < self.failure_rate
 
     def granted(self, node_type: str, wanted: int, existing: int) -> int:
-        """How many of `wanted` nodes of a type the cloud has, when it has given `existing` already."""
+        """Return how many of `wanted` nodes of a type the cloud has, when it has given `existing` already."""
         limit = self.capacity.get(node_type)
         return wanted if limit is None else max(0, min(wanted, limit - existing))
 
     def lifetime_s(self, seed: int, node_type: str, index: int) -> float:
-        """How long the cloud leaves the `index`-th node of a type, from its allocation; infinite without interruptions.
+        """Return the lifetime of the `index`-th node of a type from its allocation; infinite without interruptions.
 
         Interruptions come at a constant rate, so lifetimes are exponential.
         """

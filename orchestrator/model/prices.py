@@ -1,4 +1,4 @@
-"""What an hour of each instance type costs, and where that is known from."""
+"""Prices of an hour of each instance type, and their source."""
 
 import re
 from typing import Annotated, Any

@@ -61,12 +61,12 @@ class Quantity:
 
     @property
     def counted(self) -> bool:
-        """Whether it is a whole number of things."""
+        """True if it is a whole number of things."""
         return self.unit in _COUNTED
 
     @property
     def summarised(self) -> bool:
-        """Whether a setting's summary holds it."""
+        """True if a setting's summary holds it."""
         return bool(self.shown & _OF_A_SETTING)
 
     def text(self, value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""How Ray behaves below its autoscaler, as the simulator assumes it; `validate` measures how well that holds."""
+"""The simulator's assumptions about Ray below its autoscaler; `validate` measures how well they hold."""
 
 from typing import Annotated
 
@@ -9,11 +9,11 @@ from orchestrator.model.latency import Delay
 
 
 class RayModel(FrozenModel):
-    """What is written under `provider.simulation` of a cluster file.
+    """The section `provider.simulation` of a cluster file.
 
     `demand_lag`: until the autoscaler can see a change of the pending tasks (drawn once for each trial).
     `worker_start`: what a task waits for a new worker process (drawn once for each node).
-    `task_overhead`: what a worker spends between two tasks beside the tasks themselves (drawn once for each trial).
+    `task_overhead`: the time that a worker spends between two tasks (drawn once for each trial).
     `drain`: from an accepted drain until the node's Ray has ended.
     `submit_phase`: when the tasks are submitted, as a share of the update interval after an update; None draws it.
     `node_updaters`: the autoscaler installs Ray on each booted machine (AWS), not the machine by itself; it follows

@@ -23,7 +23,7 @@ class ByPart(FrozenModel):
 
 
 class Elasticity(FrozenModel):
-    """How well the supply s(t) followed the demand d(t), in CPUs, over the measured window of length T.
+    """Rates how well the supply s(t) followed the demand d(t), in CPUs, over the measured window of length T.
 
     Accuracy `theta_u` = (1/T)∫max(0, d − s) dt and `theta_o` = (1/T)∫max(0, s − d) dt, in CPUs; the relative ones
     divide by d where d > 0. Timeshare `tau_u`, `tau_o`: the share of T with d > s, with s > d. `jitter_per_min`:
@@ -40,7 +40,7 @@ class Elasticity(FrozenModel):
 
 
 class Scorecard(FrozenModel):
-    """What one trial showed. A value is None where the trace doesn't show it, never a guess.
+    """The numbers of one trial. A value is None where the trace doesn't show it, never a guess.
 
     T is the measured window, from t = 0 to the last task's end; node-seconds and cost count beyond it, until the
     cluster is back at `min_workers`, from `allocated` to `terminated`, as EC2 bills. Elasticity takes the demand only

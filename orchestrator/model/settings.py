@@ -171,7 +171,7 @@ class Settings(FrozenModel):
         return self.upscaling_speed
 
     def needs_new_monitor(self, other: "Settings") -> bool:
-        """Whether going from these settings to `other` can't be done under a running cluster."""
+        """Return true if going from these settings to `other` can't be done under a running cluster."""
         return self.monitor_environment() != other.monitor_environment()
 
     def monitor_environment(self) -> dict[str, str]:
@@ -183,7 +183,7 @@ class Settings(FrozenModel):
         }
 
     def changed(self) -> dict[str, str | float | int]:
-        """The knobs that differ from Ray's defaults or are set explicitly, for labels and tables."""
+        """Return the knobs that differ from Ray's defaults or are set explicitly, for labels and tables."""
         return {
             name: value
             for name, value in self.model_dump().items()

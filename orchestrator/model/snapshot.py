@@ -1,4 +1,4 @@
-"""What one look at a Ray cluster shows, whoever looks: rows of plain values, times in UNIX seconds."""
+"""The result of one poll of a Ray cluster: rows of plain values, times in UNIX seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class NodeRow:
 
     @property
     def node(self) -> str:
-        """What events and metrics call it: the provider's id, or Ray's where there is none."""
+        """The node's id in events and metrics: the provider's, or Ray's if the provider has none."""
         return self.instance_id or self.ray_node_id
 
 

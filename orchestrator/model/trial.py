@@ -11,7 +11,7 @@ from orchestrator.model.workload import Workload
 
 
 class Trial(FrozenModel):
-    """What a backend turns into a trace. `seed` fixes what is random in it: arrivals and boot times."""
+    """The input of a backend, which turns it into a trace. `seed` fixes its random parts: arrivals and boot times."""
 
     backend: str
     settings: Settings
@@ -23,7 +23,7 @@ class Trial(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _id_is_computed(cls, value: Any) -> Any:
-        """A trial that was written down carries its id; it is computed again."""
+        """Return a trial that was written down carries its id; it is computed again."""
         return {k: v for k, v in value.items() if k != "trial_id"} if isinstance(value, dict) else value
 
     @computed_field  # type: ignore[prop-decorator]
@@ -33,5 +33,5 @@ class Trial(FrozenModel):
         return content_hash(self.model_dump(mode="json", exclude={"trial_id"}))
 
     def label(self) -> str:
-        """The settings, and the repeat where there are several."""
+        """Return the settings, and the repeat where there are several."""
         return self.settings.label() + (f" #{self.repeat}" if self.repeat > 1 else "")

@@ -1,4 +1,4 @@
-"""What is asked of the cluster: tasks, how long each takes, what each needs, and how they arrive."""
+"""The workload of a trial: tasks, their duration and resources, and their arrival."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -114,7 +114,7 @@ class Workload(FrozenModel):
 
     @property
     def task_resources(self) -> dict[str, float]:
-        """What one task needs, in Ray's resource names."""
+        """The resources of one task, in Ray's names."""
         return {"CPU": self.cpus, **self.resources}
 
     @property

@@ -23,7 +23,7 @@ TOLERANCE = 0.005
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a candidate showed over all seeds, and why it can't be judged, if it can't."""
+    """The result of a candidate over all seeds, or the reason why it can't be judged."""
 
     row: SettingSummary
     reason: str = ""
@@ -39,7 +39,7 @@ class Evaluate(Protocol):
 
 @dataclass(frozen=True)
 class Optimum:
-    """The answer: what there is now, what to take, and the trade-off of makespan and `against`, the fastest first.
+    """The answer: the present setting, the best one, and the trade-off of makespan and `against`, the fastest first.
 
     `evaluated` counts different settings, `infeasible` those of them that can't be judged.
     """
@@ -54,7 +54,7 @@ class Optimum:
     infeasible: int
 
     def value(self, row: SettingSummary) -> float | None:
-        """The objective of one of the rows; None if it can't be judged."""
+        """Return the objective of one of the rows; None if it can't be judged."""
         return _value(self.objective, row)
 
 
@@ -69,7 +69,7 @@ def optimise(
     against: str = "cost_usd",
     tell: Callable[[int, float | None], None] = lambda _tried, _lowest: None,
 ) -> Optimum:
-    """Try `candidates` settings, the reference first, and choose; `tell` is told how many, and the lowest objective.
+    """Try `candidates` settings, the reference first, and choose. `tell` gets their number and the lowest objective.
 
     Optuna's TPE proposes in batches; the same arguments give the same answer. Nobody should change what brings nothing:
     of the settings whose objective is within `TOLERANCE` of the lowest, the one nearest to the reference is best, and
@@ -113,7 +113,7 @@ def optimise(
 
 
 def _judged(row: SettingSummary) -> bool:
-    """Whether all of its trials are valid: medians of other seeds can't be compared."""
+    """Return true if all of its trials are valid: medians of other seeds can't be compared."""
     return row.valid == row.trials
 
 
@@ -140,7 +140,7 @@ class _Choice:
         return min(near, key=self._distance)
 
     def front(self, against: str) -> tuple[SettingSummary, ...]:
-        """The settings than which none is both faster and cheaper, the fastest first."""
+        """Return the settings than which none is both faster and cheaper, the fastest first."""
         fast, cheap = (dict(self._values(Objective.parse(name))) for name in ("makespan_s", against))
         points = [
             (settings, (makespan, cost))
@@ -169,7 +169,7 @@ class _Choice:
 
 
 class _Search:
-    """Optuna's side: it proposes settings, and is told what they showed."""
+    """Optuna's side: it proposes settings and receives their results."""
 
     def __init__(self, space: Space, objective: Objective, against: str, seed: int) -> None:
         import optuna
@@ -191,7 +191,7 @@ class _Search:
         return [settings for _, settings in self._asked]
 
     def tell(self, verdicts: Mapping[Settings, Verdict]) -> None:
-        """What the settings asked for showed, and maybe others that were tried beside them."""
+        """Take the results of the settings asked for, and of others that were tried along with them."""
         from optuna.trial import TrialState, create_trial
 
         proposed = {settings for _, settings in self._asked}

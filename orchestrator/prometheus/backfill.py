@@ -18,7 +18,7 @@ from orchestrator.trace.file import read_trace
 
 @dataclass(frozen=True)
 class Plan:
-    """What a push will do: trials with the seconds by which each is moved, in the order of time, and those left out."""
+    """The plan of a push: trials in the order of time, the seconds by which each is moved, and trials left out."""
 
     placed: Sequence[tuple[RecordedTrial, float]]
     scraped: Sequence[RecordedTrial]
@@ -32,7 +32,7 @@ def planned(
     end_now: bool,
     now: float,
 ) -> Plan:
-    """Where the trials will stand; `earlier` is by how much they were moved when they were pushed before.
+    """Return the placement of the trials; `earlier` is the shift of trials that were pushed before.
 
     A sweep that is there from an earlier push stays where it was put, so that its samples are the same ones again. Else
     real trials keep their times, and simulated ones end now; with `end_now` all do. What Prometheus has scraped is left
@@ -80,7 +80,7 @@ def push(prometheus: Prometheus, plan: Plan, sweeps: Mapping[str, SweepRecord], 
 def _still_there(
     prometheus: Prometheus, trials: Iterable[RecordedTrial], earlier: Mapping[Key, float], now: float
 ) -> dict[Key, float]:
-    """What stays where it was put: all of a sweep of which anything is there, since a push may have broken off."""
+    """Return the placement of sweeps that are partly or wholly in Prometheus: a push may have broken off."""
     # A trial that ran again since has other times: moved as before, it could end in the future.
     known = [trial for trial in trials if trial.key in earlier and trial.end + earlier[trial.key] <= now]
     there: set[str] = set()
@@ -91,7 +91,7 @@ def _still_there(
 
 
 def _instances(prometheus: Prometheus, trial: RecordedTrial, moved_by: float) -> set[str]:
-    """Where Prometheus has samples of the trial from, in the time where it would stand when it is moved so."""
+    """Return the instances whose samples of the trial Prometheus has, in the trial's window after the shift."""
     begin, end = trial.window(moved_by)
     series = f'orchestrator_trial_phase{{sweep_id="{trial.sweep_id}",trial_id="{trial.trial_id}"}}'
     seconds = math.ceil(end - begin + 2 * STEP_S)

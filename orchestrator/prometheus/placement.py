@@ -1,4 +1,4 @@
-"""Where recorded trials stand in the time of a Prometheus: at their own times, or moved; a sweep remembers it."""
+"""The placement of recorded trials in the time of a Prometheus: their own times, or shifted. A sweep keeps it."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ class RecordedTrial:
 
     @property
     def key(self) -> Key:
-        """What tells it from all others."""
+        """The key that identifies it."""
         return self.sweep_id, self.trial_id
 
     def window(self, moved_by: float) -> tuple[float, float]:
@@ -49,7 +49,7 @@ class Placement:
 
     @classmethod
     def read(cls, home: Path, sweep_id: str) -> "Placement":
-        """What the last push wrote down; empty if there was none."""
+        """Return the placement of the last push; empty if there was none."""
         try:
             return cls(json.loads(_placement_file(home, sweep_id).read_text()))
         except (OSError, ValueError):
@@ -69,7 +69,7 @@ def _placement_file(home: Path, sweep_id: str) -> Path:
 
 
 def laid_out(trials: Sequence[RecordedTrial], *, now: float) -> dict[Key, float]:
-    """By how much each moves for them to stand one after another, a pause behind each, so that the last ends now."""
+    """Return the shift of each, so that they follow one another with pauses and the last one ends now."""
     lengths = [end - begin for begin, end in (trial.window(0.0) for trial in trials)]
     begin = now - sum(lengths)
     by = {}
@@ -80,7 +80,7 @@ def laid_out(trials: Sequence[RecordedTrial], *, now: float) -> dict[Key, float]
 
 
 def moved(trace: Trace, by: float) -> Trace:
-    """The trace as if it had been recorded so many seconds later."""
+    """Return the trace as if it had been recorded so many seconds later."""
     return Trace(trace.trial, trace.context, tuple(_moved(event, by) for event in trace.events)) if by else trace
 
 

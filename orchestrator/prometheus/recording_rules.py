@@ -1,4 +1,4 @@
-"""What recording rules make of a trial that was pushed: a Prometheus evaluates them only for what it has now."""
+"""Results of recording rules for a pushed trial, because a Prometheus evaluates rules for the present only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Rule:
 
 
 def recording_rules(file: Path) -> list[Rule]:
-    """Those of a rule file, in its order, in which later ones use earlier ones."""
+    """Return those of a rule file, in its order, in which later ones use earlier ones."""
     import yaml
 
     groups = yaml.safe_load(file.read_text())["groups"]
@@ -29,7 +29,7 @@ def recording_rules(file: Path) -> list[Rule]:
 
 
 def recorded(prometheus: Prometheus, rule: Rule, trial: Key, begin: float, end: float) -> Samples:
-    """What the rule would have recorded of one trial while it ran, from `begin` to `end`, UNIX seconds.
+    """Return the samples that the rule would have recorded while the trial ran, from `begin` to `end`, UNIX seconds.
 
     Others may have run at that time, and may be in what the rule gives: their series are theirs.
     """
@@ -44,7 +44,7 @@ def recorded(prometheus: Prometheus, rule: Rule, trial: Key, begin: float, end: 
 
 
 def with_ends(points: Sequence[tuple[float, float]], until: float) -> list[tuple[float, float]]:
-    """A series that says where it has no value: at the step after its last one, and at each gap, as Prometheus does."""
+    """Return a series with stale markers: at the step after its last value, and at each gap, as Prometheus does."""
     ended = []
     nexts = [t for t, _ in points[1:]] + [until + STEP_S]
     for (t, value), following in zip(points, nexts, strict=True):
@@ -55,7 +55,7 @@ def with_ends(points: Sequence[tuple[float, float]], until: float) -> list[tuple
 
 
 def _parts(begin: float, end: float) -> Iterator[tuple[float, float]]:
-    """The span in parts, on one grid, of as many points as a server gives for a query."""
+    """Yield the span in parts, on one grid, of as many points as a server gives for a query."""
     length = _POINTS_OF_A_QUERY * STEP_S
     start = begin
     while start <= end:

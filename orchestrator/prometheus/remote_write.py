@@ -19,7 +19,7 @@ _SAMPLES_OF_A_REQUEST = 20_000
 
 
 def labels_of(name: str, labels: Mapping[str, str]) -> Labels:
-    """A series' identity: its labels and its name, in order; empty labels count as absent."""
+    """Return a series' identity: its labels and its name, in order; empty labels count as absent."""
     return tuple(sorted((key, value) for key, value in {**labels, "__name__": name}.items() if value))
 
 
@@ -31,7 +31,7 @@ def send(prometheus: Prometheus, series: Series) -> int:
 
 
 def encoded(series: Series) -> Iterator[bytes]:
-    """The bodies of the requests that write them, each of so many samples that any server takes it."""
+    """Yield the bodies of the requests that write them, each of so many samples that any server takes it."""
     import snappy
 
     for batch in _batches(series):
@@ -62,7 +62,7 @@ def _batches(series: Series) -> Iterator[list[tuple[Labels, list[tuple[float, fl
 
 @cache
 def _write_request() -> Any:
-    """The message class `prometheus.WriteRequest`."""
+    """Return the message class `prometheus.WriteRequest`."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     field = descriptor_pb2.FieldDescriptorProto

@@ -21,7 +21,7 @@ Samples = dict[Labels, list[tuple[float, float]]]
 def samples_of(
     sweep_id: str, trace: Trace, prices: Prices | None, *, name: str = "", created: float | None = None
 ) -> Samples:
-    """The samples of a trial, (UNIX seconds, value) by series; each series ends, the scorecard's a pause later.
+    """Return the samples of a trial, (UNIX seconds, value) by series; each series ends, the scorecard's a pause later.
 
     `name` and `created` are those of the sweep.
 
@@ -52,7 +52,7 @@ def samples_of(
 
 
 def verdict_samples(sweep_id: str, verdicts: Mapping[str, int], end: float) -> Samples:
-    """The verdicts on a sweep's settings, shown in the last `PAUSE_S` seconds before `end`."""
+    """Return the verdicts on a sweep's settings, shown in the last `PAUSE_S` seconds before `end`."""
     samples: Samples = {}
     for setting, place in verdicts.items():
         labels = {"sweep_id": sweep_id, "setting": setting, "job": "orchestrator", "instance": INSTANCE}
@@ -62,7 +62,7 @@ def verdict_samples(sweep_id: str, verdicts: Mapping[str, int], end: float) -> S
 
 
 def _scrape(exporter: Exporter, t: float, samples: Samples, before: set[Labels]) -> set[Labels]:
-    """What is there at `t`. What was there `before` and isn't any more has ended, as a Prometheus would write it."""
+    """Add the samples at `t`, and stale markers for series that were there `before`, as a Prometheus would."""
     there = set()
     for family in exporter.collect():
         for sample in family.samples:

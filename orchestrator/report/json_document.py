@@ -49,7 +49,7 @@ class SweepDocument(BaseModel):
 
 
 def trial_document(record: TrialRecord) -> TrialDocument:
-    """A trial of the ledger as a document."""
+    """Return a trial of the ledger as a document."""
     return TrialDocument(
         trial_id=record.trial.trial_id,
         settings=record.trial.settings,
@@ -64,7 +64,7 @@ def trial_document(record: TrialRecord) -> TrialDocument:
 
 
 def sweep_document(record: SweepRecord) -> SweepDocument:
-    """A sweep of the ledger as a document."""
+    """Return a sweep of the ledger as a document."""
     return SweepDocument(
         sweep_id=record.sweep_id,
         name=record.name,
@@ -80,7 +80,7 @@ def sweep_document(record: SweepRecord) -> SweepDocument:
 
 
 def schema() -> str:
-    """The JSON schema of a sweep's document, as it stands in `docs/schema/`."""
+    """Return the JSON schema of a sweep's document, as in `docs/schema/`."""
     return json.dumps(SweepDocument.model_json_schema(), indent=2) + "\n"
 
 

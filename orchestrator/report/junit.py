@@ -16,9 +16,9 @@ _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 
 
 def junit_xml(record: SweepRecord) -> str:
-    """One suite. A failed trial is a failure, an interrupted one an error.
+    """Return one suite. A failed trial is a failure, an interrupted one an error.
 
-    An invalid one is skipped, with the reasons, and so is one that hasn't run: they prove nothing for or against, and
+    An invalid trial is skipped with the reasons, and so is a trial that hasn't run: they prove nothing, and
     `orchestrate sweep` itself ends with exit code 0 if a trial is invalid.
     """
     from junitparser import JUnitXml, TestSuite

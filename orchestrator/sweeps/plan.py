@@ -34,9 +34,9 @@ _NO_CPUS = "; Ray fills in a missing CPU on AWS only: write it into the file, su
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials in the order in which they run, what they share, and what a user should know before they do.
+    """The trials in the order in which they run, their common facts, and notes for the user.
 
-    `assumptions` are what the results rest on without the user having said so: they are told with every result.
+    `assumptions` are facts that the results rest on and the user didn't state. Every result shows them.
     """
 
     spec: SweepSpec
@@ -56,7 +56,7 @@ class Plan:
 
 
 def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
-    """All trials of a sweep. Raises InputError where the spec can't be planned; nothing was started then."""
+    """Return all trials of a sweep. Raises InputError where the spec can't be planned; nothing was started then."""
     kind = registry.kind(spec.backend)
     if spec.image is not None and not kind.takes_image:
         able = [f"--backend {each.name}" for each in registry.kinds() if each.takes_image]
@@ -167,7 +167,7 @@ def _check_can_run(workload: Workload, shape: ClusterShape, *, fitted: bool) -> 
 
 
 def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], list[str]]:
-    """Every combination of the axes. Fractions stand beside speeds, as Ray reads one only where the other is unset."""
+    """Return every combination of the axes. Fractions are alternatives to speeds, as they are in Ray."""
     notes: list[str] = []
     fractions = axes.target_utilization_fraction or ()
     if fractions:
@@ -199,7 +199,7 @@ def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], lis
 
 
 def _others(axes: Axes, cluster: ClusterFile) -> dict[str, Sequence[float | int]]:
-    """The values of every knob but version and pace."""
+    """Return the values of every knob but version and pace."""
     idle = cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES
     values: dict[str, Sequence[float | int]] = {"idle_timeout_minutes": axes.idle_timeout_minutes or (idle,)}
     for name in settings():

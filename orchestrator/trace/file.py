@@ -114,5 +114,5 @@ def read_trace(path: Path) -> Trace:
         try:
             events.append(parse_event(line))
         except ValueError:
-            raise SpecError(f"{path}:{number}", "damaged: this line is no event") from None
+            raise SpecError(f"{path}:{number}", "damaged: this line is not an event") from None
     return Trace(trial, header, tuple(sorted(events, key=lambda event: event.t)))

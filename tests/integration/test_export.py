@@ -89,7 +89,7 @@ def test_a_trial_without_a_trace_is_noted_and_a_damaged_trace_is_an_error(
     result = orchestrate("export", "--to", str(tmp_path / "again"))
 
     assert result.returncode == 2
-    assert "damaged: this line is no event" in result.stderr
+    assert "damaged: this line is not an event" in result.stderr
     assert not (tmp_path / "again").exists()
 
 

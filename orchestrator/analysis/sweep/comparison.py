@@ -25,7 +25,7 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
-        """Raises ValueError that says what is wrong and at which column (from 1)."""
+        """Raise ValueError that says what is wrong and at which column (from 1)."""
         found = _CONDITION.match(text)
         if found is None or found.end() != len(text):
             column = 1 + (_longest(text) if found is None else found.end())
@@ -40,7 +40,7 @@ class Condition:
         return cls(text.strip(), name, sign, limit / 100 if relative else limit, relative)
 
     def breached(self, contrast: Contrast) -> bool | None:
-        """Whether all of the difference's interval lies beyond the limit; None if there is no interval to say so."""
+        """Return true if all of the difference's interval lies beyond the limit; None without an interval."""
         low, high = contrast.difference.low, contrast.difference.high
         if low is None or high is None:
             return None
@@ -49,7 +49,7 @@ class Condition:
 
 
 def _longest(text: str) -> int:
-    """How many characters of something that isn't a condition could begin one."""
+    """Return how many characters of something that isn't a condition could begin one."""
     parts = (r"\s*", r"\w+", r"\s*", r"[<>]", r"\s*", _NUMBER)
     lengths = [found.end() for n in range(1, len(parts) + 1) if (found := re.match("".join(parts[:n]), text))]
     return max(lengths, default=0)
@@ -65,7 +65,7 @@ class Side:
 
     @classmethod
     def of(cls, name: str, results: Iterable[Result], wanted: Mapping[str, Any]) -> "Side":
-        """The trials whose settings have the wanted values. Raises ValueError if there are none."""
+        """Return the trials whose settings have the wanted values. Raises ValueError if there are none."""
         every = list(results)
         found = tuple(
             result for result in every if all(getattr(result.settings, key) == value for key, value in wanted.items())
@@ -78,7 +78,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """One setting of a beside one of b, with a contrast for each quantity that both show."""
+    """A setting of a and a setting of b, with a contrast for each quantity that both have."""
 
     a: Settings
     b: Settings
@@ -92,7 +92,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, and the settings of either side that the other doesn't have."""
+    """A comparison, and the settings of either side that the other side lacks."""
 
     a: str
     b: str
@@ -101,7 +101,7 @@ class Comparison:
 
 
 def compare_sides(a: Side, b: Side, quantities: Sequence[str]) -> Comparison:
-    """Settings that agree, but for the knobs by which the sides were chosen; the only ones if each side has just one.
+    """Compare settings that agree except in the knobs by which the sides were chosen, or the only two settings.
 
     Raises ValueError if nothing can be compared. With several pairs, p-values are adjusted (Holm).
     """

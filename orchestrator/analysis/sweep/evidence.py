@@ -1,4 +1,4 @@
-"""What the trials of a sweep prove: how sure each number is, which differences are real, and which setting to take."""
+"""Evidence from the trials of a sweep: the certainty of each number, real differences, and the setting to use."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ Verdict = Literal["lower", "higher", "indistinguishable", "too few repeats"]
 
 @dataclass(frozen=True)
 class Result:
-    """One trial's part in the evidence; `scorecard` is None until it has ended. Results stand in the order they ran.
+    """One trial's part in the evidence; `scorecard` is None until it has ended. Results are in the order of their runs.
 
     Trials with one `seed` have their random numbers in common: boot times and arrivals.
     """
@@ -51,7 +51,7 @@ class Result:
 
     @property
     def valid(self) -> bool:
-        """Whether it enters any number."""
+        """True if it enters any number."""
         return self.scorecard is not None and self.scorecard.valid
 
 
@@ -80,7 +80,7 @@ class SettingEvidence(FrozenModel):
 
 
 class Contrast(FrozenModel):
-    """What b shows more than a in one quantity. `p_adjusted` allows for the number of comparisons made.
+    """The difference b − a in one quantity. `p_adjusted` allows for the number of comparisons made.
 
     `repeats_needed` is how many repeats would probably tell a difference as large, where these can't.
     """
@@ -95,10 +95,10 @@ class Contrast(FrozenModel):
 
 
 class Evidence(FrozenModel):
-    """What a sweep proves: its settings, the contrasts of each with the best in `objective`, and what weakens it.
+    """Evidence from a sweep: its settings, their contrasts with the best in `objective`, and the caveats.
 
-    `best` has the lowest median of the objective, `value`; `alike` are the settings that can't be told from it. `front`
-    are the settings than which none is both faster and cheaper. All name settings by their labels.
+    `best` has the lowest median of the objective, `value`; `alike` are the settings indistinguishable from it.
+    `front` are the settings for which no other is both faster and cheaper. All name settings by their labels.
     """
 
     objective: str
@@ -112,7 +112,7 @@ class Evidence(FrozenModel):
 
 
 def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evidence:
-    """The evidence of a sweep, for an objective that is to be low (default: makespan).
+    """Return the evidence of a sweep, for an objective to minimise (default: makespan).
 
     The best setting is chosen by the very data that then has to prove it. So it is asked first whether there is any
     difference between the settings at all; then each is held against the best, as one of so many comparisons (Holm).
@@ -155,7 +155,7 @@ def places(evidence: Evidence) -> dict[str, int]:
 
 
 class Recommendation(FrozenModel):
-    """The setting to take, what speaks for it, and what should make one doubt; sentences for people."""
+    """A recommendation: the setting, its evidence and its caveats, as sentences for people."""
 
     settings: Settings
     label: str
@@ -164,7 +164,7 @@ class Recommendation(FrozenModel):
 
 
 def recommend(evidence: Evidence) -> Recommendation | None:
-    """The setting with the lowest objective, with the evidence and the doubt; None if no trial is valid."""
+    """Return the setting with the lowest objective, with the evidence and the doubt; None if no trial is valid."""
     if evidence.value is None:
         return None
     chosen = next(each for each in evidence.settings if each.label == evidence.best)
@@ -212,7 +212,7 @@ def _percent(difference: Difference) -> str:
 def contrasts(
     quantity: str, pairs: Sequence[tuple[Sample, Sample]], *, least_p: float = 0.0, alpha: float = ALPHA
 ) -> list[Contrast]:
-    """What the second of each pair shows more than the first; p-values are adjusted for the number of pairs (Holm).
+    """Return the difference second − first of each pair, with p-values adjusted for the number of pairs (Holm).
 
     Where both have the same six seeds or more, the values of one seed are compared. No p-value is below `least_p`.
     """
@@ -252,13 +252,13 @@ def main_quantities() -> list[str]:
 
 
 def any_difference_between(samples: Sequence[Sample]) -> float:
-    """The p-value of the question whether any of the samples differs at all."""
+    """Return the p-value of the question whether any of the samples differs at all."""
     blocked = all(sample.values.keys() == samples[0].values.keys() for sample in samples)
     return any_difference([sample.ordered for sample in samples], blocked=blocked)
 
 
 def values_by_seed(results: Iterable[Result], objective: Objective) -> dict[int, float]:
-    """The valid trials' values of an objective, where it has one, by seed."""
+    """Return the valid trials' values of an objective, where it has one, by seed."""
     found = {
         result.seed: objective.value(summarise([(result.settings, result.scorecard)])[0])
         for result in results
@@ -268,7 +268,7 @@ def values_by_seed(results: Iterable[Result], objective: Objective) -> dict[int,
 
 
 def by_setting(results: Iterable[Result]) -> dict[Settings, list[Result]]:
-    """The results of each setting, in the order of its first."""
+    """Return the results of each setting, in the order of its first."""
     groups: dict[Settings, list[Result]] = {}
     for result in results:
         groups.setdefault(result.settings, []).append(result)
@@ -295,27 +295,27 @@ def _speed_and_cost(settings: Iterable[SettingEvidence]) -> Iterable[tuple[str, 
 
 
 def _warnings(results: Sequence[Result], groups: Mapping[Settings, Sequence[Result]]) -> Iterable[str]:
-    """What a reader must know, the gravest first."""
+    """Yield caveats for the reader, the gravest first."""
     for result in results:
         if result.scorecard is not None and not result.scorecard.valid:
             because = "; ".join(result.scorecard.invalid_because)
-            yield f"invalid, and in no number: {_name(result)}: {because}"
+            yield f"excluded as invalid: {_name(result)}: {because}"
     yield from (f"no valid trial: {settings.label()}" for settings, own in groups.items() if not _valid(own))
     for own in groups.values():
         makespans = list(_makespans(own))
         yield from (
-            f"outlier: {_name(_valid(own)[i])}: makespan {makespans[i]:.1f} s, of its setting "
-            f"{statistics.median(makespans):.1f} s"
+            f"outlier: {_name(_valid(own)[i])}: makespan {makespans[i]:.1f} s; its setting's "
+            f"median is {statistics.median(makespans):.1f} s"
             for i in outliers(makespans)
         )
     if (trend := _trend(groups)) is not None and trend.p_value < DRIFT_ALPHA:
         yield (
             f"drift: makespan changes by {trend.slope_per_trial:+.2f} s with each repeat (p = {trend.p_value:.2g}); "
-            "find out what else the machine does"
+            "check what else runs on the machine"
         )
     fewest = min((len(_valid(own)) for own in groups.values()), default=0)
     if len(groups) > 1 and 0 < fewest < 3:
-        yield f"{fewest} valid trial{'' if fewest == 1 else 's'} of a setting say nothing about chance: take --repeat 5"
+        yield f"{fewest} valid trial{'' if fewest == 1 else 's'} per setting can't show the spread: use --repeat 5"
 
 
 def _valid(results: Iterable[Result]) -> list[Result]:
@@ -327,7 +327,7 @@ def _name(result: Result) -> str:
 
 
 def _trend(groups: Mapping[Settings, Sequence[Result]]) -> Drift | None:
-    """The trend over the repeats, in the order in which they ran, of what makespans are above their setting's median.
+    """Return the trend of makespans, relative to their setting's median, over the repeats in the order of their runs.
 
     One value for each repeat: the trials of one have their random numbers in common, and say one thing several times.
     """
@@ -340,5 +340,5 @@ def _trend(groups: Mapping[Settings, Sequence[Result]]) -> Drift | None:
 
 
 def _makespans(results: Iterable[Result]) -> Iterable[float]:
-    """Those of the valid trials; each has one, since a task ended in it."""
+    """Return those of the valid trials; each has one, since a task ended in it."""
     return (result.scorecard.makespan_s or 0.0 for result in results if result.scorecard is not None and result.valid)

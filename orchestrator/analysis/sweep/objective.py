@@ -1,4 +1,4 @@
-"""What to make as low as possible: arithmetic over the numbers of a setting, such as `makespan_s + 100*cost_usd`."""
+"""The objective to minimise: arithmetic over the numbers of a setting, such as `makespan_s + 100*cost_usd`."""
 
 import ast
 import math
@@ -62,7 +62,7 @@ class Objective:
         return full_name(self._tree.id) if isinstance(self._tree, ast.Name) else None
 
     def value(self, summary: SettingSummary) -> float | None:
-        """The objective of a setting; None if a number that it needs isn't known, or it isn't finite (as in 1 / 0)."""
+        """Return the objective of a setting; None if a number is unknown or the result isn't finite (1 / 0)."""
         known = {name: spread for name in self.names if (spread := summary.spread(name)) is not None}
         if len(known) < len(self.names):
             return None

@@ -34,7 +34,7 @@ class Interval(FrozenModel):
 
 
 class Difference(FrozenModel):
-    """What setting b shows more than setting a; `relative` is a share of a's median, None where that is 0.
+    """The difference b − a of two settings. `relative` is a share of a's median; None if that is 0.
 
     If `smallest_p`, the smallest p-value that `n_a` and `n_b` values can reach, isn't below the level one tests at,
     then there are too few repeats to tell, and a high `p_value` says nothing.
@@ -62,7 +62,7 @@ class Drift(FrozenModel):
 
 
 def median_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
-    """The median and its bootstrap confidence interval, in the unit of the values; ValueError if there are none.
+    """Return the median and its bootstrap confidence interval, in the unit of the values; ValueError if there are none.
 
     The median of so few values takes few different values itself when they are resampled, and a plain percentile
     interval covers the true median too rarely: in 75 % of cases with three values. So the bootstrap is smoothed, which
@@ -75,7 +75,7 @@ def median_interval(values: Iterable[float], confidence: float = 0.95) -> Interv
 
 
 def compare(a: Iterable[float], b: Iterable[float], *, paired: bool = False, confidence: float = 0.95) -> Difference:
-    """The difference of the medians (b − a), its bootstrap interval, and the p-value of a permutation test.
+    """Return the difference of the medians (b − a), its bootstrap interval, and the p-value of a permutation test.
 
     The test asks whether a and b may come from one distribution. It permutes Welch's t statistic, which has the power
     of the t-test where that is the best, keeps its level with few values of any distribution, and with many where the
@@ -112,7 +112,7 @@ def compare(a: Iterable[float], b: Iterable[float], *, paired: bool = False, con
 
 
 def holm(p_values: Iterable[float]) -> list[float]:
-    """The p-values adjusted for being several (Holm 1979), in their order; none for none.
+    """Return the p-values adjusted for being several (Holm 1979), in their order; none for none.
 
     A hypothesis is rejected at level α if its adjusted p-value is at most α; the chance of any false alarm among them
     is then at most α. Raises ValueError for what isn't in [0, 1].
@@ -128,7 +128,7 @@ def holm(p_values: Iterable[float]) -> list[float]:
 
 
 def any_difference(groups: Sequence[Sequence[float]], *, blocked: bool = False) -> float:
-    """The p-value of the question whether any of the groups differs from the others at all; 1 below two of two values.
+    """Return the p-value of any difference between the groups; 1 with fewer than two groups of two values.
 
     A permutation test of the F statistic (Fisher 1935; Anderson 2001): of all values among the groups or, where the
     groups are `blocked` (the i-th values of all have their random numbers in common), within each block.
@@ -147,7 +147,7 @@ def any_difference(groups: Sequence[Sequence[float]], *, blocked: bool = False) 
         flat = (np.array(known) - np.mean(known, axis=0)).ravel()
 
     def between(rows: "NDArray[np.float64]") -> "NDArray[np.float64]":
-        """The sum of squares between groups orders permutations as F does: the total stays the same."""
+        """Return the sum of squares between groups orders permutations as F does: the total stays the same."""
         return np.asarray((np.add.reduceat(rows, starts, axis=1) ** 2 / sizes).sum(axis=1))
 
     seen, at_least = between(flat[None])[0] * (1 - 1e-9), 0
@@ -170,11 +170,11 @@ def _portions(draws: int, size: int, most: int = 2_000_000) -> Iterable[int]:
 
 
 def outliers(values: Iterable[float]) -> list[int]:
-    """The indexes of values whose modified z-score is beyond 3.5 (Iglewicz & Hoaglin 1993); none below four values.
+    """Return indexes of values with a modified z-score beyond 3.5 (Iglewicz & Hoaglin 1993); none below four values.
 
     The score is the distance from the median in units of the median absolute deviation. Where that is 0, as more than
-    half of the values are equal, the mean absolute deviation stands in. Of ten normal values one is flagged in one of
-    nine cases: it is a value to look at, not one to leave out.
+    half of the values are equal, the mean absolute deviation replaces it. Among ten normal values one is flagged in one
+    of nine cases: look at a flagged value, don't remove it.
     """
     known = _finite(values)
     if len(known) < _FEWEST_FOR_OUTLIERS or _alike(known):
@@ -187,7 +187,7 @@ def outliers(values: Iterable[float]) -> list[int]:
 
 
 def drift(values_in_order: Iterable[float]) -> Drift | None:
-    """The trend of one setting's values over the order in which its trials ran, or None below five values.
+    """Return the trend of one setting's values over the order in which its trials ran, or None below five values.
 
     The p-value is that of the Mann–Kendall test (Mann 1945; Kendall's τ against the order), the slope the Theil–Sen
     estimate (Sen 1968): the median of the slopes between any two trials, in the values' unit for each trial.
@@ -216,7 +216,7 @@ def repeats_needed(
     power: float = 0.8,
     limit: int = 1000,
 ) -> int | None:
-    """How many repeats of each setting would probably tell a difference as large as the one seen; at most `limit`.
+    """Return how many repeats of each setting would probably show a difference as large as this one; at most `limit`.
 
     The normal approximation with Guenther's correction for few values (1981), on the spread seen, and never fewer than
     let `compare` reach `alpha` at all. Divide `alpha` by the number of comparisons that will be made. None if the means
@@ -252,7 +252,7 @@ def _alike(values: Sequence[float]) -> bool:
 
 
 def _bounds(samples: Sequence[Sequence[float]], confidence: float) -> tuple[float, float] | tuple[None, None]:
-    """The interval of the one sample's median, or of the first's less the second's, by the smoothed bootstrap."""
+    """Return the smoothed bootstrap interval of one sample's median, or of the difference of two medians."""
     if min(len(sample) for sample in samples) < _FEWEST_FOR_INTERVAL:
         return None, None
     import numpy as np
@@ -278,7 +278,7 @@ def _resampled_medians(values: "NDArray[np.float64]", rng: "np.random.Generator"
 
 
 def _freedom(samples: Sequence[Sequence[float]]) -> float:
-    """The degrees of freedom of a sum of means (Welch 1947): n − 1 of a single sample."""
+    """Return the degrees of freedom of a sum of means (Welch 1947): n − 1 of a single sample."""
     variances = [statistics.variance(sample) / len(sample) for sample in samples]
     total = sum(variances)
     if total == 0:

@@ -1,4 +1,4 @@
-"""What followed from each fault on purpose: when its node was lost, and when there were as many nodes again."""
+"""The consequences of each injected fault: when its node was lost, and when capacity was back."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class Aftermath:
 
 
 def aftermaths(events: Sequence[Event], lives: Sequence[NodeLife]) -> list[Aftermath]:
-    """The faults of a trace in their order; `lives` are all its worker nodes."""
+    """Return the faults of a trace in their order; `lives` are all its worker nodes."""
     found = [event for event in events if isinstance(event, FaultEvent)]
     ends = {(event.node, event.since): event.t for event in found if event.stage == "end"}
     last = max((event.t for event in events), default=0.0)
@@ -42,14 +42,14 @@ def aftermaths(events: Sequence[Event], lives: Sequence[NodeLife]) -> list[After
 
 
 def lost_on_purpose(aftermaths: Iterable[Aftermath]) -> set[str]:
-    """The nodes that failed because of a fault of the workload."""
+    """Return the nodes that failed because of a fault of the workload."""
     return {each.fault.node for each in aftermaths if each.lost is not None}
 
 
 def _lost(life: NodeLife | None, fault: FaultEvent, until: float | None) -> float | None:
-    """When the node was lost, as far as this fault is the cause: a recovered node may crash by itself later.
+    """Return when the node was lost, as far as this fault is the cause: a recovered node may crash by itself later.
 
-    A machine that is killed may be seen to end in any way; a silent one that ends by any but a failure was idle.
+    A killed machine may end in any state. A silent machine that doesn't end as failed was idle.
     """
     ways: tuple[NodeState, ...] = (
         ("failed", "draining", "terminated") if fault.kind in ("kill", "spot") else ("failed",)

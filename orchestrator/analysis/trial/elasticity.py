@@ -1,4 +1,4 @@
-"""How well supply followed demand: the elasticity metrics of the SPEC Research Group.
+"""The elasticity metrics of the SPEC Research Group, which rate how well supply follows demand.
 
 Sources: N. R. Herbst, S. Kounev, R. Reussner, "Elasticity in Cloud Computing: What It Is, and What It Is Not", ICAC
 2013; N. R. Herbst, S. Kounev, A. Weber, H. Groenda, "BUNGEE: An Elasticity Benchmark for Self-Adaptive IaaS Cloud
@@ -15,7 +15,7 @@ from orchestrator.model.scorecard import Elasticity
 def elasticity(
     demand: StepFunction, supply: StepFunction, start: float, end: float, cap: float = math.inf
 ) -> Elasticity:
-    """The elasticity over [start, end] (UNIX seconds) of a supply s under a demand d, both in CPUs; exact integrals.
+    """Return the elasticity over [start, end] (UNIX seconds) of a supply s under a demand d, in CPUs; exact.
 
     d counts up to `cap` only: what no setting could supply is no shortcoming of one. An empty window has no elasticity.
     """

@@ -21,7 +21,7 @@ def stage_samples(traces: Iterable[Sequence[Event]]) -> dict[str, dict[str, list
 
 
 def launch_stages(life: NodeLife) -> dict[str, float] | None:
-    """How long one node's request, boot and install took (s, ≥ 0); None for one that wasn't seen to be launched.
+    """Return how long one node's request, boot and install took (s, ≥ 0); None if its launch wasn't recorded.
 
     If the trace doesn't show when the machine had booted, all from its allocation to Ray counts as `boot`.
     """
@@ -35,7 +35,7 @@ def launch_stages(life: NodeLife) -> dict[str, float] | None:
 
 
 def fitted(launch: LaunchModel, node_types: Iterable[str], traces: Iterable[Sequence[Event]]) -> LaunchModel:
-    """The launch model with the measured latencies of each node type in place of its own.
+    """Return the launch model with the measured latencies of each node type in place of its own.
 
     Raises ValueError if the traces show no launch of one of `node_types`.
     """

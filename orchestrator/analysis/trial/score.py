@@ -16,7 +16,7 @@ from orchestrator.model.trial import Trial
 
 
 def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -> Scorecard:
-    """The scorecard of a trial from its events, in the order of `t`; without prices it has no cost.
+    """Return the scorecard of a trial from its events, in the order of `t`; without prices it has no cost.
 
     A trace without a task is scored as invalid.
     """

@@ -1,4 +1,4 @@
-"""What a trial's plots show: demand, supply, nodes and CPUs in use as exact step functions of elapsed time."""
+"""Series for a trial's plots: demand, supply, nodes and CPUs in use as exact step functions of elapsed time."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +65,7 @@ class Series:
 
     `demand` counts the CPUs of running and pending tasks, of which the cluster's limits allow to serve `servable_cpus`;
     `supply` the CPUs of nodes that can run tasks. `nodes`, `capacity` and `used` are nodes, their CPUs and the CPUs of
-    running tasks, by arch. `spans` stand in the order of the nodes' first event.
+    running tasks, by arch. `spans` are in the order of the nodes' first event.
     """
 
     makespan_s: float
@@ -88,7 +88,7 @@ class Series:
 
 
 def series(trial: Trial, events: Sequence[Event]) -> Series | None:
-    """The series of a trial from its events, in the order of `t`; None if no task was recorded."""
+    """Return the series of a trial from its events, in the order of `t`; None if no task was recorded."""
     window = measured(trial, events)
     if window is None:
         return None
@@ -141,7 +141,7 @@ def _grouped(pairs: Iterable[tuple[Arch, T]]) -> dict[Arch, list[T]]:
 
 
 def _marks(life: NodeLife, start: float) -> Iterable[Mark]:
-    """The node's scaling events from the submission on; one that was there already begins with nothing."""
+    """Return the node's scaling events from the submission on; a node that existed before begins with none."""
     for state in _SCALING:
         t = life.first(state)
         if t is not None and t >= start and not (life.baseline and state == "running"):

@@ -27,7 +27,7 @@ class StepFunction:
         return cls(tuple(times), tuple(values))
 
     def walk(self) -> Callable[[float], float]:
-        """A function that gives the value at a time, to be called with times that never decrease."""
+        """Return a function that gives the value at a time, to be called with times that never decrease."""
         position, level = 0, self.before
 
         def value(t: float) -> float:
@@ -53,7 +53,7 @@ class StepFunction:
         return total + level * (end - at)
 
     def maximum(self, start: float, end: float) -> tuple[float, float]:
-        """The highest value in [start, end], and the first time it is reached there."""
+        """Return the highest value in [start, end], and the first time it is reached there."""
         level = self.before
         for t, value in zip(self.times, self.values, strict=True):
             if t > start:
@@ -66,7 +66,7 @@ class StepFunction:
         return best, when
 
     def settles_at_most(self, limit: float, start: float, end: float) -> float | None:
-        """The first time from `start` on after which the value stays ≤ `limit` until just before `end`, or None."""
+        """Return the first time from `start` on after which the value stays ≤ `limit` until `end`, or None."""
         level = self.before
         settled: float | None = start
         for t, value in zip(self.times, self.values, strict=True):
@@ -81,7 +81,7 @@ class StepFunction:
 
 
 def covered(intervals: Iterable[tuple[float, float]]) -> float:
-    """The length of the union of intervals."""
+    """Return the length of the union of intervals."""
     total, reach = 0.0, float("-inf")
     for start, end in sorted(intervals):
         if end > reach:

@@ -1,4 +1,4 @@
-"""Whether a trial can be trusted, and why not."""
+"""The validity of a trial, and the reasons against it."""
 
 from collections.abc import Sequence
 

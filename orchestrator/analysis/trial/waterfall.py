@@ -43,7 +43,7 @@ _ON_ITS_WAY: frozenset[NodeState] = frozenset({"requested", "allocated", "instal
 
 @dataclass(frozen=True)
 class Waterfall:
-    """When a worker node reached which stage, in UNIX seconds; None where the trace doesn't show it.
+    """Times at which a worker node reached its stages, in UNIX seconds; None where the trace doesn't show it.
 
     `queued` is since when the demand that this node was launched for had been waiting: see `queued_since`. `idle` is
     the beginning of the idle time that led to its end, `draining` that of the drain that Ray didn't take back. Of a
@@ -66,12 +66,12 @@ class Waterfall:
     failed: float | None = None
 
     def between(self, begin: str, until: str) -> float | None:
-        """Seconds from one stage to another, where both are known."""
+        """Return seconds from one stage to another, where both are known."""
         start, end = getattr(self, begin), getattr(self, until)
         return None if start is None or end is None else end - start
 
     def seconds(self) -> dict[str, float]:
-        """The duration of each of `PARTS` that the trace shows whole."""
+        """Return the duration of each of `PARTS` that the trace shows whole."""
         return _durations(self, PARTS)
 
 
@@ -84,7 +84,7 @@ class TimeSpent(FrozenModel):
 
 
 def waterfalls(trial: Trial, lives: Sequence[NodeLife], tasks: Sequence[TaskEvent]) -> list[Waterfall]:
-    """The waterfall of each node, in the order of `lives`. `lives` must be all of the trace, or supply is missed."""
+    """Return the waterfall of each node, in the order of `lives`, which must be all lives of the trace."""
     first_task: dict[str, float] = {}
     for task in tasks:
         first_task[task.node] = min(task.started, first_task.get(task.node, math.inf))
@@ -93,7 +93,7 @@ def waterfalls(trial: Trial, lives: Sequence[NodeLife], tasks: Sequence[TaskEven
 
 
 def time_spent(waterfalls: Iterable[Waterfall]) -> TimeSpent:
-    """Where the time went until the launched nodes could run tasks, as far as the trace shows it."""
+    """Return where the time went until the launched nodes could run tasks, as far as the trace shows it."""
     everything: dict[str, list[float]] = defaultdict(list)
     by_type: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     by_arch: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -109,16 +109,16 @@ def time_spent(waterfalls: Iterable[Waterfall]) -> TimeSpent:
 
 
 def queued_since(trial: Trial, lives: Sequence[NodeLife], tasks: Sequence[TaskEvent]) -> dict[str, float]:
-    """Since when the demand that each node was launched for had been waiting when it was requested, in UNIX seconds.
+    """Return since when the demand that each node was launched for had been waiting, in UNIX seconds.
 
     Demand d is the number of tasks submitted and not yet ended, as far as the shape's limits allow to run them at once;
     supply s is how many of them the nodes that run, or are on their way, can run at once. A node that is requested when
     s is S (with those requested before it at the same moment) is for the tasks beyond S. They have been waiting since d
     began to exceed both S and the supply of its time, without a break until the request.
 
-    A node that no waiting demand explains has no entry: `min_workers`, one whose demand had ended before the request,
-    one that can't run the tasks. Neither have nodes where tasks need nothing that a node could run out of. What the
-    trace doesn't show isn't counted: tasks of a trial that was ended before they were.
+    A node has no entry if no waiting demand explains it: a node of `min_workers`, a node whose demand had ended before
+    the request, a node that can't run the tasks, or any node if tasks need no limited resource. Tasks that the trace
+    doesn't show, because the trial ended before them, aren't counted.
     """
     slots = {node_type.name: _slots(node_type, trial.workload) for node_type in trial.shape.workers}
     servable = _servable(trial.shape, slots)
@@ -161,7 +161,7 @@ class _Backlog:
         self._since: list[float] = []
 
     def step(self, t: float, level: int) -> None:
-        """The quantity is `level` from `t` on."""
+        """Set the quantity to `level` from `t` on."""
         since = t
         while self._levels and self._levels[-1] >= level:
             self._levels.pop()
@@ -193,7 +193,7 @@ def _moments(lives: Iterable[NodeLife], tasks: Iterable[TaskEvent], slots: Mappi
 
 
 def _slots(node_type: NodeType, workload: Workload) -> int:
-    """How many of the workload's tasks a node runs at once; 0 if none, or if they need nothing that could run out."""
+    """Return how many of the workload's tasks a node runs at once; 0 if none, or if they need no limited resource."""
     if not node_type.fits(workload.task_resources, workload.labels):
         return 0
     # Ray counts resources in ten thousandths.
@@ -203,7 +203,7 @@ def _slots(node_type: NodeType, workload: Workload) -> int:
 
 
 def _servable(shape: ClusterShape, slots: Mapping[str, int]) -> int:
-    """How many tasks the largest cluster that the limits allow runs at once."""
+    """Return how many tasks the largest cluster that the limits allow runs at once."""
     left, tasks = shape.max_workers, 0
     for node_type in sorted(shape.workers, key=lambda node_type: -slots[node_type.name]):
         nodes = min(left, node_type.max_workers)
@@ -234,7 +234,7 @@ def _waterfall(life: NodeLife, queued: float | None, first_task: float | None) -
 
 
 def _for_good(life: NodeLife, state: NodeState) -> float | None:
-    """When the node entered a state after which it didn't run tasks again."""
+    """Return when the node entered a state after which it didn't run tasks again."""
     for t, entered in reversed(life.states):
         if entered == state:
             return t

@@ -1,4 +1,4 @@
-"""What of a trace counts: from the submission of the tasks until the cluster is back at its minimum size."""
+"""The measured window of a trace: from the submission of the tasks until the cluster is back at its minimum size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Window:
 
     @property
     def accounted(self) -> float:
-        """Until when node-seconds and dollars count."""
+        """The end of the time in which node-seconds and dollars count."""
         return self.last if self.settled is None else self.settled
 
     @property
@@ -34,14 +34,14 @@ class Window:
 
 
 def submission(events: Sequence[Event]) -> float | None:
-    """When the first task was submitted; of a trial none of whose tasks ended, when that is noted; else None."""
+    """Return when the first task was submitted; of a trial none of whose tasks ended, when that is noted; else None."""
     submitted = (event.submitted for event in events if isinstance(event, TaskEvent))
     noted = (event.t for event in events if isinstance(event, PhaseEvent) and event.phase == "running")
     return min(submitted, default=min(noted, default=None))
 
 
 def measured(trial: Trial, events: Sequence[Event]) -> Window | None:
-    """The window of a trial from its events, in the order of `t`; None if no task was recorded."""
+    """Return the window of a trial from its events, in the order of `t`; None if no task was recorded."""
     tasks = [event for event in events if isinstance(event, TaskEvent)]
     if not tasks:
         return None

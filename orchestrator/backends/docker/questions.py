@@ -32,7 +32,7 @@ class Daemon:
         try:
             return self.facts
         except MissingPrerequisite:
-            raise MissingPrerequisite("there is no Docker engine that can be used") from None
+            raise MissingPrerequisite("no usable Docker engine") from None
 
 
 def docker_questions() -> list[Question]:

@@ -28,7 +28,7 @@ The alert rules read what prometheus/rules/recording.yml records: load that file
 
 
 class Skip(StrEnum):
-    """What may be left out of a push."""
+    """Parts that a push may skip."""
 
     DATASOURCE = "datasource"
     ALERTS = "alerts"
@@ -69,7 +69,7 @@ def push(
 ) -> int:
     """Bring folder, data source, dashboards and alert rules into a Grafana, and say what changed.
 
-    What is there as wanted isn't written again, and what failed is mended by a second push.
+    Parts that are already as wanted aren't written again. If a part failed, push again.
     """
     from orchestrator.assets import bundled
     from orchestrator.grafana.alerts import read_alerts
@@ -121,4 +121,4 @@ def _summary(changes: "list[Change]", dry_run: bool) -> str:
     counts = Counter(change.outcome for change in changes)
     text = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
     text = f"would be: {text}; nothing was written" if dry_run else text
-    return f"{text}; push again when it is mended" if counts["failed"] else text
+    return f"{text}; push again when the cause is fixed" if counts["failed"] else text

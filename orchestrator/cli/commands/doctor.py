@@ -43,7 +43,7 @@ def doctor(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("check", "state", "needed by", "what there is, and what to do")
+    table = Table("check", "state", "needed by", "found, and what to do")
     for check in checks:
         words = Text(check.detail)
         if check.hint:

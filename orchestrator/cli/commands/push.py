@@ -58,7 +58,7 @@ def push(
 ) -> None:
     """Write trials into Prometheus as if they had been scraped while they ran; simulated ones as if they ended now.
 
-    Trials that Prometheus scraped are left out. Pushing again does no harm, and mends a push that broke off.
+    Trials that Prometheus scraped are left out. Pushing again does no harm, and completes an interrupted push.
     """
     from orchestrator.prometheus.client import HOW_TO_CREDENTIALS, Prometheus, take_credentials
     from orchestrator.remote_api import parse_address, travels_openly

@@ -51,7 +51,7 @@ def report(
 
 
 def _check_target(target: str) -> None:
-    """Raises InputError before anything is computed."""
+    """Raise InputError before anything is computed."""
     path = Path(target)
     if target != "-" and (path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK)):
         raise InputError(f"--to: {target} can't be written", "name a file in a folder that exists, or - for stdout")

@@ -1,4 +1,4 @@
-"""`orchestrate stack`: Prometheus and Grafana beside the lab, through docker compose; or Prometheus alone."""
+"""`orchestrate stack`: Prometheus and Grafana through docker compose, or Prometheus alone."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -30,12 +30,12 @@ BOARDS: Mapping[str, Callable[[], Dashboard]] = {
 
 
 def build_all() -> dict[str, str]:
-    """Each board's file name and JSON."""
+    """Return each board's file name and JSON."""
     return {name: board_json(board()) for name, board in BOARDS.items()}
 
 
 def board_json(board: Dashboard) -> str:
-    """A board as JSON, as Grafana's API and its file provisioning take it (`schemaVersion` 42)."""
+    """Return a board as JSON, as Grafana's API and its file provisioning take it (`schemaVersion` 42)."""
     document = json.loads(JSONEncoder().encode(board))
     # The SDK can only hide links in a menu; without the key they stand above the panels.
     for each in document["links"]:
@@ -92,7 +92,7 @@ def write_all(folder: Path, *, for_import: bool = False) -> list[Path]:
 
 
 def differences(folder: Path) -> list[str]:
-    """A line for each file of `folder` that isn't what `build_all` makes: different, missing, or not ours."""
+    """Return a line for each file of `folder` that isn't what `build_all` makes: different, missing, or not ours."""
     built = build_all()
     found = {path.name: path for path in sorted(folder.glob("*.json"))}
     lines = []

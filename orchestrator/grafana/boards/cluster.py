@@ -25,7 +25,7 @@ HOLDING = {
 
 
 def cluster_board() -> Dashboard:
-    """A cluster without trials, for as long as it is observed."""
+    """Return a cluster without trials, for as long as it is observed."""
     return board(
         UID,
         "A Ray cluster that `orchestrate observe` watches. Its name is that of --name; a restart goes on with it.",

@@ -1,4 +1,4 @@
-"""What the board of an observed cluster asks Prometheus."""
+"""Queries of the board of an observed cluster."""
 
 from collections.abc import Sequence
 
@@ -37,12 +37,12 @@ FAILED_IN_AN_HOUR = f"{_since('1h', _FAILED)} or 0 * {LIVING}"
 
 
 def at_the_end(expr: str, called: str) -> Query:
-    """A number at the end of the time range."""
+    """Return a number at the end of the time range."""
     return Query(expr, called, "instant")
 
 
 def holding() -> Query:
-    """What holds the cluster back, as a number: see `cluster.HOLDING`."""
+    """Return the query of the reason that holds the cluster back, as a number: see `cluster.HOLDING`."""
     waits = f"sum({CLUSTER.of('orchestrator_pending_cpu_cores')}) > 0"
     coming = f"sum({CLUSTER.of('orchestrator_nodes', _COMING)})"
     present = f"sum({CLUSTER.of('orchestrator_nodes', _PRESENT)})"
@@ -82,7 +82,7 @@ def nodes_by_state() -> Sequence[Query]:
 
 
 def events() -> Query:
-    """How many nodes entered each state since the step before."""
+    """Return how many nodes entered each state since the step before."""
     return Query(growth(CLUSTER, _EVENTS, "event"), "{{event}}")
 
 

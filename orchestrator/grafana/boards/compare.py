@@ -54,7 +54,7 @@ class ComparedTrial:
     duration_s: float
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what a query can't hold."""
+        """Raise ValueError for what a query can't hold."""
         for each in (self.sweep_id, self.trial_id):
             if not re.fullmatch(r"[\w.-]+", each):
                 raise ValueError(f"{each!r} can't be an id: letters, digits, dots and dashes only")
@@ -85,7 +85,7 @@ SLOTS = tuple(_Slot(variable, number) for number, variable in enumerate(VARIABLE
 
 
 def address(grafana: str, trials: Sequence[ComparedTrial]) -> str:
-    """Where a Grafana shows two to four different trials over each other. Raises ValueError for other numbers."""
+    """Return the address at which a Grafana overlays two to four trials. Raises ValueError for other numbers."""
     if not 2 <= len(trials) <= len(VARIABLES):
         raise ValueError(f"from 2 to {len(VARIABLES)} trials can be compared, not {len(trials)}")
     if len({trial.matchers for trial in trials}) < len(trials):
@@ -100,7 +100,7 @@ def address(grafana: str, trials: Sequence[ComparedTrial]) -> str:
 
 
 def compare_board() -> Dashboard:
-    """Two to four trials over each other, at first the two newest."""
+    """Return two to four trials over each other, at first the two newest."""
     pickers = [
         (
             compared_trial(

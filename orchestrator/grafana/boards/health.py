@@ -151,7 +151,7 @@ def _observer() -> Section:
                 no_value="no cluster is observed",
             ),
             graph(
-                "Duration of a look",
+                "Poll duration",
                 "Median and 95th percentile (dashed) of how long our requests to the cluster's GCS took.",
                 q.poll_time(),
                 unit=style.SECONDS,
@@ -160,7 +160,7 @@ def _observer() -> Section:
                 no_value="no cluster is observed",
             ),
             graph(
-                "Looks that failed",
+                "Failed polls",
                 "How many requests to the cluster's GCS failed; a trial with gaps is flagged in its scorecard.",
                 [q.observer_errors()],
                 unit=style.COUNT,

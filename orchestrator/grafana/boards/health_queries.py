@@ -1,4 +1,4 @@
-"""What the board of the machinery asks Prometheus: about the autoscaler, the observer and the scrapes."""
+"""Queries of the health board: the autoscaler, the observer and the scrapes."""
 
 from collections.abc import Sequence
 
@@ -20,21 +20,21 @@ def requests_in_flight() -> Sequence[Query]:
 
 
 def update_time() -> Sequence[Query]:
-    """How long the autoscaler's updates took. v1 only."""
+    """Return how long the autoscaler's updates took. v1 only."""
     return [
         Query(quantile(q, CLUSTER, "autoscaler_update_time_seconds"), name) for q, name in ((0.5, "p50"), (0.95, "p95"))
     ]
 
 
 def updates() -> Query:
-    """Updates of the autoscaler in a second. v1 only."""
+    """Return the query of the autoscaler's updates per second. v1 only."""
     return Query(
         f"sum(rate({CLUSTER.of('autoscaler_update_time_seconds_count', window='$__rate_interval')}))", "a second"
     )
 
 
 def launch_calls() -> Sequence[Query]:
-    """How long calls to the cloud to create nodes took. v1 only."""
+    """Return how long calls to the cloud to create nodes took. v1 only."""
     return [
         Query(quantile(q, CLUSTER, "autoscaler_worker_create_node_time_seconds"), name)
         for q, name in ((0.5, "p50"), (0.95, "p95"))
@@ -42,7 +42,7 @@ def launch_calls() -> Sequence[Query]:
 
 
 def autoscaler_nodes() -> Sequence[Query]:
-    """What the autoscaler counts as active, pending and recently failed."""
+    """Return queries of the nodes that the autoscaler counts as active, pending and recently failed."""
     return [
         Query(f"sum by (NodeType) ({CLUSTER.of(f'autoscaler_{name}_nodes')})", f"{called} {{{{NodeType}}}}")
         for name, called in (("active", "active"), ("pending", "pending"), ("recently_failed", "“recently failed”"))
@@ -86,7 +86,7 @@ def cluster_nodes() -> Sequence[Query]:
 
 
 def poll_time() -> Sequence[Query]:
-    """How long our looks at the cluster took."""
+    """Return how long our looks at the cluster took."""
     return [
         Query(quantile(q, EVERYWHERE, "orchestrator_observer_poll_seconds", "instance"), f"{name} {{{{instance}}}}")
         for q, name in ((0.5, "p50"), (0.95, "p95"))
@@ -94,28 +94,28 @@ def poll_time() -> Sequence[Query]:
 
 
 def observer_lag() -> Query:
-    """How old our newest look at the cluster is."""
+    """Return the query of the age of the observer's newest poll."""
     return Query(f"max by (instance) ({EVERYWHERE.of('orchestrator_observer_lag_seconds')})", "{{instance}}")
 
 
 def observer_errors() -> Query:
-    """Looks at the cluster that failed, by what was wrong."""
+    """Return the query of failed polls, by kind of error."""
     errors = EVERYWHERE.of("orchestrator_observer_errors_total", window="$__rate_interval")
     return Query(f"sum by (kind) (increase({errors}))", "{{kind}}")
 
 
 def scrapes() -> Query:
-    """1 for each target that Prometheus reaches, 0 for one that it doesn't. A node of Ray is called by its name."""
+    """Return the query of reached targets: 1 if Prometheus reaches a target, else 0. A node of Ray has its own name."""
     nodes = f"label_replace(max by (job, node, ray_port) ({Scope().of('up', NAMED)}), {SHORT_NAME})"
     others = 'label_replace(max by (job, instance) (up{node=""}), "node", "$1", "instance", "(.*)")'
     return Query(f"{nodes} or {others}", "{{job}} {{ray_port}} {{node}}")
 
 
 def scrape_time() -> Query:
-    """How long Prometheus' scrapes took, the slowest of each job."""
+    """Return how long Prometheus' scrapes took, the slowest of each job."""
     return Query("max by (job) (scrape_duration_seconds)", "{{job}}")
 
 
 def scrape_samples() -> Query:
-    """Samples in one scrape of all targets of a job."""
+    """Return the query of the samples in one scrape of all targets of a job."""
     return Query("sum by (job) (scrape_samples_scraped)", "{{job}}")

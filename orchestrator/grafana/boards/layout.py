@@ -1,4 +1,4 @@
-"""What all boards are made of: the frame with its links and annotations, and where panels stand."""
+"""The frame of all boards, with links and annotations, and the layout of panels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def board(
     timezone: str = "browser",
     refresh: str = REFRESH,
 ) -> model.Dashboard:
-    """Return the board `uid` of `BOARDS`; panels get their ids in the order in which they stand.
+    """Return the board `uid` of `BOARDS`; panels get their ids in their order on the board.
 
     `annotations` mark the panels with the titles `annotated`. Which of them do is chosen by a variable, or nowhere: a
     switch for each would push the panels off the screen. `links` come before those to all other boards.
@@ -124,7 +124,7 @@ def _placed(sections: Sequence[Section]) -> list[model.Panel | model.RowPanel]:
 
 
 def link(title: str, tooltip: str, url: str, *, with_variables: bool) -> build.DashboardLink:
-    """A link above the panels; with the board's variables, but not with its time range."""
+    """Return a link above the panels; with the board's variables, but not with its time range."""
     return (
         build.DashboardLink(title)
         .type(model.DashboardLinkType.LINK)
@@ -137,7 +137,7 @@ def link(title: str, tooltip: str, url: str, *, with_variables: bool) -> build.D
 
 
 def _links(here: str) -> list[build.DashboardLink]:
-    """A menu of the boards to which time range and trial are taken along, and a link to Compare.
+    """Return a menu of the boards to which time range and trial are taken along, and a link to Compare.
 
     “Sweep” is in that menu, since its results are there whatever the time range is; but it has no menu itself: its time
     range says nothing about a trial.
@@ -172,9 +172,9 @@ def _links(here: str) -> list[build.DashboardLink]:
 def annotation(
     name: str, expr: str, colour: str, *, title: str, text: str = "", tags: str = "", step: str = "5s"
 ) -> Builder[model.AnnotationQuery]:
-    """Marks all graphs of the board wherever `expr` has a sample, at every `step`.
+    """Mark all graphs of the board wherever `expr` has a sample, at every `step`.
 
-    The query stands in it twice: in `target` for current Grafana, in `expr` for those before 11.
+    The annotation contains the query twice: in `target` for current Grafana, in `expr` for Grafana before 11.
     """
     target = prometheus.Dataquery().datasource(DATASOURCE).expr(expr).range().interval(step).ref_id("Anno")
     return (
@@ -193,7 +193,7 @@ def annotation(
 
 
 def tagged(name: str, tags: Sequence[str], colour: str, *, enabled: bool) -> Builder[model.AnnotationQuery]:
-    """Marks all graphs of the board wherever Grafana's own database has an annotation with all of these tags."""
+    """Mark all graphs of the board wherever Grafana's own database has an annotation with all of these tags."""
     # The SDK knows this target, but lets only those of other data sources stand here.
     target: Any = build.AnnotationTarget().type("tags").tags(list(tags)).match_any(False).limit(_MOST_ANNOTATIONS)
     query = build.AnnotationQuery().name(name).datasource(GRAFANA).target(target)

@@ -31,7 +31,7 @@ NO_LAUNCH = "no launch has ended in the time range"
 
 
 def nodes_board() -> Dashboard:
-    """The nodes of a trial."""
+    """Return the nodes of a trial."""
     stage = choice(
         "stage",
         "Stage",

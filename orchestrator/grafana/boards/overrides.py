@@ -1,4 +1,4 @@
-"""What single series and columns look like; architectures and states have their colours by themselves."""
+"""The look of single series and columns. Architectures and states have fixed colours."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ LIMIT: Mapping[str, Any] = {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lin
 
 
 def colour(value: str) -> dict[str, Any]:
-    """One fixed colour, as the property of an override."""
+    """Return one fixed colour, as the property of an override."""
     return {"color": {"mode": "fixed", "fixedColor": value}}
 
 
@@ -63,5 +63,5 @@ def lanes_of_architectures(prefix: str) -> list[Override]:
 
 
 def ref_id(position: int) -> str:
-    """The letter by which Grafana knows a panel's query, from 0."""
+    """Return the letter by which Grafana knows a panel's query, from 0."""
     return string.ascii_uppercase[position]

@@ -185,7 +185,7 @@ def timeline(
 def heat_map(
     title: str, description: str, query: Query, *, unit: str, size: tuple[int, int] = (24, 9), no_value: str
 ) -> model.Panel:
-    """How many observations fell into each bucket of a histogram, over time."""
+    """Return how many observations fell into each bucket of a histogram, over time."""
     panel = (
         _common(heatmap.Panel(), title, description, [query], size, no_value)
         .unit(style.COUNT)
@@ -220,7 +220,7 @@ def grid(
     overrides: Sequence[Override] = (),
     no_value: str = style.NO_TRIAL,
 ) -> model.Panel:
-    """A table."""
+    """Return a table."""
     panel = _common(table.Panel(), title, description, queries, size, no_value).unit(unit)
     panel.show_header(True).cell_height(shown.TableCellHeight.SM)
     panel.transformations(_transformations(transformations))

@@ -1,4 +1,4 @@
-"""What the boards ask Prometheus. `docs/metrics.md` lists the metrics, `prometheus/rules/` the rules (with a colon)."""
+"""Queries of the boards. `docs/metrics.md` lists the metrics, `prometheus/rules/` the rules (with a colon)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Scope:
     offset: str = ""
 
     def of(self, metric: str, *more: str, window: str = "") -> str:
-        """A selector of `metric` in this scope with `more` matchers, over `window` if it is given."""
+        """Return a selector of `metric` in this scope with `more` matchers, over `window` if it is given."""
         matchers = ", ".join(each for each in (self.matchers, *more) if each)
         selector = metric + (f"{{{matchers}}}" if matchers else "") + (f"[{window}]" if window else "")
         return f"{selector} offset {self.offset}" if self.offset else selector
@@ -57,7 +57,7 @@ SWEEP_EVER = Scope(SWEEP.matchers, "-70y")
 
 
 def latest(scope: Scope, metric: str, *more: str, window: str = "$__range") -> str:
-    """The last sample of each series in the time range: of a trial that has ended, how it ended.
+    """Return the last sample of each series in the time range: of a trial that has ended, how it ended.
 
     Unlike the last step of a range query, it is the same for each length of the range.
     """
@@ -65,7 +65,7 @@ def latest(scope: Scope, metric: str, *more: str, window: str = "$__range") -> s
 
 
 def ever(scope: Scope, metric: str, *more: str) -> str:
-    """The last sample of each series, whenever that was; the scope has to be one of `…_EVER`."""
+    """Return the last sample of each series, whenever that was; the scope has to be one of `…_EVER`."""
     return latest(scope, metric, *more, window=_ALWAYS)
 
 
@@ -83,7 +83,7 @@ def growth(scope: Scope, metric: str, by: str, *more: str) -> str:
 
 
 def quantile(q: float, scope: Scope, histogram: str, by: str = "", *more: str) -> str:
-    """A quantile of a histogram's newest observations."""
+    """Return a quantile of a histogram's newest observations."""
     rate = f"rate({scope.of(f'{histogram}_bucket', *more, window='$__rate_interval')})"
     return f"histogram_quantile({q:g}, sum by ({', '.join(each for each in ('le', by) if each)}) ({rate}))"
 
@@ -117,7 +117,7 @@ def cpu_share_of(scope: Scope, called: str, *more: str) -> Query:
 
 
 def most_nodes(scope: Scope) -> Query:
-    """The cluster's upper limit: of all node types together, or its own if that is lower."""
+    """Return the cluster's upper limit: of all node types together, or its own if that is lower."""
     limits = f"sum({scope.of('orchestrator_max_workers')})", f"sum({scope.of('orchestrator_cluster_max_workers')})"
     return Query(f"{limits[1]} < {limits[0]} or {limits[0]}", "max_workers")
 
@@ -172,7 +172,7 @@ def cost_by_arch(scope: Scope) -> Query:
 
 
 def phases(scope: Scope) -> Query:
-    """The phase that the trial is in, as a number: its place in `style.PHASE`, from 1."""
+    """Return the phase that the trial is in, as a number: its place in `style.PHASE`, from 1."""
     matchers = [f'phase="{phase}"' for phase in PHASES]
     numbered = (
         f"{number} * {scope.of('orchestrator_trial_phase', matcher)}"
@@ -182,40 +182,40 @@ def phases(scope: Scope) -> Query:
 
 
 def last_phase(scope: Scope) -> Query:
-    """The phase that the trial is in, or was in when it ended."""
+    """Return the phase that the trial is in, or was in when it ended."""
     return Query(f"max by (phase) ({latest(scope, 'orchestrator_trial_phase')}) == 1", "{{phase}}", "instant")
 
 
 def settings(scope: Scope) -> Query:
-    """The trial's settings, as labels."""
+    """Return the trial's settings, as labels."""
     return Query(f"max by ({_SETTINGS}) ({ever(scope, 'orchestrator_trial_info')})", kind="table")
 
 
 def setting(scope: Scope) -> Query:
-    """The trial's setting and repeat, as its name."""
+    """Return the trial's setting and repeat, as its name."""
     return Query(
         f"max by (setting, repeat) ({ever(scope, 'orchestrator_trial_info')})", "{{setting}} #{{repeat}}", "instant"
     )
 
 
 def elapsed(scope: Scope) -> Query:
-    """Seconds since the workload was submitted; of a trial that has ended, until then."""
+    """Return seconds since the workload was submitted; of a trial that has ended, until then."""
     return Query(f"max({latest(scope, 'orchestrator_trial_elapsed_seconds')})", "elapsed", "instant")
 
 
 def now(scope: Scope, rule: str, called: str) -> Query:
-    """The sum of what a rule recorded last, over the trial."""
+    """Return the sum of what a rule recorded last, over the trial."""
     return Query(f"sum({latest(scope, rule)})", called, "instant")
 
 
 def result(scope: Scope, quantity: str) -> Query:
-    """A number of the trial's scorecard, however long ago it ended."""
+    """Return a number of the trial's scorecard, however long ago it ended."""
     matcher = f'quantity="{quantity}"'
     return Query(f"max({ever(scope, 'orchestrator_scorecard', matcher)})", quantity, "instant")
 
 
 def verdicts(scope: Scope) -> Sequence[Query]:
-    """A series called valid, invalid with the reason, or not ended yet: one of three queries."""
+    """Return a series called valid, invalid with the reason, or not ended yet: one of three queries."""
     verdict = f"max by (reason) ({ever(scope, 'orchestrator_trial_verdict')})"
     begun = f"max({ever(scope, 'orchestrator_trial_info')})"
     return [
@@ -232,7 +232,7 @@ def scaling_events(scope: Scope) -> Query:
 
 
 def task_wait(scope: Scope, q: float, *more: str) -> Query:
-    """How long tasks waited, over those of the trial so far, by architecture; nothing before the first.
+    """Return how long tasks waited, over those of the trial so far, by architecture; nothing before the first.
 
     The histogram begins with its trial. A rate would lose the first wave, which is there at its first sample.
     """
@@ -241,13 +241,13 @@ def task_wait(scope: Scope, q: float, *more: str) -> Query:
 
 
 def scaling_event_marks(event: str) -> str:
-    """How many nodes entered the state `event` since the step before, where any did."""
+    """Return how many nodes entered the state `event` since the step before, where any did."""
     chosen = (f'event="{event}"', 'event=~"$marks"')
     return growth(TRIAL, "orchestrator_scaling_events_total", "arch, node_type, event", *chosen) + " > 0"
 
 
 def fault_marks() -> str:
-    """How many faults began since the step before, where any did."""
+    """Return how many faults began since the step before, where any did."""
     return growth(TRIAL, "orchestrator_faults_total", "arch, node_type, kind") + " > 0"
 
 
@@ -255,7 +255,7 @@ def fault_marks() -> str:
 
 
 def node_life(scope: Scope, *more: str) -> Query:
-    """Each node's state as a number, and 0 after its last: a timeline would go on with the last one else."""
+    """Return each node's state as a number, and 0 after its last: a timeline would go on with the last one else."""
     by = "max by (node, node_type, arch)"
     before = f"max_over_time({scope.of('orchestrator_node_state', *more, window='$__rate_interval')})"
     lives = f"{by} ({scope.of('orchestrator_node_state', *more)}) or 0 * {by} ({before})"
@@ -284,14 +284,14 @@ def stages_of_trial(scope: Scope) -> Sequence[Query]:
 
 
 def _in_order(expr: str) -> str:
-    """Number the label `stage`: tables are sorted by it, and a launch goes through its stages in this order."""
+    """Return number the label `stage`: tables are sorted by it, and a launch goes through its stages in this order."""
     for number, stage in enumerate(("request", "boot", "install", "launch"), start=1):
         expr = f'label_replace({expr}, "stage", "{number} {stage}", "stage", "{stage}")'
     return expr
 
 
 def stage_heat(scope: Scope) -> Query:
-    """How many launches ended since the step before, by how long the stage `$stage` took."""
+    """Return how many launches ended since the step before, by how long the stage `$stage` took."""
     heat = growth(scope, "orchestrator_node_stage_seconds_bucket", "le", 'stage="$stage"', 'arch=~"$arch"')
     return Query(heat, "{{le}}", "heatmap")
 
@@ -317,13 +317,13 @@ def machine_share_by_node(scope: Scope, *more: str) -> Query:
 
 
 def scorecards(scope: Scope, window: str = _ALWAYS) -> Query:
-    """Each number of each trial that has ended."""
+    """Return each number of each trial that has ended."""
     last = latest(scope, "orchestrator_scorecard", window=window)
     return Query(f"max by ({_TRIAL}, quantity) ({last})", "{{quantity}}", "instant")
 
 
 def points(scope: Scope, *quantities: str) -> Query:
-    """Two quantities of each valid trial. Each is there, without a value, where no trial has it.
+    """Return two quantities of each valid trial. Each is there, without a value, where no trial has it.
 
     A scatter plot says “Err” where a field is missing.
     """
@@ -357,7 +357,7 @@ def trial_times(scope: Scope, window: str = _ALWAYS) -> Sequence[Query]:
 
 
 def around(scope: Scope) -> Scope:
-    """The same moved by half a day more, for a window of a day: a scorecard appears when its trial has ended.
+    """Return the same moved by half a day more, for a window of a day: a scorecard appears when its trial has ended.
 
     The last trial's is there for a few seconds only, until its sweep ends: a subquery would step over it. So one offset
     moves both, the trial by seconds and the window by hours.
@@ -366,35 +366,35 @@ def around(scope: Scope) -> Scope:
 
 
 def trials_ended(scope: Scope, *more: str) -> Query:
-    """How many trials of the sweep have a scorecard."""
+    """Return how many trials of the sweep have a scorecard."""
     return Query(f"count(count by (trial_id) ({ever(scope, 'orchestrator_scorecard', *more)}))", "trials", "instant")
 
 
 def trials_invalid(scope: Scope) -> Query:
-    """How many trials of the sweep have ended and are invalid; 0 as soon as one has ended."""
+    """Return how many trials of the sweep have ended and are invalid; 0 as soon as one has ended."""
     invalid = trials_ended(scope, 'valid="false"').expr
     return Query(f"{invalid} or on () 0 * {trials_ended(scope).expr}", "trials", "instant")
 
 
 def of_settings(scope: Scope, function: str, quantity: str) -> str:
-    """`function` over a quantity of the valid trials of each setting: `min`, `max`, `count`, or `median`."""
+    """Return `min`, `max`, `count` or `median` of a quantity over the valid trials of each setting."""
     matchers = (f'quantity="{quantity}"', 'valid="true"')
     values = f"max by (setting, trial_id) ({ever(scope, 'orchestrator_scorecard', *matchers)})"
     return f"quantile by (setting) (0.5, {values})" if function == "median" else f"{function} by (setting) ({values})"
 
 
 def ended_by_setting(scope: Scope) -> str:
-    """How many trials of each setting have ended, the invalid ones included."""
+    """Return how many trials of each setting have ended, the invalid ones included."""
     return f"count by (setting) (group by (setting, trial_id) ({ever(scope, 'orchestrator_scorecard')}))"
 
 
 def setting_verdicts(scope: Scope) -> str:
-    """How each setting compares with the best one, as a number: its place in `model.verdicts.VERDICTS`, from 1."""
+    """Return the verdict on each setting as a number: its place in `model.verdicts.VERDICTS`, from 1."""
     return f"max by (setting) ({ever(scope, 'orchestrator_setting_verdict')})"
 
 
 def best(scope: Scope, quantity: str) -> Query:
-    """The lowest median of a quantity over the valid trials of a setting, with the setting."""
+    """Return the lowest median of a quantity over the valid trials of a setting, with the setting."""
     return Query(f"bottomk(1, {of_settings(scope, 'median', quantity)})", "{{setting}}", "instant")
 
 

@@ -69,7 +69,7 @@ def scorecard_table(
     sorted_by: str = "",
     overrides: Sequence[Override] = (),
 ) -> model.Panel:
-    """A table of scorecards and `trial_times`; each trial leads to its board, at its time."""
+    """Return a table of scorecards and `trial_times`; each trial leads to its board, at its time."""
     columns = (*FIRST, *LABELS, *quantity_columns(), *TIMES)
     organise = {
         "excludeByName": {"Time": True, **dict.fromkeys(_without_column(), True)},

@@ -1,4 +1,4 @@
-"""What a thing looks like, the same on every board: colours, dashes, units, what an empty panel says."""
+"""Colours, dashes, units and texts of empty panels, the same on every board."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -32,7 +32,7 @@ BY_SETTING = (*ONE_ROW_EACH, ("partitionByValues", {"fields": ["setting"], "keep
 
 
 def sweep_board() -> Dashboard:
-    """A sweep. One run is no evidence: `orchestrate compare` says which differences are real."""
+    """Return a sweep. One run is no evidence: `orchestrate compare` says which differences are real."""
     return board(
         UID,
         "The settings and the trials of one sweep, however long ago it was: only “Course” follows the time range. "

@@ -38,7 +38,7 @@ OF_ONE_ARCH = 'arch=~"$arch"'
 
 
 def trial_board() -> Dashboard:
-    """A trial, live or afterwards."""
+    """Return a trial, live or afterwards."""
     return board(
         UID,
         "One trial: what was asked for, what the autoscaler did about it, and what it cost.",

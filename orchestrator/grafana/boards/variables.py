@@ -1,6 +1,6 @@
-"""The variables of the boards: which Prometheus, which sweep, trial and architecture is looked at.
+"""The variables of the boards: Prometheus, sweep, trial and architecture.
 
-The newest sweep and trial stand first, since Grafana begins with the first option. No variable takes a typed value: it
+The newest sweep and trial come first, because Grafana selects the first option. No variable takes a typed value: it
 would keep the one that it has when another sweep is chosen.
 """
 
@@ -119,7 +119,7 @@ def _hidden(name: str, expr: str) -> Variable:
 def choice(
     name: str, label: str, description: str, options: Sequence[tuple[str, str]], *, labelled: bool = True
 ) -> Variable:
-    """A variable with fixed options, each text and value; the first is chosen."""
+    """Return a variable with fixed options, each text and value; the first is chosen."""
     listed = [
         model.VariableOption(selected=number == 0, text=text, value=value)
         for number, (text, value) in enumerate(options)
@@ -159,7 +159,7 @@ def end_of_longest(names: Sequence[str], zero_s: int) -> Variable:
 
 
 def compared_trial(name: str, label: str, *, besides: Sequence[str], optional: bool) -> Variable:
-    """A trial of `$sweep_id`, the newest first, without those of the variables `besides`.
+    """Return a trial of `$sweep_id`, the newest first, without those of the variables `besides`.
 
     Its value are the matchers of its series, its text is how it is called. There is always "none", lest a selector
     become empty: as the first option, where the trial is `optional`, else as the last.
@@ -177,7 +177,7 @@ def compared_trial(name: str, label: str, *, besides: Sequence[str], optional: b
 
 
 def choosing(name: str, sweep_id: str, trial_id: str) -> str:
-    """The part of an address that chooses a trial in the variable NAME; the ids may be Grafana's expressions."""
+    """Return the part of an address that chooses a trial in the variable NAME; the ids may be Grafana's expressions."""
     return f"var-sweep_id={sweep_id}&var-{name}=sweep_id%3D%22{sweep_id}%22%2Ctrial_id%3D%22{trial_id}%22"
 
 
@@ -212,7 +212,7 @@ def _newest(matchers: str) -> str:
 
 
 def _ranked(matchers: str, by: str) -> str:
-    """The newest highest, and those with a sample in the time range above all others; one series for each `by`."""
+    """Return a ranking, newest first, with series that have a sample in the time range on top; one for each `by`."""
     ranked = f"max by ({by}) ({_newest(matchers)})"
     in_range = f"max by ({by}) ({_IN_RANGE_FIRST} * {_info(matchers, _SHOWN)})"
     return f"({ranked} + on ({by}) {in_range} or {ranked})"
@@ -234,7 +234,7 @@ def _named_sweeps() -> str:
 
 
 def _called(info: str, also: str = "") -> str:
-    """With the label `called`: setting and repeat, in its sweep if that is told too."""
+    """Add the label `called`: setting and repeat, and the sweep if `also` names its label."""
     called = f'label_join({info}, "called", " #", "setting", "repeat")'
     return f'label_join({called}, "called", " in ", "called", "{also}")' if also else called
 

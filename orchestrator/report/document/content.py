@@ -1,4 +1,4 @@
-"""What a report says, gathered once, whatever it is written as: HTML, Markdown or JUnit."""
+"""The content of a report, gathered once for HTML, Markdown and JUnit."""
 
 import logging
 import math
@@ -79,7 +79,7 @@ class Report:
 
 
 def gather(record: SweepRecord, *, cluster: Path | None = None, read: Callable[[Path], Trace] = read_trace) -> Report:
-    """The report of a sweep. A trace that can't be read costs that trial its plots, and is mentioned."""
+    """Return the report of a sweep. A trace that can't be read costs that trial its plots, and is mentioned."""
     evidence = weigh(results_of(record.trials))
     advice = recommend(evidence)
     summary = summarise((each.trial.settings, each.scorecard) for each in record.trials)
@@ -173,7 +173,7 @@ def _sections(record: SweepRecord, read: Callable[[Path], Trace]) -> tuple[Setti
 
 
 def _representative(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The valid trial with the (lower) median makespan."""
+    """Return the valid trial with the (lower) median makespan."""
     valid = [each for each in trials if each.scorecard is not None and each.scorecard.valid]
     ordered = sorted(valid, key=lambda each: (each.scorecard and each.scorecard.makespan_s) or math.inf)
     return ordered[(len(ordered) - 1) // 2] if ordered else None

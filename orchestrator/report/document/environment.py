@@ -1,4 +1,4 @@
-"""What a sweep's numbers depend on: versions, host, seeds, cluster, prices, and what the autoscaler had in force."""
+"""The environment of a sweep's numbers: versions, host, seeds, cluster, prices, and the settings in force."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from orchestrator.sweeps.runner import prices_of
 
 
 def environment(record: SweepRecord) -> list[tuple[str, str]]:
-    """Names and values of all that the ledger knows about how the sweep was run."""
+    """Return names and values of all that the ledger knows about how the sweep was run."""
     known, spec = record.environment, record.spec
     host = known.get("host") or {}
     rows = [
@@ -36,7 +36,7 @@ def environment(record: SweepRecord) -> list[tuple[str, str]]:
 
 
 def in_force_under(said: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, Grid | None]:
-    """What is alike of what the autoscaler said to have in force under each named setting, and a table of the rest."""
+    """Return the settings in force that all named settings share, and a table of the others."""
     keys = dict.fromkeys(key for _, values in said for key in values)
     shown = {key: [_shown(values.get(key)) for _, values in said] for key in keys}
     alike = "; ".join(f"{key} {values[0]}" for key, values in shown.items() if len(set(values)) == 1)

@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of text; the first column names the row. `marked` are the rows that stand out."""
+    """A table of text; the first column names the row. `marked` are the highlighted rows."""
 
     caption: str
     columns: tuple[str, ...]
@@ -50,8 +50,8 @@ def settings_grid(evidence: Evidence, summary: Sequence[SettingSummary]) -> Grid
         rows.append((label, trust, *measured))
     return Grid(
         caption="Medians of the valid trials, and below them 95 % confidence intervals where there are three or more. "
-        "θ: CPUs lacking and CPUs too many on average. Compared by makespan: ‘as good’ can’t be told from the best, "
-        "‘too few repeats’ neither, for want of trials.",
+        "θ: CPUs lacking and CPUs too many on average. Compared by makespan: ‘as good’ is indistinguishable from the "
+        "best; with ‘too few repeats’ no comparison is possible.",
         columns=("setting", "valid trials", *(each.column for each in quantities)),
         rows=tuple(rows),
         marked=frozenset(i for i, each in enumerate(evidence.settings) if each.label == evidence.best),
@@ -78,7 +78,7 @@ def trials_grid(trials: Sequence[TrialRecord], chosen: TrialRecord | None) -> Gr
 
 
 def faults_grid(hits: Sequence[Hit]) -> Grid | None:
-    """A row for each fault on purpose of a trial, and what followed; None of one without."""
+    """Return a row for each fault on purpose of a trial, and what followed; None of one without."""
     if not hits:
         return None
 
@@ -108,12 +108,12 @@ def faults_grid(hits: Sequence[Hit]) -> Grid | None:
 
 
 def shown_as(value: float | None, form: str) -> str:
-    """The value in a format such as `{:.1f} s`, or a dash."""
+    """Return the value in a format such as `{:.1f} s`, or a dash."""
     return "-" if value is None else form.format(value)
 
 
 def _standing(evidence: Evidence, label: str) -> str:
-    """How a setting compares to the best, in a few words."""
+    """Return in a few words how a setting compares with the best."""
     words = []
     if label == evidence.best:
         words.append("lowest median")

@@ -40,7 +40,7 @@ class _Figures:
 
 
 def html_page(report: Report) -> str:
-    """The whole page. What users typed is escaped; the page's own policy forbids it any request."""
+    """Return the whole page. What users typed is escaped; the page's own policy forbids it any request."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&])")
 
 
 def markdown(report: Report) -> str:
-    """The whole report; what users typed is escaped."""
+    """Return the whole report; what users typed is escaped."""
     return "\n".join(_lines(report)).rstrip() + "\n"
 
 
@@ -31,7 +31,7 @@ def _lines(report: Report) -> Iterable[str]:
     if report.advice is not None:
         yield from _items(report.advice.reasons)
         if report.advice.doubts:
-            yield from ("What should make one doubt:", "")
+            yield from ("Caveats:", "")
             yield from _items(report.advice.doubts)
         yield from ("For the cluster config:", "")
         yield from _fenced(report.cluster_config, "yaml")
@@ -110,7 +110,7 @@ def _items(texts: Iterable[str]) -> Iterable[str]:
 
 
 def _fenced(text: str, language: str) -> Iterable[str]:
-    """A code block, with a fence longer than any in the text."""
+    """Return a code block, with a fence longer than any in the text."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return [f"{fence}{language}", text.rstrip("\n"), fence, ""]

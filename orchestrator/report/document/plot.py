@@ -1,4 +1,4 @@
-"""What all plots of the report share: a figure with words beside it, step curves, and what Plotly makes of them."""
+"""Parts that all plots of the report share: a figure with its texts, step curves, and their Plotly form."""
 
 import bisect
 import html
@@ -18,7 +18,7 @@ HATCHED = {"fillmode": "overlay", "size": 6, "solidity": 0.25, "fgopacity": 1}
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot: its title, what stands below it, what it shows in words, its height in pixels, and Plotly's JSON."""
+    """A plot: its title, its caption, its content in words, its height in pixels, and Plotly's JSON."""
 
     title: str
     caption: str
@@ -28,7 +28,7 @@ class Figure:
 
 
 def figure_json(traces: Sequence[dict[str, Any]], layout: dict[str, Any]) -> Any:
-    """Checked by Plotly's own schema; without its default theme, which is larger than most of these figures."""
+    """Return a figure checked by Plotly's schema, without the default theme, which would be most of its size."""
     import plotly.graph_objects as go
 
     figure = go.Figure(data=traces, layout={**layout, "template": {}})
@@ -40,7 +40,7 @@ def figure_json(traces: Sequence[dict[str, Any]], layout: dict[str, Any]) -> Any
 def curve(
     steps: StepFunction, until: float, name: str, axis: str, line: dict[str, Any], **style: Any
 ) -> dict[str, Any]:
-    """A step function from 0 to `until`, drawn as steps."""
+    """Return a step function from 0 to `until`, drawn as steps."""
     at = bisect.bisect_right(steps.times, 0.0)
     now = steps.values[at - 1] if at else steps.before
     inside = [(t, value) for t, value in _changes(steps) if 0 < t < until]
@@ -51,13 +51,13 @@ def curve(
 
 
 def line_of(times: Sequence[float], values: Sequence[float], name: str, line: dict[str, Any]) -> dict[str, Any]:
-    """A step curve through the points."""
+    """Return a step curve through the points."""
     shape = {"shape": "hv", **line}
     return {"type": "scatter", "mode": "lines", "x": rounded(times), "y": list(values), "name": name, "line": shape}
 
 
 def thin(times: Sequence[float], curves: Sequence[Sequence[float]]) -> tuple[list[float], tuple[list[float], ...]]:
-    """All curves at every k-th step and the last, where there are more than `MAX_STEPS`."""
+    """Return all curves at every k-th step and the last, where there are more than `MAX_STEPS`."""
     every = math.ceil(len(times) / MAX_STEPS)
     if every <= 1:
         return list(times), tuple(list(curve) for curve in curves)
@@ -66,7 +66,7 @@ def thin(times: Sequence[float], curves: Sequence[Sequence[float]]) -> tuple[lis
 
 
 def thinned(curves: Iterable[StepFunction]) -> str:
-    """What a caption has to say about curves that are thinned; empty if none is."""
+    """Return the caption's note about thinned curves; empty if there are none."""
     most = max((len(_changes(curve)) for curve in curves), default=0)
     every = math.ceil(most / MAX_STEPS)
     return f" Curves of more than {MAX_STEPS} steps are drawn by each {every}th of them." if every > 1 else ""

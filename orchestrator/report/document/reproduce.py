@@ -1,4 +1,4 @@
-"""How to repeat a sweep: the exact command, made from the spec as it was planned, and what else it depends on."""
+"""The way to reproduce a sweep: the exact command, from the spec as planned, and other dependencies."""
 
 import logging
 import shlex
@@ -35,7 +35,7 @@ class Repeat:
 
 
 def repeat(record: SweepRecord, cluster: Path | None = None) -> Repeat | None:
-    """How to repeat a sweep; None for a record without a spec. `cluster` is the cluster file as it was then."""
+    """Return the way to repeat a sweep; None without a spec. `cluster` is the cluster file of that time."""
     if not record.spec:
         return None
     spec = SweepSpec.model_validate(record.spec)
@@ -49,7 +49,7 @@ def repeat(record: SweepRecord, cluster: Path | None = None) -> Repeat | None:
 
 
 def _options(spec: SweepSpec) -> list[str] | None:
-    """The spec as options of `orchestrate sweep`, but for what is their default; None if they can't say it."""
+    """Return the spec as options of `orchestrate sweep`, but for what is their default; None if they can't say it."""
     workload, default = spec.workload, SweepSpec()
     resources = workload.resources or {}
     if workload.labels or any(set(name) & set("=, ") for name in resources):
@@ -109,7 +109,7 @@ def _notes(record: SweepRecord, spec: SweepSpec, cluster: Path | None) -> list[s
 
 
 def _latencies_were_measured(record: SweepRecord, cluster: Path | None) -> bool:
-    """Whether the trials' latencies aren't those of their cluster file, nor of a launch profile."""
+    """Return true if the trials' latencies aren't those of their cluster file, nor of a launch profile."""
     if any(each.startswith(MEASURED) for each in assumptions_of(record)):
         return True
     if cluster is None or not record.trials or record.spec.get("launch_profile"):

@@ -13,7 +13,7 @@ from orchestrator.report.document.plot import HATCHED, Figure, figure_json, plai
 
 @dataclass(frozen=True)
 class CostBar:
-    """What one setting's trial cost by arch, and what of it idle nodes cost: dollars, or node-seconds.
+    """The cost of one setting's trial by architecture, and the share of idle nodes: dollars, or node-seconds.
 
     `tasks_per_usd` is the price-performance, empty where prices aren't known.
     """
@@ -47,7 +47,7 @@ def sweep_figures(report: Report) -> list[Figure]:
 
 
 def cost_bars(report: Report) -> tuple[list[CostBar], str]:
-    """What each setting's representative trial cost by arch, in dollars if all prices are known: (bars, unit)."""
+    """Return the cost of each setting's representative trial by architecture, and its unit."""
     chosen = [(section, section.representative) for section in report.sections]
     known = [(s, trial, trial.scorecard) for s, trial in chosen if trial is not None and trial.scorecard is not None]
     labels = {section.number: section.heading for section, _ in chosen}
@@ -63,7 +63,7 @@ def cost_bars(report: Report) -> tuple[list[CostBar], str]:
 
 
 def costs_grid(report: Report) -> Grid | None:
-    """The bars of the cost figure as a table."""
+    """Return the bars of the cost figure as a table."""
     bars, unit = cost_bars(report)
     if not bars:
         return None
@@ -88,9 +88,9 @@ def costs_grid(report: Report) -> Grid | None:
         )
         for bar in bars
     )
-    parts = (f"{arch}{of} {unit}" for arch in arches for of in ("", ", of it idle"))
+    parts = (f"{arch}{of} {unit}" for arch in arches for of in ("", ", idle share"))
     performances = (f"tasks per $ on {arch}" for arch in priced)
-    columns = ("setting", f"in all {unit}", f"of it idle {unit}", *parts, *performances)
+    columns = ("setting", f"total {unit}", f"idle share {unit}", *parts, *performances)
     return Grid(
         "Of each setting's trial with the median makespan. Idle: nodes that could run tasks and ran none.",
         columns,
@@ -99,7 +99,7 @@ def costs_grid(report: Report) -> Grid | None:
 
 
 def cost(bars: Sequence[CostBar], unit: str) -> Figure:
-    """What each setting cost by arch, and what part of it idle nodes cost; `unit` is `$` or `node-seconds`."""
+    """Return the figure of each setting's cost by architecture, with the part of idle nodes."""
     arches = [arch for arch in ARCH if any(arch in bar.by_arch for bar in bars)]
     rows = [bar.label for bar in bars]
     number = "%{x:.4f}" if unit == "$" else "%{x:.0f}"
@@ -107,7 +107,7 @@ def cost(bars: Sequence[CostBar], unit: str) -> Figure:
     for arch in arches:
         idle = [bar.idle_by_arch.get(arch, 0.0) for bar in bars]
         rest = [bar.by_arch.get(arch, 0.0) - i for bar, i in zip(bars, idle, strict=True)]
-        for name, values, pattern in ((f"{arch} at work or in between", rest, ""), (f"{arch} idle", idle, "/")):
+        for name, values, pattern in ((f"{arch} busy or between tasks", rest, ""), (f"{arch} idle", idle, "/")):
             traces.append(
                 {
                     "type": "bar",
@@ -127,7 +127,7 @@ def cost(bars: Sequence[CostBar], unit: str) -> Figure:
     spent = "; ".join(
         f"{bar.label}: "
         + ", ".join(
-            f"{arch} {_amount(bar.by_arch[arch], unit)}, of it idle {_amount(bar.idle_by_arch.get(arch, 0.0), unit)}"
+            f"{arch} {_amount(bar.by_arch[arch], unit)}, idle share {_amount(bar.idle_by_arch.get(arch, 0.0), unit)}"
             for arch in arches
             if arch in bar.by_arch
         )
@@ -234,7 +234,7 @@ def front(points: Sequence[Point], unit: str) -> Figure:
 
 
 def _points(report: Report, unit: str) -> list[Point]:
-    """A point for each setting that has a makespan and a cost."""
+    """Return a point for each setting that has a makespan and a cost."""
     points: list[Point] = []
     for number, (each, row) in enumerate(zip(report.evidence.settings, report.summary, strict=True), start=1):
         makespan, dollars = each.intervals.get("makespan_s"), each.intervals.get("cost_usd")

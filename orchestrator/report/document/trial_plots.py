@@ -34,7 +34,7 @@ _ELAPSED = "time since the submission (s)"
 
 
 def trial_figures(found: Series | None) -> list[Figure]:
-    """The three plots of a trial; none of one without a readable trace."""
+    """Return the three plots of a trial; none of one without a readable trace."""
     return [] if found is None else [make(found) for make in (overlay, provisioning, waterfall)]
 
 
@@ -141,7 +141,7 @@ def provisioning(found: Series) -> Figure:
 
 
 def waterfall(found: Series) -> Figure:
-    """The states of each node over time."""
+    """Return the states of each node over time."""
     arch_of = {span.node: span.arch for span in found.spans}
     nodes = sorted(arch_of, key=lambda node: found.arches.index(arch_of[node]))
     shown = nodes[:MAX_NODES]
@@ -222,7 +222,7 @@ def _events(found: Series, arch: Arch) -> dict[str, Any]:
 
 
 def _hits(found: Series, rows: Mapping[str, int], **axis: str) -> dict[str, Any]:
-    """The faults, each in the row of its node."""
+    """Return the faults, each in the row of its node."""
     hits = [hit for hit in found.hits if hit.node in rows]
     return {
         "type": "scatter",
@@ -238,7 +238,7 @@ def _hits(found: Series, rows: Mapping[str, int], **axis: str) -> dict[str, Any]
 
 
 def _struck(found: Series) -> list[dict[str, Any]]:
-    """A line where a fault hit; an area while one lasted."""
+    """Return a line where a fault hit; an area while one lasted."""
     shapes: list[dict[str, Any]] = []
     for hit in found.hits:
         across = {"xref": "x", "yref": "paper", "x0": round(hit.t, 3), "y0": 0, "y1": 1}
@@ -255,7 +255,7 @@ def _about(hits: Sequence[Hit]) -> str:
 
 
 def _said(hits: Sequence[Hit]) -> str:
-    """The faults in words, the first few of many."""
+    """Return the faults in words, the first few of many."""
     named = [f"{hit.kind} of {hit.node} at {hit.t:.1f} s" for hit in hits[:MAX_SAID]]
     more = f" and {len(hits) - MAX_SAID} more" if len(hits) > MAX_SAID else ""
     return f" Faults on purpose: {', '.join(named)}{more}." if hits else ""

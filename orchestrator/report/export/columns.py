@@ -1,4 +1,4 @@
-"""What a table for export is: its columns with unit and meaning, from which both the data and their dictionary come."""
+"""Tables for export: columns with unit and meaning, from which both the data and their dictionary come."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class TableOf(Generic[Row]):
     columns: tuple[Column[Row], ...]
 
     def values(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
-        """The rows by column."""
+        """Return the rows by column."""
         return {column.name: [column.value(row) for row in rows] for column in self.columns}
 
 
@@ -42,7 +42,7 @@ _KINDS: dict[Kind, str] = {
 
 
 def data_dictionary(tables: Iterable[TableOf[Any]]) -> str:
-    """The tables and their columns in Markdown."""
+    """Return the tables and their columns in Markdown."""
     lines = [
         "# Data dictionary",
         "",

@@ -57,19 +57,19 @@ class TraceFrames:
 
 
 def trials_frame(records: Sequence[TrialRecord]) -> "pl.DataFrame":
-    """A row for each trial."""
+    """Return a row for each trial."""
     return _frame(trials_table(), records)
 
 
 def has_trace(record: TrialRecord) -> bool:
-    """Whether the trial's trace is there; one that is planned has none yet."""
+    """Return true if the trial has a trace; a planned trial has none yet."""
     return bool(record.trace) and Path(record.trace).is_file()
 
 
 def trace_frames(
     records: Iterable[TrialRecord], prices: Prices | None, begin: Callable[[TrialRecord], object] = lambda _: None
 ) -> TraceFrames:
-    """The tables of all trials that have a trace; `begin` is told of each trial. Raises SpecError for a damaged trace.
+    """Return the tables of all trials with a trace, calling `begin` for each. Raises SpecError for a damaged trace.
 
     One trace is in memory at a time.
     """
@@ -86,7 +86,7 @@ def trace_frames(
 
 
 def files(folder: Path, format: Format) -> list[Path]:
-    """What `write` would write there."""
+    """Return the files that `write` would write to the folder."""
     return [*(folder / f"{table.name}.{format}" for table in tables()), folder / DICTIONARY]
 
 

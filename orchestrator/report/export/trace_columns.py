@@ -18,7 +18,7 @@ def _ids() -> tuple[Column[Any], ...]:
 
 
 def _seconds(name: str, meaning: str, t: Callable[[AnyRow], float | None]) -> Column[AnyRow]:
-    """A time, in seconds after the submission."""
+    """Return a time, in seconds after the submission."""
     return Column(name, "number", "s", meaning, lambda row: row.recorded.elapsed(t(row)))
 
 
@@ -40,7 +40,7 @@ def _stages() -> Iterable[Column[NodeRow]]:
 
 
 def _of_event(name: str, kind: Kind, unit: str, meaning: str) -> Column[EventRow]:
-    """A field of the event; an empty one is null."""
+    """Return a field of the event; an empty one is null."""
     value = attrgetter(f"event.{name}")
     return Column(name, kind, unit, meaning, lambda row: None if (found := value(row)) == "" else found)
 

@@ -1,4 +1,4 @@
-"""What a trace gives to the tables for export: rows of nodes, tasks, demand, supply, scaling events and faults."""
+"""Rows of a trace for export: nodes, tasks, demand, supply, scaling events and faults."""
 
 import math
 from collections import defaultdict
@@ -37,7 +37,7 @@ class Recorded:
         self.by_ray_id = {life.ray_node_id: life for life in self.lives if life.ray_node_id}
 
     def elapsed(self, t: float | None) -> float | None:
-        """A UNIX time in seconds after the submission."""
+        """Return a UNIX time in seconds after the submission."""
         return None if t is None or self.start is None else round(t - self.start, _DIGITS)
 
 
@@ -63,13 +63,13 @@ class TaskRow:
 
     @property
     def arch(self) -> Arch:
-        """Where they ran."""
+        """The architecture on which they ran."""
         return self.task.arch if self.life is None else self.life.arch
 
 
 @dataclass(frozen=True)
 class StepRow:
-    """What holds for one arch from `t` (UNIX seconds) until the trial's next row of that arch."""
+    """Levels of one architecture from `t` (UNIX seconds) until the trial's next row of that architecture."""
 
     recorded: Recorded
     t: float
@@ -86,7 +86,7 @@ class EventRow:
 
     @property
     def t(self) -> float:
-        """When the state was entered, which the first events of a trace tell by `since`."""
+        """The time at which the state was entered; the first events of a trace give it as `since`."""
         return self.event.t if self.event.since is None else self.event.since
 
 
@@ -99,7 +99,7 @@ class FaultRow:
 
 
 def node_rows(recorded: Recorded) -> list[NodeRow]:
-    """The worker nodes, in the order of their first event."""
+    """Return the worker nodes, in the order of their first event."""
     window = recorded.window
     launched = {life.node for life in window.launched} if window else set()
     billed = _billed(window, recorded.prices) if window else {}
@@ -124,12 +124,12 @@ def _billed(window: Window, prices: Prices | None) -> dict[str, tuple[float, flo
 
 
 def task_rows(recorded: Recorded) -> list[TaskRow]:
-    """The tasks that ended, in the order of their ends."""
+    """Return the tasks that ended, in the order of their ends."""
     return [TaskRow(recorded, task, recorded.by_ray_id.get(task.node)) for task in recorded.tasks]
 
 
 def demand_rows(recorded: Recorded) -> list[StepRow]:
-    """What was asked for, by the arch that ran it in the end."""
+    """Return the demand by the architecture on which it ran in the end."""
     by_arch: dict[Arch, list[TaskEvent]] = defaultdict(list)
     for row in task_rows(recorded):
         by_arch[row.arch].append(row.task)
@@ -151,7 +151,7 @@ def demand_rows(recorded: Recorded) -> list[StepRow]:
 
 
 def supply_rows(recorded: Recorded) -> list[StepRow]:
-    """The worker nodes that can run tasks, and those on their way; what isn't seen to end doesn't."""
+    """Return the worker nodes that can run tasks, and those on their way; what isn't seen to end doesn't."""
     by_arch: dict[Arch, list[NodeLife]] = defaultdict(list)
     for life in recorded.lives:
         by_arch[life.arch].append(life)
@@ -167,17 +167,17 @@ def supply_rows(recorded: Recorded) -> list[StepRow]:
 
 
 def event_rows(recorded: Recorded) -> list[EventRow]:
-    """The scaling events, in the order of their discovery."""
+    """Return the scaling events, in the order of their discovery."""
     return [EventRow(recorded, event) for event in recorded.events if isinstance(event, NodeEvent)]
 
 
 def fault_rows(recorded: Recorded) -> list[FaultRow]:
-    """The faults on purpose, in their order."""
+    """Return the faults on purpose, in their order."""
     return [FaultRow(recorded, told) for told in aftermaths(recorded.events, recorded.lives)]
 
 
 def _step_rows(recorded: Recorded, levels: Mapping[str, Mapping[Arch, StepFunction]]) -> Iterator[StepRow]:
-    """A row for each arch whenever any level of any arch changes, so that sums over arches are right at each time."""
+    """Yield a row for each architecture whenever any level changes, so that sums over them are right."""
     every = [steps for by_arch in levels.values() for steps in by_arch.values()]
     times = sorted({t for steps in every for t in steps.times if t < math.inf})
     walks = {name: {arch: steps.walk() for arch, steps in by_arch.items()} for name, by_arch in levels.items()}

@@ -103,7 +103,7 @@ def _quantile_columns(name: str, meaning: str, group: str) -> Iterator[TrialColu
 
 
 def _of_card(value: Callable[[Scorecard], Any]) -> Callable[[TrialRecord], Any]:
-    """A column's value from the scorecard; None as long as there is none."""
+    """Return a column's value from the scorecard; None as long as there is none."""
 
     def of_record(record: TrialRecord) -> Any:
         found = None if record.scorecard is None else value(record.scorecard)

@@ -26,13 +26,13 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """What was found."""
-        found = {True: "breached", False: "kept", None: "can't be told: three valid repeats on both sides are needed"}
+        """The result in one sentence."""
+        found = {True: "breached", False: "passed", None: "undecided: three valid repeats on both sides are needed"}
         return f"{self.condition.text} for {self.pair.name}: {found[self.breached]}"
 
 
 def checks(comparison: Comparison, conditions: Iterable[Condition]) -> list[Check]:
-    """Each condition against each pair."""
+    """Return each condition against each pair."""
     return [
         Check(condition, pair, None if found is None else condition.breached(found))
         for condition in conditions
@@ -42,7 +42,7 @@ def checks(comparison: Comparison, conditions: Iterable[Condition]) -> list[Chec
 
 
 def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> RenderableType:
-    """Each pair of settings: the medians, their difference with its interval, and whether it is real."""
+    """Return each pair of settings: the medians, their difference with its interval, and whether it is real."""
     parts: list[RenderableType] = [Text(f"a: {comparison.a}\nb: {comparison.b}")]
     for pair in comparison.pairs:
         rows = new_table("", "a", "b", "b - a", "%", "95 % interval", "p", "n", "verdict", title=f"\n{pair.name}")
@@ -79,13 +79,13 @@ def _style(each: Contrast) -> str:
     if each.verdict == "indistinguishable":
         return ""
     found = find(each.quantity)
-    # An expression is an objective, and an objective is to be low.
+    # An expression is an objective, and an objective is minimised.
     better = "lower" if found is None else found.better
     return "" if better is None else _BETTER if each.verdict == better else _WORSE
 
 
 def comparison_document(comparison: Comparison, checked: Sequence[Check]) -> dict[str, Any]:
-    """The same as JSON."""
+    """Return the same as JSON."""
     return {
         "a": comparison.a,
         "b": comparison.b,
@@ -106,7 +106,7 @@ def comparison_document(comparison: Comparison, checked: Sequence[Check]) -> dic
 
 
 def write_junit(path: Path, comparison: Comparison, checked: Sequence[Check]) -> None:
-    """A test case for each check, or for each contrast where nothing was to be checked. Raises OSError."""
+    """Write a test case for each check, or for each contrast if there is no check. Raises OSError."""
     from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
     suite = TestSuite("orchestrate compare")

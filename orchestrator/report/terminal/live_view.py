@@ -189,6 +189,7 @@ class LiveView:
         ended = counts.total() - len(self._lives.living)
         pending = ", ".join(f"{count} x {shape}" for shape, count in self._pending.items() if count) or "none"
         line = Text(
-            f"pending {pending}   tasks done {self._tasks} of {wanted}   nodes ended {ended}   host {self._host:.0f} %"
+            f"pending {pending}   tasks done {self._tasks} of {wanted}   "
+            f"nodes terminated {ended}   host {self._host:.0f} %"
         )
         return Group(head, table, line, *(Text(f"  {text}", style="dim") for text in tuple(self._last)))

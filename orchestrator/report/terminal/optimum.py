@@ -1,4 +1,4 @@
-"""What `simulate --optimise` found: as a table, as lines for a cluster config, as JSON; and its progress."""
+"""The result of `simulate --optimise` as a table, as lines for a cluster config and as JSON, and its progress."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +23,7 @@ class OptimumRow(SettingSummary):
 
 
 class OptimumDocument(BaseModel):
-    """What was searched, and what was found; the front is that of `makespan_s` and `against`, the fastest first."""
+    """A search and its result. The front is that of `makespan_s` and `against`, the fastest first."""
 
     model_config = ConfigDict(title="Optimum")
 
@@ -41,7 +41,7 @@ class OptimumDocument(BaseModel):
 
 
 def optimum_document(optimum: Optimum, seeds: Sequence[int], assumptions: Sequence[str] = ()) -> OptimumDocument:
-    """The answer as a document."""
+    """Return the answer as a document."""
 
     def row(summary: SettingSummary) -> OptimumRow:
         return OptimumRow(**{**dict(summary), "best": summary == optimum.best}, objective=optimum.value(summary))
@@ -73,7 +73,7 @@ def optimum_table(
     assumptions: Sequence[str] = (),
     provider: str | None = None,
 ) -> RenderableType:
-    """What there is now, the best, and the front; below it what was searched, and the best as cluster config."""
+    """Return the present setting, the best and the front, then the search space and the lines to paste."""
     headings = (each.column for each in _quantities(optimum))
     table = new_table("", "setting", *headings, "objective", "change")
     table.columns[1].justify = "left"

@@ -1,4 +1,4 @@
-"""What a sweep proves, and the setting to take, for the terminal and as JSON."""
+"""The evidence of a sweep and the recommended setting, for the terminal and as JSON."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -12,7 +12,7 @@ from orchestrator.report.terminal.tables import new_table
 
 
 def validation_table(validation: Validation) -> RenderableType:
-    """Each quantity as recorded and as simulated with its error, and when nodes were requested."""
+    """Return each quantity as recorded and as simulated with its error, and when nodes were requested."""
     trial = validation.trial
     rows = new_table(
         trial.label(), "recorded", "simulated", "error", "error %", title=f"trial {trial.trial_id} and its replay"
@@ -36,7 +36,7 @@ def validation_table(validation: Validation) -> RenderableType:
 
 
 def validation_document(validation: Validation) -> dict[str, Any]:
-    """The same as JSON: times in seconds after the submission, relative errors as shares."""
+    """Return the same as JSON: times in seconds after the submission, relative errors as shares."""
     recorded, simulated = validation.launches
     return {
         "trial_id": validation.trial.trial_id,

@@ -33,12 +33,12 @@ class _PlainTable(Table):
 
 
 def _facts() -> Table:
-    """A table of names and values."""
+    """Return a table of names and values."""
     return _PlainTable(box=None, show_header=False, pad_edge=False)
 
 
 def new_table(*columns: str, title: str = "") -> Table:
-    """A table whose columns are right-aligned but for the first."""
+    """Return a table whose columns are right-aligned but for the first."""
     heading = Text(title) if title else None
     table = _PlainTable(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.header_style = "bold"
@@ -56,7 +56,7 @@ def spread_cell(spread: Spread | None, quantity: Quantity) -> str:
 
 
 def plan_tables(plan: Plan) -> RenderableType:
-    """What would run: the cluster, the workload, the trials in their order, and what to know before."""
+    """Return the plan: the cluster, the workload, the trials in their order, and notes."""
     spec = plan.spec
     facts = _facts()
     facts.add_row("backend", f"{spec.backend}, isolation {spec.isolation}")
@@ -75,7 +75,7 @@ def plan_tables(plan: Plan) -> RenderableType:
 
 
 def foresight_table(foresight: Foresight) -> RenderableType:
-    """What the simulator expects of each setting, and which it can't tell apart."""
+    """Return the simulator's prediction of each setting, and the settings that it can't tell apart."""
     planned = shown_in("plan")
     table = new_table(
         "predicted for",
@@ -99,7 +99,7 @@ def foresight_table(foresight: Foresight) -> RenderableType:
 
 
 def sweep_table(record: SweepRecord) -> RenderableType:
-    """The result: one row for each setting, the fastest marked, and below it what weakens the numbers."""
+    """Return the result: one row for each setting, the fastest marked, and below it what weakens the numbers."""
     rows = summarise((trial.trial.settings, trial.scorecard) for trial in record.trials)
     title = f"sweep {record.sweep_id}{f' ({record.name})' if record.name else ''}: {record.status}"
     columns = (each.column for each in shown_in("terminal"))
@@ -166,7 +166,7 @@ def _weaknesses(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str
         if trial.scorecard is not None:
             lines += [f"warning: {name}: {warning}" for warning in trial.scorecard.warnings]
     if any(row.trials == 1 and row.valid for row in rows) and len(rows) > 1:
-        lines.append("note: one run for each setting says nothing about chance; --repeat 5 shows the spread")
+        lines.append("note: one run per setting can't show the spread; use --repeat 5")
     return lines
 
 
@@ -213,7 +213,7 @@ def _quantiles(found: Quantiles) -> str:
 
 
 def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
-    """All sweeps, the newest first."""
+    """Return all sweeps, the newest first."""
     table = new_table("sweep", "name", "backend", "begun", "status", "trials", "valid")
     table.columns[1].justify = table.columns[2].justify = "left"
     for record in records:
@@ -232,7 +232,7 @@ def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
 
 
 def status_table(address: str, snapshot: Snapshot, describe: Describe) -> RenderableType:
-    """A cluster as `ray status` shows it, but by node type and architecture."""
+    """Return a cluster as `ray status` shows it, but by node type and architecture."""
     groups: dict[tuple[str, str], dict[str, float]] = {}
 
     def group(node_type: str, arch: str) -> dict[str, float]:

@@ -181,7 +181,7 @@ def test_a_duration_that_was_not_given_is_none() -> None:
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     error = refusal(lambda: parse_duration("--timeout", text))
 
-    assert error.message == f"--timeout: {text!r} is no duration"
+    assert error.message == f"--timeout: {text!r} is not a duration"
     assert error.hint == "for example --timeout 90s, 15m or 2h"
 
 

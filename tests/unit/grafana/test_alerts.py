@@ -135,7 +135,7 @@ def test_durations(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "m5", "5 m", "1.5h", "-1s"])
 def test_no_durations(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         milliseconds(text)
 
 

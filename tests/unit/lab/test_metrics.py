@@ -1,4 +1,4 @@
-"""`--metrics-port`: what is no port is refused; a taken one matters only to who asked for it."""
+"""`--metrics-port`: what is not a port is refused; a taken one matters only to who asked for it."""
 
 import socket
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_an_explicit_port_that_is_taken_is_refused_before_anything_begins(taken:
 
 @pytest.mark.parametrize("port", [-1, 65_536, 10**9])
 def test_what_is_no_port_is_refused(port: int) -> None:
-    with pytest.raises(InputError, match=f"--metrics-port: {port} is no port") as refused:
+    with pytest.raises(InputError, match=f"--metrics-port: {port} is not a port") as refused:
         check_port(port)
 
     assert refused.value.exit_code == 2

@@ -162,7 +162,7 @@ def test_a_trial_far_from_its_repeats_is_named() -> None:
     evidence = weigh(results(SLOW, [*TEN, 99.0]))
 
     assert [warning for warning in evidence.warnings if warning.startswith("outlier")] == [
-        f"outlier: {SLOW.label()}-11 ({SLOW.label()} #11): makespan 99.0 s, of its setting 50.1 s"
+        f"outlier: {SLOW.label()}-11 ({SLOW.label()} #11): makespan 99.0 s; its setting's median is 50.1 s"
     ]
 
 

@@ -201,7 +201,7 @@ def test_the_screen_counts_nodes_by_type_and_state(screen: Screen, show: Show) -
 
     assert lines["x86"] == ["x86", "x86_64", "1", "·", "·", "1", "1", "·"]
     assert lines["arm"] == ["arm", "arm64", "·", "·", "1", "·", "·", "·"]
-    assert "nodes ended 1" in text
+    assert "nodes terminated 1" in text
 
 
 def test_the_screen_shows_demand_tasks_and_load(screen: Screen, show: Show) -> None:

@@ -138,7 +138,7 @@ def test_what_weakens_a_sweep_stands_below_it(show: Show) -> None:
 
 
 def test_single_runs_are_told_to_be_no_evidence(show: Show) -> None:
-    note = "one run for each setting says nothing about chance"
+    note = "one run per setting can't show the spread"
 
     assert note in show(sweep_table(sweep_record(trial_record(FAST), trial_record(SLOW))))
     assert note not in show(sweep_table(sweep_record(*[trial_record(FAST)] * 2, *[trial_record(SLOW)] * 2)))
