@@ -187,3 +187,14 @@ def sweep_record(*trials: TrialRecord, **more: Any) -> SweepRecord:
 def journal_of(files: ClusterFiles) -> list[dict[str, Any]]:
     """The entries of a cluster's journal so far, as an observer reads them."""
     return [json.loads(line) for line in Tail(files.journal).read()]
+
+
+# Provider sections that users have in their cluster files. No backend may hand one to Ray.
+FOREIGN_PROVIDERS: tuple[dict[str, Any], ...] = (
+    {"type": "aws", "region": "us-east-1", "cache_stopped_nodes": False},
+    {"type": "gcp", "project_id": "p", "region": "us-west1", "availability_zone": "us-west1-a"},
+    {"type": "azure", "location": "westus2", "resource_group": "r"},
+    {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]},
+    {"type": "kuberay", "namespace": "default"},
+    {"type": "external", "module": "somebody.elses.Provider", "secret": "planted"},
+)

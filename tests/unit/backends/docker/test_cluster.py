@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.faults.injector import NodeEnded
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.settings import Settings
+from tests.support.builders import FOREIGN_PROVIDERS
 from tests.support.fake_docker_sdk import GONE, not_found, refused
 
 FILE = read_cluster_file(Path(__file__).parents[4] / "cluster" / "docker.yaml")
@@ -327,6 +329,21 @@ def test_the_provider_is_told_where_it_finds_its_mailbox(cluster: DockerCluster)
 
     assert provider["module"] == "orchestrator.backends.docker.node_provider.DockerNodeProvider"
     assert provider["cluster_dir"] == "/orchestrate"
+
+
+@pytest.mark.parametrize("foreign", FOREIGN_PROVIDERS, ids=lambda provider: str(provider["type"]))
+def test_whatever_provider_the_file_names_the_head_gets_ours(
+    foreign: dict[str, Any], engine: Engine, tmp_path: Path
+) -> None:
+    file = replace(FILE, raw={**FILE.raw, "provider": foreign})
+    cluster = DockerCluster(ClusterLaunch(tmp_path / "home", file, file.shape, Settings(), None), host(engine))
+    cluster.files.create()
+    cluster.apply_settings(FILE.shape, Settings())
+    provider = yaml.safe_load(cluster.files.config.read_text())["provider"]
+
+    assert provider["type"] == "external"
+    assert provider["module"] == "orchestrator.backends.docker.node_provider.DockerNodeProvider"
+    assert not [key for key, value in foreign.items() if key != "type" and provider.get(key) == value]
 
 
 def test_containers_run_as_the_user_who_owns_the_folder(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

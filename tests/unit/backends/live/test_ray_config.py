@@ -17,6 +17,7 @@ from orchestrator.model.settings import Settings
 from orchestrator.rayapi.live_settings import differences
 from orchestrator.rayapi.version import cluster_config_schema
 from orchestrator.sweeps.fit import fit_shape
+from tests.support.builders import FOREIGN_PROVIDERS
 from tests.support.strategies import machines, settings
 
 FILE = read_cluster_file(Path(__file__).parents[4] / "cluster" / "local.yaml")
@@ -130,18 +131,7 @@ def test_keys_without_which_rays_monitor_dies_are_added() -> None:
     assert FILE.raw.keys() - {"upscaling_speed", "idle_timeout_minutes"} <= _rendered(raw=bare).keys()
 
 
-@pytest.mark.parametrize(
-    "provider",
-    [
-        {"type": "aws", "region": "us-east-1", "cache_stopped_nodes": False},
-        {"type": "gcp", "project_id": "p", "availability_zone": "us-west1-a"},
-        {"type": "azure", "location": "westus2", "resource_group": "r"},
-        {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]},
-        {"type": "kuberay", "namespace": "default"},
-        {"type": "external", "module": "somebody.elses.Provider", "secret": "planted"},
-    ],
-    ids=lambda provider: str(provider["type"]),
-)
+@pytest.mark.parametrize("provider", FOREIGN_PROVIDERS, ids=lambda provider: str(provider["type"]))
 def test_whatever_provider_the_file_names_ray_gets_that_of_the_backend(provider: dict[str, Any]) -> None:
     rendered = _rendered(raw={**FILE.raw, "provider": provider})
 
