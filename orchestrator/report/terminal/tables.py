@@ -19,6 +19,7 @@ from orchestrator.replay.prediction import SEEDS, Foresight
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.plan import Plan
 from orchestrator.sweeps.runner import assumptions_of
+from orchestrator.sweeps.way_out import way_out
 
 MAX_ROWS_OF_A_PLAN = 40
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
@@ -107,7 +108,8 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     for row in rows:
         table.add_row(*_setting_cells(row), style="bold" if row.best else None)
     below = [*_verdicts(record, rows), *_weaknesses(record, rows), *(f"note: {note}" for note in record.notes)]
-    return Group(table, *map(Text, below))
+    last = [Text(line, style="yellow")] if (line := way_out(record)) else []
+    return Group(table, *map(Text, below), *last)
 
 
 def trials_table(record: SweepRecord) -> RenderableType:

@@ -452,6 +452,13 @@ def test_junit_has_a_case_for_each_trial(tmp_path: Path) -> None:
     assert isinstance(results["v2 speed=5 #1"][0], Error)
 
 
+def test_in_junit_a_sweep_without_a_valid_trial_is_no_success() -> None:
+    invalid = trial_record(trial(), scorecard=scorecard(valid=False, invalid_because=("gap",)))
+    suite = next(iter(JUnitXml.fromstring(junit_xml(sweep(invalid)).encode())))
+
+    assert (suite.errors, suite.skipped) == (1, 0)
+
+
 def test_junit_holds_the_main_numbers(tmp_path: Path) -> None:
     record = recorded(trial(tasks=3), tmp_path, 20)
 
