@@ -91,11 +91,7 @@ def search_settings(
 
 def _against(plan: "Plan", objective: "Objective") -> str:
     """Return the price of speed: dollars, or node-seconds where a price is missing. Raises InputError."""
-    unpriced = sorted(
-        worker.instance_type or worker.name
-        for worker in plan.shape.workers
-        if plan.prices.of_node(worker.name, worker.instance_type) is None
-    )
+    unpriced = plan.prices.without(plan.shape.workers)
     if not unpriced:
         return "cost_usd"
     if "cost_usd" in objective.names:

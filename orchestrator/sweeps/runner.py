@@ -172,6 +172,12 @@ def prices_of(record: SweepRecord) -> Prices | None:
     return None if prices is None else Prices.model_validate(prices)
 
 
+def unpriced_of(record: SweepRecord) -> list[str]:
+    """Return the instance types of a sweep's workers that have no price in it."""
+    workers = [worker for each in record.trials[:1] for worker in each.trial.shape.workers]
+    return (prices_of(record) or Prices(usd_per_hour={})).without(workers)
+
+
 def take_over(ledger: Ledger, record: SweepRecord) -> None:
     """Let this process run an unfinished sweep. Raises InputError while another process still runs it."""
     process = record.environment.get("process") or {}

@@ -11,7 +11,7 @@ from tests.support.builders import scorecard, trial
 
 def write_sweep(
     home: Path,
-    makespans: Mapping[float, Sequence[float]],
+    makespans: Mapping[int, Sequence[float]],
     *,
     sweep_id: str = "c0ffee00",
     environment: dict[str, Any] | None = None,
@@ -25,8 +25,7 @@ def write_sweep(
     trials = []
     for speed, values in makespans.items():
         for repeat, makespan in enumerate(values, start=1):
-            each = trial(repeat=repeat, upscaling_speed=speed, workload=workload).model_copy(update={"seed": repeat})
-            each = type(each).model_validate(each.model_dump(exclude={"trial_id"}))
+            each = trial(repeat=repeat, seed=repeat, upscaling_speed=speed, workload=workload)
             trials.append(each)
             cards[each.trial_id] = scorecard(makespan, **card)
     spec = {"backend": "local"}

@@ -138,7 +138,7 @@ def _verdicts(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
     if (advice := recommend(evidence)) is None:
         return []
     said = [*advice.reasons, *(doubt for doubt in advice.doubts if doubt not in evidence.warnings)]
-    return [f"fastest: {advice.label}", *(f"  {line}" for line in said)]
+    return [f"fastest: {advice.label}" if advice.decided else advice.headline, *(f"  {line}" for line in said)]
 
 
 def _setting_cells(row: SettingSummary) -> list[str | Text]:
