@@ -15,6 +15,7 @@ from orchestrator.model.quantities import Quantity, elasticity_fields, quantity,
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.node_tracker import Describe
+from orchestrator.optimiser.storage import SearchRecord
 from orchestrator.replay.prediction import SEEDS, Foresight
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.plan import Plan
@@ -231,6 +232,23 @@ def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
             str(valid),
         )
     return table
+
+
+def searches_table(searches: Sequence[SearchRecord], url: str) -> RenderableType:
+    """Return all searches, the newest first, and how to look at one."""
+    table = new_table("search", "objective", "best", "ended", "settings tried", title="\nsearches")
+    for number in (1, 2, 3):
+        table.columns[number].justify = "left"
+    for each in searches:
+        facts = each.facts
+        table.add_row(
+            each.search_id,
+            str(facts.get("objective", "-")),
+            str(facts.get("best") or "-"),
+            datetime.fromtimestamp(facts.get("ended", 0.0)).strftime("%Y-%m-%d %H:%M"),
+            str(facts.get("evaluated") or "-"),
+        )
+    return Group(table, Text(f"look at them with: optuna-dashboard {url}"))
 
 
 def status_table(address: str, snapshot: Snapshot, describe: Describe) -> RenderableType:
