@@ -14,7 +14,16 @@
         └── TrialTimedOut                      the trial took longer than it may
 
 `orchestrator.cli.main` is the one place that turns them into output and an exit code; Ctrl-C and signals are 130 there.
+
+Some results end a command with a code of their own, after the result is printed:
+
+    1   a trial failed, or no trial of the sweep is valid
+    4   a threshold of `--fail-if` or `--within` is breached
+    5   undecided: too few valid trials for `--fail-if`, or for a recommendation
 """
+
+BREACHED = 4
+UNDECIDED = 5
 
 
 class OrchestrateError(Exception):

@@ -88,7 +88,8 @@ def search(
     """Search the settings for the lowest objective, as `orchestrate simulate --optimise` does.
 
     The objective is arithmetic over the numbers of a summary, such as "makespan_s + 100*cost_usd". Several values of a
-    setting are its bounds. Nothing is written into the ledger. See `simulate` for the other arguments.
+    setting are its bounds. The search is stored as an optuna study in
+    `searches.db` of the home. See `simulate` for the other arguments.
     """
     if (backend := overrides.get("backend")) not in (None, SIMULATED.name):
         raise InputError(f"search runs on the simulated backend, not on {backend}", "leave backend out")

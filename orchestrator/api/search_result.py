@@ -23,6 +23,11 @@ class SearchResult:
     found: Found
 
     @property
+    def search_id(self) -> str:
+        """The name of the optuna study in `searches.db` of the home."""
+        return self.found.search_id
+
+    @property
     def best(self) -> Settings:
         """The settings with the lowest objective."""
         return self.found.optimum.best.settings

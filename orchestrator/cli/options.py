@@ -229,11 +229,12 @@ Resume = Annotated[
     option(
         "--resume",
         metavar="SWEEP",
-        help="Resume an unfinished sweep; @last is the newest.",
+        help="Run the trials of a sweep that aren't done or are invalid; @last is the newest sweep.",
         panel=RUN,
         autocompletion=complete_sweep,
     ),
 ]
+KeepInvalid = Annotated[bool, option("--keep-invalid", help="With --resume: don't repeat invalid trials.", panel=RUN)]
 ParallelWork = Annotated[
     str | None,
     option(

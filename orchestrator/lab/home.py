@@ -9,6 +9,7 @@ from orchestrator.errors import InputError
 from orchestrator.logs import hide
 
 if TYPE_CHECKING:
+    from orchestrator.optimiser.storage import SearchStore
     from orchestrator.sweeps.ledger import Ledger
 
 
@@ -29,6 +30,13 @@ class Home:
         self.make()
         hide(self.ledger_url)
         return Ledger(self.url)
+
+    @property
+    def searches(self) -> "SearchStore":
+        """The searches of this home."""
+        from orchestrator.optimiser.storage import SearchStore
+
+        return SearchStore(self.root / "searches.db")
 
     @property
     def url(self) -> str:

@@ -26,7 +26,7 @@ class Reporter(Protocol):
         ...
 
     def running(self, trials: Sequence[Trial], *, real_time: bool) -> AbstractContextManager[Watcher]:
-        """Show how the trials of a sweep proceed."""
+        """Show how these trials of a sweep, all that are to run, proceed."""
         ...
 
     def searching(self, candidates: int) -> AbstractContextManager[Callable[[int, float | None], None]]:

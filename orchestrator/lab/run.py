@@ -35,6 +35,7 @@ class Execution:
     metrics_access: metrics.Access = metrics.ANYBODY_HERE
     annotations: annotate.Target | None = None
     stack: bool = False
+    keep_invalid: bool = False
 
     def ready(self, common: Home, spec: "SweepSpec") -> "Execution":
         """Return the same with ports and addresses filled in. Raises InputError for what this spec can't have."""
@@ -76,11 +77,14 @@ def resume_sweep(
     *,
     backend: str | None = None,
 ) -> "SweepRecord":
-    """Resume a sweep as it was planned; return it as it ended. Raises InputError if its backend isn't `backend`."""
+    """Run the trials of a sweep that aren't done or are invalid; return it as it ended.
+
+    Raises InputError if its backend isn't `backend`.
+    """
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweeps.folder import SweepFolder
-    from orchestrator.sweeps.runner import take_over
+    from orchestrator.sweeps.runner import take_over, trials_to_run
 
     ledger = common.ledger()
     record, trial = ledger.find(wanted)
@@ -91,6 +95,9 @@ def resume_sweep(
             f"--resume: sweep {record.sweep_id} is one of the {record.backend} backend",
             f"orchestrate sweep --resume {record.sweep_id}",
         )
+    if record.status == "done" and not trials_to_run(record, keep_invalid=how.keep_invalid):
+        reporter.say(f"sweep {record.sweep_id} is complete: there is no trial to run")
+        return record
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
     folder = SweepFolder.of(common.root, record.sweep_id)
@@ -130,11 +137,12 @@ def _run_in(
     from orchestrator.analysis.sweep.evidence import places, weigh
     from orchestrator.metrics.exporter import Exporter
     from orchestrator.sweeps.ledger import results_of
-    from orchestrator.sweeps.runner import Runner, prices_of
+    from orchestrator.sweeps.runner import Runner, prices_of, trials_to_run
 
     planned = ledger.sweep(sweep_id)
-    trials = [record.trial for record in planned.trials]
-    reporter.say(f"sweep {sweep_id}: {len(trials)} trials, traces in {folder.root}")
+    trials = trials_to_run(planned, keep_invalid=how.keep_invalid)
+    number = f"{len(trials)} of {len(planned.trials)}" if len(trials) < len(planned.trials) else f"{len(trials)}"
+    reporter.say(f"sweep {sweep_id}: {number} trials, traces in {folder.root}")
     exporter = Exporter(
         sweep_id,
         name=planned.name,
@@ -152,7 +160,7 @@ def _run_in(
             reporter.running(trials, real_time=real_time) as view,
         ):
             watchers = [view, *([] if port == 0 else [exporter]), *annotators]
-            return Runner(ledger, backend, folder, watchers).run(sweep_id)
+            return Runner(ledger, backend, folder, watchers, keep_invalid=how.keep_invalid).run(sweep_id)
     except KeyboardInterrupt:
         reporter.say(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
         if backend.left:

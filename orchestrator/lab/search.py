@@ -1,10 +1,12 @@
-"""Searches the settings for the lowest objective in the simulator. Nothing is written into the ledger."""
+"""Searches the settings for the lowest objective in the simulator, and stores the search as an optuna study."""
 
+import logging
+import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError
 from orchestrator.lab.home import Home
@@ -12,14 +14,19 @@ from orchestrator.lab.overrides import SpecOverrides, spec_document
 from orchestrator.lab.parallel import Parallel
 from orchestrator.lab.planning import plan_sweep
 from orchestrator.lab.progress import Reporter
+from orchestrator.version import __version__
 
 if TYPE_CHECKING:
+    from optuna import Study
+
     from orchestrator.analysis.sweep.objective import Objective
     from orchestrator.inputs.cluster_config import ClusterFile
     from orchestrator.model.settings import Settings
     from orchestrator.optimiser.optimise import Optimum
     from orchestrator.optimiser.space import Space
     from orchestrator.sweeps.plan import Plan
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_CANDIDATES = 64
 DEFAULT_REPEAT = 3
@@ -28,11 +35,12 @@ MAX_CANDIDATES = 10_000
 
 @dataclass(frozen=True)
 class Found:
-    """The result of a search, the seeds under which each setting was tried, and the plan."""
+    """The result of a search, the seeds under which each setting was tried, the plan, and the id of the search."""
 
     optimum: "Optimum"
     seeds: range
     plan: "Plan"
+    search_id: str
 
 
 def parse_objective(text: str, name: str = "--optimise") -> "Objective":
@@ -68,34 +76,85 @@ def search_settings(
     from orchestrator.optimiser.candidates import Candidates
     from orchestrator.optimiser.optimise import optimise
     from orchestrator.optimiser.space import Space
+    from orchestrator.sweeps.runner import new_sweep_id
 
     space = Space.of(read_spec(spec_file, spec_document(overrides), registry.names()).settings)
     plan, cluster = plan_sweep(home, spec_file, overrides, boot_from)
     against = _against(plan, objective)
     repeat = plan.spec.repeat if "repeat" in plan.spec.model_fields_set else DEFAULT_REPEAT
     engine = engine.ready(home)
+    plan, search_id = _with_assumption(plan, space), new_sweep_id()
+    seeds = range(plan.spec.seed, plan.spec.seed + repeat)
+    reference = _reference(space, cluster)
+
+    def keep(study: "Study", found: "Optimum | None") -> None:
+        if not any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False)):
+            return
+        try:
+            home.make()
+            home.searches.add(study, search_id, _facts(plan, objective, against, reference, seeds, found))
+        except InputError as error:  # the result is worth more than its record
+            _log.warning("the search isn't stored", exc_info=True)
+            reporter.say(f"warning: {error.message}")
+            return
+        reporter.say(
+            f"search {search_id} is stored: orchestrate list; with plots (pip install optuna-dashboard): "
+            f"optuna-dashboard {home.searches.url}"
+        )
+
     tried = Candidates(plan, repeat, expected=candidates * repeat, start_executor=engine.starter(), lazy=engine.lazy)
     with reporter.searching(candidates) as tell, closing(tried):
         optimum = optimise(
             space,
-            _reference(space, cluster),
+            reference,
             objective,
             tried,
             candidates=candidates,
             seed=plan.spec.seed,
             against=against,
             tell=tell,
+            keep=keep,
         )
-    return Found(optimum, range(plan.spec.seed, plan.spec.seed + repeat), plan)
+    return Found(optimum, seeds, plan, search_id)
+
+
+def _with_assumption(plan: "Plan", space: "Space") -> "Plan":
+    """Return the plan with the assumption that one burst is behind the choice of an idle timeout, if it is."""
+    from orchestrator.sweeps.plan import ONE_BURST
+
+    searched = any(knob.name == "idle_timeout_minutes" for knob in space.knobs)
+    if not searched or not plan.workload.pattern.at_once or ONE_BURST in plan.assumptions:
+        return plan
+    return replace(plan, assumptions=(*plan.assumptions, ONE_BURST))
+
+
+def _facts(
+    plan: "Plan",
+    objective: "Objective",
+    against: str,
+    reference: "Settings",
+    seeds: range,
+    found: "Optimum | None",
+) -> dict[str, Any]:
+    """Return the facts of a search that its trials don't show."""
+    return {
+        "objective": objective.text,
+        "against": against,
+        "best": None if found is None else found.best.label,
+        "reference": reference.label(),
+        "evaluated": None if found is None else found.evaluated,
+        "seeds": list(seeds),
+        "shape": plan.shape.describe(),
+        "workload": plan.workload.describe(),
+        "assumptions": list(plan.assumptions),
+        "ended": time.time(),
+        "orchestrate": __version__,
+    }
 
 
 def _against(plan: "Plan", objective: "Objective") -> str:
     """Return the price of speed: dollars, or node-seconds where a price is missing. Raises InputError."""
-    unpriced = sorted(
-        worker.instance_type or worker.name
-        for worker in plan.shape.workers
-        if plan.prices.of_node(worker.name, worker.instance_type) is None
-    )
+    unpriced = plan.prices.without(plan.shape.workers)
     if not unpriced:
         return "cost_usd"
     if "cost_usd" in objective.names:

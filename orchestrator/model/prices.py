@@ -1,11 +1,13 @@
 """Prices of an hour of each instance type, and their source."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from orchestrator.model.base import FrozenModel
+from orchestrator.model.cluster import NodeType
 
 MAX_USD_PER_HOUR = 100_000
 InstanceType = Annotated[str, Field(min_length=1)]
@@ -33,6 +35,11 @@ class Prices(FrozenModel):
     @model_serializer(mode="wrap")
     def _without_no_node_types(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in dump(self).items() if name != "node_types" or value}
+
+    def without(self, workers: Iterable[NodeType]) -> list[str]:
+        """Return the instance types, or else the names, of the node types that have no price."""
+        missing = (each for each in workers if self.of_node(each.name, each.instance_type) is None)
+        return sorted({each.instance_type or each.name for each in missing})
 
     def of_node(self, node_type: str, instance_type: str) -> float | None:
         """Return the dollars an hour for a node of this type, None if they aren't known."""

@@ -1,5 +1,6 @@
 """Searches the settings for the lowest objective, and for the trade-off between makespan and cost."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from orchestrator.model.settings import Settings
 from orchestrator.optimiser.space import Space
 
 if TYPE_CHECKING:
-    from optuna import Trial
+    from optuna import Study, Trial
 
 # Asked for at once, whatever the number of cores, so that the answer doesn't depend on it.
 BATCH = 8
@@ -68,17 +69,39 @@ def optimise(
     seed: int,
     against: str = "cost_usd",
     tell: Callable[[int, float | None], None] = lambda _tried, _lowest: None,
+    keep: "Callable[[Study, Optimum | None], None]" = lambda _study, _optimum: None,
 ) -> Optimum:
     """Try `candidates` settings, the reference first, and choose. `tell` gets their number and the lowest objective.
 
     Optuna's TPE proposes in batches; the same arguments give the same answer. Nobody should change what brings nothing:
     of the settings whose objective is within `TOLERANCE` of the lowest, the one nearest to the reference is best, and
     in the end each of its knobs is put back to the reference's value (so that a few more settings are tried), to see
-    whether that is as good. The reference itself can be best where the space allows it.
+    whether that is as good. The reference itself can be best where the space allows it. A setting isn't best if another
+    one is as good in objective, makespan and `against`, and better in one of them: for the reference, by `TOLERANCE`.
+
+    `keep` is called once with the study, also of a search that ends early, which has no result.
 
     Raises TrialFailed if no setting can be judged, InputError if the objective has no value for any.
     """
     search = _Search(space, objective, against, seed)
+    found: Optimum | None = None
+    try:
+        found = _searched(search, space, reference, objective, evaluate, candidates, against, tell)
+        return found
+    finally:
+        keep(search.study, found)
+
+
+def _searched(
+    search: "_Search",
+    space: Space,
+    reference: Settings,
+    objective: Objective,
+    evaluate: Evaluate,
+    candidates: int,
+    against: str,
+    tell: Callable[[int, float | None], None],
+) -> Optimum:
     verdicts: dict[Settings, Verdict] = {}
     tried, lowest = 0, None
     while tried < candidates:
@@ -93,12 +116,13 @@ def optimise(
             lowest = value if lowest is None or (value is not None and value < lowest) else lowest
             tell(tried, lowest)
         search.tell({settings: verdicts[settings] for settings in batch})
-    choice = _Choice(objective, space, reference, verdicts)
+    choice = _Choice(objective, space, reference, verdicts, against)
     best = choice.best()
     for name in space.names:
         plainer = space.put_back(best, name, reference)
         if plainer is not None and plainer not in verdicts:
             verdicts.update(zip([plainer], evaluate([plainer]), strict=True))
+            search.tell({plainer: verdicts[plainer]})
             best = choice.best()
     return Optimum(
         objective,
@@ -129,6 +153,7 @@ class _Choice:
     space: Space
     reference: Settings
     verdicts: Mapping[Settings, Verdict]
+    against: str
 
     def best(self) -> Settings:
         """See `optimise`, its errors too."""
@@ -136,8 +161,28 @@ class _Choice:
         if not values:
             raise self._no_choice()
         lowest = min(values.values())
-        near = (settings for settings, value in values.items() if value <= lowest + TOLERANCE * abs(lowest))
-        return min(near, key=self._distance)
+        near = [settings for settings, value in values.items() if value <= lowest + TOLERANCE * abs(lowest)]
+        shown = {settings: self._measures(settings) for settings in near}
+        return min(
+            (settings for settings in near if not self._beaten(settings, shown)),
+            key=self._distance,
+        )
+
+    def _measures(self, settings: Settings) -> tuple[float, ...]:
+        """Return objective, makespan and the price of speed; infinite where a setting shows none."""
+        row = self.verdicts[settings].row
+        goals = (self.objective, Objective.parse("makespan_s"), Objective.parse(self.against))
+        return tuple(math.inf if (value := _value(goal, row)) is None else value for goal in goals)
+
+    def _beaten(self, settings: Settings, shown: Mapping[Settings, tuple[float, ...]]) -> bool:
+        """Return whether another setting is as good in each measure, and better in one."""
+        own = shown[settings]
+        gain = TOLERANCE if settings == self.reference else 0.0
+        return any(
+            all(theirs <= mine for theirs, mine in zip(other, own, strict=True))
+            and any(theirs < mine - gain * abs(mine) for theirs, mine in zip(other, own, strict=True) if theirs < mine)
+            for other in shown.values()
+        )
 
     def front(self, against: str) -> tuple[SettingSummary, ...]:
         """Return the settings than which none is both faster and cheaper, the fastest first."""
@@ -181,12 +226,13 @@ class _Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # before optuna 5, constant_liar was experimental
             sampler = optuna.samplers.TPESampler(seed=seed % 2**32, constant_liar=True)
-        self._study = optuna.create_study(directions=["minimize"] * len(self._goals), sampler=sampler)
+            self.study = optuna.create_study(directions=["minimize"] * len(self._goals), sampler=sampler)
+            self.study.set_metric_names([goal.text for goal in self._goals])
         self._asked: list[tuple[Trial, Settings]] = []
 
     def ask(self, count: int) -> list[Settings]:
         """So many settings to try next; some may be known."""
-        trials = [self._study.ask(self._space.distributions()) for _ in range(count)]
+        trials = [self.study.ask(self._space.distributions()) for _ in range(count)]
         self._asked = [(trial, self._space.settings(trial.params)) for trial in trials]
         return [settings for _, settings in self._asked]
 
@@ -199,10 +245,15 @@ class _Search:
             values, parameters = self._values(verdicts[settings]), self._space.parameters(settings)
             if values is not None and parameters is not None:
                 distributions = self._space.distributions()
-                self._study.add_trial(create_trial(params=parameters, distributions=distributions, values=values))
+                label = {"setting": settings.label()}
+                self.study.add_trial(
+                    create_trial(params=parameters, distributions=distributions, values=values, user_attrs=label)
+                )
         for trial, settings in self._asked:
             values = self._values(verdicts[settings])
-            self._study.tell(trial, values, TrialState.FAIL if values is None else TrialState.COMPLETE)
+            trial.set_user_attr("setting", settings.label())
+            self.study.tell(trial, values, TrialState.FAIL if values is None else TrialState.COMPLETE)
+        self._asked = []
 
     def _values(self, verdict: Verdict) -> list[float] | None:
         values = [_value(goal, verdict.row) for goal in self._goals]

@@ -1,6 +1,7 @@
 """The simulator's prediction for a plan, before anything is started."""
 
 import logging
+import math
 from dataclasses import dataclass
 
 from orchestrator.analysis.sweep.summary import SettingSummary, summarise
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 SEEDS = 3
 MAX_SETTINGS = 40
+SAME_COST = 0.01
+"""Costs that differ by a smaller share are alike."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Foresight:
 def foresee(plan: Plan) -> Foresight:
     """Simulate each setting of a plan, the first `MAX_SETTINGS` of them, under the same few seeds.
 
-    Settings are alike if, with each seed, makespan and time to peak differ by less than one update of the autoscaler:
-    the random variation of a real cluster is larger than that.
+    Settings are alike if, with each seed, makespan and time to peak differ by less than one update of the autoscaler,
+    and the cost by less than `SAME_COST`: the random variation of a real cluster is larger than that.
     """
     from orchestrator.backends.simulated.backend import default_timeout_s
     from orchestrator.simulator.simulation import simulate
@@ -73,12 +76,20 @@ def _alike(cards: dict[Settings, list[Scorecard]]) -> tuple[tuple[Settings, ...]
 
 
 def _close(settings: Settings, some: list[Scorecard], others: list[Scorecard]) -> bool:
-    """Return whether two settings gave the same result within one update, seed by seed."""
+    """Return whether two settings gave the same times within one update, and the same cost, seed by seed."""
     pairs = [
         (getattr(one, name), getattr(other, name))
         for one, other in zip(some, others, strict=True)
         for name in ("makespan_s", "time_to_peak_s")
     ]
-    return all(
+    in_time = all(
         one is not None and other is not None and abs(one - other) < settings.update_interval_s for one, other in pairs
     )
+    return in_time and all(
+        math.isclose(_cost(one), _cost(other), rel_tol=SAME_COST) for one, other in zip(some, others, strict=True)
+    )
+
+
+def _cost(card: Scorecard) -> float:
+    """Return the dollars, or the node-seconds where a price is missing."""
+    return card.node_seconds.total if card.cost_usd is None else card.cost_usd.total

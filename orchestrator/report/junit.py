@@ -9,7 +9,7 @@ from orchestrator.model.scorecard import Scorecard
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
-    from junitparser import TestCase
+    from junitparser import Error, Skipped, TestCase
 
 # XML 1.0 has no way to write these.
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -18,15 +18,16 @@ _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 def junit_xml(record: SweepRecord) -> str:
     """Return one suite. A failed trial is a failure, an interrupted one an error.
 
-    An invalid trial is skipped with the reasons, and so is a trial that hasn't run: they prove nothing, and
-    `orchestrate sweep` itself ends with exit code 0 if a trial is invalid.
+    An invalid trial is skipped with the reasons, and so is a trial that hasn't run: they prove nothing. If no trial is
+    valid, each invalid trial is an error, because `orchestrate sweep` ends with exit code 1.
     """
-    from junitparser import JUnitXml, TestSuite
+    from junitparser import Error, JUnitXml, Skipped, TestSuite
 
     suite = TestSuite(_text(f"orchestrate sweep {record.sweep_id}" + (f" ({record.name})" if record.name else "")))
     for name, value in (("backend", record.backend), ("ray", record.environment.get("ray", "unknown"))):
         suite.add_property(name, _text(str(value)))
-    suite.add_testcases([_case(each) for each in record.trials])
+    invalid = Skipped if any(each.valid for each in record.trials) else Error
+    suite.add_testcases([_case(each, invalid) for each in record.trials])
     document = JUnitXml()
     document.add_testsuite(suite)
     document.update_statistics()
@@ -34,7 +35,7 @@ def junit_xml(record: SweepRecord) -> str:
     return text.decode() if isinstance(text, bytes) else str(text)
 
 
-def _case(record: TrialRecord) -> "TestCase":
+def _case(record: TrialRecord, invalid: "type[Skipped | Error]") -> "TestCase":
     from junitparser import Error, Failure, Properties, Property, Skipped, TestCase
 
     trial, card = record.trial, record.scorecard
@@ -52,7 +53,7 @@ def _case(record: TrialRecord) -> "TestCase":
         case.result = [Skipped(f"not finished: {record.status}", "unfinished")]
     elif card is None or not card.valid:
         reasons = card.invalid_because if card is not None else ("no scorecard",)
-        case.result = [Skipped(_text(f"invalid: {'; '.join(reasons)}"), "invalid")]
+        case.result = [invalid(_text(f"invalid: {'; '.join(reasons)}"), "invalid")]
     return case
 
 

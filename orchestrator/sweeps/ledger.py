@@ -74,6 +74,15 @@ class TrialRecord:
     trace: str
     scorecard: Scorecard | None
 
+    @property
+    def valid(self) -> bool:
+        """True if the trial enters the numbers of its setting."""
+        return self.scorecard is not None and self.scorecard.valid
+
+    def finished(self, *, keep_invalid: bool = False) -> bool:
+        """Return whether a resumed sweep leaves this trial as it is."""
+        return self.status == "done" and (keep_invalid or self.scorecard is None or self.valid)
+
 
 @dataclass(frozen=True)
 class SweepRecord:

@@ -24,6 +24,7 @@ from orchestrator.model.workload import Workload
 from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
 
 RAYS_IDLE_TIMEOUT_MINUTES = 5.0
+ONE_BURST = "all tasks arrive in one burst, so a short idle timeout does no harm here; --arrival waves shows its price"
 # The version, and the two settings of which Ray reads one only where the other is unset.
 _PACE = ("autoscaler", "upscaling_speed", "target_utilization_fraction")
 
@@ -75,11 +76,13 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         )
     prices = prices_for(cluster, spec.prices)
     notes += prices.notes
-    assumptions = (cluster.launch_text, prices.assumption, _as_if(kind, shape, prices.prices))
+    assumptions: tuple[str, ...] = (cluster.launch_text, prices.assumption, _as_if(kind, shape, prices.prices))
     workload = _workload(spec, shape, fitted=fit)
     _check_faults(kind, workload, shape)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes
+    if workload.pattern.at_once and len({choice.idle_timeout_minutes for choice in settings}) > 1:
+        assumptions = (*assumptions, ONE_BURST)
     trials = []
     for choice in settings:
         trial_shape = _shape_under(shape, choice)

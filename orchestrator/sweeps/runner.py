@@ -65,16 +65,17 @@ def still_runs(process: dict[str, Any]) -> bool:
 
 @dataclass
 class Runner:
-    """A runner of one sweep's trials that aren't done yet, in order."""
+    """A runner of one sweep's trials that aren't done, or are invalid unless `keep_invalid`, in order."""
 
     ledger: Ledger
     backend: Backend
     folder: SweepFolder
     watchers: Sequence[Watcher] = ()
+    keep_invalid: bool = False
     _guarded: list[GuardedWatcher] = field(init=False, default_factory=list)
 
     def run(self, sweep_id: str) -> SweepRecord:
-        """Run the trials that aren't done, and return the sweep. The failure of a trial doesn't end the sweep.
+        """Run the trials that are to run, and return the sweep. The failure of a trial doesn't end the sweep.
 
         The ledger is complete before the backend is closed, because ending a cluster can take long, and fail. Raises
         MissingPrerequisite for a problem that all other trials would have too, such as a full disk.
@@ -88,13 +89,16 @@ class Runner:
     def _run_trials(self, sweep_id: str) -> None:
         self._guarded = [GuardedWatcher(watcher) for watcher in self.watchers]
         _log.info("sweep %s runs on the %s backend", sweep_id, self.backend.name)
-        self.ledger.set_sweep_status(sweep_id, "running")
         sweep = self.ledger.sweep(sweep_id)
+        to_run = trials_to_run(sweep, keep_invalid=self.keep_invalid)
+        if not to_run and sweep.status == "done":
+            return
+        self.ledger.set_sweep_status(sweep_id, "running")
         trials, prices = sweep.trials, prices_of(sweep)
         try:
-            self.backend.expect([record.trial for record in trials if record.status != "done"])
+            self.backend.expect(to_run)
             for number, record in enumerate(trials, start=1):
-                if record.status != "done":
+                if not record.finished(keep_invalid=self.keep_invalid):
                     for watcher in self._guarded:
                         watcher.trial_started(number, len(trials), record.trial)
                     with needing_room(self.folder.root):  # the next trial would fail in the same way
@@ -139,6 +143,11 @@ class Runner:
                 self.ledger.add_notes(sweep_id, notes)
 
 
+def trials_to_run(sweep: SweepRecord, *, keep_invalid: bool = False) -> list[Trial]:
+    """Return the trials of a sweep that aren't done, and the invalid ones unless they are to be kept."""
+    return [record.trial for record in sweep.trials if not record.finished(keep_invalid=keep_invalid)]
+
+
 def _keep_earlier(path: Path) -> None:
     """Rename the trace of an earlier, unfinished attempt, so that nothing recorded is lost."""
     if path.exists():
@@ -161,6 +170,12 @@ def prices_of(record: SweepRecord) -> Prices | None:
     """Return the prices that a sweep was planned with, or None for a sweep of a version without prices."""
     prices = record.environment.get("prices")
     return None if prices is None else Prices.model_validate(prices)
+
+
+def unpriced_of(record: SweepRecord) -> list[str]:
+    """Return the instance types of a sweep's workers that have no price in it."""
+    workers = [worker for each in record.trials[:1] for worker in each.trial.shape.workers]
+    return (prices_of(record) or Prices(usd_per_hour={})).without(workers)
 
 
 def take_over(ledger: Ledger, record: SweepRecord) -> None:

@@ -1,4 +1,4 @@
-"""`orchestrate simulate --optimise` as a user runs it: the same answer each time, nothing written, clear errors."""
+"""`orchestrate simulate --optimise` as a user runs it: the same answer each time, kept as a study, clear errors."""
 
 import json
 import os
@@ -26,11 +26,13 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     file = command.home.with_name("optimum.json")
     result = command(*SEARCH, "--parallel", "1", "--json", str(file))
     assert result.returncode == 0, result.stderr
-    assert all("settings tried" in line for line in result.stderr.splitlines()), result.stderr
+    *progress, stored = result.stderr.splitlines()
+    assert all("settings tried" in line for line in progress), result.stderr
+    assert f"optuna-dashboard sqlite:///{command.home / 'searches.db'}" in stored
     return result.stdout, json.loads(file.read_text()), command.home
 
 
-def test_the_best_setting_is_printed_beside_what_there_is_and_nothing_is_written(
+def test_the_best_setting_is_printed_beside_the_reference_and_no_sweep_is_recorded(
     searched: tuple[str, dict[str, Any], Path],
 ) -> None:
     printed, document, home = searched
@@ -40,7 +42,35 @@ def test_the_best_setting_is_printed_beside_what_there_is_and_nothing_is_written
     assert any(line.startswith(f"best       {document['best']['label']} ") for line in lines)
     assert any(line.startswith(f"front      {document['front'][0]['label']} ") for line in lines)
     assert "objective: makespan_s + 100*cost_usd" in printed
-    assert not home.exists()
+    assert [path.name for path in home.glob("*.db")] == ["searches.db"]
+
+
+def test_the_search_is_an_optuna_study_that_list_shows(searched: tuple[str, dict[str, Any], Path]) -> None:
+    import optuna
+
+    _, document, home = searched
+    listed = Orchestrate(home)("list").stdout
+    (name,) = optuna.get_all_study_names(f"sqlite:///{home / 'searches.db'}")
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{home / 'searches.db'}")
+    best = {trial.user_attrs["setting"]: trial.values for trial in study.trials}[document["best"]["label"]]
+
+    assert name in listed
+    assert document["best"]["label"] in listed
+    assert best == [
+        document["best"]["objective"],
+        document["best"]["makespan_s"]["median"],
+        document["best"]["cost_usd"]["median"],
+    ]
+    assert study.metric_names == ["makespan_s + 100*cost_usd", "makespan_s", "cost_usd"]
+
+
+def test_one_burst_is_named_as_an_assumption_of_a_short_idle_timeout(
+    searched: tuple[str, dict[str, Any], Path],
+) -> None:
+    printed, document, _ = searched
+
+    assert "assumption: all tasks arrive in one burst, so a short idle timeout does no harm here" in printed
+    assert any("one burst" in each for each in document["assumptions"])
 
 
 def test_the_best_can_be_pasted_into_a_cluster_config(searched: tuple[str, dict[str, Any], Path]) -> None:

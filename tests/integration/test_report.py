@@ -172,7 +172,7 @@ def test_the_recommendation_is_the_first_thing_to_read(window: Window) -> None:
 
     assert box is not None
     assert box["y"] < 300
-    assert page.locator("#headline").inner_text().startswith("Take v")
+    assert page.locator("#headline").inner_text().startswith("Not decided: v")
     assert page.locator("h1").inner_text().endswith(": <script>alert(1)</script> & co")
 
 
@@ -197,7 +197,7 @@ def test_markdown_json_and_junit(simulated: Orchestrate) -> None:
     junit = simulated("report", "--format", "junit", "--to", "-")
     suite = next(iter(JUnitXml.fromstring(junit.stdout.encode())))
 
-    assert "## Take v" in markdown.stdout
+    assert "## Not decided: v" in markdown.stdout
     assert "<script>" not in markdown.stdout.partition("## Repeat it")[0]
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (12, 0, 0, 0)
     as_json = simulated("report", "--format", "json", "--to", str(simulated.home / "r.json"))

@@ -48,7 +48,9 @@ ARCHES: dict[str, Arch] = {"x86": "x86_64", "arm": "arm64", "head": "x86_64"}
 CPUS = {"x86": 2.0, "arm": 4.0, "head": 0.0}
 
 
-def trial(*, tasks: int = 1, repeat: int = 1, workload: dict[str, Any] | None = None, **knobs: Any) -> Trial:
+def trial(
+    *, tasks: int = 1, repeat: int = 1, seed: int = 0, workload: dict[str, Any] | None = None, **knobs: Any
+) -> Trial:
     """A trial of the local backend on `SHAPE`: `tasks` tasks of 10 s, and settings with these knobs."""
     return Trial(
         backend="local",
@@ -56,6 +58,7 @@ def trial(*, tasks: int = 1, repeat: int = 1, workload: dict[str, Any] | None = 
         shape=SHAPE,
         workload=Workload(**{"tasks": tasks, "seconds": 10, **(workload or {})}),
         repeat=repeat,
+        seed=seed,
     )
 
 

@@ -20,6 +20,7 @@ from orchestrator.analysis.sweep.statistics import (
     repeats_needed,
 )
 from orchestrator.analysis.sweep.summary import summarise
+from orchestrator.model import quantities
 from orchestrator.model.base import FrozenModel
 from orchestrator.model.quantities import find, shown_in
 from orchestrator.model.scorecard import Scorecard
@@ -99,6 +100,9 @@ class Evidence(FrozenModel):
 
     `best` has the lowest median of the objective, `value`; `alike` are the settings indistinguishable from it.
     `front` are the settings for which no other is both faster and cheaper. All name settings by their labels.
+
+    `cost_contrasts` compare the cost of the best setting with that of each in `alike`, unless the objective contains
+    the cost. `missing` are the quantities that the objective needs and no valid trial shows.
     """
 
     objective: str
@@ -109,6 +113,17 @@ class Evidence(FrozenModel):
     front: tuple[str, ...]
     contrasts: tuple[Contrast, ...]
     warnings: tuple[str, ...]
+    cost_contrasts: tuple[Contrast, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def decided(self) -> bool:
+        """False as long as there are too few valid trials to tell the best setting from any other."""
+        return any(each.verdict != "too few repeats" for each in self.contrasts)
+
+    def cost_verdict(self, label: str) -> Verdict | None:
+        """Return how the cost of a setting compares with that of the best; None if it isn't one of `alike`."""
+        return next((each.verdict for each in self.cost_contrasts if each.b == label), None)
 
 
 def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evidence:
@@ -130,17 +145,40 @@ def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evid
         others = [sample for choice, sample in samples.items() if choice != best]
         at_all = any_difference_between(list(samples.values())) if len(others) > 1 else 0.0
         found = contrasts(objective.text, [(samples[best], each) for each in others], least_p=at_all)
-    unlike = ("lower", "higher")
+    alike = tuple(each.b for each in found if each.verdict not in ("lower", "higher"))
     return Evidence(
         objective=objective.text,
         settings=settings,
         best=None if best is None else best.label(),
         value=None if best is None else median_interval(judged[best].values(), CONFIDENCE),
-        alike=tuple(each.b for each in found if each.verdict not in unlike),
+        alike=alike,
         front=tuple(pareto_front(_speed_and_cost(settings))),
         contrasts=tuple(found),
         warnings=tuple(_warnings(results, groups)),
+        cost_contrasts=() if best is None else tuple(_cost_contrasts(groups, best, alike, objective)),
+        missing=_missing(groups, objective) if best is None else (),
     )
+
+
+def _cost_contrasts(
+    groups: Mapping[Settings, Sequence[Result]], best: Settings, alike: Sequence[str], objective: Objective
+) -> list[Contrast]:
+    """Compare the costs, or the node-seconds where a price is missing, of settings that are alike in the objective."""
+    for quantity in ("cost_usd", "node_seconds"):
+        if quantity in objective.names:
+            return []
+        cost = Objective.parse(quantity)
+        samples = {choice: Sample(choice.label(), values_by_seed(own, cost)) for choice, own in groups.items()}
+        others = [sample for sample in samples.values() if sample.label in alike]
+        if others and all(sample.values for sample in (samples[best], *others)):
+            return contrasts(quantity, [(samples[best], each) for each in others])
+    return []
+
+
+def _missing(groups: Mapping[Settings, Sequence[Result]], objective: Objective) -> tuple[str, ...]:
+    valid = [(result.settings, result.scorecard) for own in groups.values() for result in _valid(own)]
+    rows = summarise(valid)
+    return tuple(name for name in sorted(objective.names) if rows and all(row.spread(name) is None for row in rows))
 
 
 def places(evidence: Evidence) -> dict[str, int]:
@@ -150,15 +188,18 @@ def places(evidence: Evidence) -> dict[str, int]:
     """
     words: dict[Verdict, str] = {"lower": "best", "higher": "slower"}
     place = {verdict: VERDICTS.index(words.get(verdict, verdict)) + 1 for verdict in get_args(Verdict)}
-    best = {} if evidence.best is None else {evidence.best: 1}
+    first = 1 if evidence.decided or len(evidence.settings) == 1 else place["too few repeats"]
+    best = {} if evidence.best is None else {evidence.best: first}
     return best | {contrast.b: place[contrast.verdict] for contrast in evidence.contrasts}
 
 
 class Recommendation(FrozenModel):
-    """A recommendation: the setting, its evidence and its caveats, as sentences for people."""
+    """A recommendation: the setting, its reasons and caveats, as sentences. If not `decided`, `headline` says why."""
 
     settings: Settings
     label: str
+    decided: bool
+    headline: str
     reasons: tuple[str, ...]
     doubts: tuple[str, ...]
 
@@ -189,15 +230,56 @@ def recommend(evidence: Evidence) -> Recommendation | None:
     if chosen.label in evidence.front:
         reasons.append("no other setting is both faster and cheaper")
     doubts = []
-    if same := [each.b for each in evidence.contrasts if each.verdict == "indistinguishable"]:
-        doubts.append(f"indistinguishable from it: {_listed(same)}")
+    equal = [each.b for each in evidence.contrasts if each.verdict == "indistinguishable"]
+    for each in evidence.cost_contrasts:
+        if each.b in equal and each.verdict in ("lower", "higher"):
+            equal.remove(each.b)
+            amount = quantities.quantity(each.quantity).text_with_unit(abs(each.difference.difference))
+            cost = f"{amount}{_percent(each.difference)} (p = {each.p_adjusted:.2g})"
+            if each.verdict == "lower":
+                doubts.append(f"{each.b} is indistinguishable from it in {called}, and costs less by {cost}")
+            else:
+                reasons.append(f"{each.b} is indistinguishable from it in {called}, and costs more by {cost}")
+    if equal:
+        doubts.append(f"indistinguishable from it: {_listed(equal)}")
     if few := [each for each in evidence.contrasts if each.verdict == "too few repeats"]:
         needed = sorted({each.repeats_needed for each in few if each.repeats_needed})
-        advice = f"{needed[0]} repeats or more might" if needed else "take --repeat 5 at least"
+        advice = f"{needed[0]} repeats or more might" if needed else "use at least --repeat 5"
         doubts.append(f"too few repeats to tell it from {_listed([each.b for each in few])}; {advice}")
     return Recommendation(
-        settings=chosen.settings, label=chosen.label, reasons=tuple(reasons), doubts=(*doubts, *evidence.warnings)
+        settings=chosen.settings,
+        label=chosen.label,
+        decided=evidence.decided,
+        headline=_headline(evidence, chosen.label, value.n),
+        reasons=tuple(reasons),
+        doubts=(*doubts, *evidence.warnings),
     )
+
+
+def _headline(evidence: Evidence, label: str, runs: int) -> str:
+    if len(evidence.settings) == 1:
+        return f"only {label} was tried"
+    if evidence.decided:
+        return f"take {label}"
+    if not evidence.contrasts:
+        return f"not decided: only {label} has a valid trial"
+    return f"not decided: {label} {'was lowest in one run' if runs == 1 else f'has the lowest median of {runs} runs'}"
+
+
+def no_choice(evidence: Evidence, unpriced: Sequence[str] = ()) -> str:
+    """Return why no setting is recommended. `unpriced` are the instance types of the sweep without a known price."""
+    begin = "no setting can be recommended"
+    if not any(each.valid for each in evidence.settings):
+        return f"{begin}: no trial is valid"
+    if "cost_usd" in evidence.missing:
+        why = f", as there is no price for {', '.join(unpriced)}" if unpriced else ""
+        return (
+            f"{begin}: no cost is known{why}; sweep again with --prices FILE (docs/prices.md), "
+            "or choose by --objective node_seconds"
+        )
+    if evidence.missing:
+        return f"{begin}: no valid trial shows {', '.join(evidence.missing)}"
+    return f"{begin}: {evidence.objective!r} has no value for any setting; it may divide by 0"
 
 
 def _listed(labels: Sequence[str], most: int = 4) -> str:

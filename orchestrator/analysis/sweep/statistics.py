@@ -21,6 +21,7 @@ _SEED = 20_240_229
 _FEWEST_FOR_INTERVAL = 3
 _FEWEST_FOR_OUTLIERS = 4
 _FEWEST_FOR_DRIFT = 5
+_SMALLEST_OUTLIER = 0.01
 
 
 class Interval(FrozenModel):
@@ -173,8 +174,9 @@ def outliers(values: Iterable[float]) -> list[int]:
     """Return indexes of values with a modified z-score beyond 3.5 (Iglewicz & Hoaglin 1993); none below four values.
 
     The score is the distance from the median in units of the median absolute deviation. Where that is 0, as more than
-    half of the values are equal, the mean absolute deviation replaces it. Among ten normal values one is flagged in one
-    of nine cases: look at a flagged value, don't remove it.
+    half of the values are equal, the mean absolute deviation replaces it. A value within 1 % of the median isn't
+    flagged: simulated times are multiples of an update, so most are equal, and any other would be flagged. Among ten
+    normal values one is flagged in one of nine cases: look at a flagged value, don't remove it.
     """
     known = _finite(values)
     if len(known) < _FEWEST_FOR_OUTLIERS or _alike(known):
@@ -183,7 +185,8 @@ def outliers(values: Iterable[float]) -> list[int]:
     distances = [abs(value - centre) for value in known]
     # Each factor makes its deviation an estimate of the standard deviation of normal values.
     scale = statistics.median(distances) / 0.6745 or statistics.fmean(distances) * math.sqrt(math.pi / 2)
-    return [i for i, distance in enumerate(distances) if distance / scale > 3.5]
+    least = _SMALLEST_OUTLIER * abs(centre)
+    return [i for i, distance in enumerate(distances) if distance / scale > 3.5 and distance >= least]
 
 
 def drift(values_in_order: Iterable[float]) -> Drift | None:

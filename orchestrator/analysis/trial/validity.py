@@ -18,6 +18,7 @@ from orchestrator.model.trial import Trial
 
 # Above this percentage the host's cores are taken. Where that is so for more than half of the time, starts of nodes and
 # tasks wait for the host and not for the autoscaler, and the trial measures the machine; from a fifth on, look twice.
+SATURATED = "the host's CPUs were saturated"
 SATURATED_PERCENT = 95.0
 SATURATED_SHARE = 0.5
 BUSY_SHARE = 0.2
@@ -69,7 +70,7 @@ def _judge_window(trial: Trial, events: Sequence[Event], window: tuple[float, fl
     host = [event for event in events if isinstance(event, HostEvent) and start <= event.t <= end]
     if host:
         share = sum(1 for event in host if event.cpu_percent >= SATURATED_PERCENT) / len(host)
-        text = f"the host's CPUs were saturated for {share:.0%} of the time"
+        text = f"{SATURATED} for {share:.0%} of the time"
         if share > SATURATED_SHARE:
             reasons.append(text)
         elif share > BUSY_SHARE:

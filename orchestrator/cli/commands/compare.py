@@ -1,5 +1,6 @@
 """`orchestrate compare`: two sides held against each other, and an exit code for CI."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +11,15 @@ from orchestrator.cli.console import check_json_target, console, write_json
 from orchestrator.cli.help import option
 from orchestrator.cli.options import JsonFile
 from orchestrator.cli.parsing import parse_set
-from orchestrator.errors import InputError
+from orchestrator.errors import BREACHED, UNDECIDED, InputError
 from orchestrator.lab.compare import find_side
 from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.analysis.sweep.comparison import Condition, Side
+    from orchestrator.report.terminal.comparison import Check
 
 EXAMPLES = """Examples:
 
@@ -28,8 +32,15 @@ EXAMPLES = """Examples:
   orchestrate compare 3f2a90c1 @last --fail-if 'makespan_s>+10%' --fail-if 'cost_usd>+0.05' --junit compare.xml
 """
 
-BREACHED = 4
 _SIDE = "A sweep or trial, as in show; SWEEP:KEY=VALUE,KEY=VALUE takes the settings that have these values."
+
+
+class Undecided(StrEnum):
+    """Choices for a condition that too few valid trials leave undecided."""
+
+    ERROR = "error"
+    PASS = "pass"
+    FAIL = "fail"
 
 
 def compare(
@@ -50,9 +61,17 @@ def compare(
         list[str] | None,
         option(
             metavar="NAME>LIMIT[%]",
-            help="End with exit code 4 if all of the difference's interval lies beyond the limit; may be repeated.",
+            help="End with exit code 4 if all of the difference's interval lies beyond the limit, and with 5 if too few"
+            " trials are valid to decide; may be repeated.",
         ),
     ] = None,
+    undecided: Annotated[
+        Undecided,
+        option(
+            help="For a condition that too few valid trials leave undecided: end with exit code 5 (error), count it as"
+            " passed, or as breached."
+        ),
+    ] = Undecided.ERROR,
     junit: Annotated[Path | None, option(metavar="FILE", help="Write JUnit XML too.")] = None,
     json_file: JsonFile = None,
 ) -> int:
@@ -75,10 +94,17 @@ def compare(
         write_json(json_file, comparison_document(comparison, checked))
     if junit is not None:
         try:
-            write_junit(junit, comparison, checked)
+            write_junit(junit, comparison, checked, undecided.value)
         except OSError as error:
             raise InputError(f"--junit: {junit} can't be written: {error.strerror}") from None
-    return BREACHED if any(check.breached for check in checked) else 0
+    return _exit_code(checked, undecided)
+
+
+def _exit_code(checked: "Sequence[Check]", undecided: Undecided) -> int:
+    found = {check.breached for check in checked}
+    if True in found or (None in found and undecided is Undecided.FAIL):
+        return BREACHED
+    return UNDECIDED if None in found and undecided is Undecided.ERROR else 0
 
 
 def _condition(text: str) -> "Condition":

@@ -23,18 +23,23 @@ SHOW_EXAMPLES = """Examples:
 
 
 def list_sweeps(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the sweeps, the newest first."""
+    """List the sweeps and searches, the newest first."""
     from orchestrator.report.json_document import sweep_document
-    from orchestrator.report.terminal.tables import ledger_table
+    from orchestrator.report.terminal.tables import ledger_table, searches_table
 
     common: Home = context.obj
     records = common.ledger().sweeps()
     if as_json:
         print_json([sweep_document(record).model_dump(mode="json") for record in records])
-    elif records:
+        return
+    searches = common.searches.all()
+    if records:
         console().print(ledger_table(records))
-    else:
-        console(stderr=True).print("no sweeps yet; run one: orchestrate sweep --upscaling-speed 1,5,10")
+    if searches:
+        console().print(searches_table(searches, common.searches.url))
+    if records or searches:
+        return
+    console(stderr=True).print("no sweeps yet; run one: orchestrate sweep --upscaling-speed 1,5,10")
 
 
 def show(

@@ -58,6 +58,7 @@ def simulate(
     name: cli.SweepName = None,
     spec: cli.SpecFile = None,
     resume: cli.Resume = None,
+    keep_invalid: cli.KeepInvalid = False,
     parallel: cli.ParallelWork = None,
     address: cli.RayAddress = None,
     dry_run: cli.DryRun = False,
@@ -94,7 +95,7 @@ def simulate(
         spec=spec,
         boot_from=boot_from or [],
         resume=resume,
-        execution=Execution(engine=parse_parallel(parallel, address)),
+        execution=Execution(engine=parse_parallel(parallel, address), keep_invalid=keep_invalid),
         dry_run=dry_run,
         json_file=json_file,
     )

@@ -39,6 +39,7 @@ def run(home: Home, request: Request, expression: str, candidates: int | None) -
 def _refuse_options_of_a_recorded_sweep(request: Request) -> None:
     given = {
         "--resume": request.resume,
+        "--keep-invalid": request.execution.keep_invalid,
         "--dry-run": request.dry_run,
         "--name": request.options.name,
         "--order": request.options.order,

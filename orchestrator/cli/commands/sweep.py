@@ -87,6 +87,7 @@ def sweep(
     name: cli.SweepName = None,
     spec: cli.SpecFile = None,
     resume: cli.Resume = None,
+    keep_invalid: cli.KeepInvalid = False,
     parallel: cli.ParallelWork = None,
     address: cli.RayAddress = None,
     metrics_port: cli.MetricsPort = None,
@@ -140,6 +141,7 @@ def sweep(
                 metrics_access=access,
                 annotations=annotate.parse_target(annotate_url),
                 stack=with_stack,
+                keep_invalid=keep_invalid,
             ),
             dry_run=dry_run,
             json_file=json_file,
@@ -161,6 +163,8 @@ def run(home: Home, request: Request) -> int:
         backend = request.options.backend
         record = resume_sweep(home, request.resume, request.execution, reporter(), backend=backend)
         return _finish(record, request.json_file)
+    if request.execution.keep_invalid:
+        raise InputError("--keep-invalid is for --resume", "for example --resume @last --keep-invalid")
     plan, cluster = plan_sweep(home, request.spec, overrides, request.boot_from)
     execution = request.execution.ready(home, plan.spec)
     from orchestrator.report.terminal.tables import plan_tables
@@ -180,7 +184,8 @@ def _finish(record: "SweepRecord", json_file: str | None) -> int:
     console(stderr=json_file == "-").print(sweep_table(record))
     if json_file is not None:
         write_json(json_file, sweep_document(record).model_dump(mode="json"))
-    return 0 if all(trial.status == "done" for trial in record.trials) else 1
+    complete = all(trial.status == "done" for trial in record.trials)
+    return 0 if complete and any(trial.valid for trial in record.trials) else 1
 
 
 def _print_prediction(plan: "Plan", out: "Console") -> None:

@@ -8,7 +8,7 @@ from orchestrator.cli.completion import complete_sweep_or_trial
 from orchestrator.cli.console import console, print_json, reporter
 from orchestrator.cli.help import option
 from orchestrator.cli.options import AsJson
-from orchestrator.errors import InputError
+from orchestrator.errors import BREACHED, InputError
 from orchestrator.lab.validate import replay_recordings
 
 EXAMPLES = """Examples:
@@ -19,8 +19,6 @@ EXAMPLES = """Examples:
 
   orchestrate validate 3f2a90c1/5bd0 trace.jsonl --json
 """
-
-BREACHED = 4
 
 
 def validate(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.analysis.sweep.evidence import Evidence, Recommendation, recommend, weigh
+from orchestrator.analysis.sweep.evidence import Evidence, Recommendation, no_choice, recommend, weigh
 from orchestrator.analysis.sweep.summary import SettingSummary, summarise
 from orchestrator.analysis.trial.series import Series, series
 from orchestrator.errors import SpecError
@@ -20,7 +20,7 @@ from orchestrator.report.document.environment import environment, in_force_under
 from orchestrator.report.document.grids import Grid, settings_grid, trials_grid
 from orchestrator.report.document.reproduce import Repeat, repeat
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
-from orchestrator.sweeps.runner import assumptions_of, prices_of, provider_of
+from orchestrator.sweeps.runner import assumptions_of, prices_of, provider_of, unpriced_of
 from orchestrator.trace.file import Trace, read_trace
 
 _log = logging.getLogger(__name__)
@@ -77,6 +77,11 @@ class Report:
     prices: Prices | None
     repeat: Repeat | None
 
+    @property
+    def decided(self) -> bool:
+        """True if the trials show which setting to take."""
+        return self.advice is not None and self.advice.decided
+
 
 def gather(record: SweepRecord, *, cluster: Path | None = None, read: Callable[[Path], Trace] = read_trace) -> Report:
     """Return the report of a sweep. A trace that can't be read costs that trial its plots, and is mentioned."""
@@ -132,10 +137,14 @@ def idle_cost(record: TrialRecord, prices: Prices | None) -> dict[str, float]:
 
 def _headline(record: SweepRecord, evidence: Evidence, advice: Recommendation | None) -> str:
     if advice is not None:
-        return f"Take {advice.label}" if len(evidence.settings) > 1 else f"Only {advice.label} was tried"
+        return _capitalised(advice.headline)
     if not any(each.scorecard is not None for each in record.trials):
         return "No trial has finished yet"
-    return "No setting can be recommended: no trial is valid"
+    return _capitalised(no_choice(evidence, unpriced_of(record)))
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _facts(record: SweepRecord) -> list[tuple[str, str]]:

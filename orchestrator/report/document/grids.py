@@ -50,8 +50,8 @@ def settings_grid(evidence: Evidence, summary: Sequence[SettingSummary]) -> Grid
         rows.append((label, trust, *measured))
     return Grid(
         caption="Medians of the valid trials, and below them 95 % confidence intervals where there are three or more. "
-        "θ: CPUs lacking and CPUs too many on average. Compared by makespan: ‘as good’ is indistinguishable from the "
-        "best; with ‘too few repeats’ no comparison is possible.",
+        "θ: CPUs lacking and CPUs too many on average. ‘As good’: makespan and cost are indistinguishable from those "
+        "of the best. ‘As fast’: the makespan is. ‘Too few repeats’: there are too few valid trials to compare.",
         columns=("setting", "valid trials", *(each.column for each in quantities)),
         rows=tuple(rows),
         marked=frozenset(i for i, each in enumerate(evidence.settings) if each.label == evidence.best),
@@ -119,7 +119,8 @@ def _standing(evidence: Evidence, label: str) -> str:
         words.append("lowest median")
     verdicts = {contrast.b: contrast.verdict for contrast in evidence.contrasts}
     if verdicts.get(label) == "indistinguishable":
-        words.append("as good")
+        cost = {"lower": "as fast, costs less", "higher": "as fast, costs more"}
+        words.append(cost.get(evidence.cost_verdict(label) or "", "as good"))
     elif verdicts.get(label) == "too few repeats":
         words.append("too few repeats")
     if label in evidence.front:

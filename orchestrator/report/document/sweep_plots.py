@@ -252,7 +252,7 @@ def _points(report: Report, unit: str) -> list[Point]:
                 makespan_interval=_bounds(makespan.low, makespan.high),
                 trials=_trials(report, number, unit),
                 on_front=unit == "$" and each.label in report.evidence.front,
-                recommended=each.label == report.evidence.best,
+                recommended=report.decided and each.label == report.evidence.best,
             )
         )
     if unit != "$":

@@ -88,7 +88,7 @@ class TrialsBar:
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
         """Show the trial that begins; those before it have ended."""
-        self._ended, self._current, self._phase = number - 1, trial.label(), ""
+        self._ended, self._total, self._current, self._phase = number - 1, total, trial.label(), ""
         self._replace(self._html())
 
     def event(self, event: Event) -> None:

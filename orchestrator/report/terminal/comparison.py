@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -14,6 +14,7 @@ from orchestrator.model.quantities import column_of, find
 from orchestrator.report.terminal.tables import new_table
 
 _BETTER, _WORSE = "green", "red"
+_STYLES = {"breached": "red", "passed": "", "undecided": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,32 @@ class Check:
     pair: Pair
     breached: bool | None
 
+    valid: tuple[int, int] | None = None  # trials of a and of b that show the quantity; None: a side has none
+
+    @property
+    def outcome(self) -> Literal["breached", "passed", "undecided"]:
+        """The result in one word."""
+        return "undecided" if self.breached is None else "breached" if self.breached else "passed"
+
     @property
     def sentence(self) -> str:
-        """The result in one sentence."""
-        found = {True: "breached", False: "passed", None: "undecided: three valid repeats on both sides are needed"}
-        return f"{self.condition.text} for {self.pair.name}: {found[self.breached]}"
+        """The condition, the settings and the result in one sentence."""
+        why = ""
+        if self.breached is None:
+            shown = "one side has none" if self.valid is None else f"a has {self.valid[0]}, b has {self.valid[1]}"
+            why = f": three valid trials on each side are needed; {shown}"
+        return f"{self.condition.text} for {self.pair.name}: {self.outcome}{why}"
 
 
 def checks(comparison: Comparison, conditions: Iterable[Condition]) -> list[Check]:
     """Return each condition against each pair."""
     return [
-        Check(condition, pair, None if found is None else condition.breached(found))
+        Check(
+            condition,
+            pair,
+            None if found is None else condition.breached(found),
+            None if found is None else (found.difference.n_a, found.difference.n_b),
+        )
         for condition in conditions
         for pair in comparison.pairs
         for found in [next((each for each in pair.contrasts if each.quantity == condition.name), None)]
@@ -53,7 +69,7 @@ def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> Rende
         if needed:
             parts.append(Text(f"note: about {needed} repeats of each would tell a difference in makespan as large"))
     parts += [Text(f"note: {each}", style="yellow") for each in comparison.unmatched]
-    parts += [Text(f"fail-if: {check.sentence}", style="red" if check.breached else "") for check in checked]
+    parts += [Text(f"fail-if: {check.sentence}", style=_STYLES[check.outcome]) for check in checked]
     return Group(*parts)
 
 
@@ -99,15 +115,30 @@ def comparison_document(comparison: Comparison, checked: Sequence[Check]) -> dic
         ],
         "unmatched": list(comparison.unmatched),
         "checks": [
-            {"condition": check.condition.text, "pair": check.pair.name, "breached": check.breached}
+            {
+                "condition": check.condition.text,
+                "pair": check.pair.name,
+                "breached": check.breached,
+                "outcome": check.outcome,
+            }
             for check in checked
         ],
     }
 
 
-def write_junit(path: Path, comparison: Comparison, checked: Sequence[Check]) -> None:
-    """Write a test case for each check, or for each contrast if there is no check. Raises OSError."""
-    from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+def write_junit(
+    path: Path,
+    comparison: Comparison,
+    checked: Sequence[Check],
+    undecided: Literal["error", "pass", "fail"] = "error",
+) -> None:
+    """Write a test case for each check, or for each contrast without checks. Raises OSError.
+
+    An undecided check is an error, or as `undecided` says skipped (pass) or a failure.
+    """
+    from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+    results = {"error": Error, "pass": Skipped, "fail": Failure}
 
     suite = TestSuite("orchestrate compare")
     suite.add_property("a", comparison.a)
@@ -115,7 +146,7 @@ def write_junit(path: Path, comparison: Comparison, checked: Sequence[Check]) ->
     for check in checked:
         case = TestCase(check.condition.text, check.pair.name)
         if check.breached is None:
-            case.result = [Skipped(check.sentence)]
+            case.result = [results[undecided](check.sentence, "undecided")]
         elif check.breached:
             case.result = [Failure(check.sentence)]
         suite.add_testcase(case)

@@ -69,8 +69,10 @@ class LiveView:
         self._trials = trials
         self._number = self._total = 0
         self._trial: Trial | None = None
+        self._runs = False
         self._trial_began = 0.0
-        self._actual_s: list[float] = []
+        self._ended: list[Trial] = []
+        self._actual_s = 0.0
         self._reset()
         self._live: Live | None = None
         if console.is_terminal:
@@ -101,6 +103,7 @@ class LiveView:
         """Show the trial that begins."""
         self._number, self._total, self._trial = number, total, trial
         self._trial_began = self._clock()
+        self._runs = True
         self._reset()
         self._say(f"trial {number} of {total}: {trial.label()} ({trial.trial_id})")
 
@@ -132,7 +135,9 @@ class LiveView:
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
         """Show the result of a trial."""
-        self._actual_s.append(self._clock() - self._trial_began)
+        self._ended.append(trial)
+        self._actual_s += self._clock() - self._trial_began
+        self._runs = False
         if reason:
             self._print(f"  failed: {reason}", style="red")
         elif scorecard is not None and scorecard.makespan_s is not None:
@@ -156,16 +161,12 @@ class LiveView:
 
     def remaining_s(self) -> float:
         """Return an estimate of the seconds left, from the trials so far if any has ended."""
-        if not self._trials:
-            return 0.0
-        position = max(self._number - 1, 0)
-        scale = 1.0
-        if self._actual_s:
-            done = self._trials[position - len(self._actual_s) : position] or self._trials[:1]
-            scale = sum(self._actual_s) / max(1.0, sum(estimate_s(trial) for trial in done))
-        left = scale * sum(estimate_s(trial) for trial in self._trials[position:])
-        left += 0.0 if self._actual_s else _CLUSTER_START_S
-        return max(0.0, left - (self._clock() - self._trial_began if self._trial else 0.0))
+        scale = self._actual_s / max(1.0, sum(map(estimate_s, self._ended))) if self._ended else 1.0
+        to_come = self._trials[len(self._ended) :]
+        left = scale * sum(map(estimate_s, to_come))
+        if to_come and not self._ended:
+            left += _CLUSTER_START_S
+        return max(0.0, left - (self._clock() - self._trial_began if self._runs else 0.0))
 
     def render(self) -> RenderableType:
         """Return the present content of the screen."""

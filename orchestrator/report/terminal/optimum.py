@@ -119,7 +119,10 @@ def _notes(optimum: Optimum, seeds: Sequence[int]) -> Iterable[str]:
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     unjudged = f", {optimum.infeasible} without a valid result" if optimum.infeasible else ""
     yield f"settings tried: {optimum.evaluated}{unjudged}, each under {which}: median (lowest-highest)"
-    yield f"best is the one nearest to the reference among those within {TOLERANCE:.1%} of the lowest objective"
+    yield (
+        f"best is the one nearest to the reference among those within {TOLERANCE:.1%} of the lowest objective "
+        "that no other setting beats in makespan and cost"
+    )
     if not space.allows(optimum.reference.settings):
         yield "the reference is outside of what was searched, so that it can't be best"
     elif optimum.best == optimum.reference:

@@ -38,7 +38,7 @@ class Bar:
     def show(self, done: int, line: str, description: str = "") -> None:
         """Show how many steps are done: the description next to the bar, or the line."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, description=description)
+            self._bar.update(self._task, completed=done, total=self._total, description=description)
         elif done == self._total or done % self._every == 0:
             self._console.print(line)
 
@@ -54,7 +54,7 @@ class CountingView(Bar):
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
         """Count the trials before this one, which an earlier run may have ended."""
-        self._ended = number - 1
+        self._ended, self._total = number - 1, total
 
     def event(self, event: Event) -> None:
         """Ignore events: virtual time passes too fast to be watched."""

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.analysis.sweep.evidence import Evidence, recommend
+from orchestrator.analysis.sweep.evidence import Evidence, no_choice, recommend
 from orchestrator.analysis.sweep.statistics import Interval
 from orchestrator.model.quantities import Quantity, shown_in
 from orchestrator.report.cluster_lines import cluster_lines
@@ -14,14 +14,17 @@ from orchestrator.report.terminal.tables import new_table
 
 
 def recommendation_tables(
-    evidence: Evidence, assumptions: Sequence[str] = (), provider: str | None = None
+    evidence: Evidence,
+    assumptions: Sequence[str] = (),
+    provider: str | None = None,
+    unpriced: Sequence[str] = (),
 ) -> RenderableType:
     """Return the setting, reasons, doubts, assumptions, lines for a cluster config, all settings with intervals."""
     advice = recommend(evidence)
     if advice is None:
-        return Group(Text("no setting can be recommended: no trial is valid"), *map(Text, evidence.warnings))
+        return Group(Text(no_choice(evidence, unpriced), style="yellow"), *map(Text, evidence.warnings))
     return Group(
-        Text(f"take {advice.label}", style="bold"),
+        Text(advice.headline, style="bold" if advice.decided else "bold yellow"),
         *(Text(f"  because: {reason}") for reason in advice.reasons),
         *(Text(f"  but: {doubt}", style="yellow") for doubt in advice.doubts),
         *(Text(f"  assumption: {each}", style="yellow") for each in assumptions),

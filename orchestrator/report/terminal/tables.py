@@ -15,10 +15,12 @@ from orchestrator.model.quantities import Quantity, elasticity_fields, quantity,
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.node_tracker import Describe
+from orchestrator.optimiser.storage import SearchRecord
 from orchestrator.replay.prediction import SEEDS, Foresight
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.plan import Plan
 from orchestrator.sweeps.runner import assumptions_of
+from orchestrator.sweeps.way_out import way_out
 
 MAX_ROWS_OF_A_PLAN = 40
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
@@ -107,7 +109,8 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     for row in rows:
         table.add_row(*_setting_cells(row), style="bold" if row.best else None)
     below = [*_verdicts(record, rows), *_weaknesses(record, rows), *(f"note: {note}" for note in record.notes)]
-    return Group(table, *map(Text, below))
+    last = [Text(line, style="yellow")] if (line := way_out(record)) else []
+    return Group(table, *map(Text, below), *last)
 
 
 def trials_table(record: SweepRecord) -> RenderableType:
@@ -136,7 +139,7 @@ def _verdicts(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
     if (advice := recommend(evidence)) is None:
         return []
     said = [*advice.reasons, *(doubt for doubt in advice.doubts if doubt not in evidence.warnings)]
-    return [f"fastest: {advice.label}", *(f"  {line}" for line in said)]
+    return [f"fastest: {advice.label}" if advice.decided else advice.headline, *(f"  {line}" for line in said)]
 
 
 def _setting_cells(row: SettingSummary) -> list[str | Text]:
@@ -229,6 +232,23 @@ def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
             str(valid),
         )
     return table
+
+
+def searches_table(searches: Sequence[SearchRecord], url: str) -> RenderableType:
+    """Return all searches, the newest first, and how to look at one."""
+    table = new_table("search", "objective", "best", "ended", "settings tried", title="\nsearches")
+    for number in (1, 2, 3):
+        table.columns[number].justify = "left"
+    for each in searches:
+        facts = each.facts
+        table.add_row(
+            each.search_id,
+            str(facts.get("objective", "-")),
+            str(facts.get("best") or "-"),
+            datetime.fromtimestamp(facts.get("ended", 0.0)).strftime("%Y-%m-%d %H:%M"),
+            str(facts.get("evaluated") or "-"),
+        )
+    return Group(table, Text(f"look at them with: optuna-dashboard {url}"))
 
 
 def status_table(address: str, snapshot: Snapshot, describe: Describe) -> RenderableType:

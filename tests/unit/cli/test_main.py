@@ -1,7 +1,6 @@
 """The command line as a user meets it: one or two lines and exit code 2 for bad input, help for everything."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from orchestrator.cli import main
 from orchestrator.cli.app import app
 from orchestrator.replay.prediction import Foresight
+from tests.support.command_line import Run, signal_handlers_kept
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -20,36 +19,17 @@ COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-def
 
 @pytest.fixture(autouse=True)
 def _keep_signal_handlers() -> Iterator[None]:
-    """`main` installs handlers; the test runner keeps its own."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
+    with signal_handlers_kept():
+        yield
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Run":
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Calls `orchestrate` in this process, in a folder and with a home of its own."""
     monkeypatch.chdir(tmp_path)
     # The prediction of a dry run needs Ray: tests/integration/test_simulate.py has it.
     monkeypatch.setattr("orchestrator.replay.prediction.foresee", lambda plan: Foresight((), ()))
     return Run(monkeypatch, capsys)
-
-
-class Run:
-    """Returns exit code, stdout and stderr of `orchestrate` with these arguments."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["orchestrate", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = self._capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
 
 
 BAD = {

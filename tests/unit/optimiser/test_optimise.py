@@ -170,6 +170,91 @@ def test_a_gain_below_the_tolerance_is_no_gain() -> None:
     assert search(numbers, "makespan").best.settings == REFERENCE
 
 
+def test_a_setting_that_another_beats_in_time_and_cost_is_not_best() -> None:
+    """A high speed is faster, and cheaper by less than the tolerance: the plainer setting isn't worth its slowness."""
+
+    def numbers(settings: Settings) -> dict[str, float]:
+        fast = speed(settings) > 2
+        return {
+            "makespan_s": 580.0 if fast else 600.0,
+            "cost_usd": 1 + abs(math.log10(idle(settings) / 2)) - (0.001 if fast else 0.0),
+        }
+
+    found = search(numbers, "cost")
+    makespan, cost = (numbers(found.best.settings)[name] for name in ("makespan_s", "cost_usd"))
+
+    assert makespan == 580.0
+    for each in found.front:
+        shown = numbers(each.settings)
+        assert shown["makespan_s"] >= makespan or shown["cost_usd"] >= cost
+        assert shown["cost_usd"] >= cost or shown["makespan_s"] > makespan
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["makespan", "cost", "makespan_s + 100*cost_usd"]))
+@examples(deadline=None, max_examples=25)
+def test_no_setting_that_was_tried_beats_the_best(seed: int, objective: str) -> None:
+    def numbers(settings: Settings) -> dict[str, float]:
+        rng = random.Random(f"{seed} {settings.label()}")
+        return {"makespan_s": 1000 + rng.randrange(8), "cost_usd": 10 + rng.randrange(8) / 100}
+
+    fake = Fake(numbers)
+    found = search(fake, objective, candidates=20, seed=seed)
+    own = numbers(found.best.settings)
+    least = 1 - TOLERANCE if found.best.settings == REFERENCE else 1.0
+    tried = [numbers(settings) for batch in fake.batches for settings in batch]
+
+    assert not any(
+        all(each[name] <= own[name] for name in own) and any(each[name] < own[name] * least for name in own)
+        for each in tried
+    )
+
+
+def test_the_study_holds_every_setting_that_was_tried() -> None:
+    kept: list[tuple[Any, Optimum | None]] = []
+    fake = Fake(bowl)
+    found = optimise(
+        Space.of(Axes()),
+        REFERENCE,
+        Objective.parse("cost"),
+        fake,
+        candidates=16,
+        seed=0,
+        keep=lambda study, optimum: kept.append((study, optimum)),
+    )
+    ((study, optimum),) = kept
+    tried = {settings.label() for batch in fake.batches for settings in batch}
+
+    assert optimum == found
+    assert {trial.user_attrs["setting"] for trial in study.trials} == tried
+    assert [direction.name for direction in study.directions] == ["MINIMIZE"] * 2
+
+
+def test_a_search_that_ends_early_keeps_what_it_tried() -> None:
+    kept: list[tuple[Any, Optimum | None]] = []
+
+    def evaluate(batch: Sequence[Settings]) -> Iterator[Verdict]:
+        if len(kept_batches) == 1:
+            raise KeyboardInterrupt
+        kept_batches.append(list(batch))
+        yield from Fake(bowl)(batch)
+
+    kept_batches: list[list[Settings]] = []
+    with pytest.raises(KeyboardInterrupt):
+        optimise(
+            Space.of(Axes()),
+            REFERENCE,
+            Objective.parse("cost"),
+            evaluate,
+            candidates=16,
+            seed=0,
+            keep=lambda study, optimum: kept.append((study, optimum)),
+        )
+    ((study, optimum),) = kept
+
+    assert optimum is None
+    assert sum(1 for trial in study.trials if trial.state.is_finished()) == BATCH
+
+
 def test_a_speed_that_the_cluster_file_leaves_open_stays_open_if_it_does_not_matter() -> None:
     reference = Settings(idle_timeout_minutes=5)
     fake = Fake(lambda settings: {"makespan_s": 100.0, "cost_usd": idle(settings)})

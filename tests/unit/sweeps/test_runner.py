@@ -402,3 +402,40 @@ def test_a_backend_is_told_what_will_be_asked_of_it(ledger: Ledger, sweep_id: st
 
 def test_a_trace_without_settings_in_force_is_no_sound_trace() -> None:
     assert SOUND[0] == settings_in_force()
+
+
+# Once more
+
+
+def invalidated(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> SweepRecord:
+    """Run the sweep, and mark its second trial as invalid."""
+    second = Runner(ledger, PreparedBackend(), folder).run(sweep_id).trials[1]
+    assert second.scorecard is not None
+    card = second.scorecard.model_copy(update={"valid": False, "invalid_because": ("the machine was busy",)})
+    ledger.end_trial(sweep_id, second.trial.trial_id, "done", scorecard=card)
+    return ledger.sweep(sweep_id)
+
+
+def test_resuming_repeats_invalid_trials_and_no_other(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    before = invalidated(ledger, folder, sweep_id)
+    backend = PreparedBackend()
+    record = Runner(ledger, backend, folder).run(sweep_id)
+
+    assert backend.ran == [before.trials[1].trial]
+    assert all(trial.valid for trial in record.trials)
+    assert [record.trials[n] for n in (0, 2)] == [before.trials[n] for n in (0, 2)]
+    assert len(list(folder.root.glob("*.attempt1.jsonl"))) == 1
+
+
+def test_invalid_trials_can_be_kept(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    before = invalidated(ledger, folder, sweep_id)
+    backend = PreparedBackend()
+
+    assert Runner(ledger, backend, folder, keep_invalid=True).run(sweep_id) == before
+    assert backend.ran == []
+
+
+def test_resuming_a_finished_sweep_keeps_its_end(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    before = Runner(ledger, PreparedBackend(), folder).run(sweep_id)
+
+    assert Runner(ledger, PreparedBackend(), folder).run(sweep_id) == before

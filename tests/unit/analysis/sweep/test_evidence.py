@@ -5,7 +5,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.analysis.sweep.evidence import Evidence, Result, Sample, contrasts, recommend, weigh
+from orchestrator.analysis.sweep.evidence import (
+    Evidence,
+    Result,
+    Sample,
+    contrasts,
+    no_choice,
+    places,
+    recommend,
+    weigh,
+)
 from orchestrator.analysis.sweep.objective import Objective
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.model.settings import Settings
@@ -190,6 +199,113 @@ def test_a_recommendation_on_single_runs_says_how_little_it_is_worth() -> None:
 
     assert advice is not None
     assert any("too few repeats to tell it from" in doubt and "--repeat 5" in doubt for doubt in advice.doubts)
+
+
+def test_one_run_of_each_setting_decides_nothing() -> None:
+    evidence = weigh([*results(SLOW, [60]), *results(FAST, [50])])
+    advice = recommend(evidence)
+
+    assert advice is not None
+    assert not advice.decided
+    assert advice.headline == f"not decided: {FAST.label()} was lowest in one run"
+    assert places(evidence) == {FAST.label(): 3, SLOW.label(): 3}
+
+
+def test_three_runs_of_each_setting_decide_nothing_either() -> None:
+    advice = recommend(weigh([*results(SLOW, [60, 61, 62]), *results(FAST, [50, 51, 52], first_seed=9)]))
+
+    assert advice is not None
+    assert advice.headline == f"not decided: {FAST.label()} has the lowest median of 3 runs"
+
+
+def test_a_setting_is_not_taken_because_the_others_failed() -> None:
+    advice = recommend(weigh([*results(SLOW, TEN), invalid(FAST)]))
+
+    assert advice is not None
+    assert advice.headline == f"not decided: only {SLOW.label()} has a valid trial"
+
+
+def test_enough_runs_decide() -> None:
+    evidence = weigh([*results(SLOW, [n + 10 for n in TEN]), *results(FAST, TEN), *results(OTHER, TEN[::-1])])
+    advice = recommend(evidence)
+
+    assert advice is not None
+    assert advice.decided
+    assert advice.headline == f"take {FAST.label()}"
+    assert places(evidence) == {FAST.label(): 1, OTHER.label(): 2, SLOW.label(): 4}
+
+
+# Cost
+
+
+def test_settings_that_are_as_fast_may_still_differ_in_cost() -> None:
+    evidence = weigh(
+        [
+            *results(FAST, TEN, cost=1.0),
+            *results(SLOW, TEN[::-1], cost=0.6),
+            *results(OTHER, TEN[::-1], cost=1.5),
+        ]
+    )
+    advice = recommend(evidence)
+
+    assert evidence.best == FAST.label()
+    assert {each.b: each.verdict for each in evidence.cost_contrasts} == {
+        SLOW.label(): "lower",
+        OTHER.label(): "higher",
+    }
+    assert advice is not None
+    assert any(
+        doubt.startswith(f"{SLOW.label()} is indistinguishable from it in makespan, and costs less by $0.400, -40.0%")
+        for doubt in advice.doubts
+    )
+    assert any(
+        f"{OTHER.label()} is indistinguishable" in reason and "costs more" in reason for reason in advice.reasons
+    )
+    assert not any(doubt.startswith("indistinguishable from it") for doubt in advice.doubts)
+
+
+def test_without_prices_node_seconds_are_compared() -> None:
+    def trials(settings: Settings, node_seconds: float) -> list[Result]:
+        found = scorecard(50.0, cost_usd=None, node_seconds=ByPart(total=node_seconds))
+        return [Result(settings, n, n, f"{settings.label()}-{n}", found) for n in range(10)]
+
+    evidence = weigh([*trials(SLOW, 100), *trials(FAST, 200)])
+
+    assert [(each.quantity, each.verdict) for each in evidence.cost_contrasts] == [("node_seconds", "higher")]
+
+
+def test_an_objective_with_the_cost_in_it_needs_no_other_look_at_it() -> None:
+    trials = [*results(SLOW, TEN, cost=0.6), *results(FAST, TEN, cost=0.6)]
+
+    assert weigh(trials, Objective.parse("cost")).cost_contrasts == ()
+
+
+def test_chance_does_not_make_a_cost() -> None:
+    """Of a hundred sweeps of two equal settings, about five call their costs different."""
+    rng = random.Random(7)
+
+    def trials(settings: Settings, first_seed: int) -> list[Result]:
+        return [
+            Result(settings, n, first_seed + n, "t", card(rng.gauss(50, 5), rng.gauss(1, 0.1))) for n in range(1, 6)
+        ]
+
+    evidence = [weigh([*trials(SLOW, 0), *trials(FAST, 100)]) for _ in range(100)]
+
+    assert sum(1 for each in evidence if each.cost_verdict(SLOW.label()) in ("lower", "higher")) <= 10
+
+
+def test_where_no_cost_is_known_that_is_the_reason() -> None:
+    trials = [
+        Result(settings, n, n, "t", scorecard(50.0, cost_usd=None)) for settings in (SLOW, FAST) for n in range(3)
+    ]
+    evidence = weigh(trials, Objective.parse("cost"))
+
+    assert evidence.missing == ("cost_usd",)
+    assert no_choice(evidence, ["m5.large"]) == (
+        "no setting can be recommended: no cost is known, as there is no price for m5.large; sweep again with "
+        "--prices FILE (docs/prices.md), or choose by --objective node_seconds"
+    )
+    assert no_choice(weigh([invalid(FAST)])) == "no setting can be recommended: no trial is valid"
 
 
 @pytest.mark.parametrize(("b", "verdict"), [([40.0, 41, 39, 40], "lower"), ([60.0, 61, 59, 60], "higher")])

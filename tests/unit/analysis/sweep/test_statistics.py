@@ -280,6 +280,9 @@ def test_any_adjusted_p_values_keep_their_order_and_never_sink(p_values: list[fl
         ([120] * 5, []),
         ([0.3, 0.3, 0.3, 0.1 + 0.2, 0.3], []),
         ([10, 11, 12, 13, 14], []),
+        ([600.5, 600.5, 600.5, 600.5, 597.7], []),
+        ([600.0, 600.0, 600.0, 600.0, 594.0], [4]),
+        ([-100.0, -100.0, -100.0, -100.0, -100.5], []),
     ],
 )
 def test_a_value_far_from_the_others_is_an_outlier(values: list[float], found: list[int]) -> None:

@@ -122,7 +122,10 @@ def figures_of(html: str) -> list[dict[str, Any]]:
 
 def test_the_recommendation_comes_first(two: SweepRecord) -> None:
     text = Page(html_page(gather(two))).text
-    places = [text.index(each) for each in ("Take v2 speed=10", "Medians of the valid trials", "Pending tasks, nodes")]
+    places = [
+        text.index(each)
+        for each in ("Not decided: v2 speed=10 was", "Medians of the valid trials", "Pending tasks, nodes")
+    ]
 
     assert places == sorted(places)
     assert "night run" in text
@@ -222,7 +225,7 @@ def test_invalid_trials_are_mentioned_and_in_no_number(tmp_path: Path) -> None:
     card = scorecard(1.25, valid=False, invalid_because=("the host slept",))
     found = gather(sweep(recorded(good, tmp_path, 20), recorded(bad, tmp_path, 20, scorecard=card)))
 
-    assert found.headline == "Take v2 speed=1"
+    assert found.headline == "Not decided: only v2 speed=1 has a valid trial"
     for text in written(found):
         assert f"{bad.trial_id} (v2 speed=10)" in text
         assert "the host slept" in text
@@ -450,6 +453,44 @@ def test_junit_has_a_case_for_each_trial(tmp_path: Path) -> None:
     assert isinstance(results["v2 speed=3 #1"][0], Skipped)
     assert results["v2 speed=3 #1"][0].message == "invalid: gap"
     assert isinstance(results["v2 speed=5 #1"][0], Error)
+
+
+def test_one_run_of_each_setting_is_amber_and_says_that_nothing_is_decided(two: SweepRecord) -> None:
+    found = gather(two)
+    page = html_page(found)
+
+    assert found.headline == "Not decided: v2 speed=10 was lowest in one run"
+    assert '<section class="advice open" id="recommendation"' in page
+    assert "## Not decided: v2 speed=10 was lowest in one run" in markdown(found)
+
+
+def test_enough_runs_are_green_and_name_the_setting_to_take(tmp_path: Path) -> None:
+    trials = [
+        recorded(
+            trial(tasks=3, upscaling_speed=speed, repeat=n, seed=n), tmp_path, 20, scorecard=scorecard(makespan + n)
+        )
+        for speed, makespan in ((1, 60.0), (10, 20.0))
+        for n in range(1, 6)
+    ]
+    found = gather(sweep(*trials))
+
+    assert found.headline == "Take v2 speed=10"
+    assert '<section class="advice" id="recommendation"' in html_page(found)
+
+
+def test_no_setting_to_recommend_is_amber() -> None:
+    invalid = trial_record(trial(), scorecard=scorecard(valid=False, invalid_because=("gap",)), trace="")
+    found = gather(sweep(invalid))
+
+    assert found.headline == "No setting can be recommended: no trial is valid"
+    assert '<section class="advice open" id="recommendation"' in html_page(found)
+
+
+def test_in_junit_a_sweep_without_a_valid_trial_is_no_success() -> None:
+    invalid = trial_record(trial(), scorecard=scorecard(valid=False, invalid_because=("gap",)))
+    suite = next(iter(JUnitXml.fromstring(junit_xml(sweep(invalid)).encode())))
+
+    assert (suite.errors, suite.skipped) == (1, 0)
 
 
 def test_junit_holds_the_main_numbers(tmp_path: Path) -> None:

@@ -284,6 +284,29 @@ def test_what_is_left_is_learned_from_the_trials_that_have_ended(screen: Screen)
     assert screen.view.remaining_s() == pytest.approx(2000)
 
 
+def test_between_two_trials_the_estimate_is_that_of_the_trials_to_come(screen: Screen) -> None:
+    screen.clock.now += 1000
+    screen.view.trial_ended(TRIALS[0], scorecard(), "")
+
+    assert screen.view.remaining_s() == pytest.approx(2000)
+
+
+def test_nothing_is_left_after_the_last_trial(screen: Screen) -> None:
+    for number, each in enumerate(TRIALS, start=1):
+        screen.view.trial_started(number, 3, each)
+        screen.clock.now += 1000
+        screen.view.trial_ended(each, scorecard(), "")
+
+    assert screen.view.remaining_s() == 0.0
+
+
+def test_a_resumed_sweep_has_only_its_own_trials_left() -> None:
+    view = LiveView(Console(file=io.StringIO()), TRIALS[2:])
+    view.trial_started(3, 3, TRIALS[2])
+
+    assert view.remaining_s() <= estimate_s(TRIALS[2]) + 20
+
+
 def test_nothing_is_left_of_no_trials() -> None:
     assert LiveView(Console(file=io.StringIO()), []).remaining_s() == 0.0
 

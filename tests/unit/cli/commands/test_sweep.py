@@ -1,0 +1,49 @@
+"""A sweep that is resumed: nothing happens to a finished one, and one without a valid trial isn't called a success."""
+
+from pathlib import Path
+
+from orchestrator.sweeps.ledger import Ledger
+from tests.support.command_line import Run
+from tests.support.ledgers import write_sweep
+
+BUSY = "the host's CPUs were saturated for 94% of the time"
+RESUME = ("sweep", "--resume", "@last")
+
+
+def test_resuming_a_finished_sweep_shows_it_and_changes_nothing(run: Run, home: Path) -> None:
+    ledger: Ledger = write_sweep(home, {1: [50.0], 10: [40.0]})
+    before = ledger.sweep("c0ffee00")
+    code, out, err = run(*RESUME)
+
+    assert code == 0
+    assert "sweep c0ffee00 is complete: there is no trial to run" in err
+    assert "v2 speed=10" in out
+    assert ledger.sweep("c0ffee00") == before
+
+
+def test_a_sweep_without_a_valid_trial_ends_with_1_and_the_way_out(run: Run, home: Path) -> None:
+    write_sweep(home, {1: [50.0], 10: [40.0]}, valid=False, invalid_because=(BUSY,))
+    code, out, _ = run(*RESUME, "--keep-invalid")
+
+    assert code == 1
+    assert out.strip().splitlines()[-1].startswith("nothing to compare: all 2 trials are invalid. Close other programs")
+
+
+def test_one_valid_trial_is_a_result(run: Run, home: Path) -> None:
+    ledger = write_sweep(home, {1: [50.0], 10: [40.0]})
+    first = ledger.sweep("c0ffee00").trials[0]
+    assert first.scorecard is not None
+    ledger.end_trial(
+        "c0ffee00", first.trial.trial_id, "done", scorecard=first.scorecard.model_copy(update={"valid": False})
+    )
+    code, out, _ = run(*RESUME, "--keep-invalid")
+
+    assert code == 0
+    assert "nothing to compare" not in out
+
+
+def test_keeping_invalid_trials_means_nothing_for_a_new_sweep(run: Run) -> None:
+    code, _, err = run("sweep", "--keep-invalid", "--dry-run")
+
+    assert code == 2
+    assert "--keep-invalid is for --resume" in err
