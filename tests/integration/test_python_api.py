@@ -188,7 +188,7 @@ def test_bad_arguments_raise_our_errors_and_write_nothing(
     with pytest.raises(InputError, match=message):
         orchestrator.simulate(home=tmp_path / "home", **arguments)
 
-    assert (tmp_path / "home" / "ledger.db").is_file()  # the search is kept as a study
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_search_gives_settings_rows_and_a_figure(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_search_gives_settings_rows_and_a_figure(tmp_path: Path) -> None:
     assert str(found).splitlines()[1].startswith("reference ")
     assert "<table>" in found._repr_html_()
     assert found.plot().layout.title.text == "Makespan against cost"
-    assert (tmp_path / "home" / "ledger.db").is_file()  # the search is kept as a study
+    assert (tmp_path / "home" / "searches.db").is_file()
     with pytest.raises(InputError, match="objective: column 1: unknown name 'cots'"):
         orchestrator.search("cots")
     with pytest.raises(InputError, match="candidates: 0 isn't between"):
