@@ -60,16 +60,16 @@ def parse_pairs(option: str, assignments: Iterable[str], convert: Callable[[str]
 
 def parse_faults(texts: Iterable[str]) -> list[Fault] | None:
     """Return the faults of `--fault` options, None if there is none. Raises InputError."""
-    from orchestrator.inputs.sweep_spec import explain
+    from orchestrator.inputs.problems import first_problem
 
     faults, hint = [], "for example --fault kill@20 or --fault pause@30+15:NODE_TYPE"
     for text in texts:
         try:
             faults.append(Fault.model_validate(text))
         except ValidationError as error:
-            key, problem = explain(error)
-            where = "" if key == "spec" else f"{key}: "
-            raise InputError(f"--fault {text!r}: {where}{problem.removesuffix(f', not {text!r}')}", hint) from None
+            problem = first_problem(error)
+            told = f"{problem.key}: {problem.message}" if problem.key else problem.reason
+            raise InputError(f"--fault {text!r}: {told}", hint) from None
     return faults or None
 
 

@@ -13,6 +13,7 @@ from orchestrator.errors import SpecError
 from orchestrator.inputs.foreign_files import refuse_fixed_machines, refuse_foreign
 from orchestrator.inputs.instance_types import ec2_instance_types
 from orchestrator.inputs.launch_profiles import assume
+from orchestrator.inputs.problems import first_problem
 from orchestrator.inputs.secrets import inherited
 from orchestrator.inputs.yaml_file import read_yaml_as_ray
 from orchestrator.model.arch import infer_arch
@@ -247,12 +248,8 @@ def _build(path: Path, key: str, model: type[Model], **values: Any) -> Model:
     try:
         return model(**values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in (key, *fault["loc"]) if part != "")
-        if fault["type"] == "model_type":
-            raise SpecError(f"{path}: {where}", "expected keys and values") from None
-        if fault["type"] == "extra_forbidden":
-            raise SpecError(f"{path}: {where}", "unknown key") from None
-        problem = fault["msg"].removeprefix("Value error, ").removeprefix(f"{key.rpartition('.')[2]}: ")
-        of_the_shape = "provider" if problem.startswith("launch.") else "max_workers"
-        raise SpecError(f"{path}: {where or of_the_shape}", problem) from None
+        problem = first_problem(error)
+        message = problem.message.removeprefix(f"{key.rpartition('.')[2]}: ")
+        of_the_shape = "provider" if message.startswith("launch.") else "max_workers"
+        where = problem.whole_key(*filter(None, [key])) or of_the_shape
+        raise SpecError(f"{path}: {where}", message) from None

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.assets import bundled
-from orchestrator.errors import InputError, SpecError
+from orchestrator.errors import InputError
+from orchestrator.inputs.problems import first_problem
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.base import FrozenModel
 from orchestrator.model.cluster import NodeType
@@ -68,7 +69,7 @@ def read_profile(name: str) -> LaunchProfile:
     try:
         return LaunchProfile.model_validate(read_yaml_mapping(path))
     except ValidationError as error:
-        raise SpecError(str(path), error.errors()[0]["msg"]) from None
+        raise first_problem(error).in_file(path) from None
 
 
 def assume(

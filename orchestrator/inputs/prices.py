@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from orchestrator.errors import InputError, SpecError
 from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.inputs.problems import first_problem
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.base import FrozenModel
 from orchestrator.model.prices import InstanceType, Prices, UsdPerHour
@@ -147,7 +148,7 @@ def _from_file(path: Path) -> Prices:
     try:
         own = PriceFile.model_validate(read_yaml_mapping(path))
     except ValidationError as error:
-        raise _refusal(path, error) from None
+        raise first_problem(error).in_file(path, hint=_EXAMPLE) from None
     except SpecError as error:
         error.hint = _EXAMPLE
         raise
@@ -161,14 +162,3 @@ def _from_file(path: Path) -> Prices:
         usd_per_hour = own.prices | base.usd_per_hour | own.prices  # the user's own come first: ratios are to them
     as_of = str(own.as_of) if own.as_of else "undated"
     return Prices(region=own.region, source=source, as_of=as_of, spot=own.spot, usd_per_hour=usd_per_hour)
-
-
-def _refusal(path: Path, error: ValidationError) -> SpecError:
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return SpecError(f"{path}: {key:.60}", "unknown key", _EXAMPLE)
-    problem = fault["msg"].removeprefix("Value error, ")
-    given = fault["input"]
-    shown = "" if given is None or isinstance(given, dict | list) else f", not {given!r:.60}"
-    return SpecError(f"{path}: {key:.60}", problem[0].lower() + problem[1:] + shown, _EXAMPLE)

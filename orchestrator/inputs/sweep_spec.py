@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import InputError, SpecError
+from orchestrator.inputs.problems import first_problem
 from orchestrator.inputs.yaml_file import read_yaml_mapping
 from orchestrator.model.spec import SweepSpec
 
@@ -38,22 +39,11 @@ def _validated(document: Mapping[str, Any], source: str | None, backends: Collec
             raise InputError(problem, hint) if source is None else SpecError(f"{source}: backend", problem, hint)
         return spec
     except ValidationError as error:
-        key, problem = explain(error)
+        first = first_problem(error)
+        key = first.key or "spec"
         if source is None:
-            raise InputError(f"{key.removeprefix('settings.')}: {problem}") from None
-        raise SpecError(f"{source}: {key}", problem) from None
-
-
-def explain(error: ValidationError) -> tuple[str, str]:
-    """Key and problem of the first fault, in words for people."""
-    fault = error.errors()[0]
-    key = ".".join(part for part in fault["loc"] if isinstance(part, str)) or "spec"
-    if fault["type"] == "extra_forbidden":
-        return key, "unknown key"
-    problem = fault["msg"].removeprefix("Value error, ")
-    given = fault.get("input")
-    shown = "" if isinstance(given, dict | list) or given is None else f", not {given!r:.60}"
-    return key, problem[0].lower() + problem[1:] + shown
+            raise InputError(f"{key.removeprefix('settings.')}: {first.message}") from None
+        raise SpecError(f"{source}: {key}", first.message) from None
 
 
 def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

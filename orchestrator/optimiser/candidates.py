@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.analysis.sweep.summary import summarise
-from orchestrator.analysis.trial.score import score
 from orchestrator.backends.base import Executor, Recording
 from orchestrator.backends.registry import SIMULATED
 from orchestrator.backends.simulated.backend import default_timeout_s
 from orchestrator.backends.simulated.executors import RunAhead, record
 from orchestrator.model.events import parse_event
-from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.optimiser.optimise import Verdict
+from orchestrator.simulator.scored import Scored, scored
 from orchestrator.sweeps.plan import Plan
 
 
@@ -40,9 +39,9 @@ class Candidates:
         """See `Evaluate`."""
         self._ahead.expect([trial for settings in batch for trial in self._trials(settings)])
         for settings in batch:
-            scored = [self._scored(trial, self._recording(trial)) for trial in self._trials(settings)]
-            (row,) = summarise((settings, card) for card, _ in scored)
-            yield Verdict(row, next((reason for card, reason in scored if not card.valid), ""))
+            found = [self._scored(trial) for trial in self._trials(settings)]
+            (row,) = summarise((settings, each.card) for each in found)
+            yield Verdict(row, next((each.reason for each in found if not each.card.valid), ""))
 
     def close(self) -> None:
         """End the executor."""
@@ -71,8 +70,6 @@ class Candidates:
     def _timeout_s(self, trial: Trial) -> float:
         return self._plan.spec.timeout_s or default_timeout_s(trial)
 
-    def _scored(self, trial: Trial, recording: Recording) -> tuple[Scorecard, str]:
-        """Return the scorecard, and the reason if it is invalid."""
-        events = sorted((parse_event(line) for line in recording.events), key=lambda event: event.t)
-        card = score(trial, events, self._plan.prices)
-        return card, recording.failure.message if recording.failure is not None else "; ".join(card.invalid_because)
+    def _scored(self, trial: Trial) -> Scored:
+        recording = self._recording(trial)
+        return scored(trial, map(parse_event, recording.events), self._plan.prices, recording.failure)

@@ -1,21 +1,15 @@
 """The simulator's prediction for a plan, before anything is started."""
 
-import logging
 import math
 from dataclasses import dataclass
 
 from orchestrator.analysis.sweep.summary import SettingSummary, summarise
-from orchestrator.analysis.trial.score import score
 from orchestrator.backends.registry import SIMULATED
-from orchestrator.errors import TrialFailed
-from orchestrator.logs import suppressed
-from orchestrator.model.events import Event
 from orchestrator.model.fault import Fault, impossible
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
+from orchestrator.simulator.scored import simulate_and_score
 from orchestrator.sweeps.plan import Plan
-
-_log = logging.getLogger(__name__)
 
 SEEDS = 3
 MAX_SETTINGS = 40
@@ -42,7 +36,6 @@ def foresee(plan: Plan) -> Foresight:
     and the cost by less than `SAME_COST`: the random variation of a real cluster is larger than that.
     """
     from orchestrator.backends.simulated.backend import default_timeout_s
-    from orchestrator.simulator.simulation import simulate
 
     chosen = plan.settings[:MAX_SETTINGS]
     without = tuple(impossible(plan.workload.faults, SIMULATED.faults))
@@ -55,11 +48,10 @@ def foresee(plan: Plan) -> Foresight:
             trial = first.model_copy(
                 update={"backend": SIMULATED.name, "workload": workload, "seed": seed, "repeat": 1}
             )
-            events: list[Event] = []
-            with suppressed(_log, "predicting", TrialFailed):  # the scorecard gives the reason
-                simulate(trial, events.append, timeout_s=plan.spec.timeout_s or default_timeout_s(trial))
-            events.sort(key=lambda event: event.t)
-            cards.setdefault(settings, []).append(score(trial, events, plan.prices))
+            timeout_s = plan.spec.timeout_s or default_timeout_s(trial)
+            cards.setdefault(settings, []).append(
+                simulate_and_score(trial, timeout_s=timeout_s, prices=plan.prices).card
+            )
     rows = summarise((settings, card) for settings, own in cards.items() for card in own)
     return Foresight(tuple(rows), _alike(cards), without)
 

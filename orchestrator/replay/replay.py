@@ -17,6 +17,7 @@ from orchestrator.model.quantities import shown_in
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
+from orchestrator.simulator.scored import simulate_and_score
 from orchestrator.trace.file import Trace
 
 # What `Validation.worst` looks at: with these right, a sweep's ranking of settings is.
@@ -78,7 +79,6 @@ def validate(trace: Trace) -> Validation:
     without tasks, and TrialFailed if the replay can't be finished.
     """
     from orchestrator.backends.simulated.backend import default_timeout_s
-    from orchestrator.simulator.simulation import simulate
 
     if trace.trial is None:
         raise InputError("the trace holds no trial: a cluster was only observed", "validate a trial of a sweep")
@@ -86,13 +86,13 @@ def validate(trace: Trace) -> Validation:
     if recorded.makespan_s is None:
         raise InputError(f"trial {trace.trial.trial_id} recorded no task", "validate one that is done")
     trial = replay_of(trace.trial, trace.events)
-    events: list[Event] = []
-    simulate(
-        trial, events.append, timeout_s=default_timeout_s(trial), latencies=measured_latencies(trial, trace.events)
+    replayed = simulate_and_score(
+        trial, timeout_s=default_timeout_s(trial), latencies=measured_latencies(trial, trace.events)
     )
-    events.sort(key=lambda event: event.t)
-    launches = (_requests(trace.events), _requests(events))
-    return Validation(trace.trial, recorded, score(trial, events), launches)
+    if replayed.failure is not None:
+        raise replayed.failure
+    launches = (_requests(trace.events), _requests(replayed.events))
+    return Validation(trace.trial, recorded, replayed.card, launches)
 
 
 def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:

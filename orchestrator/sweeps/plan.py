@@ -13,7 +13,7 @@ from orchestrator.backends.base import BackendKind
 from orchestrator.errors import InputError
 from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.inputs.prices import prices_for
-from orchestrator.inputs.sweep_spec import explain
+from orchestrator.inputs.problems import first_problem
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import impossible
 from orchestrator.model.prices import Prices
@@ -134,15 +134,15 @@ def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload
     try:
         return Workload(**{**base.model_dump(), **chosen})
     except ValidationError as error:
-        key, problem = explain(error)
-        raise InputError(f"workload.{'resources' if key == 'spec' else key}: {problem}") from None
+        problem = first_problem(error)
+        raise InputError(f"workload.{problem.key or 'resources'}: {problem.message}") from None
 
 
 def _shape_under(shape: ClusterShape, settings: Settings) -> ClusterShape:
     try:
         return shape.with_settings(settings)
     except ValidationError as error:
-        raise InputError(f"settings: {explain(error)[1]}") from None
+        raise InputError(f"settings: {first_problem(error).message}") from None
 
 
 def _check_faults(backend: BackendKind, workload: Workload, shape: ClusterShape) -> None:
@@ -215,8 +215,8 @@ def _settings(values: dict[str, object]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        key, problem = explain(error)
-        raise InputError(f"{key}: {problem}") from None
+        problem = first_problem(error)
+        raise InputError(f"{problem.key or 'settings'}: {problem.message}") from None
 
 
 def _ordered(trials: Sequence[Trial], spec: SweepSpec) -> list[Trial]:

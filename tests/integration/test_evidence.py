@@ -11,14 +11,12 @@ import pytest
 
 from orchestrator.analysis.sweep.evidence import Sample, any_difference_between, contrasts
 from orchestrator.analysis.sweep.statistics import median_interval
-from orchestrator.analysis.trial.score import score
 from orchestrator.model.cluster import ClusterShape, NodeType
-from orchestrator.model.events import Event
 from orchestrator.model.latency import Delay, LaunchModel
 from orchestrator.model.settings import Settings
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
-from orchestrator.simulator.simulation import simulate
+from orchestrator.simulator.scored import simulate_and_score
 
 SEEDS = range(300)
 SWEEPS, REPEATS = 200, 10
@@ -43,10 +41,7 @@ def makespans(speed: float) -> Pool:
             workload=Workload(tasks=60, seconds=40),
             seed=seed,
         )
-        events: list[Event] = []
-        simulate(trial, events.append, timeout_s=86_400)
-        events.sort(key=lambda event: event.t)
-        found[seed] = score(trial, events).makespan_s or 0.0
+        found[seed] = simulate_and_score(trial, timeout_s=86_400).card.makespan_s or 0.0
     return found
 
 

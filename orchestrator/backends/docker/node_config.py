@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from orchestrator.errors import SpecError
 from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.inputs.problems import first_problem
 from orchestrator.model.base import Finite, FrozenModel
 
 _SIZE = re.compile(r"[1-9][0-9]*[kmg]")
@@ -64,7 +66,7 @@ def _container_config(path: Path, name: str, section: Mapping[str, Any]) -> Cont
     try:
         return ContainerConfig.model_validate(section)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in ("available_node_types", name, "node_config", *fault["loc"]))
-        problem = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-        raise SpecError(f"{path}: {where}", problem) from None
+        problem = first_problem(error)
+        if "environment" in problem.path:
+            problem = replace(problem, given="")  # it may be a secret
+        raise problem.in_file(path, "available_node_types", name, "node_config") from None

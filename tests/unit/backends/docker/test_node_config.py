@@ -73,16 +73,16 @@ SIZE = "expected a size such as 512m or 2g"
         ({"memory": ["2g"]}, f"{NODE_CONFIG}.memory: {SIZE}"),
         ({"memory": True}, f"{NODE_CONFIG}.memory: a number or a word is needed, not yes or no"),
         ({"shm_size": ""}, f"{NODE_CONFIG}.shm_size: {SIZE}"),
-        ({"cpus": 0}, f"{NODE_CONFIG}.cpus: Input should be greater than or equal to 0.01"),
-        ({"cpus": -1}, f"{NODE_CONFIG}.cpus: Input should be greater than or equal to 0.01"),
-        ({"cpus": 0.001}, f"{NODE_CONFIG}.cpus: Input should be greater than or equal to 0.01"),
-        ({"cpus": float("nan")}, f"{NODE_CONFIG}.cpus: Input should be a finite number"),
+        ({"cpus": 0}, f"{NODE_CONFIG}.cpus: input should be greater than or equal to 0.01"),
+        ({"cpus": -1}, f"{NODE_CONFIG}.cpus: input should be greater than or equal to 0.01"),
+        ({"cpus": 0.001}, f"{NODE_CONFIG}.cpus: input should be greater than or equal to 0.01"),
+        ({"cpus": float("nan")}, f"{NODE_CONFIG}.cpus: input should be a finite number"),
         ({"cpus": float("inf")}, f"{NODE_CONFIG}.cpus: "),
-        ({"cpus": "two"}, f"{NODE_CONFIG}.cpus: Input should be a valid number"),
+        ({"cpus": "two"}, f"{NODE_CONFIG}.cpus: input should be a valid number"),
         ({"cpus": True}, f"{NODE_CONFIG}.cpus: a number or a word is needed, not yes or no"),
-        ({"image": 5}, f"{NODE_CONFIG}.image: Input should be a valid string"),
-        ({"environment": ["A=1"]}, f"{NODE_CONFIG}.environment: Input should be a valid dictionary"),
-        ({"environment": {"A": 1}}, f"{NODE_CONFIG}.environment.A: Input should be a valid string"),
+        ({"image": 5}, f"{NODE_CONFIG}.image: input should be a valid string"),
+        ({"environment": ["A=1"]}, f"{NODE_CONFIG}.environment: input should be a valid dictionary"),
+        ({"environment": {"A": 1}}, f"{NODE_CONFIG}.environment.A: input should be a valid string"),
         ({"Image": "ray"}, f"{NODE_CONFIG}.Image: unknown key"),
         ({"mem": "2g"}, f"{NODE_CONFIG}.mem: unknown key"),
         ({1: 2}, NODE_CONFIG),
@@ -110,3 +110,10 @@ def test_what_is_no_port_is_refused_with_file_and_key(tmp_path: Path, port: Any)
         dashboard_port(read_cluster_file(path))
 
     assert refused.value.message == f"{path}: provider.dashboard_port: expected a port, 1 to 65535"
+
+
+def test_a_refused_variable_of_the_environment_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as refused:
+        configs(tmp_path, {"environment": {"TOKEN": 12345}})
+
+    assert "12345" not in refused.value.message
