@@ -17,7 +17,9 @@ def main() -> NoReturn:
     import typer
 
     from orchestrator.cli.app import app
+    from orchestrator.cli.streams import let_every_character_be_written
 
+    let_every_character_be_written()
     # Typer carries its own copy of click, or uses click itself: its public exceptions lead to the right classes.
     usage_error: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]
     _end_cleanly_on_signals()

@@ -12,6 +12,7 @@ from orchestrator.cli.commands import (
     compare,
     dashboards,
     doctor,
+    explain,
     export,
     observe,
     push,
@@ -90,6 +91,7 @@ _add(recommend.recommend, recommend.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)
 _add(ledger.list_sweeps, ledger.LIST_EXAMPLES, name="list")
 _add(ledger.show, ledger.SHOW_EXAMPLES)
+_add(explain.explain, explain.EXAMPLES)
 _add(report.report, report.EXAMPLES)
 _add(export.export, export.EXAMPLES)
 _add(push.push, push.EXAMPLES)

@@ -305,7 +305,12 @@ WithStack = Annotated[
 
 JsonFile = Annotated[
     str | None,
-    option("--json", metavar="FILE", help="Write the result as JSON to a file; - for stdout.", panel=OUTPUT),
+    option(
+        "--json",
+        metavar="FILE",
+        help="Write the result, or with --dry-run the plan, as JSON to a file; - for stdout.",
+        panel=OUTPUT,
+    ),
 ]
 AsJson = Annotated[bool, option("--json", help="Write JSON to stdout.", panel=OUTPUT)]
 

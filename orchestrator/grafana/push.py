@@ -78,12 +78,14 @@ def push(
     folder: str = "Orchestrate",
     with_datasource: bool = True,
     datasource_url: str | None = None,
+    new_datasource_url: str = DATASOURCE_URL,
     datasource_uid: str | None = None,
     alerts: Sequence[AlertGroup] = (),
     dry_run: bool = False,
 ) -> Iterator[Change]:
-    """Do the steps, and yield the change of each. Without a `datasource_url` a data source keeps the one it has.
+    """Do the steps, and yield the change of each.
 
+    Without a `datasource_url` a data source keeps the one it has, and a new one gets `new_datasource_url`.
     With a `datasource_uid`, boards and rules use that data source of this Grafana, and ours isn't written.
 
     Raises Unreachable if there is no Grafana at all, ForeignAnswer, and WrongToken; any other problem is a change that
@@ -93,7 +95,7 @@ def push(
     if datasource_uid is not None:
         boards = [reading(board, datasource_uid) for board in boards]
     with_datasource = with_datasource and datasource_uid is None
-    todo = _steps(_Push(grafana, dry_run), boards, folder, with_datasource, datasource_url, alerts)
+    todo = _steps(_Push(grafana, dry_run, new_datasource_url), boards, folder, with_datasource, datasource_url, alerts)
     for number, step in enumerate(todo, start=1):
         try:
             outcome, detail = step.run()
@@ -140,9 +142,10 @@ def _steps(
 
 
 class _Push:
-    def __init__(self, grafana: Grafana, dry_run: bool) -> None:
+    def __init__(self, grafana: Grafana, dry_run: bool, new_datasource_url: str) -> None:
         self._grafana = grafana
         self._dry_run = dry_run
+        self._new_datasource_url = new_datasource_url
 
     def folder(self, title: str) -> tuple[Outcome, str]:
         def look() -> Folder | None:
@@ -176,7 +179,7 @@ class _Push:
 
         found = look()
         if found is None:
-            url = wanted or DATASOURCE_URL
+            url = wanted or self._new_datasource_url
             body = {
                 "uid": DATASOURCE_UID,
                 "name": DATASOURCE_NAME,

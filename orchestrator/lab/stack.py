@@ -1,10 +1,15 @@
-"""`--stack`: starts Prometheus and Grafana before a sweep, and leaves them running."""
+"""The stack of a home: started before a sweep by `--stack`, and found by commands that need its addresses."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.errors import MissingPrerequisite
 from orchestrator.lab.progress import Reporter
+from orchestrator.logs import suppressed
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -23,3 +28,14 @@ def stack_running(home: Path, *, wanted: bool, reporter: Reporter) -> Iterator[N
         yield
     finally:
         reporter.say(f"the stack still runs: {where}; end it: orchestrate stack down")
+
+
+def url_of_stack(home: Path, service: str) -> str | None:
+    """Return the URL of a service of the home's stack, such as `prometheus`; None if it doesn't run."""
+    from orchestrator.stack.stack import Stack
+
+    stack = Stack(home)
+    if stack.known:
+        with suppressed(_log, f"looking for the stack's {service}", MissingPrerequisite):
+            return stack.status().url(service)
+    return None

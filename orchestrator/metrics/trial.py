@@ -38,6 +38,7 @@ from orchestrator.model.events import (
 from orchestrator.model.fault import Fault
 from orchestrator.model.histogram import Histogram
 from orchestrator.model.prices import Prices
+from orchestrator.model.resource_shape import needs_of
 
 # A scrape must stay cheap with ten thousand nodes: above this number, single nodes have no series.
 MAX_NODE_SERIES = 1000
@@ -46,23 +47,6 @@ MAX_PAST_SHAPES = 50
 # A node that failed is seen so long in that state: longer than any scrape interval, and a mark on a graph of minutes.
 FAILED_SHOWN_S = 60.0
 _Values = dict[tuple[str, ...], float]
-
-
-def _resources(shape: str) -> dict[str, float]:
-    """Return what `CPU=1,Graviton=0.5` asks for; nothing for what isn't written so."""
-    pairs = (part.rpartition("=") for part in shape.split(","))
-    try:
-        return {name: float(amount) for name, _, amount in pairs}
-    except ValueError:
-        # not logged: the name of a shape comes from the cluster, and may have any form.
-        return {}
-
-
-def _made_by_ray(resource: str) -> bool:
-    """Return true if nodes have a resource although no cluster config names it."""
-    return resource in ("memory", "object_store_memory") or resource.startswith(
-        ("node:", "bundle_", "accelerator_type:")
-    )
 
 
 class TrialMetrics:
@@ -197,7 +181,7 @@ class TrialMetrics:
         nodes = [shape.head, *shape.workers]
         unfit: _Values = {}
         for wanted, count in self.pending.items():
-            needs = {name: amount for name, amount in _resources(wanted).items() if not _made_by_ray(name)}
+            needs = needs_of(wanted)
             if count and not any(node.fits(needs, {}) for node in nodes):
                 unfit[wanted,] = float(count)
         return unfit

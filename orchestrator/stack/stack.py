@@ -67,6 +67,11 @@ class Stack:
         self._sleep = sleep
         self._compose_file = compose_file or bundled("docker-compose.yml")
 
+    @property
+    def known(self) -> bool:
+        """True if a stack was ever started from this home."""
+        return self.native.known or self._files.started
+
     def up(
         self,
         ports: Ports,

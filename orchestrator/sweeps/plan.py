@@ -49,6 +49,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     provider: str | None = None  # of the cluster file
+    warnings: tuple[str, ...] = ()
 
     @property
     def settings(self) -> list[Settings]:
@@ -63,11 +64,17 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         able = [f"--backend {each.name}" for each in registry.kinds() if each.takes_image]
         raise InputError("--image is for containers", f"add {' or '.join(able)}")
     notes = list(cluster.notes)
+    warnings: tuple[str, ...] = ()
     fit = kind.runs_here and spec.fit == "machine"
     shape = fit_shape(cluster.shape, machine) if fit else cluster.shape
     if shape != cluster.shape:
         notes.append(
             f"the shape is fitted to this machine ({machine.describe()}); --fit none takes {cluster.path} as is"
+        )
+    elif kind.runs_here and (fitting := fit_shape(shape, machine)) != shape:
+        warnings = (
+            f"this machine ({machine.describe()}) is too small for the shape: it can run about {fitting.max_workers} "
+            f"workers with {fitting.max_cpus:g} CPUs in all; trials with more are invalid; leave out --fit none",
         )
     launch = shape.launch
     if kind.real_time and launch.spot_interruptions_per_hour:
@@ -110,6 +117,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         tuple(notes),
         tuple(filter(None, assumptions)),
         cluster.foreign_provider,
+        warnings,
     )
 
 

@@ -6,9 +6,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from orchestrator.cli.console import console
 from orchestrator.cli.help import option
 from orchestrator.errors import InputError
+from orchestrator.lab.stack import url_of_stack
 
 if TYPE_CHECKING:
     from orchestrator.grafana.push import Change
@@ -35,6 +38,7 @@ class Skip(StrEnum):
 
 
 def push(
+    context: typer.Context,
     url: Annotated[str, option(metavar="URL", help="The Grafana, with its path if it has one.")],
     token_file: Annotated[
         Path | None,
@@ -49,7 +53,8 @@ def push(
         str | None,
         option(
             metavar="URL",
-            help="The Prometheus as Grafana reaches it.  [default: what the data source has, else http://localhost:9090]",
+            help="The Prometheus as Grafana reaches it.  [default: what the data source has, else the stack's, else"
+            " http://localhost:9090]",
         ),
     ] = None,
     datasource_uid: Annotated[
@@ -75,7 +80,7 @@ def push(
     from orchestrator.grafana.alerts import read_alerts
     from orchestrator.grafana.boards.build import build_all
     from orchestrator.grafana.client import Grafana, grafana_address, take_token
-    from orchestrator.grafana.push import DATASOURCE_UID, push
+    from orchestrator.grafana.push import DATASOURCE_UID, DATASOURCE_URL, push
     from orchestrator.remote_api import travels_openly
 
     left_out = set(skip or ())
@@ -103,6 +108,7 @@ def push(
             folder=folder,
             with_datasource=Skip.DATASOURCE not in left_out,
             datasource_url=reads,
+            new_datasource_url=url_of_stack(context.obj.root, "prometheus") or DATASOURCE_URL,
             datasource_uid=datasource_uid,
             alerts=alerts,
             dry_run=dry_run,

@@ -11,6 +11,7 @@ from orchestrator.cli.completion import complete_sweep_or_trial
 from orchestrator.cli.console import console, reporter
 from orchestrator.cli.help import option
 from orchestrator.lab.push import push_trials
+from orchestrator.lab.stack import url_of_stack
 
 EXAMPLES = """Examples:
 
@@ -36,8 +37,13 @@ def push(
         ),
     ] = None,
     to: Annotated[
-        str, option(metavar="URL", help="A Prometheus that runs with --web.enable-remote-write-receiver.")
-    ] = "http://127.0.0.1:9090",
+        str | None,
+        option(
+            metavar="URL",
+            help="A Prometheus that runs with --web.enable-remote-write-receiver."
+            "  [default: that of the stack, else http://127.0.0.1:9090]",
+        ),
+    ] = None,
     credentials_file: Annotated[
         Path | None,
         option(
@@ -63,6 +69,8 @@ def push(
     from orchestrator.prometheus.client import HOW_TO_CREDENTIALS, Prometheus, take_credentials
     from orchestrator.remote_api import parse_address, travels_openly
 
+    if to is None:
+        to = url_of_stack(context.obj.root, "prometheus") or "http://127.0.0.1:9090"
     address = parse_address(to, "--to", "https://prometheus.example.com", HOW_TO_CREDENTIALS)
     credentials = take_credentials(credentials_file)
     if credentials and travels_openly(address):

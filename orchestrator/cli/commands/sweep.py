@@ -20,6 +20,7 @@ from orchestrator.lab.run import Execution, begin, resume_sweep
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.replay.prediction import Foresight
     from orchestrator.sweeps.ledger import SweepRecord
     from orchestrator.sweeps.plan import Plan
 
@@ -172,7 +173,11 @@ def run(home: Home, request: Request) -> int:
     out = console(stderr=request.json_file == "-")
     out.print(plan_tables(plan))
     if request.dry_run:
-        _print_prediction(plan, out)
+        foresight = _print_prediction(plan, out)
+        if request.json_file is not None:
+            from orchestrator.report.plan_document import plan_document
+
+            write_json(request.json_file, plan_document(plan, foresight).model_dump(mode="json"))
         return 0
     return _finish(begin(home, plan, cluster, execution, reporter()), request.json_file)
 
@@ -188,8 +193,8 @@ def _finish(record: "SweepRecord", json_file: str | None) -> int:
     return 0 if complete and any(trial.valid for trial in record.trials) else 1
 
 
-def _print_prediction(plan: "Plan", out: "Console") -> None:
-    """Print what the simulator expects; without a simulator, why not."""
+def _print_prediction(plan: "Plan", out: "Console") -> "Foresight | None":
+    """Print and return the simulator's prediction; without a simulator, print why there is none."""
     from orchestrator.errors import MissingPrerequisite
     from orchestrator.replay.prediction import MAX_SETTINGS, foresee
     from orchestrator.report.terminal.tables import foresight_table
@@ -203,5 +208,6 @@ def _print_prediction(plan: "Plan", out: "Console") -> None:
     except MissingPrerequisite as error:
         _log.info("no prediction", exc_info=True)
         out.print(f"note: no prediction: {error.message}")
-        return
+        return None
     out.print(foresight_table(foresight))
+    return foresight

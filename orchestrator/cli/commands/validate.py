@@ -41,7 +41,7 @@ def validate(
     as_json: AsJson = False,
 ) -> int:
     """Replay recorded trials in the simulator, with the boot times that they met, and show both side by side."""
-    from orchestrator.report.terminal.replay import validation_document, validation_table
+    from orchestrator.report.terminal.replay import validation_document, validation_summary, validation_table
 
     if within is not None and not 0 <= within < float("inf"):
         raise InputError(f"--within: {within:g} is not a percentage", "for example --within 15")
@@ -51,5 +51,6 @@ def validate(
     else:
         for validation in found:
             console().print(validation_table(validation))
+        console().print(validation_summary(found))
     worst = max(validation.worst for validation in found)
     return BREACHED if within is not None and worst > within / 100 else 0

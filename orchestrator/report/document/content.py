@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.analysis.sweep.evidence import Evidence, Recommendation, no_choice, recommend, weigh
 from orchestrator.analysis.sweep.summary import SettingSummary, summarise
+from orchestrator.analysis.trial.explain import Explanation, explain
 from orchestrator.analysis.trial.series import Series, series
 from orchestrator.errors import SpecError
 from orchestrator.model.events import SettingsEvent
@@ -38,6 +39,7 @@ class DrawnTrial:
     series: Series | None
     problem: str
     in_force: dict[str, Any]
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,11 @@ def _draw(record: TrialRecord, read: Callable[[Path], Trace]) -> DrawnTrial:
     said = [event.in_force for event in trace.events if isinstance(event, SettingsEvent)]
     found = series(record.trial, trace.events)
     return DrawnTrial(
-        record, found, "" if found is not None else "no plots: no task was recorded", dict(said[-1]) if said else {}
+        record,
+        found,
+        "" if found is not None else "no plots: no task was recorded",
+        dict(said[-1]) if said else {},
+        explain(record.trial, trace.events),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from orchestrator.analysis.sweep.evidence import Evidence
 from orchestrator.analysis.sweep.statistics import Interval
 from orchestrator.analysis.sweep.summary import SettingSummary, Spread
+from orchestrator.analysis.trial.explain import Explanation
 from orchestrator.analysis.trial.series import Hit
 from orchestrator.model.quantities import Quantity, shown_in
 from orchestrator.model.scorecard import Scorecard
@@ -13,6 +14,7 @@ from orchestrator.sweeps.ledger import TrialRecord
 
 # Spot interruptions may be many.
 MAX_FAULTS = 50
+MAX_LAUNCHES = 100
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,28 @@ def faults_grid(hits: Sequence[Hit]) -> Grid | None:
         "Faults on purpose, and after how many seconds each was over, its node was lost, and as many nodes of its type "
         f"could run tasks again. Tasks: what the node ran when it was hit; Ray runs them again if it is lost.{more}",
         ("fault", "node", "at s", "over after s", "tasks", "lost after s", "replaced after s"),
+        tuple(rows),
+    )
+
+
+def launches_grid(explanation: Explanation | None) -> Grid | None:
+    """Return a row for each launch with the rules that set its size; None without launches."""
+    if explanation is None or not explanation.launches:
+        return None
+    rows = [
+        (
+            Cell(f"{each.t:.1f}", value=each.t),
+            Cell(f"{len(each.nodes)}", f"{each.failed} failed" if each.failed else "", len(each.nodes)),
+            Cell(each.node_type),
+            Cell(", ".join(each.rules), each.text),
+        )
+        for each in explanation.launches[:MAX_LAUNCHES]
+    ]
+    more = len(explanation.launches) - MAX_LAUNCHES
+    rest = f" The first {MAX_LAUNCHES} of {len(explanation.launches)} are shown." if more > 0 else ""
+    return Grid(
+        f"Each launch, in seconds after the submission, and the rules that set its size.{rest}",
+        ("at s", "nodes", "type", "rules"),
         tuple(rows),
     )
 

@@ -1,13 +1,16 @@
 """A recorded trial and its replay side by side, for the terminal and as JSON."""
 
+import math
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from orchestrator.backends import registry
 from orchestrator.model.quantities import column_of
-from orchestrator.replay.replay import Validation
+from orchestrator.replay.replay import DECISIVE, Validation
 from orchestrator.report.terminal.tables import new_table
 
 
@@ -24,7 +27,7 @@ def validation_table(validation: Validation) -> RenderableType:
             _number(row.recorded),
             _number(row.simulated),
             _number(row.error, "+"),
-            "-" if share is None else f"{share:+.1%}",
+            "-" if share is None else f"{round(share, 3) + 0.0:+.1%}",
         )
     requests = new_table("launch", "recorded s", "simulated s", "error")
     for number, (real, simulated) in enumerate(zip_longest(*validation.launches), start=1):
@@ -33,6 +36,38 @@ def validation_table(validation: Validation) -> RenderableType:
     invalid = validation.recorded.invalid_because
     notes = [Text(f"note: the recorded trial is invalid: {'; '.join(invalid)}", style="yellow")] if invalid else []
     return Group(rows, *([requests] if any(validation.launches) else []), *notes, Text())
+
+
+def validation_summary(validations: Sequence[Validation]) -> RenderableType:
+    """Return the largest error of the main times over all trials, and what the replay of a simulated one says."""
+    recorded = [each for each in validations if registry.real_time(each.trial.backend)]
+    simulated = len(validations) - len(recorded)
+    lines = [Text(_errors(recorded), style="bold")] if recorded else []
+    if simulated:
+        lines.append(
+            Text(
+                f"note: {simulated} of {len(validations)} trials were simulated: a replay repeats them, and shows "
+                "nothing about real clusters",
+                style="yellow",
+            )
+        )
+    return Group(*lines)
+
+
+def _errors(validations: Sequence[Validation]) -> str:
+    parts = []
+    for name in reversed(DECISIVE):
+        shares = [row.relative_error for each in validations for row in each.comparisons if row.name == name]
+        known = [abs(share) for share in shares if share is not None]
+        missing = len(shares) - len(known)
+        within = f"within {math.ceil(max(known) * 100 - 1e-9)} %" if known else "unknown"
+        parts.append(
+            f"{name.removesuffix('_s').replace('_', ' ')} {within}"
+            + (f" ({missing} unknown)" if known and missing else "")
+        )
+    equal = sum(1 for each in validations if each.recorded.launches == each.simulated.launches)
+    trials = f"{len(validations)} trial{'' if len(validations) == 1 else 's'}"
+    return f"{trials}: {', '.join(parts)}; launches equal in {equal} of {len(validations)}"
 
 
 def validation_document(validation: Validation) -> dict[str, Any]:
@@ -58,4 +93,7 @@ def validation_document(validation: Validation) -> dict[str, Any]:
 def _number(value: float | None, sign: str = "") -> str:
     if value is None:
         return "-"
-    return f"{value:{sign}d}" if isinstance(value, int) else f"{value:{sign}.2f}"
+    if isinstance(value, int):
+        return f"{value:{sign}d}"
+    # -0.001 is no negative zero.
+    return f"{round(value, 2) + 0.0:{sign}.2f}"

@@ -72,7 +72,8 @@ def plan_tables(plan: Plan) -> RenderableType:
         table.add_row(str(number), trial.trial_id, trial.settings.label(), str(trial.repeat))
     more = len(plan.trials) - MAX_ROWS_OF_A_PLAN
     rest = [Text(f"… and {more} more")] if more > 0 else []
-    lines = [*(f"assumption: {each}" for each in plan.assumptions), *(f"note: {note}" for note in plan.notes)]
+    lines = [f"warning: {each}" for each in plan.warnings]
+    lines += [*(f"assumption: {each}" for each in plan.assumptions), *(f"note: {note}" for note in plan.notes)]
     return Group(facts, *(Text(line, style="yellow") for line in lines), Text(), table, *rest)
 
 

@@ -16,7 +16,7 @@ from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.spec import MAX_TRIALS, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.sweeps.fit import Machine
-from orchestrator.sweeps.plan import Plan, make_plan
+from orchestrator.sweeps.plan import ONE_BURST, Plan, make_plan
 from tests.support.builders import ARM, HEAD, SHAPE, X86
 from tests.support.strategies import machines, shapes
 
@@ -214,6 +214,25 @@ def test_a_shape_that_is_too_large_is_fitted_and_a_note_says_so() -> None:
 
     assert found.shape.max_workers < SHAPE.max_workers
     assert any("--fit none" in note for note in found.notes)
+
+
+def test_a_machine_that_is_too_small_for_the_file_as_it_is_is_a_warning() -> None:
+    (warning,) = plan(machine=SMALL).warnings
+
+    assert warning.startswith(
+        "this machine (1 core, 1 GiB free) is too small for the shape: it can run about 2 workers"
+    )
+    assert plan(machine=LARGE).warnings == ()
+    assert plan(machine=SMALL, spec={"backend": "simulated"}).warnings == ()
+    assert plan(machine=SMALL, spec={"fit": "machine"}).warnings == ()
+
+
+def test_one_burst_is_an_assumption_where_idle_timeouts_are_compared() -> None:
+    waves = {"arrival": "waves", "arrival_s": 60}
+
+    assert ONE_BURST in plan(idle_timeout_minutes=[1, 5]).assumptions
+    assert ONE_BURST not in plan(idle_timeout_minutes=[1]).assumptions
+    assert ONE_BURST not in plan(idle_timeout_minutes=[1, 5], workload=waves).assumptions
 
 
 def test_fitted_or_not_is_the_users_choice() -> None:

@@ -6,7 +6,10 @@ import pytest
 
 from orchestrator.cli.app import app
 from orchestrator.errors import InputError
-from orchestrator.prometheus.client import CREDENTIALS_VARIABLE
+from orchestrator.lab.home import Home
+from orchestrator.prometheus.client import CREDENTIALS_VARIABLE, Prometheus
+from orchestrator.stack.services import Service, Status
+from orchestrator.stack.stack import Stack
 from orchestrator.sweeps.ledger import Ledger
 from orchestrator.sweeps.runner import _this_process
 from orchestrator.trace.file import TraceWriter
@@ -30,6 +33,24 @@ def test_no_password_may_stand_in_the_url_and_it_is_not_shown(tmp_path: Path) ->
 @pytest.mark.parametrize("url", ["localhost:9090", "ftp://host", "http://", "http://host/?x=1"])
 def test_what_is_no_url_is_refused(tmp_path: Path, url: str) -> None:
     assert refused(tmp_path, "--to", url).message.startswith("--to: ")
+
+
+def test_the_prometheus_of_the_stack_is_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def push_trials(_home: Home, _wanted: object, prometheus: Prometheus, _reporter: object, *, end_now: bool) -> None:
+        asked.append(prometheus.url)
+        raise InputError("enough")
+
+    services = (Service("prometheus", "prometheus", "running", "healthy", "http://127.0.0.1:9393", native=True),)
+    monkeypatch.setattr("orchestrator.cli.commands.push.push_trials", push_trials)
+    refused(tmp_path)
+    monkeypatch.setattr(Stack, "known", True)
+    monkeypatch.setattr(Stack, "status", lambda _stack: Status(services, tmp_path))
+    refused(tmp_path)
+    refused(tmp_path, "--to", "http://127.0.0.1:9999")
+
+    assert asked == ["http://127.0.0.1:9090", "http://127.0.0.1:9393", "http://127.0.0.1:9999"]
 
 
 def test_a_trial_that_still_runs_is_not_pushed(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """A sweep that is resumed: nothing happens to a finished one, and one without a valid trial isn't called a success."""
 
+import json
 from pathlib import Path
 
+import pytest
+
+from orchestrator.replay.prediction import Foresight
 from orchestrator.sweeps.ledger import Ledger
 from tests.support.command_line import Run
 from tests.support.ledgers import write_sweep
@@ -47,3 +51,33 @@ def test_keeping_invalid_trials_means_nothing_for_a_new_sweep(run: Run) -> None:
 
     assert code == 2
     assert "--keep-invalid is for --resume" in err
+
+
+def test_a_plan_is_written_as_json(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The prediction itself needs Ray: tests/integration/test_simulate.py has it.
+    monkeypatch.setattr(
+        "orchestrator.replay.prediction.foresee",
+        lambda plan: Foresight((), (tuple(plan.settings),)),
+    )
+    file = tmp_path / "plan.json"
+    code, _, err = run("simulate", "--upscaling-speed", "1,10", "--repeat", "2", "--dry-run", "--json", str(file))
+    plan = json.loads(file.read_text())
+
+    assert code == 0, err
+    assert plan["backend"] == "simulated"
+    assert [(trial["settings"]["upscaling_speed"], trial["repeat"]) for trial in plan["trials"]] == [
+        (1, 1),
+        (10, 1),
+        (1, 2),
+        (10, 2),
+    ]
+    assert plan["prediction"]["alike"] == [["v2 speed=1 idle=5", "v2 speed=10 idle=5"]]
+    assert plan["shape"]["max_workers"] == 16
+
+
+def test_with_json_on_stdout_nothing_else_is_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.replay.prediction.foresee", lambda plan: Foresight((), ()))
+    code, out, _ = run("simulate", "--dry-run", "--json", "-")
+
+    assert code == 0
+    assert json.loads(out)["prediction"] == {"summary": [], "alike": [], "without": []}

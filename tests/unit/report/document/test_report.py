@@ -486,6 +486,18 @@ def test_no_setting_to_recommend_is_amber() -> None:
     assert '<section class="advice open" id="recommendation"' in html_page(found)
 
 
+def test_each_trial_says_why_its_nodes_came(tmp_path: Path) -> None:
+    requested = [node(5, "n1", "requested", node_type="arm", cause="demand"), node(9, "n1", "running", node_type="arm")]
+    tried, path = trial(tasks=3, upscaling_speed=1), tmp_path / "explained.jsonl"
+    with TraceWriter(path, trial=tried) as writer:
+        for event in sound(baseline("n0"), list(requested), task("n0", 6, 16)):
+            writer.emit(event)
+    page = html_page(gather(sweep(trial_record(tried, trace=str(path)))))
+
+    assert "Why nodes came: 1 launches" in page
+    assert "speed 1 with 0 running allows 1 in one update" in page
+
+
 def test_in_junit_a_sweep_without_a_valid_trial_is_no_success() -> None:
     invalid = trial_record(trial(), scorecard=scorecard(valid=False, invalid_because=("gap",)))
     suite = next(iter(JUnitXml.fromstring(junit_xml(sweep(invalid)).encode())))
