@@ -53,4 +53,4 @@ def explain(
         else:
             console().print(report.explanation_tables(found))
         return
-    raise InputError(f"trial {trial.trial_id} submitted no task", "explain one that is done")
+    raise InputError(f"trial {trial.trial_id} submitted no task", "explain a trial that is done")

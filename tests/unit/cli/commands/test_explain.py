@@ -56,7 +56,7 @@ def test_what_can_not_be_explained_is_refused(run: Run, tmp_path: Path, trace: s
     for arguments, message in (
         (("nowhere",), "no sweep or trial begins with 'nowhere'"),
         ((str(tmp_path / "observed.jsonl"),), "a cluster was only observed"),
-        ((trace, "--at", "soon"), "--at: 'soon' is no duration"),
+        ((trace, "--at", "soon"), "--at: 'soon' is not a duration"),
     ):
         code, _, err = run("explain", *arguments)
         assert (code, message in err) == (2, True), err
