@@ -1,5 +1,6 @@
 """Searches are kept as studies, and listed without optuna."""
 
+import warnings
 from pathlib import Path
 
 import optuna
@@ -7,6 +8,11 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.optimiser.storage import SearchRecord, SearchStore
+
+
+@pytest.fixture(autouse=True)
+def _metric_names_are_experimental() -> None:
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
 
 
 def study() -> optuna.Study:
