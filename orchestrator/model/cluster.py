@@ -42,6 +42,22 @@ class NodeType(FrozenModel):
         enough = all(self.resources.get(name, 0.0) >= amount for name, amount in resources.items() if amount > 0)
         return enough and all(self.labels.get(key) == value for key, value in labels.items())
 
+    def slots(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> int | None:
+        """Return the number of such tasks that one node runs at once; None if they need nothing that could run out."""
+        if not self.fits(resources, labels):
+            return 0
+        limits = (
+            _in_rays_units(self.resources.get(name, 0.0)) // max(1, _in_rays_units(amount))
+            for name, amount in resources.items()
+            if amount > 0
+        )
+        return min(limits, default=None)
+
+
+def _in_rays_units(amount: float) -> int:
+    """Return an amount of a resource in ten-thousandths, as Ray counts it."""
+    return round(amount * 10_000)
+
 
 class ClusterShape(FrozenModel):
     """A head, and worker types with their limits; `max_workers` bounds all worker types together."""
