@@ -119,11 +119,11 @@ class ClusterShape(FrozenModel):
             for key, value in (("min_workers", settings.min_workers), ("max_workers", settings.max_workers))
             if value is not None
         }
-        workers = tuple(NodeType(**{**worker.model_dump(), **limits}) for worker in self.workers)
+        workers = tuple(worker.replace(**limits) for worker in self.workers)
         total = self.max_workers
         if settings.max_workers is not None:
             total = min(MAX_NODES, sum(worker.max_workers for worker in workers))
-        return ClusterShape(**{**dict(self), "workers": workers, "max_workers": total})
+        return self.replace(workers=workers, max_workers=total)
 
     def describe(self) -> str:
         """Return one line for people: `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""
