@@ -11,6 +11,8 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound, 
 
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 
+START_IT = "start it: sudo systemctl start docker, or open Docker Desktop"
+JOIN_ITS_GROUP = "join its group, then log in again: sudo usermod -aG docker $USER"
 _MAX_SAID = 300
 
 
@@ -24,6 +26,18 @@ class _Fault:
 
 
 _GONE = _Fault((), "the Docker engine doesn't answer", "see whether it runs: docker info")
+
+
+_NOT_RUNNING = _Fault(
+    ("cannot connect to the docker daemon", "docker daemon running", "connect: no such file or directory"),
+    "the Docker engine doesn't run",
+    START_IT,
+)
+
+
+_NO_ACCESS = _Fault(
+    ("docker daemon socket", "connect: permission denied"), "this user may not use the Docker engine", JOIN_ITS_GROUP
+)
 
 
 _NO_PERMISSION = _Fault(
@@ -85,12 +99,10 @@ _FAULTS = (
         "take an image of this machine's own, or install emulators: apt install qemu-user-static",
     ),
     _NO_IMAGE,
+    _NO_ACCESS,
     _NO_PERMISSION,
-    _Fault(
-        ("cannot connect to the docker daemon", "connection refused", "connection aborted", "timed out"),
-        _GONE.meaning,
-        _GONE.hint,
-    ),
+    _NOT_RUNNING,
+    _Fault(("connection refused", "connection aborted", "timed out"), _GONE.meaning, _GONE.hint),
 )
 
 
@@ -128,6 +140,14 @@ def explained(doing: str, error: Exception) -> OrchestrateError:
     return MissingPrerequisite(f"{doing}: {fault.meaning}: {said}", fault.hint)
 
 
+def unusable(said: str) -> MissingPrerequisite:
+    """Return the error for an engine that the `docker` command can't use, from the reason that it gives."""
+    fault = _known(said)
+    if fault is None:
+        return MissingPrerequisite(f"the Docker engine can't be used: {said}", "see: docker info")
+    return MissingPrerequisite(f"{fault.meaning}: {said}", fault.hint)
+
+
 def is_disk_full(error: Exception) -> bool:
     """Return true if an exception says that the engine has no room left."""
     return _fault(error) is _DISK_FULL
@@ -146,9 +166,12 @@ def is_connection_lost(error: Exception) -> bool:
 def _fault(error: Exception) -> _Fault | None:
     if isinstance(error, ImageNotFound):
         return _NO_IMAGE
-    words = _said(error).lower()
-    known = next((fault for fault in _FAULTS if any(sign in words for sign in fault.signs)), None)
-    return known or (_GONE if isinstance(error, _CONNECTION_LOST) else None)
+    return _known(_said(error)) or (_GONE if isinstance(error, _CONNECTION_LOST) else None)
+
+
+def _known(said: str) -> _Fault | None:
+    words = said.lower()
+    return next((fault for fault in _FAULTS if any(sign in words for sign in fault.signs)), None)
 
 
 def _said(error: Exception) -> str:

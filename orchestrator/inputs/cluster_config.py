@@ -97,7 +97,7 @@ def read_cluster_file(path: Path, *, launch_profile: str | None = None, real_nod
         model = _build(
             path, "provider.simulation", RayModel, **{**assumed.simulation, **updaters, **sections["simulation"]}
         )
-        shape = ClusterShape(**{**dict(shape), "launch": assumed.launch, "simulation": model})
+        shape = shape.replace(launch=assumed.launch, simulation=model)
         launch_text = assumed.text
     elif zero := [stage for stage in ("request", "boot", "install") if stage not in sections["launch"]]:
         notes.append(f"provider.launch names no {' and no '.join(zero)}, which takes 0 s then")

@@ -90,7 +90,7 @@ def assume(
         for node_type, each in chosen.items()
         if each != base and stages[each] != stages[base]
     }
-    launch = LaunchModel(**{**dict(given), **stages[base], "node_types": differing})
+    launch = given.replace(**stages[base], node_types=differing)
     simulation = (here or profiles[base]).simulation
     return Assumed(launch, dict(simulation), _sentence(chosen, profiles, provider, name, real_nodes=real_nodes))
 

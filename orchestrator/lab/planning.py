@@ -44,7 +44,6 @@ def plan_sweep(
 def _with_measured_latencies(home: Home, cluster: "ClusterFile", sources: Sequence[str]) -> "ClusterFile":
     from orchestrator.analysis.trial.latencies import fitted
     from orchestrator.inputs.launch_profiles import MEASURED
-    from orchestrator.model.cluster import ClusterShape
     from orchestrator.trace.file import read_trace
 
     traces = [read_trace(path).events for source in sources for path in home.trace_files(source)]
@@ -54,4 +53,4 @@ def _with_measured_latencies(home: Home, cluster: "ClusterFile", sources: Sequen
     except ValueError as error:
         raise InputError(f"--boot-from: {error}", "name a sweep of a cluster with the same node types") from None
     text = f"{MEASURED} {', '.join(sources)}"
-    return replace(cluster, shape=ClusterShape(**{**dict(shape), "launch": launch}), launch_text=text)
+    return replace(cluster, shape=shape.replace(launch=launch), launch_text=text)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -11,6 +11,10 @@ class FrozenModel(BaseModel):
     """A frozen value; an unknown key is an error, so that a typing mistake in a file never passes silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other values of some fields. All are validated, which `model_copy` doesn't do."""
+        return type(self)(**{**dict(self), **changes})
 
     @field_validator("*", mode="before")
     @classmethod

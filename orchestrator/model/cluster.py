@@ -42,6 +42,22 @@ class NodeType(FrozenModel):
         enough = all(self.resources.get(name, 0.0) >= amount for name, amount in resources.items() if amount > 0)
         return enough and all(self.labels.get(key) == value for key, value in labels.items())
 
+    def slots(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> int | None:
+        """Return the number of such tasks that one node runs at once; None if they need nothing that could run out."""
+        if not self.fits(resources, labels):
+            return 0
+        limits = (
+            _in_rays_units(self.resources.get(name, 0.0)) // max(1, _in_rays_units(amount))
+            for name, amount in resources.items()
+            if amount > 0
+        )
+        return min(limits, default=None)
+
+
+def _in_rays_units(amount: float) -> int:
+    """Return an amount of a resource in ten-thousandths, as Ray counts it."""
+    return round(amount * 10_000)
+
 
 class ClusterShape(FrozenModel):
     """A head, and worker types with their limits; `max_workers` bounds all worker types together."""
@@ -103,11 +119,11 @@ class ClusterShape(FrozenModel):
             for key, value in (("min_workers", settings.min_workers), ("max_workers", settings.max_workers))
             if value is not None
         }
-        workers = tuple(NodeType(**{**worker.model_dump(), **limits}) for worker in self.workers)
+        workers = tuple(worker.replace(**limits) for worker in self.workers)
         total = self.max_workers
         if settings.max_workers is not None:
             total = min(MAX_NODES, sum(worker.max_workers for worker in workers))
-        return ClusterShape(**{**dict(self), "workers": workers, "max_workers": total})
+        return self.replace(workers=workers, max_workers=total)
 
     def describe(self) -> str:
         """Return one line for people: `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""

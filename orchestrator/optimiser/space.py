@@ -102,7 +102,7 @@ class Space:
         value = getattr(reference, name)
         if value is None and name in ("min_workers", "max_workers"):
             return None  # the cluster file's own limits may not go together with those searched
-        changed = Settings.model_validate({**settings.model_dump(), name: value})
+        changed = settings.replace(**{name: value})
         return changed if changed != settings and self.allows(changed) else None
 
     def distributions(self) -> "dict[str, BaseDistribution]":

@@ -10,11 +10,9 @@ from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
 from orchestrator.analysis.trial.score import score
 from orchestrator.backends.registry import SIMULATED
 from orchestrator.errors import InputError
-from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import DemandEvent, Event, TaskEvent
 from orchestrator.model.latency import Delay, NodeLatencies
 from orchestrator.model.quantities import shown_in
-from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 from orchestrator.simulator.scored import simulate_and_score
@@ -101,15 +99,11 @@ def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:
     model = trial.shape.simulation
     if requests:
         first = requests[0]
-        model = RayModel(
-            **{
-                **dict(model),
-                "submit_phase": (1 - first % interval / interval) % 1.0,
-                "demand_lag": Delay(mean_s=min(model.demand_lag.expected_s, _seen_after(events), first)),
-            }
+        model = model.replace(
+            submit_phase=(1 - first % interval / interval) % 1.0,
+            demand_lag=Delay(mean_s=min(model.demand_lag.expected_s, _seen_after(events), first)),
         )
-    shape = ClusterShape(**{**dict(trial.shape), "simulation": model})
-    return trial.model_copy(update={"backend": SIMULATED.name, "shape": shape})
+    return trial.replace(backend=SIMULATED.name, shape=trial.shape.replace(simulation=model))
 
 
 def measured_latencies(trial: Trial, events: Sequence[Event]) -> Callable[[str, int], NodeLatencies]:

@@ -118,14 +118,8 @@ class Cluster:
         self._recorder.load_changed()
 
     def _slots(self, machine: SimulatedMachine) -> int:
-        if not machine.kind.fits(self.task_resources, self._workload.labels):
-            return 0
-        fits = [
-            # Ray counts resources in ten-thousandths.
-            round(machine.kind.resources.get(name, 0.0) * 10_000) // max(1, round(need * 10_000))
-            for name, need in self.task_resources.items()
-        ]
-        return min(fits, default=self._workload.tasks)
+        limit = machine.kind.slots(self.task_resources, self._workload.labels)
+        return self._workload.tasks if limit is None else limit
 
     def _become_idle(self, node: SimulatedNode) -> None:
         node.view.status = "idle"

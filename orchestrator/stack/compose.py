@@ -132,7 +132,9 @@ def check_engine(docker: Docker) -> None:
     # Newer clients fail if the daemon doesn't answer. Older ones report it in the document and exit with 0.
     problems = [str(problem) for problem in engine.get("ServerErrors") or ()]
     if asked.code != 0 or problems:
-        raise _unusable(problems[-1] if problems else asked.last_line)
+        from orchestrator.docker_errors import unusable
+
+        raise unusable(problems[-1] if problems else asked.last_line)
     if any("rootless" in str(option) for option in engine.get("SecurityOptions") or ()):
         raise MissingPrerequisite(
             "this Docker is rootless: its containers can't reach 127.0.0.1 of this machine",
@@ -148,21 +150,6 @@ def is_desktop(docker: Docker) -> bool:
 def missing_images(docker: Docker, images: Sequence[str]) -> list[str]:
     """Return the images that the engine lacks."""
     return [image for image in images if docker("image", "inspect", "--format", "{{.Id}}", image).code != 0]
-
-
-def _unusable(problem: str) -> MissingPrerequisite:
-    said = problem.lower()
-    if "permission denied" in said:
-        return MissingPrerequisite(
-            f"this user may not use the Docker daemon: {problem}",
-            "join its group, then log in again: sudo usermod -aG docker $USER",
-        )
-    if any(sign in said for sign in ("cannot connect", "connection refused", "daemon running", "no such file")):
-        return MissingPrerequisite(
-            f"the Docker daemon doesn't run: {problem}",
-            "start it: sudo systemctl start docker, or open Docker Desktop",
-        )
-    return MissingPrerequisite(f"the Docker daemon can't be used: {problem}", "see: docker info")
 
 
 def _parsed(text: str) -> dict[str, Any]:

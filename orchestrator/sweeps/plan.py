@@ -140,7 +140,7 @@ def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload
     base = fitted_workload(shape) if fitted else Workload()
     chosen = {name: value for name, value in spec.workload.model_dump().items() if value is not None}
     try:
-        return Workload(**{**base.model_dump(), **chosen})
+        return base.replace(**chosen)
     except ValidationError as error:
         problem = first_problem(error)
         raise InputError(f"workload.{problem.key or 'resources'}: {problem.message}") from None

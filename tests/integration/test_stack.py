@@ -315,7 +315,7 @@ def test_a_daemon_that_does_not_run_is_named(stack: Stack) -> None:
     result = stack.command("stack", "status")
 
     assert result.returncode == 3
-    assert result.stderr.startswith("error: the Docker daemon doesn't run: ")
+    assert result.stderr.startswith("error: the Docker engine doesn't run: ")
     assert "unix:///nowhere/docker.sock" in result.stderr
 
 

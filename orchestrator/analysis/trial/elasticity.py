@@ -6,9 +6,8 @@ Environments", SEAMS 2015, which defines accuracy θ, timeshare τ and jitter as
 """
 
 import math
-from collections.abc import Iterator
 
-from orchestrator.analysis.trial.steps import StepFunction
+from orchestrator.analysis.trial.steps import StepFunction, pieces
 from orchestrator.model.scorecard import Elasticity
 
 
@@ -26,7 +25,8 @@ def elasticity(
     time_under = time_over = 0.0
     changes = {"demand": 0, "supply": 0}
     last: tuple[float, float] | None = None
-    for seconds, d, s in _pieces(demand, supply, start, end, cap):
+    for begin, until, d, s in pieces(demand, supply, start, end, cap):
+        seconds = until - begin
         if last is not None:
             changes["demand"] += d != last[0]
             changes["supply"] += s != last[1]
@@ -48,13 +48,3 @@ def elasticity(
         tau_o=time_over / length,
         jitter_per_min=(changes["supply"] - changes["demand"]) / (length / 60),
     )
-
-
-def _pieces(
-    demand: StepFunction, supply: StepFunction, start: float, end: float, cap: float
-) -> Iterator[tuple[float, float, float]]:
-    """(seconds, d, s) for each stretch of [start, end] on which neither changes."""
-    times = sorted({t for steps in (demand, supply) for t in steps.times if start < t < end})
-    d, s = demand.walk(), supply.walk()
-    for begin, until in zip([start, *times], [*times, end], strict=True):
-        yield until - begin, min(d(begin), cap), s(begin)

@@ -51,4 +51,4 @@ def fitted(launch: LaunchModel, node_types: Iterable[str], traces: Iterable[Sequ
         }
         terminate = launch.stages(node_type)[3]
         overrides[node_type] = StageOverrides(**stages, terminate=terminate)
-    return LaunchModel(**{**dict(launch), "node_types": overrides})
+    return launch.replace(node_types=overrides)

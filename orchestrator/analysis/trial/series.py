@@ -123,16 +123,6 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
     )
 
 
-def pieces(demand: StepFunction, supply: StepFunction, until: float, cap: float) -> list[tuple[float, float, float]]:
-    """(time, demand up to `cap`, supply) at 0 and wherever one of them changes until `until`, in which both then hold.
-
-    The areas between the two are `theta_u` and `theta_o` times the makespan, if `until` is the makespan.
-    """
-    times = sorted({0.0, *(t for steps in (demand, supply) for t in steps.times if 0 < t < until)})
-    d, s = demand.walk(), supply.walk()
-    return [(t, min(d(t), cap), s(t)) for t in times]
-
-
 def _grouped(pairs: Iterable[tuple[Arch, T]]) -> dict[Arch, list[T]]:
     groups: dict[Arch, list[T]] = defaultdict(list)
     for key, value in pairs:

@@ -1,6 +1,6 @@
 """Step functions of time, exact: no sampling."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -88,3 +88,13 @@ def covered(intervals: Iterable[tuple[float, float]]) -> float:
             total += end - max(start, reach)
             reach = end
     return total
+
+
+def pieces(
+    demand: StepFunction, supply: StepFunction, start: float, end: float, cap: float
+) -> Iterator[tuple[float, float, float, float]]:
+    """Yield (begin, until, demand up to `cap`, supply) for each stretch of [start, end] on which neither changes."""
+    times = sorted({t for steps in (demand, supply) for t in steps.times if start < t < end})
+    d, s = demand.walk(), supply.walk()
+    for begin, until in zip([start, *times], [*times, end], strict=True):
+        yield begin, until, min(d(begin), cap), s(begin)

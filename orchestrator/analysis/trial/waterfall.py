@@ -13,11 +13,10 @@ from orchestrator.analysis.trial.node_lives import NodeLife
 from orchestrator.analysis.trial.score import quantiles
 from orchestrator.model.arch import Arch
 from orchestrator.model.base import FrozenModel
-from orchestrator.model.cluster import ClusterShape, NodeType
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import ALIVE_STATES, NodeState, TaskEvent
 from orchestrator.model.scorecard import Quantiles
 from orchestrator.model.trial import Trial
-from orchestrator.model.workload import Workload
 
 # The parts of a node's way: name, and the stages between which it lies.
 PARTS: tuple[tuple[str, str, str], ...] = (
@@ -120,7 +119,9 @@ def queued_since(trial: Trial, lives: Sequence[NodeLife], tasks: Sequence[TaskEv
     the request, a node that can't run the tasks, or any node if tasks need no limited resource. Tasks that the trace
     doesn't show, because the trial ended before them, aren't counted.
     """
-    slots = {node_type.name: _slots(node_type, trial.workload) for node_type in trial.shape.workers}
+    needs, labels = trial.workload.task_resources, trial.workload.labels
+    # Tasks that need nothing that could run out explain no node.
+    slots = {node_type.name: node_type.slots(needs, labels) or 0 for node_type in trial.shape.workers}
     servable = _servable(trial.shape, slots)
     backlog = _Backlog()
     demand = supply = 0
@@ -190,16 +191,6 @@ def _moments(lives: Iterable[NodeLife], tasks: Iterable[TaskEvent], slots: Mappi
         for begin, end in life.intervals(_ON_ITS_WAY | ALIVE_STATES, math.inf):
             yield _Moment(begin, supply=able, requests=life.node if begin == requested else "")
             yield _Moment(end, supply=-able)
-
-
-def _slots(node_type: NodeType, workload: Workload) -> int:
-    """Return how many of the workload's tasks a node runs at once; 0 if none, or if they need no limited resource."""
-    if not node_type.fits(workload.task_resources, workload.labels):
-        return 0
-    # Ray counts resources in ten thousandths.
-    needs = {name: round(need * 10_000) for name, need in workload.task_resources.items()}
-    fits = [round(node_type.resources.get(name, 0.0) * 10_000) // need for name, need in needs.items() if need > 0]
-    return min(fits, default=0)
 
 
 def _servable(shape: ClusterShape, slots: Mapping[str, int]) -> int:

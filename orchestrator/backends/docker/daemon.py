@@ -8,7 +8,7 @@ from pathlib import Path
 
 import docker
 
-from orchestrator.docker_errors import explain
+from orchestrator.docker_errors import JOIN_ITS_GROUP, START_IT, explain
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.model.arch import Arch, normalise_arch
 
@@ -21,8 +21,6 @@ _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 # e_machine of a 64-bit ELF file as it stands in a binfmt entry's magic, little-endian.
 _ELF_MACHINES: dict[str, Arch] = {"3e00": "x86_64", "b700": "arm64"}
 _PLATFORMS: dict[Arch, str] = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
-
-_START_IT = "start it: sudo systemctl start docker, or open Docker Desktop"
 
 
 def connect() -> docker.DockerClient:
@@ -83,15 +81,15 @@ def _try_socket(path: Path) -> None:
     except PermissionError:
         raise MissingPrerequisite(
             f"this user may not use the Docker engine: permission denied on {path}",
-            "join its group, then log in again: sudo usermod -aG docker $USER",
+            JOIN_ITS_GROUP,
         ) from None
     except FileNotFoundError:
         raise MissingPrerequisite(
             f"there is no Docker engine: {path} doesn't exist",
-            f"install one (https://docs.docker.com/engine/install/), or {_START_IT}",
+            f"install one (https://docs.docker.com/engine/install/), or {START_IT}",
         ) from None
     except ConnectionRefusedError:
-        raise MissingPrerequisite(f"the Docker engine doesn't run: nobody listens on {path}", _START_IT) from None
+        raise MissingPrerequisite(f"the Docker engine doesn't run: nobody listens on {path}", START_IT) from None
     except OSError as error:
         raise MissingPrerequisite(
             f"the Docker engine can't be reached at {path}: {error}", "see: docker info"

@@ -20,15 +20,8 @@ from orchestrator.rayapi.virtual.world import World
 
 def most_tasks(world: World) -> int:
     """Return the most tasks that all allowed nodes could run at once, plus one: more demand can't change a decision."""
-    needs = {name: amount for name, amount in world.task_resources.items() if amount > 0}
-    if not needs:
-        return 1
-    slots = 0
-    for worker in world.shape.workers:
-        slots += worker.max_workers * int(
-            min(worker.resources.get(name, 0.0) // amount for name, amount in needs.items())
-        )
-    return slots + 1
+    # Without the tasks' labels, since v1 doesn't look at them.
+    return 1 + sum(worker.max_workers * (worker.slots(world.task_resources, {}) or 0) for worker in world.shape.workers)
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """The plots of one trial: what was pending and what ran, demand against supply, the states of each node."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.analysis.trial.series import Hit, Series, pieces
-from orchestrator.analysis.trial.steps import StepFunction
+from orchestrator.analysis.trial.series import Hit, Series
+from orchestrator.analysis.trial.steps import StepFunction, pieces
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import NODE_STATES, NodeState
 from orchestrator.palette import ARCH, FAULT, INK, MUTED, OVER, STATE, UNDER, translucent
@@ -92,15 +92,15 @@ def overlay(found: Series) -> Figure:
 def provisioning(found: Series) -> Figure:
     """Demand against supply in CPUs, with the areas of too little and too much shaded as far as θ counts them."""
     cap, end = found.servable_cpus, found.makespan_s
-    parts = pieces(found.demand, found.supply, end, cap)
-    times = [t for t, _, _ in parts] + [end]
-    demand, supply = ([*(part[i] for part in parts), parts[-1][i]] for i in (1, 2))
+    parts = list(pieces(found.demand, found.supply, 0.0, end, cap))
+    times = [part[0] for part in parts] + [end]
+    demand, supply = ([*(part[i] for part in parts), parts[-1][i]] for i in (2, 3))
     highest, lowest = (
         [*map(either, demand, supply)] for either in (max, min)
     )  # the areas lie between these and the supply
     times, (demand, supply, highest, lowest) = thin(times, (demand, supply, highest, lowest))
-    under = sum(max(0.0, d - s) * (u - t) for (t, d, s), u in _until(parts, end)) / end if end > 0 else 0.0
-    over = sum(max(0.0, s - d) * (u - t) for (t, d, s), u in _until(parts, end)) / end if end > 0 else 0.0
+    under = sum(max(0.0, d - s) * (until - begin) for begin, until, d, s in parts) / end if end > 0 else 0.0
+    over = sum(max(0.0, s - d) * (until - begin) for begin, until, d, s in parts) / end if end > 0 else 0.0
     hidden = {"mode": "lines", "line": {"shape": "hv", "width": 0}, "hoverinfo": "skip", "showlegend": False}
 
     def area(name: str, edge: Sequence[float], colour: str, pattern: str) -> dict[str, Any]:
@@ -265,12 +265,6 @@ def _end_of_work(found: Series) -> dict[str, Any]:
     end = round(found.makespan_s, 3)
     line = {"color": MUTED, "width": 1, "dash": "dash"}
     return {"type": "line", "xref": "x", "yref": "paper", "x0": end, "x1": end, "y0": 0, "y1": 1, "line": line}
-
-
-def _until(
-    parts: Sequence[tuple[float, float, float]], end: float
-) -> Iterable[tuple[tuple[float, float, float], float]]:
-    return zip(parts, [*(t for t, _, _ in parts[1:]), end], strict=True)
 
 
 def _most(curves: Mapping[Arch, StepFunction], arch: Arch) -> float:

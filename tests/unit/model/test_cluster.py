@@ -186,3 +186,26 @@ def test_a_shape_is_described_in_one_line() -> None:
     shape = _shape(_node_type("x86", min_workers=1, instance_type="m7i.2xlarge"), _node_type("other", arch="unknown"))
 
     assert "x86 1-4 x 8 CPU (x86_64, m7i.2xlarge) + other 0-4 x 8 CPU (unknown)" == shape.describe()
+
+
+@pytest.mark.parametrize(
+    ("resources", "slots"),
+    [
+        ({"CPU": 1}, 8),
+        ({"CPU": 3}, 2),
+        ({"CPU": 8.1}, 0),
+        ({"CPU": 0.1}, 80),
+        ({"CPU": 1, "Graviton": 0.1}, 3),
+        ({"CPU": 1, "Intel": 0.1}, 0),
+        ({"CPU": 0, "Graviton": 0.1}, 3),
+        ({"CPU": 0}, None),
+        ({}, None),
+        ({"CPU": 0.00001}, 80_000),
+    ],
+)
+def test_slots_are_the_tasks_that_one_node_runs_at_once(resources: dict[str, float], slots: int | None) -> None:
+    node_type = _node_type(resources={"CPU": 8, "Graviton": 0.3}, labels={"zone": "a"})
+
+    assert node_type.slots(resources, {}) == slots
+    assert node_type.slots(resources, {"zone": "a"}) == slots
+    assert node_type.slots(resources, {"zone": "b"}) == 0

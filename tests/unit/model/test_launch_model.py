@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.latency import Delay, LaunchModel, NodeLatencies, StageOverrides
 from orchestrator.model.ray_latencies import RayModel
 from tests.support.builders import SHAPE
@@ -87,4 +86,4 @@ def test_machines_live_for_an_hour_on_average_where_one_in_an_hour_is_taken_back
 @pytest.mark.parametrize("launch", [LaunchModel(capacity={"spark": 1}), LaunchModel(node_types={"head": {}})])
 def test_a_launch_model_names_worker_types_of_its_shape_only(launch: LaunchModel) -> None:
     with pytest.raises(ValidationError, match="is not one of the worker types"):
-        ClusterShape(**{**dict(SHAPE), "launch": launch})
+        SHAPE.replace(launch=launch)

@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import DemandEvent, Event
 from orchestrator.model.latency import Delay, LaunchModel, NodeLatencies
 from orchestrator.model.ray_latencies import RayModel
@@ -15,7 +14,7 @@ from tests.support.builders import SHAPE, T0, baseline, life, scorecard, sound, 
 
 def assuming(**parts: object) -> Trial:
     """A trial on a shape with these launch and simulation models."""
-    shape = ClusterShape(**{**dict(SHAPE), **parts})
+    shape = SHAPE.replace(**parts)
     return trial().model_copy(update={"shape": shape})
 
 

@@ -81,7 +81,7 @@ def test_v1_lets_five_nodes_of_a_type_be_pending_whatever_the_speed() -> None:
 def wide(limit: int) -> ClusterShape:
     """`SHAPE` with room for so many nodes of each type."""
     workers = [worker.model_copy(update={"max_workers": limit}) for worker in SHAPE.workers]
-    return ClusterShape(**{**dict(SHAPE), "workers": workers, "max_workers": 2 * limit})
+    return SHAPE.replace(workers=workers, max_workers=2 * limit)
 
 
 def test_the_launch_cap_counts_the_nodes_of_all_types_that_are_requested() -> None:

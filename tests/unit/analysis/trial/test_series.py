@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.analysis.trial.score import score
-from orchestrator.analysis.trial.series import Mark, Series, Span, pieces, series
-from orchestrator.analysis.trial.steps import StepFunction
+from orchestrator.analysis.trial.series import Mark, Series, Span, series
+from orchestrator.analysis.trial.steps import StepFunction, pieces
 from orchestrator.model.events import Event
 from tests.support.builders import T0, baseline, fault, life, node, phase, settings_in_force, sound, task, trial
 
@@ -112,14 +112,13 @@ def test_a_launch_that_failed_is_marked_and_lasts_until_then() -> None:
 def test_the_pieces_cap_demand_and_end_with_the_window() -> None:
     demand, supply = StepFunction((0, 10, 20), (8, 3, 0)), StepFunction((-5, 4, 25), (2, 4, 0))
 
-    assert pieces(demand, supply, 20, cap=6) == [(0, 6, 2), (4, 6, 4), (10, 3, 4)]
+    assert list(pieces(demand, supply, 0, 20, cap=6)) == [(0, 4, 6, 2), (4, 10, 6, 4), (10, 20, 3, 4)]
 
 
 def test_the_areas_between_demand_and_supply_are_those_of_the_scorecard() -> None:
     of_trial, card = found(EVENTS), score(trial(tasks=4), EVENTS)
-    parts = pieces(of_trial.demand, of_trial.supply, of_trial.makespan_s, of_trial.servable_cpus)
-    ends = [*(t for t, _, _ in parts[1:]), of_trial.makespan_s]
-    under = sum(max(0, d - s) * (end - t) for (t, d, s), end in zip(parts, ends, strict=True))
+    parts = pieces(of_trial.demand, of_trial.supply, 0, of_trial.makespan_s, of_trial.servable_cpus)
+    under = sum(max(0, d - s) * (until - begin) for begin, until, d, s in parts)
 
     assert under == pytest.approx((card.theta_u or 0) * (card.makespan_s or 0))
     assert under == 2 * 8

@@ -293,6 +293,13 @@ FAULTS = {
         "permission",
         "may",
     ),
+    "access": (
+        said("permission denied while trying to connect to the Docker daemon socket"),
+        3,
+        "this user may not use",
+        "usermod",
+    ),
+    "down": (said("Cannot connect to the Docker daemon at unix:///x.sock."), 3, "doesn't run", "systemctl start"),
     "gone": (
         requests.ConnectionError("('Connection aborted.', RemoteDisconnected())"),
         3,
