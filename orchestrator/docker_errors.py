@@ -1,4 +1,4 @@
-"""Docker's complaints, from its SDK or its command line, with their meaning and the user's next step."""
+"""Errors of Docker's SDK and command line, with their meaning and the user's next step."""
 
 import contextlib
 import http.client
@@ -25,7 +25,7 @@ class _Fault:
     hint: str
 
 
-_GONE = _Fault((), "the Docker engine doesn't answer", "see whether it runs: docker info")
+_GONE = _Fault((), "the Docker engine doesn't answer", "check that it runs: docker info")
 
 
 _NOT_RUNNING = _Fault(
@@ -43,14 +43,14 @@ _NO_ACCESS = _Fault(
 _NO_PERMISSION = _Fault(
     ("permission denied", "operation not permitted"),
     "permission denied",
-    "see whether this user may use the engine, and the engine this user's folders: docker info",
+    "check that this user may use the engine, and that the engine may read this user's folders: docker info",
 )
 
 
 _NO_IMAGE = _Fault(
     ("no such image", "pull access denied", "manifest unknown", "repository does not exist", "no matching manifest"),
-    "the image isn't there",
-    "see what is: docker images; get it: docker pull NAME",
+    "the image doesn't exist",
+    "list images: docker images; get one: docker pull NAME",
 )
 
 
@@ -63,34 +63,34 @@ _DISK_FULL = _Fault(
 
 _RANGE_TAKEN = _Fault(
     ("pool overlaps with other one on this address space",),
-    "somebody else takes each free network address range first",
+    "another process takes each free network address range first",
     "try again, with fewer sweeps at a time",
 )
 
 
-# In this order: the first whose sign occurs counts.
+# The order matters: the first fault with a matching sign applies.
 _FAULTS = (
-    # First, since a cgroup folder that can't be made says "no space left on device" too.
+    # First, because a failure to create a cgroup folder also says "no space left on device".
     _Fault(
         ("cgroup", "nanocpus can not be set"),
         "the engine can't limit CPU or memory",
-        "see its warnings: docker info; a rootless one needs cgroup v2 and delegation",
+        "see its warnings: docker info; a rootless engine needs cgroup v2 and delegation",
     ),
     _DISK_FULL,
     _Fault(
         ("port is already allocated", "address already in use"),
-        "a port or address is taken",
-        "see by whom: docker ps, ss -ltnp",
+        "a port or address is in use",
+        "find its user: docker ps, ss -ltnp",
     ),
     _Fault(
         ("all predefined address pools have been fully subnetted", "non-overlapping ipv4 address pool"),
         "the engine has no free network address range",
-        "remove networks that nobody uses: docker network prune",
+        "remove unused networks: docker network prune",
     ),
     _RANGE_TAKEN,
     _Fault(
         ("range of cpus",),
-        "the engine has fewer CPUs than a node asks for",
+        "the engine has fewer CPUs than a node requests",
         "give the node type fewer CPUs in the cluster file, or the engine more",
     ),
     _Fault(
@@ -122,7 +122,7 @@ ENGINE_ERRORS = (DockerException, requests.RequestException, *_CONNECTION_LOST)
 
 @contextlib.contextmanager
 def explain(doing: str) -> Iterator[None]:
-    """Turn what goes wrong with the engine meanwhile into one line that begins with `doing`.
+    """Turn errors of the engine inside the context into one line that begins with `doing`.
 
     Raises MissingPrerequisite for problems that a user can fix on this machine, ClusterFailed for all others.
     """
@@ -133,7 +133,7 @@ def explain(doing: str) -> Iterator[None]:
 
 
 def explained(doing: str, error: Exception) -> OrchestrateError:
-    """Return the error for the user that an exception of the SDK, or of the connection below it, stands for."""
+    """Return the error for the user that matches an exception of the SDK or of its connection."""
     said, fault = _said(error), _fault(error)
     if fault is None:
         return ClusterFailed(f"{doing}: {said}", "see: docker info, docker ps --all")
@@ -149,17 +149,17 @@ def unusable(said: str) -> MissingPrerequisite:
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Return true if an exception says that the engine has no room left."""
+    """Return true if an exception means that the engine's disk is full."""
     return _fault(error) is _DISK_FULL
 
 
 def is_range_taken(error: Exception) -> bool:
-    """Return true if an exception says that the network address range that was asked for is another network's."""
+    """Return true if an exception means that another network uses the requested address range."""
     return _fault(error) is _RANGE_TAKEN
 
 
 def is_connection_lost(error: Exception) -> bool:
-    """Return true if nothing was heard of the engine, rather than a refusal: it may be back in a moment."""
+    """Return true if the engine didn't answer at all. It can be back in a moment."""
     return not isinstance(error, APIError)
 
 

@@ -1,1 +1,1 @@
-"""Dashboards as code: each board a module, built into `grafana/dashboards/` by `orchestrate dashboards build`."""
+"""Dashboards as code, their push into Grafana, alert rules and annotations."""

@@ -1,8 +1,8 @@
-"""Prometheus alert rules as Grafana-managed ones: same expressions, waits, labels and texts.
+"""Prometheus alert rules as Grafana-managed rules with the same expressions, waits, labels and texts.
 
-Prometheus fires for each series that an expression returns, whatever its value; Grafana fires where a number isn't 0.
-So each rule is a query, a check that its result is a value at all, and a threshold: as Grafana's own import of
-Prometheus rules does it (pkg/services/ngalert/prom/convert.go).
+Prometheus fires for each series that an expression returns, whatever its value. Grafana fires where a number isn't 0.
+So each rule is a query, a check that the query has a result, and a threshold, as in Grafana's own import of Prometheus
+rules (pkg/services/ngalert/prom/convert.go).
 """
 
 import re
@@ -16,17 +16,17 @@ from orchestrator.inputs.yaml_file import read_yaml_mapping
 
 PANELS = {
     "OrchestratorDemandUnmet": ("orchestrate-trial", "Demand and supply"),
-    "OrchestratorNodesStuckLaunching": ("orchestrate-nodes", "States of nodes"),
-    "OrchestratorIdleNodesNotRemoved": ("orchestrate-nodes", "States of nodes"),
-    "OrchestratorLaunchFailures": ("orchestrate-nodes", "Why nodes failed"),
+    "OrchestratorNodesStuckLaunching": ("orchestrate-nodes", "Node states"),
+    "OrchestratorIdleNodesNotRemoved": ("orchestrate-nodes", "Node states"),
+    "OrchestratorLaunchFailures": ("orchestrate-nodes", "Node failures by cause"),
     "OrchestratorObserverDown": ("orchestrate-health", "Targets"),
     "OrchestratorObserverLagging": ("orchestrate-health", "Observer lag"),
     "OrchestratorTooManyNodes": ("orchestrate-trial", "Nodes by architecture, and their limits"),
     "OrchestratorCostOverBudget": ("orchestrate-trial", "Cost so far by architecture"),
 }
-"""The board and the panel that show what an alert is about."""
+"""The board and the panel that show the cause of each alert."""
 TELLS_OF_OUTAGE = "OrchestratorObserverDown"
-"""The rule that fires if Prometheus can't be asked. If all did, one outage would raise eight alerts."""
+"""The only rule that fires if Prometheus is unreachable. Otherwise one outage would raise eight alerts."""
 
 MAX_UID = 40
 # Grafana evaluates at multiples of this.
@@ -42,7 +42,7 @@ _EXPRESSION = {"type": "__expr__", "uid": "__expr__"}
 
 @dataclass(frozen=True)
 class AlertGroup:
-    """Rules that are evaluated together, as bodies for Grafana's API but for the folder; `interval_s` if it is set."""
+    """Rules that Grafana evaluates together, as bodies for its API without the folder; `interval_s` if it is set."""
 
     name: str
     interval_s: int | None
@@ -54,7 +54,7 @@ def read_alerts(
 ) -> tuple[AlertGroup, ...]:
     """Return the alert rules of a Prometheus rule file, on the data source with this uid. Raises SpecError.
 
-    Each leads to its panel in `boards`, and to its section of the runbook at `runbook_url`, if that is given.
+    Each rule links to its panel in `boards`, and to its section of the runbook if `runbook_url` is given.
     """
     to = _Links(_panel_ids(boards), runbook_url)
     groups = []
@@ -71,12 +71,12 @@ def read_alerts(
                 interval = milliseconds(group["interval"]) if "interval" in group else None
                 groups.append(AlertGroup(name, None if interval is None else _whole_steps(interval), tuple(rules)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SpecError(str(path), f"no file of alert rules: {error}") from None
+        raise SpecError(str(path), f"not a file of alert rules: {error}") from None
     return tuple(groups)
 
 
 def milliseconds(duration: str | int) -> int:
-    """Return the length of a duration as Prometheus writes it, such as `1h30m`; `0` is one too. Raises ValueError."""
+    """Return the length of a Prometheus duration such as `1h30m` or `0`. Raises ValueError."""
     text = str(duration)
     parts = _PART.findall(text)
     if text != "0" and (not parts or "".join(number + unit for number, unit in parts) != text):
@@ -101,7 +101,7 @@ def _rule(
     for wait in waits.values():
         milliseconds(wait)
     taken[name] = taken.get(name, 0) + 1
-    # Titles are unique in a folder of Grafana; of Prometheus' rules several may share a name.
+    # Titles are unique in a Grafana folder, but several Prometheus rules can share a name.
     number = taken[name]
     return {
         "uid": _uid(name, number),
@@ -140,7 +140,7 @@ def _rule(
                 },
             ),
         ],
-        # No series is the good state. A Prometheus that doesn't answer is one alert of its own.
+        # No series is the good state. An unreachable Prometheus has its own alert.
         "noDataState": "OK",
         "execErrState": "Error" if name == TELLS_OF_OUTAGE else "KeepLast",
         "for": "0s",
@@ -155,7 +155,7 @@ def _rule(
 
 @dataclass(frozen=True)
 class _Links:
-    """Link targets of alerts in Grafana: ids of panels by board and title, and the address of the runbook."""
+    """Link targets of alerts in Grafana: panel ids by board and title, and the address of the runbook."""
 
     panels: Mapping[tuple[str, str], int]
     runbook_url: str | None
@@ -195,5 +195,5 @@ def _uid(name: str, number: int) -> str:
 
 
 def _translated(text: str) -> str:
-    """Grafana's `$value` is a description of all nodes; the number is `$values.query.Value`. The rest is the same."""
+    """Return a text with Grafana's `$values.query.Value`: its `$value` is a description of all nodes."""
     return _ACTION.sub(lambda action: _VALUE.sub("$values.query.Value", action[0]), text)

@@ -1,7 +1,7 @@
-"""Grafana annotations of trial boundaries, scaling events and faults, written while a trial runs.
+"""Grafana annotations of trials, scaling events and faults, written while a trial runs.
 
-The trial only appends to a bounded queue. A separate thread takes from it, joins simultaneous events into one
-annotation, and sends it. Annotations that Grafana doesn't take in time are dropped and counted; the trial never waits.
+The trial only appends to a bounded queue. A separate thread takes events from it, joins simultaneous events into one
+annotation, and sends it. If Grafana is too slow, annotations are dropped and counted; the trial never waits.
 """
 
 import logging
@@ -25,24 +25,24 @@ from orchestrator.remote_api import TOO_MANY_REQUESTS
 _log = logging.getLogger(__name__)
 
 CAPACITY = 2000
-# Events that are gathered before they are sent, in seconds; after a failure, how long Grafana is left alone.
+# Seconds to collect events before sending them, and to wait after a failure.
 GATHER_S = 1.0
 PAUSE_S = 10.0
 CLOSE_S = 2.0
 REQUEST_TIMEOUT_S = 5.0
-# To connect, and again to be answered, before the first trial.
+# Seconds to connect, and again to wait for the answer, before the first trial.
 CHECK_TIMEOUT_S = 1.0
-# Events of one kind that are no further apart become one annotation.
+# Events of one kind within this many seconds become one annotation.
 TOGETHER_S = 2.0
-# A viewer may annotate boards alone.
+# A viewer may annotate only boards.
 _SCOPES = frozenset({"*", "annotations:*", "annotations:type:*", "annotations:type:organization"})
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """An annotation as Grafana shows it: a moment, or a region from `t` to `until`; UNIX seconds.
+    """An annotation in Grafana: a point in time, or a region from `t` to `until`, in UNIX seconds.
 
-    `events` is the number of events that it stands for.
+    `events` is the number of joined events.
     """
 
     t: float
@@ -52,7 +52,7 @@ class Annotation:
     events: int = 1
 
     def body(self) -> dict[str, Any]:
-        """Return the annotation as the API takes it: times in milliseconds."""
+        """Return the annotation for the API, with times in milliseconds."""
         moments = {"time": round(self.t * 1000)}
         if self.until is not None:
             moments["timeEnd"] = max(round(self.until * 1000), moments["time"])
@@ -62,7 +62,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Written:
-    """The result: how many events were written to Grafana, how many were dropped, and why."""
+    """The result: the number of events written to Grafana and of events dropped, with the reason."""
 
     written: int
     dropped: int
@@ -75,7 +75,7 @@ class Written:
 
 
 def may_annotate(grafana: Grafana) -> bool:
-    """Return whether the token may write annotations that belong to no board; True if Grafana can't say (before 9).
+    """Return true if the token may write annotations without a board, or if Grafana (before 9) can't say.
 
     Raises OrchestrateError.
     """
@@ -86,7 +86,7 @@ def may_annotate(grafana: Grafana) -> bool:
 
 
 class Sink:
-    """A writer of annotations to Grafana: `add` returns the id that `change` takes."""
+    """A writer of annotations to Grafana. `add` returns the id that `change` takes."""
 
     def __init__(self, grafana: Grafana) -> None:
         self._grafana = grafana
@@ -104,7 +104,7 @@ class Sink:
 
 @dataclass
 class _Boundary:
-    """The running trial, from its first event to its last. Its id is a hash and computed only once."""
+    """The running trial, from its first event to its last. It stores the trial's id, which is a hash."""
 
     trial_id: str
     label: str
@@ -132,7 +132,7 @@ _Item = Annotation | _Begins | _Ends
 
 
 class Annotator:
-    """A watcher of a sweep, see `sweep.watcher.Watcher`; `close` returns the number of events written.
+    """A watcher of a sweep (see `sweeps.watcher.Watcher`) that annotates it.
 
     with Annotator(sweep_id, Sink(grafana)) as annotator:
         Runner(ledger, backend, folder, [annotator]).run(sweep_id)
@@ -170,15 +170,15 @@ class Annotator:
         self._thread = threading.Thread(target=self._work, name="grafana-annotations", daemon=True)
         self._thread.start()
 
-    # Called by the sweep: nothing here waits.
+    # Called by the sweep: nothing here may block.
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """Remember the trial. Its first event marks its beginning."""
+        """Store the trial. Its first event marks its beginning."""
         self._trial = _Boundary(trial.trial_id, f"Trial {number} of {total}: {trial.label()}")
         self._lives = NodeLives(keep_ended=False)
 
     def event(self, event: Event) -> None:
-        """Queue an annotation for a scaling event or a fault; a node that turns idle or busy again gets none."""
+        """Queue an annotation for a scaling event or a fault. Alternation between idle and running gets none."""
         running = self._trial
         if running is None:
             return
@@ -197,7 +197,7 @@ class Annotator:
         return Annotation(event.t, text, self._tags(trial_id, event.state, event.arch, event.node_type))
 
     def _fault(self, trial_id: str, event: FaultEvent) -> _Item:
-        """Return a moment; for a lasting fault that is over, a region."""
+        """Return a point, or a region for a lasting fault that has ended."""
         began = event.t if event.since is None else event.since
         over = event.stage == "end"
         text = f"Fault: {event.kind} of {event.node_type} ({event.arch}) {event.node}: {event.detail}"
@@ -238,11 +238,11 @@ class Annotator:
 
     @property
     def result(self) -> Written:
-        """Return the result so far; events that still wait count as dropped."""
+        """Return the result so far. Waiting events count as dropped."""
         return self._tally.result(left=self._overflown + sum(map(_events, list(self._waiting))))
 
     def close(self) -> Written:
-        """Send what waits, for at most `close_s`, and drop the rest. A trial that still runs was interrupted.
+        """Send waiting events for at most `close_s`, and drop the rest. A trial that still runs was interrupted.
 
         A second call only returns the result.
         """
@@ -279,7 +279,7 @@ class Annotator:
                 self._wake.set()
 
     def _send_waiting(self) -> bool:
-        """Send the queue. Return False if Grafana failed: the rest then waits, unless the token is wrong."""
+        """Send the queue. Return False if Grafana failed; the rest then waits, unless the token is wrong."""
         items = [self._waiting.popleft() for _ in range(len(self._waiting))]
         todo: deque[_Item] = deque(joined(items))
         self._tally.sending = sum(map(_events, todo))
@@ -288,10 +288,10 @@ class Annotator:
             try:
                 self._send(item)
                 self._tally.done(_events(item))
-            except Exception as error:  # whatever it is: nothing that only watches may fail a trial
+            except Exception as error:  # any error: a watcher must not fail a trial
                 _log.warning("an annotation wasn't written", exc_info=True)
                 status = error.status if isinstance(error, RequestRefused) else 0
-                if status == TOO_MANY_REQUESTS:  # it isn't there, and may be sent again
+                if status == TOO_MANY_REQUESTS:  # it wasn't stored, so it can be sent again
                     todo.appendleft(item)
                 self._tally.failed(0 if status == TOO_MANY_REQUESTS else _events(item), _said(error))
                 if isinstance(error, WrongToken) or status == HTTPStatus.FORBIDDEN:
@@ -317,7 +317,7 @@ class Annotator:
                 self._sink.add(item)
 
     def _give_up(self, left: Iterable[_Item]) -> None:
-        """Stop gathering: Grafana will never accept the token."""
+        """Stop collecting events, because Grafana will never accept the token."""
         self._refused = True
         for item in (*left, *self._waiting):
             self._tally.failed(_events(item))
@@ -349,7 +349,7 @@ class _Tally:
 
 
 def joined(items: Sequence[_Item]) -> list[_Item]:
-    """Join equal events of nearly the same time into one annotation each; boundaries of trials stay as they are."""
+    """Join equal events at nearly the same time into one annotation each. Boundaries of trials stay as they are."""
     found: list[_Item] = []
     newest: dict[tuple[tuple[str, ...], str], int] = {}
     for item in items:
@@ -366,7 +366,7 @@ def joined(items: Sequence[_Item]) -> list[_Item]:
 
 
 def _result_of(scorecard: Scorecard | None, reason: str) -> str:
-    """Return the result of a trial in words: seconds, dollars, and why it isn't valid."""
+    """Return the result of a trial as text: seconds, dollars, and the reason if it is invalid."""
     if reason:
         return f"failed: {reason}"
     if scorecard is None:
@@ -377,7 +377,7 @@ def _result_of(scorecard: Scorecard | None, reason: str) -> str:
     if scorecard.cost_usd is not None:
         parts.append(f"cost ${scorecard.cost_usd.total:.2f}")
     if not scorecard.valid:
-        parts.append(f"invalid: {'; '.join(scorecard.invalid_because) or 'not to be trusted'}")
+        parts.append(f"invalid: {'; '.join(scorecard.invalid_because) or 'no reason recorded'}")
     return ", ".join(parts) or "done"
 
 

@@ -1,4 +1,4 @@
-"""The answers of Grafana's API, as far as this package reads them. More fields may come; a missing one is allowed."""
+"""The answers of Grafana's API, with the fields that this package reads. Others are ignored; these may be missing."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from typing_extensions import TypedDict
 
 _MORE_FIELDS = ConfigDict(extra="allow")
 
-# A write answers with an object that nobody reads, or with nothing.
+# A write answers with an object that we don't read, or with nothing.
 Written = dict[str, Any] | None
 
 
 @with_config(_MORE_FIELDS)
 class Health(TypedDict, total=False):
-    """GET /health."""
+    """The answer of GET /health."""
 
     version: str | None
     database: str | None
@@ -21,14 +21,14 @@ class Health(TypedDict, total=False):
 
 @with_config(_MORE_FIELDS)
 class Folder(TypedDict, total=False):
-    """GET /folders/UID."""
+    """The answer of GET /folders/UID."""
 
     title: str | None
 
 
 @with_config(_MORE_FIELDS)
 class DataSource(TypedDict, total=False):
-    """GET /datasources/uid/UID."""
+    """The answer of GET /datasources/uid/UID."""
 
     type: str | None
     url: str | None
@@ -37,7 +37,7 @@ class DataSource(TypedDict, total=False):
 
 @with_config(_MORE_FIELDS)
 class DataSourceHealth(TypedDict, total=False):
-    """GET /datasources/uid/UID/health."""
+    """The answer of GET /datasources/uid/UID/health."""
 
     status: str | None
     message: str | None
@@ -45,7 +45,7 @@ class DataSourceHealth(TypedDict, total=False):
 
 @with_config(_MORE_FIELDS)
 class Meta(TypedDict, total=False):
-    """The circumstances of a dashboard."""
+    """The metadata of a dashboard."""
 
     provisioned: bool | None
     provisionedExternalId: str | None
@@ -59,7 +59,7 @@ class _Stored(TypedDict):
 
 @with_config(_MORE_FIELDS)
 class StoredDashboard(_Stored, total=False):
-    """GET /dashboards/uid/UID."""
+    """The answer of GET /dashboards/uid/UID."""
 
     meta: Meta
 
@@ -74,27 +74,27 @@ class Version(TypedDict, total=False):
 
 @with_config(_MORE_FIELDS)
 class Versions(TypedDict, total=False):
-    """GET /dashboards/uid/UID/versions; older Grafanas answer with the list alone."""
+    """The answer of GET /dashboards/uid/UID/versions. Older Grafanas answer with the list alone."""
 
     versions: list[Version]
 
 
 @with_config(_MORE_FIELDS)
 class AlertRule(TypedDict, total=False):
-    """GET /v1/provisioning/alert-rules/UID."""
+    """The answer of GET /v1/provisioning/alert-rules/UID."""
 
     provenance: str | None
 
 
 @with_config(_MORE_FIELDS)
 class RuleGroup(TypedDict, total=False):
-    """GET /v1/provisioning/folder/UID/rule-groups/NAME."""
+    """The answer of GET /v1/provisioning/folder/UID/rule-groups/NAME."""
 
     interval: int | None
 
 
 class NewAnnotation(TypedDict):
-    """POST /annotations."""
+    """The answer of POST /annotations."""
 
     id: int
 

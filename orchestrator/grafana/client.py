@@ -1,4 +1,4 @@
-"""A Grafana reached through its API: the token, which is never shown, and the meaning of each answer."""
+"""A client of Grafana's API that hides the token and translates each answer into a result or an error."""
 
 import time
 from collections.abc import Callable, MutableMapping
@@ -39,11 +39,11 @@ _Answer = TypeVar("_Answer")
 
 
 class WrongToken(InputError):
-    """Grafana doesn't know the token, or it has expired: every other request would fail, too."""
+    """The error for an unknown or expired token. All further requests would fail, too."""
 
 
 class RequestRefused(OrchestrateError):
-    """Grafana answered one request with an error; `status` is HTTP's. Other requests may succeed."""
+    """The error for one refused request, with the HTTP `status`. Other requests may succeed."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -51,31 +51,31 @@ class RequestRefused(OrchestrateError):
 
 
 def take_token(file: Path | None = None, environment: MutableMapping[str, str] | None = None) -> str:
-    """Return the token from a file, else from the environment, and remove it there: no later process inherits it.
+    """Return the token from a file or from the environment, and delete it there, so that no child process inherits it.
 
-    Raises InputError, which never quotes what was found.
+    Raises InputError, which never quotes the content.
     """
     token, source = take_secret(TOKEN_VARIABLE, "--token-file", file, HOW_TO_TOKEN, environment)
     if not token:
         raise InputError("no token for Grafana", HOW_TO_TOKEN)
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise InputError(f"{source} holds no token: that is one line of letters, digits and signs", HOW_TO_TOKEN)
+        raise InputError(f"{source} holds no token: a token is one line of letters, digits and signs", HOW_TO_TOKEN)
     return token
 
 
 def grafana_address(text: str, option: str = "--url") -> str:
-    """Return the address of a Grafana without the last slash. Raises InputError, which shows no password."""
+    """Return the address of a Grafana without a trailing slash. Raises InputError, which shows no password."""
     return parse_address(text, option, "https://grafana.example.com", HOW_TO_TOKEN)
 
 
 class Grafana:
-    """Sends requests to one Grafana, and turns each problem into one error.
+    """A client that sends requests to one Grafana, and turns each problem into one error.
 
         grafana = Grafana("https://grafana.example.com", take_token())
         folder = grafana.find(lambda api: api.folder.get_folder("orchestrate"), Folder)
 
-    A request is sent again if the connection broke or Grafana failed (429, 5xx), so doing it twice must do no harm.
-    For one thread at a time.
+    The client retries a request if the connection broke or Grafana failed (429, 5xx), so requests must be idempotent.
+    Not thread-safe.
     """
 
     def __init__(
@@ -108,17 +108,17 @@ class Grafana:
         self.close()
 
     def check(self) -> str:
-        """Return the version of the Grafana that answers. Raises Unreachable if none does."""
+        """Return the version of Grafana. Raises Unreachable if no Grafana answers."""
         try:
             health = self.send(lambda api: api.client.GET("/health"), Health)
         except RequestRefused as refused:
-            raise Unreachable(f"{self.url} is no Grafana that works: {refused.message}", "is the URL right?") from None
+            raise Unreachable(f"{self.url} is not a working Grafana: {refused.message}", "is the URL right?") from None
         if not {"version", "database"} & set(health):
             raise self._server.foreign(health)
         return health.get("version") or "unknown"
 
     def find(self, request: "_Request", shape: type[_Answer]) -> _Answer | None:
-        """Return the answer, or None if there is no such thing (404). Raises as `send` does."""
+        """Return the answer, or None if the object doesn't exist (404). Raises the errors of `send`."""
         try:
             return self.send(request, shape)
         except RequestRefused as refused:
@@ -127,15 +127,15 @@ class Grafana:
             raise
 
     def write(self, request: "_Request") -> None:
-        """Send a request whose answer doesn't matter, if it is Grafana's. Raises as `send` does."""
+        """Send a request and ignore its answer, if it comes from Grafana. Raises the errors of `send`."""
         answer = self._answer(request)
         if answer is not None:
             self._server.checked(answer, dict[str, Any])
 
     def send(self, request: "_Request", shape: type[_Answer], attempts: int | None = None) -> _Answer:
-        """Return the answer, after this number of attempts at most.
+        """Return the answer, after at most this number of attempts.
 
-        Raises Unreachable, ForeignAnswer for an answer of another shape, WrongToken or RequestRefused.
+        Raises Unreachable, ForeignAnswer for an answer of an unknown form, WrongToken or RequestRefused.
         """
         return self._server.checked(self._answer(request, attempts), shape)
 
@@ -173,7 +173,7 @@ class Grafana:
                 timeout=self._timeout_s,
                 user_agent=USER_AGENT,
             )
-            # A redirected POST becomes a GET: what looks like success would have changed nothing.
+            # A redirected POST becomes a GET, which would look like success but change nothing.
             self._api.client.s.max_redirects = 0
         return self._api
 

@@ -1,6 +1,6 @@
-"""Brings dashboards, and what they need, into a Grafana that exists already. What is up to date isn't written again.
+"""Push dashboards and their prerequisites to a running Grafana. Objects that are up to date aren't written again.
 
-Each step reads first and is independent: if one fails the others are still done, and a second push completes the rest.
+Each step reads first and is independent: if one fails, the others still run, and a second push completes the rest.
 """
 
 import logging
@@ -32,25 +32,25 @@ FOLDER_UID = "orchestrate"
 DATASOURCE_UID = "orchestrate-prometheus"
 DATASOURCE_NAME = "Prometheus (orchestrate)"
 DATASOURCE_URL = "http://localhost:9090"
-"""What a new data source reads unless told otherwise."""
+"""The default address of a new data source."""
 MESSAGE = "orchestrate dashboards push"
 
 Board = Mapping[str, Any]
 Outcome = Literal["created", "updated", "unchanged", "left alone", "failed"]
 
-# What Grafana itself sets in a dashboard that it stores.
+# Fields that Grafana sets in a stored dashboard.
 _GRAFANAS_OWN = ("id", "version", "iteration")
-# What Grafana takes in an update; it keeps the secrets that aren't sent. A version that is no longer so is refused.
+# Fields that Grafana takes in an update. It keeps secrets that aren't sent, and refuses an outdated version.
 _OF_A_DATASOURCE = (
     *("uid", "name", "type", "access", "url", "user", "database", "basicAuth", "basicAuthUser"),
     *("withCredentials", "isDefault", "jsonData", "version"),
 )
-# How Grafana says that something is there already, or in another version.
+# Grafana's answers for an object that exists already, or in another version.
 _TAKEN = (400, 409, 412)
-# What people set on a rule in Grafana, and a push leaves as it is.
+# Fields that users set on a rule in Grafana. A push keeps them.
 _PEOPLES_OWN = ("isPaused", "notification_settings")
 _DURATIONS = ("for", "keep_firing_for")
-# Fields in which nothing is Grafana's own: what is there beside ours goes.
+# Fields without values of Grafana's own: other entries than ours are removed.
 _ALL_OURS = ("labels", "annotations")
 
 
@@ -88,8 +88,7 @@ def push(
     Without a `datasource_url` a data source keeps the one it has, and a new one gets `new_datasource_url`.
     With a `datasource_uid`, boards and rules use that data source of this Grafana, and ours isn't written.
 
-    Raises Unreachable if there is no Grafana at all, ForeignAnswer, and WrongToken; any other problem is a change that
-    failed.
+    Raises Unreachable if no Grafana answers, ForeignAnswer, and WrongToken. Any other problem is a failed change.
     """
     grafana.check()
     if datasource_uid is not None:
@@ -109,12 +108,12 @@ def push(
             _log.info("%s %s failed", step.kind, step.name, exc_info=True)
             yield Change(step.kind, step.name, "failed", unreachable.message)
             for left in todo[number:]:
-                yield Change(left.kind, left.name, "failed", "not tried, since Grafana doesn't answer")
+                yield Change(left.kind, left.name, "failed", "skipped, because Grafana doesn't answer")
             return
 
 
 def reading(board: Board, datasource_uid: str) -> Board:
-    """Return the board with another data source chosen at first."""
+    """Return the board with another data source selected at first."""
     variables = [
         {**each, "current": {"text": datasource_uid, "value": datasource_uid}} if each["type"] == "datasource" else each
         for each in board["templating"]["list"]
@@ -165,7 +164,7 @@ class _Push:
                 raise
             raise RequestRefused(
                 refused.status,
-                f"{refused.message}; the token's role has to be Admin, or leave it out: --skip datasource",
+                f"{refused.message}; the token needs the role Admin; or skip this step: --skip datasource",
             ) from None
         return outcome, detail if self._dry_run or outcome == "left alone" else detail + self._doubt()
 
@@ -204,7 +203,7 @@ class _Push:
         return "updated", f"reads {wanted}, no longer {now}"
 
     def _doubt(self) -> str:
-        """Return a warning if Grafana's data source can't reach Prometheus; empty if it can, or that is unknown."""
+        """Return a warning if Grafana's data source can't reach Prometheus; empty if it can, or if that is unknown."""
         try:
             health = self._grafana.send(lambda api: api.datasource.health(DATASOURCE_UID), DataSourceHealth, attempts=1)
         except RequestRefused as refused:
@@ -244,9 +243,9 @@ class _Push:
         if found is not None and _content(found["dashboard"]) == _content(board):
             return "unchanged", ""
         body = {
-            # With the version that was read: if somebody saves meanwhile, Grafana refuses instead of losing theirs.
+            # Sends the version that was read, so that Grafana refuses if someone has saved another one since.
             "dashboard": {**_content(board), "id": None, "version": found["dashboard"].get("version") if found else 0},
-            # Where somebody moved it, it stays.
+            # If a user moved it, it stays there.
             "folderUid": FOLDER_UID if found is None else meta.get("folderUid", FOLDER_UID),
             "overwrite": False,
             "message": MESSAGE,
@@ -260,7 +259,7 @@ class _Push:
         return ("created", self.link(uid)) if found is None else ("updated", edited or self.link(uid))
 
     def _replaced(self, board: Board) -> tuple[Outcome, str]:
-        """Write over a board that somebody saved in the browser of Grafana 13, in a form that this API can't read."""
+        """Overwrite a board that was saved in the browser of Grafana 13, in a form that this API can't read."""
         body = {
             "dashboard": {**_content(board), "id": None},
             "folderUid": FOLDER_UID,
@@ -275,7 +274,7 @@ class _Push:
         return f"{self._grafana.url}/d/{uid}"
 
     def _edited(self, uid: str, version: Any) -> str:
-        """Return who changed the board in Grafana since the last push; empty if nobody did, or Grafana doesn't say."""
+        """Return who changed the board in Grafana since the last push; empty if nobody, or if Grafana doesn't say."""
         path = f"/dashboards/uid/{urllib.parse.quote(uid, safe='')}/versions?limit=1"
 
         def ask(api: Any) -> Any:
@@ -311,7 +310,7 @@ class _Push:
         if _holds(found, wanted):
             return "unchanged", ""
         body = {**{key: value for key, value in found.items() if key in _PEOPLES_OWN}, **wanted}
-        # Without provenance people may change it in Grafana. That can't be taken from a rule that has one.
+        # Without provenance, users can change it in Grafana. An existing provenance can't be removed.
         provenance = found.get("provenance")
         free = not provenance
         self._write(lambda api: api.alertingprovisioning.update_alertrule(uid, body, disable_provenance=free), arrived)
@@ -331,7 +330,7 @@ class _Push:
         if found is None:
             if self._dry_run:
                 return "created", seconds
-            raise RequestRefused(404, "none of its rules is there")
+            raise RequestRefused(404, "none of its rules exists")
         if found.get("interval") == group.interval_s:
             return "unchanged", ""
         body = {**found, "interval": group.interval_s}
@@ -342,7 +341,7 @@ class _Push:
         return "updated", seconds
 
     def _write(self, request: Callable[[Any], Any], arrived: Callable[[], bool]) -> None:
-        """Send a write. If it is refused as taken, our own first attempt may have arrived, with its answer lost."""
+        """Send a write. A conflict can mean that our own first attempt arrived and its answer was lost."""
         if self._dry_run:
             return
         try:
@@ -354,7 +353,7 @@ class _Push:
 
 
 def _content(value: Board) -> dict[str, Any]:
-    """Return a dashboard without the fields that Grafana sets; null counts as absent."""
+    """Return a dashboard without the fields that Grafana sets. Null counts as absent."""
     return {key: _without_null(inner) for key, inner in value.items() if key not in _GRAFANAS_OWN and inner is not None}
 
 
@@ -365,7 +364,7 @@ def _without_null(value: Any) -> Any:
 
 
 def _holds(found: Any, wanted: Any) -> bool:
-    """Return whether all that is wanted is there; Grafana adds fields, and writes durations in its own way."""
+    """Return true if all wanted values are present. Grafana adds fields and writes durations in its own form."""
     if isinstance(wanted, Mapping):
         if not isinstance(found, Mapping):
             return False

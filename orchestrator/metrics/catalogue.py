@@ -1,6 +1,6 @@
-"""Every metric once: name, type, labels, unit, buckets and help.
+"""The catalogue of metrics: name, type, labels, unit, buckets and help of each.
 
-The collectors use `METRICS`, and the table of `docs/metrics.md` is written from it (`make docs-tables`). A gauge that
+The collectors use `METRICS`, and `make docs-tables` generates the table in `docs/metrics.md` from it. A gauge that
 follows from the state of a trial is one entry with a `value`. `TrialMetrics` fills counters and histograms.
 """
 
@@ -29,7 +29,7 @@ IDS = ("sweep_id", "trial_id")
 
 Values = Mapping[tuple[str, ...], float]
 
-# Series such as `…_created` would double the counters and say nothing that the trial doesn't.
+# Series such as `…_created` would double the counters and add no information.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -45,16 +45,16 @@ class TrialState(Protocol):
 
     @property
     def shape(self) -> ClusterShape | None:
-        """The cluster's shape, where it is known."""
+        """Return the cluster's shape, if it is known."""
         ...
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `labels` come after the ids of the sweep and the trial, as far as it has them.
+    """One metric. `labels` follow the ids of the sweep and the trial, if the metric has them.
 
-    `value` computes a gauge from the state of a trial: values by the values of `labels`, or None while there is no such
-    metric. `note` is more than the help says, for the documentation.
+    `value` computes a gauge from the state of a trial: values by label values, or None while the metric is absent.
+    `note` adds details to the help in the documentation.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Metric:
 
     @property
     def full_name(self) -> str:
-        """The name with our prefix; without the `_total` of a counter."""
+        """Return the name with our prefix, and without the `_total` of a counter."""
         return PREFIX + self.name
 
     @property
     def documented_name(self) -> str:
-        """The name of its series without our prefix."""
+        """Return the name of the series without our prefix."""
         return self.name + ("_total" if self.type == "counter" else "")
 
 
@@ -98,16 +98,16 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "trial_active", "gauge", (),
-        "1 while the trial runs, 0 after its end while its last values are still shown.",
+        "1 while the trial runs; 0 after its end, while its last values are still exposed.",
         value=lambda state: {(): float(state.active)},
     ),
     Metric(
-        "trial_phase", "gauge", ("phase",), "1 for the phase that the trial is in, 0 for the others.",
+        "trial_phase", "gauge", ("phase",), "1 for the current phase of the trial, 0 for the others.",
         value=lambda state: {(phase,): float(phase == state.phase) for phase in PHASES},
     ),
     Metric(
         "trial_elapsed_seconds", "gauge", (), "Seconds since the workload's submission.", "seconds",
-        note="After the trial's end its last value. Absent before the submission.",
+        note="Keeps its last value after the end of the trial. Absent before the submission.",
         value=lambda state: None if state.submitted is None else {(): max(0.0, state.now - state.submitted)},
     ),
     Metric(
@@ -116,13 +116,13 @@ METRICS: tuple[Metric, ...] = (
         value=lambda state: None if state.submitted is None else {(): state.submitted},
     ),
     Metric(
-        "pending_tasks", "gauge", ("shape",), "Tasks that wait for a node, by the resources that each needs.",
+        "pending_tasks", "gauge", ("shape",), "Tasks waiting for a node, by the resources that each needs.",
         note="For example `CPU=1`. 0 for the last 50 shapes that no longer wait.",
         value=lambda state: {(shape,): float(count) for shape, count in state.pending.items()},
     ),
     Metric(
         "infeasible_tasks", "gauge", ("shape",), "Pending tasks that no node type of the cluster can run.",
-        note="Only where the cluster's shape is known.",
+        note="Only if the cluster's shape is known.",
     ),
     Metric(
         "pending_cpu_cores", "gauge", (), "CPUs that all pending tasks need together.", "cores",
@@ -149,7 +149,7 @@ METRICS: tuple[Metric, ...] = (
         "cluster_max_workers", "gauge", (), "Upper limit of nodes of all types together.",
         value=lambda state: None if state.shape is None else {(): float(state.shape.max_workers)},
     ),
-    Metric("cpu_used_cores", "gauge", _OF_A_TYPE, "Logical CPUs that tasks hold, also on draining nodes.", "cores"),
+    Metric("cpu_used_cores", "gauge", _OF_A_TYPE, "Logical CPUs held by tasks, also on draining nodes.", "cores"),
     Metric(
         "cpu_capacity_cores", "gauge", _OF_A_TYPE, "Logical CPUs of the worker nodes that are running or idle.",
         "cores", note="It is the supply of the scorecard.",
@@ -158,13 +158,13 @@ METRICS: tuple[Metric, ...] = (
         "scaling_events", "counter", (*_OF_A_TYPE, "event", "cause"), "Transitions of worker nodes into a state.",
     ),
     Metric(
-        "faults", "counter", ("kind", *_OF_A_TYPE), "Faults that were caused on purpose.",
+        "faults", "counter", ("kind", *_OF_A_TYPE), "Injected faults.",
         note=f"The kinds are {', '.join(f'`{kind}`' for kind in get_args(FaultKind))}; see [faults.md](faults.md).",
     ),
     Metric(
         "node_stage_seconds", "histogram", (*_OF_A_TYPE, "stage"), "Duration of each stage of a launch.", "seconds",
         buckets=(1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200),
-        note="The stages are `request`, `boot` and `install`; `launch` is all of them.",
+        note="The stages are `request`, `boot` and `install`; `launch` covers all of them.",
     ),
     Metric(
         "task_wait_seconds", "histogram", ("arch",), "Time from a task's submission to its start.", "seconds",
@@ -172,11 +172,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "cost_dollars", "counter", _OF_A_TYPE, "Cost of the worker nodes so far.", "dollars",
-        note="Absent where a price isn't known.",
+        note="Absent if a price isn't known.",
     ),
     Metric(
         "hourly_cost_dollars", "gauge", _OF_A_TYPE, "Cost per hour of the worker nodes that are billed now.", "dollars",
-        note="Absent where a price isn't known.",
+        note="Absent if a price isn't known.",
     ),
     Metric(
         "scorecard", "gauge", ("setting", "repeat", "valid", "quantity"),
@@ -218,12 +218,12 @@ def metric(name: str) -> Metric:
 
 
 def gauge(name: str, values: Values, common: Mapping[str, str]) -> GaugeMetricFamily:
-    """Return a gauge with these values by the values of its labels."""
+    """Return a gauge with these values, by label values."""
     return _gauge(metric(name), values, common)
 
 
 def info(name: str, common: Mapping[str, str]) -> GaugeMetricFamily:
-    """Return a metric that is always 1, with these labels; settings that a trial leaves open have none."""
+    """Return a metric that is always 1, with these labels. Settings that a trial leaves open have no label."""
     about = metric(name)
     family = GaugeMetricFamily(about.full_name, about.help, labels=list(common))
     family.add_metric(list(common.values()), 1.0)
@@ -245,7 +245,7 @@ def _gauge(about: Metric, values: Values, common: Mapping[str, str]) -> GaugeMet
 
 
 def counter_family(name: str, values: Values, common: Mapping[str, str]) -> CounterMetricFamily:
-    """Return a counter with these values by the values of its labels."""
+    """Return a counter with these values, by label values."""
     about = metric(name)
     family = CounterMetricFamily(about.full_name, about.help, labels=[*common, *about.labels], unit=about.unit)
     for key, value in values.items():
@@ -256,7 +256,7 @@ def counter_family(name: str, values: Values, common: Mapping[str, str]) -> Coun
 def histogram_family(
     name: str, values: Mapping[tuple[str, ...], Histogram], common: Mapping[str, str]
 ) -> HistogramMetricFamily:
-    """Return a histogram with these counts by the values of its labels."""
+    """Return a histogram with these counts, by label values."""
     about = metric(name)
     family = HistogramMetricFamily(about.full_name, about.help, labels=[*common, *about.labels], unit=about.unit)
     for key, counted in values.items():
@@ -266,13 +266,13 @@ def histogram_family(
 
 
 def counter(name: str) -> Counter:
-    """Return a counter of a trial that counts by itself."""
+    """Return a counter for a trial that the caller increments."""
     about = metric(name)
     return Counter(about.full_name, about.help, [*IDS, *about.labels], registry=None, unit=about.unit)
 
 
 def histogram(name: str) -> PrometheusHistogram:
-    """Return a histogram of a trial that counts by itself."""
+    """Return a histogram for a trial that the caller fills."""
     about = metric(name)
     return PrometheusHistogram(
         about.full_name, about.help, [*IDS, *about.labels], buckets=about.buckets, registry=None, unit=about.unit
@@ -295,7 +295,7 @@ def documentation() -> str:
 
 
 def documented(page: str) -> str:
-    """Return a page with the table of the metrics between its two marks."""
+    """Return a page with the table of metrics between its two markers."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{documentation()}\n\n{END}{after}"

@@ -1,4 +1,4 @@
-"""Targets of Ray's own metrics for Prometheus, with labels that they lack: node type and architecture."""
+"""Prometheus targets for Ray's own metrics, with the missing labels: node type and architecture."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -7,14 +7,14 @@ from orchestrator.observer.observer import Observer
 
 
 class Target(NamedTuple):
-    """An address to scrape, `host:port`, and the labels of all that comes from it."""
+    """An address to scrape, `host:port`, and labels for all of its series."""
 
     address: str
     labels: Mapping[str, str]
 
 
 def targets_of(observer: Observer, head_ports: Mapping[str, int] | None = None) -> list[Target]:
-    """Return the metrics ports of the live nodes. `head_ports` are additional ports of the head, by their server."""
+    """Return the metrics ports of the live nodes. `head_ports` are additional ports of the head, by server name."""
     snapshot = observer.latest
     if snapshot is None:
         return []
@@ -38,7 +38,7 @@ def targets_of(observer: Observer, head_ports: Mapping[str, int] | None = None) 
 
 
 def as_service_discovery(targets: Iterable[Target], ids: Mapping[str, str]) -> list[dict[str, object]]:
-    """Return the JSON of Prometheus' HTTP service discovery. `ids` are labels of all targets."""
+    """Return the JSON for Prometheus' HTTP service discovery. All targets get the labels `ids`."""
     groups = ((target.address, {**ids, **target.labels}) for target in targets)
     return [
         {"targets": [address], "labels": {name: value for name, value in labels.items() if value}}

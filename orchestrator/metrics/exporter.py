@@ -1,6 +1,6 @@
-"""The content of `/metrics`: the running trial, trials that have just ended with their scorecards, and the observer.
+"""The content of `/metrics`: the running trial, recently ended trials with their scorecards, and the observer.
 
-`Exporter` is a watcher of a sweep and a collector of prometheus-client; `docs/metrics.md` describes the metrics.
+`Exporter` is a watcher of a sweep and a collector for prometheus-client. `docs/metrics.md` describes the metrics.
 """
 
 import threading
@@ -23,29 +23,29 @@ from orchestrator.model.settings import info_settings
 from orchestrator.model.trial import Trial
 from orchestrator.observer.observer import Observer
 
-# A Prometheus that scrapes every five seconds, as the stack's, comes by in this time.
+# Long enough for a Prometheus that scrapes every five seconds, such as the stack's.
 LINGER_S = 6.0
-# One that comes by less often is waited for so long, unless the sweep ends before. A scorecard is shown so long and no
-# longer: a sweep may have thousands of trials, and a scrape has to stay cheap.
+# The longest wait for a Prometheus that scrapes less often, unless the sweep ends before. Scorecards are exposed for
+# this time only: a sweep can have thousands of trials, and a scrape must stay cheap.
 LONGEST_LINGER_S = 60.0
 
 
 @dataclass
 class _Leaving:
-    """A trial that has ended, in UNIX seconds, and whose last values have been scraped or are still to be."""
+    """An ended trial (UNIX seconds) whose last values are still exposed."""
 
     metrics: TrialMetrics
     ended: float
     scraped: bool = False
 
     def stays(self, now: float) -> bool:
-        """Return true if it is shown to a scrape at `now`: to all who come by in time, else to the first who does."""
+        """Return true if a scrape at `now` still sees the trial: for `LONGEST_LINGER_S`, or `LINGER_S` once scraped."""
         return now - self.ended < (LINGER_S if self.scraped else LONGEST_LINGER_S)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial that has ended, in UNIX seconds, and the numbers of its scorecard."""
+    """An ended trial (UNIX seconds), and the numbers of its scorecard."""
 
     ids: dict[str, str]
     setting: str
@@ -55,11 +55,11 @@ class Ended:
 
 
 class Exporter(Collector):
-    """Serves the metrics of the trial that runs; a watcher of a sweep, see `sweep.runner.Watcher`.
+    """A collector of the running trial's metrics and a watcher of its sweep, see `sweeps.watcher.Watcher`.
 
-    `name` and `created`, UNIX seconds, are the sweep's. `verdicts` gives the settings' places in
-    `model.verdicts.VERDICTS` by their labels, from 1; it is called after each trial. `observer` gives the observer that
-    watches the cluster now, if any. Safe to be scraped while events come in.
+    `name` and `created` (UNIX seconds) belong to the sweep. `verdicts` returns the place of each setting in
+    `model.verdicts.VERDICTS`, from 1, by label; it is called after each trial. `observer` returns the observer that
+    watches the cluster now, if any. Scrapes are thread-safe.
     """
 
     name = "metrics"
@@ -92,7 +92,7 @@ class Exporter(Collector):
 
     @property
     def ids(self) -> dict[str, str]:
-        """The labels that lead back to what runs now."""
+        """Return the labels that identify what runs now."""
         with self._lock:
             return dict(self._current.ids) if self._current is not None else {"sweep_id": self.sweep_id}
 
@@ -102,7 +102,7 @@ class Exporter(Collector):
         return None if observer is None or observer.latest is None else self._clock() - observer.latest.t
 
     def trial_started(self, number: int, total: int, trial: Trial) -> None:
-        """From now on the metrics are this trial's."""
+        """Switch the metrics to this trial."""
         self._begin(
             TrialMetrics(
                 self.sweep_id,
@@ -115,23 +115,23 @@ class Exporter(Collector):
         )
 
     def watch(self, name: str, shape: ClusterShape | None = None) -> None:
-        """From now on the metrics are those of a cluster that is only observed; `name` stands for the trial."""
+        """Switch the metrics to an observed cluster without trials. `name` takes the place of the trial."""
         self._begin(TrialMetrics(self.sweep_id, name, shape=shape, prices=self._prices))
 
     def _begin(self, metrics: TrialMetrics) -> None:
         with self._lock:
             self._current = metrics
-            # Another attempt at the same trial has its very series.
+            # Another attempt at the same trial has the same series.
             self._leaving = [each for each in self._leaving if each.metrics.ids != metrics.ids]
 
     def event(self, event: Event) -> None:
-        """Take an event in."""
+        """Process an event."""
         with self._lock:
             if self._current is not None:
                 self._current.event(event)
 
     def trial_ended(self, trial: Trial, scorecard: Scorecard | None, reason: str) -> None:
-        """End the trial's series after their next scrape, and show its scorecard for a minute."""
+        """End the trial's series after their next scrape, and expose its scorecard for a minute."""
         verdict_of = self._verdicts()
         with self._lock:
             now = self._clock()
@@ -152,7 +152,7 @@ class Exporter(Collector):
         self._ended = [each for each in self._ended if now - each.ended < LONGEST_LINGER_S]
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics now."""
+        """Yield the current metrics."""
         with self._lock:
             now = self._clock()
             self._forget(now)
@@ -180,9 +180,9 @@ class Exporter(Collector):
             yield from _observer_metrics(observer, self.lag_s())
 
     def end(self) -> None:
-        """Nothing runs any more: if anybody scrapes, wait until they have seen the end, and the last scorecard.
+        """Mark the end. If a Prometheus scrapes, wait until it has seen the end and the last scorecard.
 
-        An exporter that vanishes without having said so is a fault, see `prometheus/rules/alerts.yml`.
+        An exporter that disappears without this is a fault, see `prometheus/rules/alerts.yml`.
         """
         with self._lock:
             self._leave(self._clock())
@@ -192,7 +192,7 @@ class Exporter(Collector):
 
 
 def _merged(families: Iterable[Metric]) -> Iterable[Metric]:
-    """Return each family once, with the samples of all of its name: an exposition may not have it twice."""
+    """Return each family once, with the samples of all families of that name, because duplicates are invalid."""
     merged: dict[str, Metric] = {}
     for family in families:
         if (same := merged.setdefault(family.name, family)) is not family:
@@ -219,7 +219,7 @@ def _trial_verdict(ended: Ended) -> Metric:
 
 
 def _together(families: Iterable[Metric]) -> Metric:
-    """Return families of one name as one."""
+    """Return families of the same name as one."""
     first, *others = families
     for other in others:
         first.samples.extend(other.samples)
@@ -227,7 +227,7 @@ def _together(families: Iterable[Metric]) -> Metric:
 
 
 def about_sweep(name: str, created: float | None) -> dict[str, str]:
-    """Return the labels of `sweep_info`; empty where nothing is known."""
+    """Return the labels of `sweep_info`, or an empty mapping if nothing is known."""
     if created is None:
         return {}
     return {"name": name, "date": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M")}

@@ -1,4 +1,4 @@
-"""Serves `/metrics`, `/sd` and `/healthz` over HTTP, on loopback unless told otherwise."""
+"""An HTTP server for `/metrics`, `/sd` and `/healthz`, on loopback by default."""
 
 import hmac
 import json
@@ -19,17 +19,17 @@ from orchestrator.metrics.exporter import Exporter
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9477
-# An observer that looks twice a second is ill when it hasn't for so long.
+# The observer polls twice a second. After this time without a poll it counts as unhealthy.
 UNHEALTHY_AFTER_S = 10.0
-# An observer looks twice a second: who asks more often than that learns nothing more, and must not slow a trial down.
+# The observer polls twice a second. More frequent scrapes learn nothing, and must not slow a trial down.
 FRESH_S = 0.25
 _REQUEST_TIMEOUT_S = 10.0
-# How long the end may take.
+# The longest delay of a stop.
 _POLL_S = 0.05
 
 
 class MetricsServer:
-    """Answers in threads of its own from `start` to `stop`. Raises OSError if the port is taken."""
+    """An HTTP server that answers in its own threads from `start` to `stop`. Raises OSError if the port is taken."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """The address of the server."""
+        """Return the address of the server."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
@@ -66,15 +66,15 @@ class MetricsServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    # The default of 5 makes each client of a burst beyond them wait for a second.
+    # With the default of 5, further clients of a burst wait for a second.
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a client that goes away."""
+        """Ignore a client that disconnects."""
 
 
 class _Exposition:
-    """The metrics as text, made anew for who asks when the last one of that form is older than FRESH_S seconds."""
+    """The metrics as text. A text older than FRESH_S seconds is generated anew for the next request."""
 
     def __init__(self, exporter: Exporter, clock: Callable[[], float]) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -84,7 +84,7 @@ class _Exposition:
         self._made: dict[str, tuple[float, bytes]] = {}
 
     def answer(self, accept: str) -> tuple[bytes, str]:
-        """Text and content type for an Accept header; who asks meanwhile waits, and gets the same."""
+        """Return text and content type for an Accept header. Concurrent requests wait and get the same text."""
         encode, content_type = choose_encoder(accept)
         with self._lock:
             now = self._clock()
@@ -100,7 +100,7 @@ def _handler(
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT_S
-        # Of HTTP/0.9, its own default, a request that can't be read gets an answer without a status.
+        # With the default, HTTP/0.9, an unreadable request gets an answer without a status.
         default_request_version = "HTTP/1.0"
         server_version = "orchestrate"
         sys_version = ""
@@ -108,7 +108,7 @@ def _handler(
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path in ("/metrics", "/sd") and not self._may():
-                self._answer(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n")
+                self._answer(HTTPStatus.UNAUTHORIZED, b"a bearer token is required\n")
             elif path == "/metrics":
                 self._answer(HTTPStatus.OK, *exposition.answer(self.headers.get("Accept", "")))
             elif path == "/sd":
@@ -117,20 +117,20 @@ def _handler(
             elif path == "/healthz":
                 lag = exporter.lag_s()
                 well = lag is not None and lag < UNHEALTHY_AFTER_S
-                text = "the cluster is looked at" if well else "no cluster is looked at now"
+                text = "the cluster is being polled" if well else "no cluster is being polled"
                 self._answer(HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE, text.encode() + b"\n")
             elif path == "/":
                 self._answer(HTTPStatus.OK, b"orchestrate: /metrics, /sd, /healthz\n")
             else:
-                self._answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /sd and /healthz\n")
+                self._answer(HTTPStatus.NOT_FOUND, b"not found; use /metrics, /sd or /healthz\n")
 
         def __getattr__(self, name: str) -> Callable[[], None]:
-            """HEAD is GET without a body; any other method is refused, known or not."""
+            """Return the handler of a method: HEAD is GET without a body; all others are refused."""
             if name == "do_HEAD":
                 return self.do_GET
             if not name.startswith("do_"):
                 raise AttributeError(name)
-            return lambda: self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET\n")
+            return lambda: self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"use GET\n")
 
         def _may(self) -> bool:
             given = self.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
@@ -149,6 +149,6 @@ def _handler(
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Scrapes are no news."""
+            """Suppress the log line of each scrape."""
 
     return Handler

@@ -40,17 +40,17 @@ from orchestrator.model.histogram import Histogram
 from orchestrator.model.prices import Prices
 from orchestrator.model.resource_shape import needs_of
 
-# A scrape must stay cheap with ten thousand nodes: above this number, single nodes have no series.
+# Above this number, single nodes have no series, so that a scrape stays cheap.
 MAX_NODE_SERIES = 1000
-# The same for shapes of tasks that no longer wait: a cluster that is observed for days sees ever new ones.
+# The limit for shapes of tasks that no longer wait: an observed cluster sees new ones for days.
 MAX_PAST_SHAPES = 50
-# A node that failed is seen so long in that state: longer than any scrape interval, and a mark on a graph of minutes.
+# Seconds to expose a failed node: longer than any scrape interval, and visible on a graph of minutes.
 FAILED_SHOWN_S = 60.0
 _Values = dict[tuple[str, ...], float]
 
 
 class TrialMetrics:
-    """The state of one trial, updated by its events. Not thread-safe: `Exporter` locks."""
+    """The state of one trial, updated by its events. Not thread-safe; `Exporter` locks."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class TrialMetrics:
         self.pending_cpus = 0.0
         self._used: dict[str, float] = {}
         self._lives = NodeLives(keep_ended=False)
-        self._meters: dict[str, tuple[float, Meter]] = {}  # of the living; a scrape only reads them
+        self._meters: dict[str, tuple[float, Meter]] = {}  # of live nodes; a scrape only reads them
         self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
         self._ended: Count[tuple[str, Arch, NodeState]] = Count()
         self._failed_at: dict[tuple[str, str, str], float] = {}
@@ -97,12 +97,12 @@ class TrialMetrics:
                 self._faults.labels(*self.ids.values(), kind, node_type, arch)
 
     def event(self, event: Event) -> None:
-        """Take in an event."""
+        """Process an event."""
         match event:
             case NodeEvent() if not event.is_head:
                 self._node(event)
             case DemandEvent():
-                # A shape that no longer waits stays, as 0: a line that ends says nothing. The newest come last.
+                # A shape that no longer waits stays at 0, because a line that ends is ambiguous. The newest come last.
                 past = [shape for shape in self.pending if shape not in event.pending]
                 self.pending = dict.fromkeys(past[-MAX_PAST_SHAPES:], 0) | event.pending
                 self.pending_cpus = event.pending_cpus
@@ -152,14 +152,14 @@ class TrialMetrics:
         return self._prices.of_node(life.node_type, life.instance_type) if self._prices is not None else None
 
     def _meter(self, life: NodeLife) -> tuple[float, Meter]:
-        """Return the dollars a second and the billed seconds of a node."""
+        """Return the dollars per second and the billed seconds of a node."""
         # A baseline node is billed from the trial's beginning, which is the time of its first event.
         return (self._usd_per_hour(life) or 0.0) / 3600, meter(life, life.seen if life.baseline else -math.inf)
 
     # Metrics
 
     def collect(self, now: float, *, active: bool = True) -> Iterator[Metric]:
-        """Yield the metrics at `now`, UNIX seconds. For a trial that isn't `active` any more, `now` is its end."""
+        """Yield the metrics at `now`, UNIX seconds. For a trial that is no longer `active`, `now` is its end."""
         self.now, self.active = now, active
         if self._info:
             yield info("trial_info", self.ids | self._info)
@@ -177,7 +177,7 @@ class TrialMetrics:
         yield self._hourly_cost()
 
     def _infeasible(self, shape: ClusterShape) -> _Values:
-        """Return the pending tasks of each shape that asks for more than any empty node has."""
+        """Return the pending tasks of each shape that exceeds every empty node."""
         nodes = [shape.head, *shape.workers]
         unfit: _Values = {}
         for wanted, count in self.pending.items():
@@ -205,7 +205,7 @@ class TrialMetrics:
     def _cpu_metrics(self) -> Iterator[Metric]:
         used: _Values = {(node_type, arch): self._used.get(node_type, 0.0) for node_type, arch in self._arch.items()}
         yield gauge("cpu_used_cores", used, self.ids)
-        # As the supply of the scorecard: a draining node takes no new task, though its present ones may go on.
+        # Same as the supply of the scorecard: a draining node takes no new tasks, though present tasks can continue.
         capacity: _Values = dict.fromkeys(used, 0.0)
         for life in self._lives.living.values():
             if life.state in ALIVE_STATES:
@@ -236,7 +236,7 @@ class TrialMetrics:
         priced: _Values = {}
         for key, amount in usd.items():
             if self._is_priced(key):
-                # The end of a node is reported a moment late: the counter then waits, but never falls.
+                # The end of a node is reported slightly late: the counter then waits, but never decreases.
                 self._shown[key] = max(amount, self._shown.get(key, 0.0))
                 priced[key] = self._shown[key]
         return counter_family("cost_dollars", priced, self.ids)

@@ -1,1 +1,1 @@
-"""The nouns: frozen values without I/O."""
+"""Frozen domain values without I/O."""

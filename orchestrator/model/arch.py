@@ -1,4 +1,4 @@
-"""CPU architectures: one spelling inside the program, all the usual ones mapped at its edge."""
+"""CPU architectures: one spelling inside the program, with the common spellings mapped to it."""
 
 import re
 from collections.abc import Mapping
@@ -29,12 +29,12 @@ _AZURE = re.compile(r"^Standard_[A-Z]+\d+(?:-\d+)?([a-z]*)(?:_|$)")
 
 
 def normalise_arch(spelling: str) -> Arch:
-    """`amd64` and `x86-64` are `x86_64`, `aarch64` and `Graviton` are `arm64`; anything else is `unknown`."""
+    """Return `x86_64` for `amd64` and `x86-64`, `arm64` for `aarch64` and `Graviton`, else `unknown`."""
     return _SPELLINGS.get(spelling.strip().lower(), "unknown")
 
 
 def arch_of_instance_type(instance_type: str) -> Arch:
-    """Return the architecture by the cloud's naming rule: `m8g.2xlarge` of EC2 is Graviton, `t2a-standard-4` Arm."""
+    """Return the architecture by the cloud's naming rule: `m8g.2xlarge` is Graviton, `t2a-standard-4` Arm."""
     if instance_type.startswith("mac"):
         return "x86_64" if instance_type.startswith("mac1.") else "arm64"
     if _GCP_ARM.match(instance_type):
@@ -59,10 +59,10 @@ def infer_arch(
     labels: Mapping[str, str] | None = None,
     resources: Mapping[str, float] | None = None,
 ) -> Arch:
-    """Return the architecture of a node type from the strongest evidence there is, else `unknown`.
+    """Return the architecture of a node type from the strongest available evidence, else `unknown`.
 
-    In this order: an `arch` label, the instance type, a custom resource such as `Intel` or `Graviton`, and the
-    words of the node type's name.
+    The order is: an `arch` label, the instance type, a custom resource such as `Intel` or `Graviton`, and the words in
+    the name of the node type.
     """
     labelled = (normalise_arch(labels[key]) for key in _ARCH_LABELS if labels and key in labels)
     by_resource = (normalise_arch(resource) for resource in resources or {})

@@ -1,9 +1,9 @@
-"""The patterns in which the tasks of a workload arrive: one class for each, registered once.
+"""Arrival patterns of the tasks of a workload: one class each, registered once.
 
-A new pattern is a class with `@register`. Its fields are its parameters; where a workload has no field of that name,
-they are given as `--arrival NAME:PARAMETER=VALUE`, or as `arrival_parameters` in a spec. The options' help, the data
-dictionary and `docs/spec.md` take their texts from here. This module needs nothing but Python: it runs on the head of
-any cluster, in the stress job.
+A new pattern is a class with `@register`. Its fields are its parameters. If a workload has no field of that name, you
+give the parameter as `--arrival NAME:PARAMETER=VALUE`, or as `arrival_parameters` in a spec. The help of options, the
+data dictionary and `docs/spec.md` take their texts from here. This module needs only Python, because it runs on the
+head of any cluster, in the stress job.
 """
 
 import math
@@ -17,13 +17,13 @@ from typing import Any, ClassVar, TypeVar
 
 PARAMETERS = "arrival_parameters"
 SHARED = ("arrival_s", "waves")
-"""The parameters that are fields of a workload: the first patterns have them."""
+"""The parameters that are fields of a workload. The first patterns use them."""
 
 
 def parameter(
     default: float, meaning: str, *, unit: str = "", least: float = 0.0, most: float = 86_400.0, whole: bool = False
 ) -> Any:
-    """Return a field of a pattern: a parameter with its limits, and a meaning for help and exports."""
+    """Return a field of a pattern: a parameter with limits, and a meaning for help and exports."""
     about = {"meaning": meaning, "unit": unit, "least": least, "most": most, "whole": whole}
     return field(default=default, metadata=about)
 
@@ -35,26 +35,26 @@ class Arrival(ABC):
     name: ClassVar[str]
     meaning: ClassVar[str]
     at_once: ClassVar[bool] = False
-    """Whether the autoscaler has to see all demand at the beginning."""
+    """True if the autoscaler must see all demand at the beginning."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value, about = getattr(self, each.name), each.metadata
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{each.name} of {self.name} is a finite number, not {value!r}")
+                raise ValueError(f"{each.name} of {self.name} must be a finite number, not {value!r}")
             if about["whole"] and value != int(value):
-                raise ValueError(f"{each.name} of {self.name} is a whole number, not {value:g}")
+                raise ValueError(f"{each.name} of {self.name} must be a whole number, not {value:g}")
             if not about["least"] <= value <= about["most"]:
                 limits = f"from {about['least']:g} to {about['most']:g}"
-                raise ValueError(f"{each.name} of {self.name} is {limits}, not {value:g}")
+                raise ValueError(f"{each.name} of {self.name} must be {limits}, not {value:g}")
 
     @abstractmethod
     def offsets(self, tasks: int, seed: int) -> list[float]:
-        """Return when each task is submitted, in seconds after the first: ascending, `tasks` long."""
+        """Return the submission time of each of `tasks` tasks, in seconds after the first, ascending."""
 
     @property
     def span_s(self) -> float:
-        """About how many seconds lie between the first and the last task."""
+        """Return the approximate seconds between the first and the last task."""
         return 0.0
 
     def describe(self) -> str:
@@ -71,7 +71,7 @@ Pattern = TypeVar("Pattern", bound=type[Arrival])
 
 
 def register(pattern: Pattern) -> Pattern:
-    """Make a pattern known under its name."""
+    """Register a pattern under its name."""
     ARRIVALS[pattern.name] = pattern
     return pattern
 
@@ -83,7 +83,7 @@ def _arrival_s() -> Any:
 @register
 @dataclass(frozen=True)
 class Burst(Arrival):
-    """All tasks at once."""
+    """A pattern that submits all tasks at once."""
 
     name = "burst"
     meaning = "all at once"
@@ -97,7 +97,7 @@ class Burst(Arrival):
 @register
 @dataclass(frozen=True)
 class Waves(Arrival):
-    """Equal groups, evenly apart."""
+    """A pattern of equal groups at equal intervals."""
 
     name = "waves"
     meaning = "in equal groups, evenly apart"
@@ -107,11 +107,11 @@ class Waves(Arrival):
 
     @property
     def span_s(self) -> float:
-        """The time from the first wave to the last."""
+        """Return the seconds from the first wave to the last."""
         return self.arrival_s
 
     def offsets(self, tasks: int, seed: int) -> list[float]:
-        """Return the times of the waves, each as often as it has tasks."""
+        """Return the time of each wave, once per task in it."""
         waves = min(self.waves, tasks)
         step = self.arrival_s / max(1, waves - 1)
         return sorted(step * (task % waves) for task in range(tasks))
@@ -120,7 +120,7 @@ class Waves(Arrival):
 @register
 @dataclass(frozen=True)
 class Ramp(Arrival):
-    """One task after the other, evenly spread."""
+    """A pattern of single tasks at equal intervals."""
 
     name = "ramp"
     meaning = "one after the other, evenly spread"
@@ -129,18 +129,18 @@ class Ramp(Arrival):
 
     @property
     def span_s(self) -> float:
-        """The time from the first task to the last."""
+        """Return the seconds from the first task to the last."""
         return self.arrival_s
 
     def offsets(self, tasks: int, seed: int) -> list[float]:
-        """Return equal steps."""
+        """Return multiples of one interval."""
         return [self.arrival_s * task / max(1, tasks - 1) for task in range(tasks)]
 
 
 @register
 @dataclass(frozen=True)
 class Poisson(Arrival):
-    """Independent tasks: exponential gaps with the mean `arrival_s / tasks`, from the trial's seed."""
+    """A pattern of independent tasks: exponential gaps with the mean `arrival_s / tasks`, from the trial's seed."""
 
     name = "poisson"
     meaning = "at random, as a Poisson process"
@@ -149,7 +149,7 @@ class Poisson(Arrival):
 
     @property
     def span_s(self) -> float:
-        """The mean time from the first task to the last."""
+        """Return the mean seconds from the first task to the last."""
         return self.arrival_s
 
     def offsets(self, tasks: int, seed: int) -> list[float]:
@@ -163,7 +163,7 @@ class Poisson(Arrival):
 
 
 def arrival_of(workload: Mapping[str, Any]) -> Arrival:
-    """Return the pattern that a workload names, with its parameters. Raises ValueError that says what is wrong.
+    """Return the pattern that a workload names, with its parameters. Raises ValueError with the reason.
 
     `workload` is a dump of a `Workload`, as the stress job gets it, or its fields by name.
     """
@@ -191,7 +191,7 @@ def parse(text: str) -> tuple[str, dict[str, float]]:
         try:
             parameters[_word(key)] = float(value)
         except ValueError:
-            raise ValueError(f"an arrival is written as NAME or NAME:PARAMETER=VALUE, not {text!r}") from None
+            raise ValueError(f"write an arrival as NAME or NAME:PARAMETER=VALUE, not {text!r}") from None
     return name.strip(), parameters
 
 
@@ -221,7 +221,7 @@ def listed() -> str:
 
 
 def help_text() -> str:
-    """Return what the patterns are, for an option's help."""
+    """Return the description of all patterns, for the help of an option."""
     return ", ".join(f"{name} ({_usage(pattern)})" for name, pattern in ARRIVALS.items())
 
 
@@ -248,7 +248,7 @@ def _limits(each: "Field[Any]") -> str:
 
 
 def documented(page: str) -> str:
-    """Return a page with the table of the patterns between its two marks."""
+    """Return a page with the table of patterns between its two markers."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{documentation()}\n\n{END}{after}"

@@ -1,4 +1,4 @@
-"""The base of all domain values: frozen, without unknown keys, without NaN and infinity."""
+"""The base class of all domain values: frozen, without unknown keys, NaN or infinity."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, 
 
 
 class FrozenModel(BaseModel):
-    """A frozen value; an unknown key is an error, so that a typing mistake in a file never passes silently."""
+    """A frozen value. An unknown key is an error, so that a typing mistake in a file never passes silently."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -19,13 +19,13 @@ class FrozenModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML's `on`, `yes` and `true` would count as 1."""
+        """Reject YAML's `on`, `yes` and `true`, which would count as 1."""
         wanted = cls.model_fields[info.field_name].annotation if info.field_name else bool
         checks_itself = isinstance(wanted, type) and issubclass(wanted, BaseModel)
         if wanted is not bool and not checks_itself:
             inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
             if any(isinstance(each, bool) for each in inner):
-                raise ValueError("a number or a word is needed, not yes or no")
+                raise ValueError("use a number or a word, not yes or no")
         return value
 
 

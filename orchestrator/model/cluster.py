@@ -1,4 +1,4 @@
-"""The cluster shape: which node types there are, what they hold, and how many of each may run."""
+"""The cluster shape: the node types, their resources and their limits."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_NODES)]
 
 
 class NodeType(FrozenModel):
-    """One node type of a cluster config. `resources` are Ray's logical ones (`CPU` in cores)."""
+    """One node type of a cluster config. `resources` are Ray's logical resources (`CPU` in cores)."""
 
     name: Annotated[str, Field(min_length=1)]
     arch: Arch
@@ -34,11 +34,11 @@ class NodeType(FrozenModel):
 
     @property
     def cpus(self) -> float:
-        """Logical CPUs of one node."""
+        """Return the logical CPUs of one node."""
         return self.resources.get("CPU", 0.0)
 
     def fits(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> bool:
-        """Return true if one empty node of this type could run a task that needs `resources` and `labels`."""
+        """Return true if an empty node of this type could run a task that needs `resources` and `labels`."""
         enough = all(self.resources.get(name, 0.0) >= amount for name, amount in resources.items() if amount > 0)
         return enough and all(self.labels.get(key) == value for key, value in labels.items())
 
@@ -60,7 +60,7 @@ def _in_rays_units(amount: float) -> int:
 
 
 class ClusterShape(FrozenModel):
-    """A head, and worker types with their limits; `max_workers` bounds all worker types together."""
+    """A head, and worker types with their limits. `max_workers` limits all worker types together."""
 
     head: NodeType
     workers: Annotated[tuple[NodeType, ...], Field(min_length=1)]
@@ -79,17 +79,17 @@ class ClusterShape(FrozenModel):
         known = {worker.name for worker in self.workers}
         for key, named in (("node_types", self.launch.node_types), ("capacity", self.launch.capacity)):
             if unknown := sorted(named.keys() - known):
-                raise ValueError(f"launch.{key}: {unknown[0]!r} is not one of the worker types {sorted(known)}")
+                raise ValueError(f"launch.{key}: {unknown[0]!r} is not a worker type; use one of {sorted(known)}")
         return self
 
     @property
     def baseline(self) -> dict[str, int]:
-        """Nodes of each worker type when nothing is asked of the cluster."""
+        """Return the number of nodes of each worker type without any demand."""
         return {node_type.name: node_type.min_workers for node_type in self.workers}
 
     @property
     def max_cpus(self) -> float:
-        """CPUs of the largest cluster that the limits allow (the types with most CPUs first)."""
+        """Return the CPUs of the largest cluster within the limits (types with most CPUs first)."""
         return self.max_cpus_for({}, {})
 
     def max_cpus_for(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> float:
@@ -103,15 +103,15 @@ class ClusterShape(FrozenModel):
 
     @property
     def baseline_cpus(self) -> float:
-        """CPUs of the smallest cluster."""
+        """Return the CPUs of the smallest cluster."""
         return sum(node_type.min_workers * node_type.cpus for node_type in self.workers)
 
     def node_type(self, name: str) -> NodeType | None:
-        """Return the node type of this name, the head's among them."""
+        """Return the node type of this name. The head's type is included."""
         return next((node_type for node_type in (self.head, *self.workers) if node_type.name == name), None)
 
     def with_settings(self, settings: Settings) -> "ClusterShape":
-        """Return the shape with the settings' worker limits for each type. Raises ValueError if they don't fit."""
+        """Return the shape with the settings' worker limits for each type. Raises ValueError if they conflict."""
         if settings.min_workers is None and settings.max_workers is None:
             return self
         limits = {
@@ -126,7 +126,7 @@ class ClusterShape(FrozenModel):
         return self.replace(workers=workers, max_workers=total)
 
     def describe(self) -> str:
-        """Return one line for people: `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""
+        """Return a summary such as `x86_worker_node 1–3 × 2 CPU (x86_64, m7i.2xlarge) + …`."""
         return " + ".join(
             f"{w.name} {w.min_workers}-{w.max_workers} x {w.cpus:g} CPU "
             f"({', '.join(filter(None, (w.arch, w.instance_type)))})"

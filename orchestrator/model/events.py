@@ -1,4 +1,4 @@
-"""The events of a trace. `t` is UNIX seconds; unknown fields and types are kept, so that newer traces stay readable."""
+"""The events of a trace. `t` is in UNIX seconds. Unknown fields and types are kept, so newer traces stay readable."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -48,7 +48,7 @@ class Event(BaseModel):
 
 
 class PhaseEvent(Event):
-    """The trial enters a phase."""
+    """The start of a phase of the trial."""
 
     type: Literal["phase"] = "phase"
     phase: Phase
@@ -56,7 +56,7 @@ class PhaseEvent(Event):
 
 
 class SettingsEvent(Event):
-    """Settings that the autoscaler itself reports, and whether they are those of the trial."""
+    """The settings that the running autoscaler reports, and their agreement with those of the trial."""
 
     type: Literal["settings"] = "settings"
     in_force: dict[str, Any]
@@ -64,7 +64,7 @@ class SettingsEvent(Event):
 
 
 class DemandEvent(Event):
-    """Pending tasks and actors as the GCS reports them to the autoscaler, by resource shape; written on change."""
+    """Pending tasks and actors by resource shape, as the GCS reports them to the autoscaler; written on change."""
 
     type: Literal["demand"] = "demand"
     pending: dict[str, int]
@@ -72,7 +72,7 @@ class DemandEvent(Event):
 
 
 class NodeEvent(Event):
-    """A scaling event: a node enters `state` at `t`. In a trace's first events (`baseline`) it entered at `since`."""
+    """A scaling event: a node enters `state` at `t`. For a trace's first events (`baseline`), it entered at `since`."""
 
     type: Literal["node"] = "node"
     node: str
@@ -90,14 +90,14 @@ class NodeEvent(Event):
 
 
 class UsageEvent(Event):
-    """Logical CPUs used and present by node type, `{node_type: [used, total]}`; written on change."""
+    """Logical CPUs used and supplied by node type, `{node_type: [used, total]}`; written on change."""
 
     type: Literal["usage"] = "usage"
     cpus: dict[str, tuple[float, float]]
 
 
 class TaskEvent(Event):
-    """`count` tasks alike: where they ran, and when they were submitted, started and ended."""
+    """A group of `count` tasks: the node they ran on, and their submission, start and end."""
 
     type: Literal["task"] = "task"
     node: str
@@ -121,7 +121,7 @@ class HostEvent(Event):
 
 
 class NoteEvent(Event):
-    """Something a reader of the numbers should know: a gap of the observer, a fault that didn't come off."""
+    """A note for the reader of the numbers, such as a gap of the observer or a fault that failed."""
 
     type: Literal["note"] = "note"
     kind: str
@@ -130,10 +130,10 @@ class NoteEvent(Event):
 
 
 class FaultEvent(Event):
-    """A fault of the workload hits a node on purpose (`begin`), or a lasting one is over (`end`, and `since` when).
+    """The beginning of an injected fault (`begin`), or the end of a lasting one (`end`, with its start in `since`).
 
-    `detail` is the fault as the workload has it. `until` is when a lasting one is meant to end, `tasks` how many tasks
-    the node ran when it was hit, where these are known.
+    `detail` is the fault as the workload defines it. `until` is the intended end of a lasting fault, and `tasks` the
+    number of tasks on the node when it was hit, if known.
     """
 
     type: Literal["fault"] = "fault"
@@ -188,7 +188,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
 
 
 def parse_event(line: str | bytes) -> Event:
-    """Return the event in one line of a trace. Raises ValueError (pydantic's) for a damaged one."""
+    """Return the event in one line of a trace. Raises pydantic's ValueError for a damaged line."""
     return _ADAPTER.validate_json(line)
 
 

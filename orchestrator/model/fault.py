@@ -1,4 +1,4 @@
-"""Faults on purpose, as part of a workload: machines that vanish, freeze, lose their network, or are taken back."""
+"""Injected faults as part of a workload: nodes that vanish, freeze, lose their network, or are reclaimed."""
 
 import random
 import re
@@ -20,12 +20,12 @@ FATAL: frozenset[FaultKind] = ALL_FAULTS - LASTING
 
 
 class Fault(FrozenModel):
-    """One fault. It is written as text, in a spec, on the command line and in a trace alike, or with its keys.
+    """One fault. A spec, the command line and a trace use the same text; a spec can also give its keys.
 
-    `kill@20`: a node's machine is gone at once, 20 s after the first task was submitted. `pause@30+15`: all processes
-    of a node stop for 15 s; `partition@30+15`: its network is cut. Without a duration they last until the last task has
-    ended. `spot@12/h`: each node is taken back at random, 12 times an hour on average (a Poisson process).
-    `:NODE_TYPE` behind any of them leaves the other node types alone.
+    `kill@20`: a node's machine disappears 20 s after the first task was submitted. `pause@30+15`: all processes of a
+    node stop for 15 s. `partition@30+15`: its network is cut. Without a duration these last until the last task has
+    ended. `spot@12/h`: each node is reclaimed at random, 12 times per hour on average (a Poisson process). A suffix
+    `:NODE_TYPE` limits the fault to one node type.
     """
 
     kind: FaultKind
@@ -41,7 +41,7 @@ class Fault(FrozenModel):
             return value
         found = _TEXT.fullmatch(value.strip())
         if found is None:
-            raise ValueError("a fault is written as kill@20, pause@30+15, partition@30+10:NODE_TYPE or spot@12/h")
+            raise ValueError("write a fault as kill@20, pause@30+15, partition@30+10:NODE_TYPE or spot@12/h")
         kind, number, lasts, hourly, node_type = found.groups()
         when = {"per_hour": number} if hourly else {"at_s": number, "for_s": lasts}
         return {"kind": kind, "node_type": node_type, **when}
@@ -62,14 +62,14 @@ class Fault(FrozenModel):
         return str(self)
 
     def __str__(self) -> str:
-        """Return the text from which the same fault can be read."""
+        """Return the text that parses to this fault."""
         when = f"{_short(self.per_hour)}/h" if self.per_hour is not None else _short(self.at_s or 0.0)
         lasts = "" if self.for_s is None else f"+{_short(self.for_s)}"
         return f"{self.kind}@{when}{lasts}" + (f":{self.node_type}" if self.node_type is not None else "")
 
     @property
     def lasts(self) -> bool:
-        """Return whether the fault has an end, at which the node recovers."""
+        """Return true if the fault has an end, at which the node recovers."""
         return self.kind in LASTING
 
     def hits(self, node_type: str) -> bool:
@@ -77,10 +77,10 @@ class Fault(FrozenModel):
         return self.node_type in (None, node_type)
 
     def lifetime_s(self, seed: int, number: int, node_type: str, index: int) -> float:
-        """Return how long spot interruptions leave the `index`-th node of a type, from when it runs.
+        """Return the seconds from running to reclaim of the `index`-th node of a type under spot interruptions.
 
-        `number` is the fault's place in the workload. As boot times do, it depends on the trial's seed and not on the
-        settings, so that settings are compared under the same luck.
+        `number` is the fault's place in the workload. Like boot times, the result depends on the trial's seed and not
+        on the settings, so all settings face the same random events.
         """
         assert self.per_hour is not None
         return random.Random(f"fault:{seed}:{number}:{node_type}:{index}").expovariate(self.per_hour / 3600)
@@ -92,5 +92,5 @@ def impossible(faults: Iterable[Fault], possible: Collection[FaultKind]) -> list
 
 
 def _short(value: float) -> str:
-    """As short as is exact."""
+    """Return the shortest exact text of a number."""
     return str(int(value)) if value.is_integer() else repr(value)

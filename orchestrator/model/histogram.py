@@ -1,4 +1,4 @@
-"""A histogram of seconds that counts many equal values at once, which prometheus-client's own can't."""
+"""A histogram of seconds that counts many equal values at once, which prometheus-client's own class can't."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from itertools import accumulate
 
 
 class Histogram:
-    """Counts of durations by upper bounds, in seconds."""
+    """Counts of durations by upper bound, in seconds."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
@@ -14,11 +14,11 @@ class Histogram:
         self._counts = [0] * (len(self.bounds) + 1)
 
     def observe(self, seconds: float, count: int = 1) -> None:
-        """Count a duration so many times; a negative one counts as 0."""
+        """Count a duration several times. A negative duration counts as 0."""
         seconds = max(0.0, seconds)
         self._counts[bisect_left(self.bounds, seconds)] += count
         self.total_s += seconds * count
 
     def cumulative(self) -> list[tuple[float, int]]:
-        """Return for each bound, and infinity, how many durations were at most as long."""
+        """Return the number of durations up to each bound, and up to infinity."""
         return list(zip((*self.bounds, float("inf")), accumulate(self._counts), strict=True))

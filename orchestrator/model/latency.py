@@ -1,4 +1,4 @@
-"""The latencies of a cloud as distributions: how long a request, a boot, an installation, a termination take."""
+"""The latencies of a cloud as distributions: request, boot, install and terminate."""
 
 import math
 import random
@@ -16,9 +16,9 @@ Seconds = Annotated[NonNegative, Field(le=86_400)]
 class Delay(FrozenModel):
     """A distribution of seconds, as written under `launch:` in a cluster file.
 
-    `sigma` is the spread: of the logarithm for `lognormal`, in seconds for `normal`, half the width for `uniform`;
-    `constant` and `exponential` have none. `empirical` draws one of its `samples`, which were measured. What is drawn
-    is never negative.
+    `sigma` is the spread: of the logarithm for `lognormal`, in seconds for `normal`, half the width for `uniform`.
+    `constant` and `exponential` have none. `empirical` draws one of its measured `samples`. A drawn value is never
+    negative.
     """
 
     distribution: Literal["constant", "uniform", "normal", "lognormal", "exponential", "empirical"] = "constant"
@@ -40,11 +40,11 @@ class Delay(FrozenModel):
 
     @property
     def expected_s(self) -> float:
-        """The mean in seconds."""
+        """Return the mean in seconds."""
         return statistics.fmean(self.samples) if self.samples else self.mean_s
 
     def sample(self, rng: random.Random) -> float:
-        """Return one latency in seconds."""
+        """Return one random latency in seconds."""
         if self.distribution == "empirical":
             return rng.choice(self.samples)
         if self.mean_s == 0 or self.distribution == "constant":
@@ -55,7 +55,7 @@ class Delay(FrozenModel):
             return max(0.0, rng.gauss(self.mean_s, self.sigma))
         if self.distribution == "exponential":
             return rng.expovariate(1 / self.mean_s)
-        # The mean of a lognormal is exp(mu + sigma²/2), hence mu for the mean that was asked for.
+        # The mean of a lognormal is exp(mu + sigma²/2), which gives mu for the wanted mean.
         return rng.lognormvariate(math.log(self.mean_s) - self.sigma**2 / 2, self.sigma)
 
 
@@ -69,7 +69,7 @@ class NodeLatencies(NamedTuple):
 
     @property
     def launch(self) -> float:
-        """From the request until the node has joined Ray, if nobody else makes it wait."""
+        """Return the seconds from the request until the node has joined Ray, without other waits."""
         return self.request + self.boot + self.install
 
 
@@ -83,16 +83,17 @@ class StageOverrides(FrozenModel):
 
 
 class LaunchModel(FrozenModel):
-    """The model of a cloud that gives and takes nodes.
+    """The model of a cloud that starts and terminates nodes.
 
     `request`: until the cloud answers the call; `boot`: until Ray can be started; `install`: until the node has joined
-    Ray; `terminate`: until the machine is gone. `node_types` overrides them by type. `failure_rate` is the share of
-    calls that fail, `capacity` the most machines of a type that the cloud has at a time, `spot_interruptions_per_hour`
-    the rate at which it takes a worker back. Where nodes are real processes or containers, `install`, `terminate` and
-    interruptions are not acted upon: the first two take the time that they take, and faults are a workload's.
+    Ray; `terminate`: until the machine is gone. `node_types` overrides these by type. `failure_rate` is the share of
+    calls that fail, `capacity` the most machines of a type that the cloud has at a time, and
+    `spot_interruptions_per_hour` the rate at which it reclaims a worker. If nodes are real processes or containers,
+    `install`, `terminate` and interruptions have no effect: the first two take their real time, and faults belong to a
+    workload.
 
-    `seed` and the trial's own seed fix every sample: the n-th node of a type takes equally long under each setting,
-    so that settings are compared under the same luck (common random numbers).
+    `seed` and the trial's own seed fix every sample: the n-th node of a type has the same latencies under each setting,
+    so all settings face the same random events (common random numbers).
     """
 
     request: Delay = Delay()
@@ -127,7 +128,7 @@ class LaunchModel(FrozenModel):
         return random.Random(f"{self.seed}:{seed}:{node_type}:call:{call}").random() < self.failure_rate
 
     def granted(self, node_type: str, wanted: int, existing: int) -> int:
-        """Return how many of `wanted` nodes of a type the cloud has, when it has given `existing` already."""
+        """Return how many of `wanted` nodes of a type the cloud can start when `existing` nodes exist."""
         limit = self.capacity.get(node_type)
         return wanted if limit is None else max(0, min(wanted, limit - existing))
 

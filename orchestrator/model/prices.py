@@ -1,4 +1,4 @@
-"""Prices of an hour of each instance type, and their source."""
+"""Prices per hour of each instance type, and their source."""
 
 import re
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ _BY_SIZE = re.compile(r"([cmrt][1-9][a-z]*(?:-flex)?)\.(medium|large|([2-9]|[1-9
 
 
 class Prices(FrozenModel):
-    """A price list: dollars an hour by instance type, on demand or `spot`; the strings say where it comes from.
+    """A price list in dollars per hour by instance type, on demand or `spot`, with its source.
 
-    `node_types` holds what is billed in another way: the spot workers of a cluster file that has on-demand ones, too.
-    Such a node type's price may be unknown, which is None.
+    `node_types` holds exceptions, such as the spot workers of a cluster file that also has on-demand workers. The price
+    of such a node type can be unknown (None).
     """
 
     region: str = ""
@@ -42,13 +42,13 @@ class Prices(FrozenModel):
         return sorted({each.instance_type or each.name for each in missing})
 
     def of_node(self, node_type: str, instance_type: str) -> float | None:
-        """Return the dollars an hour for a node of this type, None if they aren't known."""
+        """Return the dollars per hour for a node of this type, or None if unknown."""
         return self.node_types[node_type] if node_type in self.node_types else self.of(instance_type)
 
     def of(self, instance_type: str) -> float | None:
-        """Dollars an hour: as listed, else by the ratio of sizes to the first of its family in the list, else None.
+        """Return the dollars per hour as listed, else scaled by size from the first listed of its family, else None.
 
-        Spot prices are those of a market, and follow no ratio: there, only what is listed has a price.
+        Spot prices follow no ratio, so only listed types have one.
         """
         if instance_type in self.usd_per_hour or self.spot:
             return self.usd_per_hour.get(instance_type)
@@ -61,7 +61,7 @@ class Prices(FrozenModel):
 
 
 def _family_and_size(instance_type: str) -> tuple[str, float]:
-    """`("m7i", 2.0)` for m7i.2xlarge: its size in xlarges; an empty family where EC2 doesn't price by size."""
+    """Return family and size in xlarges, such as `("m7i", 2.0)`; an empty family if EC2 doesn't price by size."""
     match = _BY_SIZE.fullmatch(instance_type)
     if match is None:
         return "", 1.0

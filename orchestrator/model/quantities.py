@@ -1,7 +1,7 @@
-"""The numbers of a scorecard, each once: name, heading, unit, digits, meaning, value, and where it is shown.
+"""The registry of a scorecard's numbers: name, heading, unit, digits, meaning, value, and the places that show it.
 
 Every table, export, metric and comparison loops over `QUANTITIES`. A new number is one entry here, plus a field of
-`Scorecard` and its computation in `analysis/trial/score.py` if no other field yields it.
+`Scorecard` and its computation in `analysis/trial/score.py` if no existing field yields it.
 """
 
 from collections.abc import Callable
@@ -38,9 +38,9 @@ _IN_HEADINGS: frozenset[Unit] = frozenset({"s", "$", "CPUs", "%", "1/min"})
 
 @dataclass(frozen=True)
 class Quantity:
-    """One number of a scorecard. `value` is None where a trial doesn't show it. `better` is None where neither is.
+    """One number of a scorecard. `value` is None if a trial doesn't show it. `better` is None if neither direction is.
 
-    `alias` is a shorter name for expressions. `digits` are decimals, or significant ones of a number without a unit.
+    `alias` is a shorter name for expressions. `digits` are decimals, or significant digits of a number without a unit.
     Shares are stored as 0 to 1 and shown in percent.
     """
 
@@ -56,21 +56,21 @@ class Quantity:
 
     @property
     def column(self) -> str:
-        """The heading with its unit, such as `makespan s`."""
+        """Return the heading with its unit, such as `makespan s`."""
         return f"{self.heading} {self.unit}" if self.unit in _IN_HEADINGS else self.heading
 
     @property
     def counted(self) -> bool:
-        """True if it is a whole number of things."""
+        """Return true if the number counts things."""
         return self.unit in _COUNTED
 
     @property
     def summarised(self) -> bool:
-        """True if a setting's summary holds it."""
+        """Return true if the summary of a setting holds it."""
         return bool(self.shown & _OF_A_SETTING)
 
     def text(self, value: float | None) -> str:
-        """Return a value as text without its unit, but for the percent sign of a share; `-` if there is none."""
+        """Return a value as text without its unit, except for the percent sign of a share; `-` if there is no value."""
         if value is None:
             return "-"
         if self.unit == "share":
@@ -81,7 +81,7 @@ class Quantity:
         return f"{value:.{0 if float(value).is_integer() else 1}f}" if self.counted else f"{value:.{self.digits}f}"
 
     def text_with_unit(self, value: float | None) -> str:
-        """Return a value as text with the unit that its heading would have."""
+        """Return a value as text with the unit of its heading."""
         text = self.text(value)
         if value is None or self.unit not in _IN_HEADINGS:
             return text
@@ -243,16 +243,16 @@ def summarised() -> tuple[Quantity, ...]:
 
 
 def exported() -> tuple[Quantity, ...]:
-    """Return the quantities of the exported table: in the order of the scorecard's fields, then any others.
+    """Return the quantities of the exported table: in the order of the scorecard's fields, then all others.
 
-    Columns of an export keep their places, wherever tables show a number.
+    The order of exported columns doesn't depend on the order in tables.
     """
     order = {name: position for position, name in enumerate(Scorecard.model_fields)}
     return tuple(sorted(shown_in("export"), key=lambda each: order.get(each.name, len(order))))
 
 
 def find(name: str) -> Quantity | None:
-    """Return the quantity of a name or alias; None if there is none."""
+    """Return the quantity of a name or alias, or None."""
     return next((each for each in QUANTITIES if name in (each.name, each.alias)), None)
 
 
@@ -264,16 +264,16 @@ def quantity(name: str) -> Quantity:
 
 
 def aliases() -> dict[str, str]:
-    """Return the full name by alias."""
+    """Return the full names by alias."""
     return {each.alias: each.name for each in QUANTITIES if each.alias}
 
 
 def column_of(name: str) -> str:
-    """Return the heading with its unit for a name, or the text itself if it is an expression."""
+    """Return the heading with unit of a name, or the text itself if it is an expression."""
     found = find(name)
     return name if found is None else found.column
 
 
 def elasticity_fields() -> tuple[Quantity, ...]:
-    """Return the quantities that exist a second time with all demand counted, as fields of `Scorecard.uncapped`."""
+    """Return the quantities that exist again with all demand counted, as fields of `Scorecard.uncapped`."""
     return tuple(each for each in QUANTITIES if each.name in Elasticity.model_fields)

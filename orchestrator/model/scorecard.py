@@ -1,4 +1,4 @@
-"""The numbers computed from one trace. Times in seconds from t = 0, when the first task was submitted."""
+"""The numbers computed from one trace. Times are in seconds from t = 0, the first task's submission."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from orchestrator.model.base import FrozenModel
 
 
 class Quantiles(FrozenModel):
-    """Median, 95th percentile, maximum and number of some durations, in seconds."""
+    """Median, 95th percentile, maximum and number of durations, in seconds."""
 
     p50: float
     p95: float
@@ -23,11 +23,11 @@ class ByPart(FrozenModel):
 
 
 class Elasticity(FrozenModel):
-    """Rates how well the supply s(t) followed the demand d(t), in CPUs, over the measured window of length T.
+    """The fit of the supply s(t) to the demand d(t), in CPUs, over the measured window of length T.
 
-    Accuracy `theta_u` = (1/T)∫max(0, d − s) dt and `theta_o` = (1/T)∫max(0, s − d) dt, in CPUs; the relative ones
-    divide by d where d > 0. Timeshare `tau_u`, `tau_o`: the share of T with d > s, with s > d. `jitter_per_min`:
-    changes of s minus changes of d, each minute. Lower is better, but for jitter, which is best at 0.
+    Accuracy `theta_u` = (1/T)∫max(0, d − s) dt and `theta_o` = (1/T)∫max(0, s − d) dt, in CPUs; the relative values
+    divide by d where d > 0. Timeshare `tau_u`, `tau_o`: the share of T with d > s, and with s > d. `jitter_per_min`:
+    changes of s minus changes of d, per minute. Lower is better, except for jitter, whose best value is 0.
     """
 
     theta_u: float | None = None
@@ -40,13 +40,13 @@ class Elasticity(FrozenModel):
 
 
 class Scorecard(FrozenModel):
-    """The numbers of one trial. A value is None where the trace doesn't show it, never a guess.
+    """The numbers of one trial. A value is None if the trace doesn't show it, never a guess.
 
-    T is the measured window, from t = 0 to the last task's end; node-seconds and cost count beyond it, until the
-    cluster is back at `min_workers`, from `allocated` to `terminated`, as EC2 bills. Elasticity takes the demand only
-    as far as the shape's limits allow to serve it; `uncapped` takes all of it. `tasks_per_usd`, the price-performance,
-    counts tasks for each dollar, of `all` nodes and by arch; it lacks what cost nothing, or an unknown amount. `faults`
-    were caused on purpose; the nodes that failed of them are among `node_failures`.
+    T is the measured window, from t = 0 to the last task's end. Node-seconds and cost count from `allocated` to
+    `terminated`, as EC2 bills, until the cluster is back at `min_workers`. Elasticity counts only the demand that the
+    shape's limits allow to serve; `uncapped` counts all of it. `tasks_per_usd`, the price-performance, counts tasks per
+    dollar, of `all` nodes and by arch; it omits parts with no or unknown cost. `faults` are injected; nodes that failed
+    because of them are among `node_failures`.
     """
 
     makespan_s: float | None = None

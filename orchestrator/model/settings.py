@@ -1,4 +1,4 @@
-"""The settings of Ray's autoscaler: each is one field of `Settings`, with all that others need to know about it."""
+"""The settings of Ray's autoscaler: each is one field of `Settings`, with all facts about it."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +14,7 @@ AutoscalerVersion = Literal["v1", "v2"]
 
 
 # One type for each knob, shared with the axes of a sweep, so that a file is checked by the same ranges.
-# Ray has no upper limit for either: people write many nines for "as fast as possible" and for "never".
+# Ray has no upper limit for either: users write many nines for "as fast as possible" and for "never".
 UpscalingSpeed = Annotated[Positive, Field(le=1e100)]
 IdleTimeoutMinutes = Annotated[Positive, Field(le=1e12)]
 UtilizationFraction = Annotated[Positive, Field(le=1)]
@@ -29,12 +29,12 @@ class Setting:
 
     `meaning` and `unit` are for exports, `short` is its word in labels. Ray's head and monitor read `environment` once,
     when they start; Ray's constant has the same name. `in_config`: it is a key of Ray's cluster config, which Ray reads
-    again at every update. `read_by`: the autoscalers that read it. `searched`: the bounds of a search on a logarithmic
-    scale if the user gives none; other settings are searched in whole numbers. `has_option`: it has an option of its
-    own, and needs no `--set`. `is_label`: `trial_info` shows it.
+    again at every update. `read_by`: the autoscalers that read it. `searched`: the default bounds of a search on a
+    logarithmic scale; other settings are searched in whole numbers. `has_option`: it has its own option and needs no
+    `--set`. `is_label`: `trial_info` shows it.
 
-    The ids of older trials must not change when a setting is added. So a dump omits a setting at its default, unless
-    `in_every_id`, which the first settings have.
+    The ids of older trials must not change when a setting is added. So a dump omits a setting at its default, unless it
+    is `in_every_id`, as the first settings are.
     """
 
     meaning: str
@@ -55,9 +55,9 @@ _FROM_FILE = "as set; null: as the cluster file has it"
 class Settings(FrozenModel):
     """The knobs of Ray's autoscaler, in Ray's own words and units.
 
-    `None` leaves a knob as the cluster file has it. `max_concurrent_launches`, `max_launch_batch` and
-    `update_interval_s` are read by Ray's monitor when it starts, so that changing them needs a new cluster;
-    the others are read again at every update.
+    `None` leaves a knob at its value in the cluster file. Ray's monitor reads `max_concurrent_launches`,
+    `max_launch_batch` and `update_interval_s` when it starts, so changing them needs a new cluster. It reads the others
+    again at every update.
     """
 
     autoscaler: Annotated[
@@ -161,17 +161,17 @@ class Settings(FrozenModel):
 
     @property
     def effective_upscaling_speed(self) -> float | None:
-        """The speed that Ray acts on: v1 turns `target_utilization_fraction` f into 1/f − 1.
+        """Return the speed that Ray uses: v1 turns `target_utilization_fraction` f into 1/f − 1.
 
-        Source: `StandardAutoscaler.reset` in ray/autoscaler/_private/autoscaler.py, which clips f at 0.001.
-        A speed of 0 (f = 1) still lets v1 launch five nodes at once, its floor.
+        Source: `StandardAutoscaler.reset` in ray/autoscaler/_private/autoscaler.py, which clips f at 0.001. With a
+        speed of 0 (f = 1), v1 still launches five nodes at once, its floor.
         """
         if self.target_utilization_fraction is not None:
             return round(1 / max(self.target_utilization_fraction, 0.001) - 1, 6)
         return self.upscaling_speed
 
     def needs_new_monitor(self, other: "Settings") -> bool:
-        """Return true if going from these settings to `other` can't be done under a running cluster."""
+        """Return true if a running cluster can't change from these settings to `other`."""
         return self.monitor_environment() != other.monitor_environment()
 
     def monitor_environment(self) -> dict[str, str]:
@@ -207,7 +207,7 @@ def described(field: FieldInfo) -> Setting:
 
 @cache
 def settings() -> dict[str, Setting]:
-    """Return the description of each setting by its name, in order."""
+    """Return the description of each setting by name, in order."""
     return {name: described(field) for name, field in Settings.model_fields.items()}
 
 
@@ -221,7 +221,7 @@ def type_of(name: str) -> type:
 def value_type(name: str) -> Any:
     """Return the type of one value of a setting with its limits, to build other models of it."""
     field = Settings.model_fields[name]
-    if get_origin(field.annotation) in (Union, UnionType):  # None is no value to try
+    if get_origin(field.annotation) in (Union, UnionType):  # None isn't a value to try
         return next(each for each in get_args(field.annotation) if each is not type(None))
     limits = tuple(each for each in field.metadata if not isinstance(each, Setting))
     return Annotated[(field.annotation, *limits)] if limits else field.annotation
@@ -243,7 +243,7 @@ def info_settings() -> tuple[str, ...]:
 
 
 def option_settings() -> tuple[str, ...]:
-    """Return the names of the settings that have an option of their own."""
+    """Return the names of the settings that have their own option."""
     return tuple(name for name, each in settings().items() if each.has_option)
 
 

@@ -30,13 +30,13 @@ class NodeRow:
 
     @property
     def node(self) -> str:
-        """The node's id in events and metrics: the provider's, or Ray's if the provider has none."""
+        """Return the node's id in events and metrics: the provider's id, or Ray's if the provider has none."""
         return self.instance_id or self.ray_node_id
 
 
 @dataclass(frozen=True, slots=True)
 class PendingNode:
-    """A node that the autoscaler has asked for and that Ray doesn't know yet; `instance_id` may still be empty."""
+    """A node that the autoscaler requested and Ray doesn't know yet. `instance_id` can still be empty."""
 
     node_type: str
     instance_id: str = ""
@@ -46,20 +46,20 @@ class PendingNode:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """`count` pending tasks or actors of one resource shape."""
+    """A number (`count`) of pending tasks or actors of one resource shape."""
 
     resources: Mapping[str, float]
     count: int
 
     @property
     def shape(self) -> str:
-        """`CPU=1`, `CPU=1,Graviton=0.5`: the shape as label."""
+        """Return the shape as a label, such as `CPU=1` or `CPU=1,Graviton=0.5`."""
         return ",".join(f"{name}={amount:g}" for name, amount in sorted(self.resources.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The cluster at time `t`; `version` is the GCS's own counter, which only a restart turns back."""
+    """The cluster at time `t`. `version` is the GCS's own counter; only a restart decreases it."""
 
     t: float
     nodes: tuple[NodeRow, ...] = ()
@@ -70,7 +70,7 @@ class Snapshot:
 
     @property
     def alive_workers(self) -> dict[str, int]:
-        """Worker nodes that are alive (running, idle or draining), by node type."""
+        """Return the live worker nodes (running, idle or draining), by node type."""
         counts: dict[str, int] = {}
         for node in self.nodes:
             if node.status != "dead" and not node.is_head:

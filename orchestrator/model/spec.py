@@ -1,4 +1,4 @@
-"""A sweep as a user writes it, in a YAML file or as flags: the same model either way."""
+"""The model of a sweep, the same for a YAML file and for command-line options."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -46,7 +46,7 @@ else:
         "Axes",
         __base__=FrozenModel,
         __module__=__name__,
-        __doc__="The values to try for each setting; a single value may stand without brackets.",
+        __doc__="The values to try for each setting. A single value needs no brackets.",
         **{
             name: (Axis[value_type(name)], ("v2",)) if name == "autoscaler" else (Axis[value_type(name)] | None, None)
             for name in settings()
@@ -74,16 +74,16 @@ else:
         "WorkloadOverrides",
         __base__=_SplitsArrivals,
         __module__=__name__,
-        __doc__="The parts of a workload that a spec sets; the backend has defaults for the others. See `Workload`.",
+        __doc__="The parts of a workload that a spec sets. The backend has defaults for the others. See `Workload`.",
         **{name: (workload.value_type(name) | None, None) for name in workload.Workload.model_fields},
     )
 
 
 class SweepSpec(FrozenModel):
-    """Everything that `orchestrate sweep` needs to plan; `docs/spec.md` shows it as YAML."""
+    """All inputs for the plan of a sweep. `docs/spec.md` shows them as YAML."""
 
     name: Annotated[str, Field(max_length=200)] = ""
-    backend: Annotated[str, Field(min_length=1, max_length=32)] = "local"  # its names are known to the registry
+    backend: Annotated[str, Field(min_length=1, max_length=32)] = "local"  # the registry knows the names
     cluster: str | None = None
     image: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     launch_profile: Annotated[str, Field(min_length=1, max_length=100)] | None = None
@@ -94,5 +94,5 @@ class SweepSpec(FrozenModel):
     order: Order = "grid"
     seed: int = 0
     isolation: Isolation = "reuse"
-    prices: Annotated[str, Field(min_length=1, max_length=4096)] | None = None  # None: as the cluster file says
+    prices: Annotated[str, Field(min_length=1, max_length=4096)] | None = None  # None: as in the cluster file
     timeout_s: Annotated[Positive, Field(le=7 * 86_400)] | None = None

@@ -1,4 +1,4 @@
-"""One workload under one setting, one repeat; its id is a hash of all that determines it."""
+"""One workload under one setting, for one repeat. Its id is a hash of all inputs."""
 
 from typing import Annotated, Any
 
@@ -23,15 +23,15 @@ class Trial(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _id_is_computed(cls, value: Any) -> Any:
-        """Return a trial that was written down carries its id; it is computed again."""
+        """Drop the stored id of a trial, because it is recomputed."""
         return {k: v for k, v in value.items() if k != "trial_id"} if isinstance(value, dict) else value
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def trial_id(self) -> str:
-        """Twelve hex digits; the same trial has the same id on every machine and in every sweep."""
+        """Return twelve hex digits. The same trial has the same id on every machine and in every sweep."""
         return content_hash(self.model_dump(mode="json", exclude={"trial_id"}))
 
     def label(self) -> str:
-        """Return the settings, and the repeat where there are several."""
+        """Return the settings, and the number of the repeat if there are several."""
         return self.settings.label() + (f" #{self.repeat}" if self.repeat > 1 else "")

@@ -49,7 +49,7 @@ class Parameter:
 
 
 def split_arrival(value: Any) -> Any:
-    """Return a workload's document with an arrival such as `NAME:PARAMETER=VALUE` taken apart. Raises ValueError."""
+    """Return a workload document with an arrival such as `NAME:PARAMETER=VALUE` split up. Raises ValueError."""
     if not isinstance(value, dict) or not isinstance(text := value.get("arrival"), str) or ":" not in text:
         return value
     name, given = arrivals.parse(text)
@@ -61,8 +61,8 @@ def split_arrival(value: Any) -> Any:
 class Workload(FrozenModel):
     """The stress job: `tasks` tasks of `seconds` seconds that hold `cpus` CPUs each.
 
-    They arrive in the pattern `arrival`, see `model/arrivals.py`. `sleep` only holds the CPU as Ray counts it; `burn`
-    keeps a core busy. `faults` happen to the nodes meanwhile, on purpose.
+    They arrive in the pattern `arrival`, see `model/arrivals.py`. `sleep` only holds the CPU in Ray's accounting;
+    `burn` keeps a core busy. `faults` are injected into the nodes meanwhile.
     """
 
     tasks: Annotated[Tasks, Parameter("tasks that are submitted", "tasks", "--tasks")] = 512
@@ -104,26 +104,26 @@ class Workload(FrozenModel):
 
     @model_serializer(mode="wrap")
     def _without_empty_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Omit what older workloads didn't have, unless it is set: a trial's id is a hash of this."""
+        """Omit fields that older workloads don't have, unless they are set: a trial's id is a hash of this."""
         return {name: value for name, value in dump(self).items() if value or name not in _ADDED_LATER}
 
     @property
     def pattern(self) -> arrivals.Arrival:
-        """The pattern in which the tasks arrive, with its parameters."""
+        """Return the pattern in which the tasks arrive, with its parameters."""
         return arrivals.arrival_of(dict(self))
 
     @property
     def task_resources(self) -> dict[str, float]:
-        """The resources of one task, in Ray's names."""
+        """Return the resources of one task, in Ray's names."""
         return {"CPU": self.cpus, **self.resources}
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU-seconds of all tasks together."""
+        """Return the CPU-seconds of all tasks together."""
         return self.tasks * self.seconds * self.cpus
 
     def describe(self) -> str:
-        """Return one line for people: `48 tasks x 5 s x 1 CPU (sleep), burst, with kill@20`."""
+        """Return a summary such as `48 tasks x 5 s x 1 CPU (sleep), burst, with kill@20`."""
         needs = "".join(f" + {amount:g} {name}" for name, amount in self.resources.items())
         faults = f", with {', '.join(map(str, self.faults))}" if self.faults else ""
         tasks = f"{self.tasks} tasks x {self.seconds:g} s x {self.cpus:g} CPU{needs} ({self.kind})"
@@ -141,13 +141,13 @@ def parameters() -> dict[str, Parameter]:
 
 
 def plain_type(name: str) -> type | None:
-    """Return the type of a field's values where it is a class such as float."""
+    """Return the type of a field's values if it is a class such as float."""
     annotation = Workload.model_fields[name].annotation
     return annotation if isinstance(annotation, type) else None
 
 
 def value_type(name: str) -> Any:
-    """Return the type of a field with its limits, to build other models of it."""
+    """Return the type of a field with its limits, to build other models from it."""
     field = Workload.model_fields[name]
     limits = tuple(each for each in field.metadata if not isinstance(each, Parameter))
     return Annotated[(field.annotation, *limits)] if limits else field.annotation

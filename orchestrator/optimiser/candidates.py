@@ -1,4 +1,4 @@
-"""Try candidates in the simulator, each over the same seeds, in this process or on an executor."""
+"""The evaluation of candidates in the simulator, each over the same seeds, in this process or on an executor."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -16,10 +16,10 @@ from orchestrator.sweeps.plan import Plan
 
 
 class Candidates:
-    """Judges settings by the trials that a sweep of `repeat` repeats would have: the same shape, workload and seeds.
+    """An evaluator of settings, with the trials of a sweep of `repeat` repeats: same shape, workload and seeds.
 
-    The executor that `start_executor` starts records the trials; with `lazy` only if the `expected` number of trials
-    is worth it. The verdicts are the same either way.
+    The executor that `start_executor` starts records the trials; with `lazy`, only if the `expected` number of trials
+    justifies it. The verdicts are the same either way.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Candidates:
         self._ahead = RunAhead(start_executor, self._timeout_s, lazy=lazy, to_come=expected)
 
     def __call__(self, batch: Sequence[Settings]) -> Iterator[Verdict]:
-        """See `Evaluate`."""
+        """Return the verdicts on settings, see `Evaluate`."""
         self._ahead.expect([trial for settings in batch for trial in self._trials(settings)])
         for settings in batch:
             found = [self._scored(trial) for trial in self._trials(settings)]

@@ -1,4 +1,4 @@
-"""Searches the settings for the lowest objective, and for the trade-off between makespan and cost."""
+"""The search of settings for the lowest objective, and for the trade-off between makespan and cost."""
 
 import math
 import warnings
@@ -16,9 +16,9 @@ from orchestrator.optimiser.space import Space
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
-# Asked for at once, whatever the number of cores, so that the answer doesn't depend on it.
+# The size of a batch. It doesn't depend on the number of cores, and so neither does the answer.
 BATCH = 8
-# Below this share of the lowest objective, a difference isn't worth a change.
+# A smaller difference, as a share of the lowest objective, doesn't justify a change.
 TOLERANCE = 0.005
 
 
@@ -31,10 +31,10 @@ class Verdict:
 
 
 class Evaluate(Protocol):
-    """Tries candidates, each over the same seeds; gives their verdicts in order, as they come."""
+    """A function that evaluates candidates, each over the same seeds, and yields their verdicts in order."""
 
     def __call__(self, batch: Sequence[Settings]) -> Iterable[Verdict]:
-        """See the class."""
+        """Yield the verdicts on these settings, in order."""
         ...
 
 
@@ -42,7 +42,7 @@ class Evaluate(Protocol):
 class Optimum:
     """The answer: the present setting, the best one, and the trade-off of makespan and `against`, the fastest first.
 
-    `evaluated` counts different settings, `infeasible` those of them that can't be judged.
+    `evaluated` counts different settings; `infeasible` counts those that can't be judged.
     """
 
     objective: Objective
@@ -55,7 +55,7 @@ class Optimum:
     infeasible: int
 
     def value(self, row: SettingSummary) -> float | None:
-        """Return the objective of one of the rows; None if it can't be judged."""
+        """Return the objective of one of the rows, or None if it can't be judged."""
         return _value(self.objective, row)
 
 
@@ -73,11 +73,12 @@ def optimise(
 ) -> Optimum:
     """Try `candidates` settings, the reference first, and choose. `tell` gets their number and the lowest objective.
 
-    Optuna's TPE proposes in batches; the same arguments give the same answer. Nobody should change what brings nothing:
-    of the settings whose objective is within `TOLERANCE` of the lowest, the one nearest to the reference is best, and
-    in the end each of its knobs is put back to the reference's value (so that a few more settings are tried), to see
-    whether that is as good. The reference itself can be best where the space allows it. A setting isn't best if another
-    one is as good in objective, makespan and `against`, and better in one of them: for the reference, by `TOLERANCE`.
+    Optuna's TPE proposes settings in batches; the same arguments give the same answer. A change without benefit isn't
+    recommended: among the settings whose objective is within `TOLERANCE` of the lowest, the one nearest to the
+    reference is best. In the end the search resets each of its knobs to the reference's value, which needs a few more
+    trials, and keeps the reset if the result is as good. The reference itself can be best if the space allows it. A
+    setting isn't best if another is as good in objective, makespan and `against`, and better in one of them: for the
+    reference, by `TOLERANCE`.
 
     `keep` is called once with the study, also of a search that ends early, which has no result.
 
@@ -137,7 +138,7 @@ def _searched(
 
 
 def _judged(row: SettingSummary) -> bool:
-    """Return true if all of its trials are valid: medians of other seeds can't be compared."""
+    """Return true if all trials of the candidate are valid: medians over different seeds aren't comparable."""
     return row.valid == row.trials
 
 
@@ -147,7 +148,7 @@ def _value(objective: Objective, row: SettingSummary) -> float | None:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Chooses among the settings that were tried so far and that the space allows; of equals the nearest, the first."""
+    """A choice among the tried settings that the space allows. Ties go to the nearest, then to the first."""
 
     objective: Objective
     space: Space
@@ -156,7 +157,7 @@ class _Choice:
     against: str
 
     def best(self) -> Settings:
-        """See `optimise`, its errors too."""
+        """Return the best setting. See `optimise` for the rule and the errors."""
         values = {settings: value for settings, value in self._values(self.objective) if value is not None}
         if not values:
             raise self._no_choice()
@@ -185,7 +186,7 @@ class _Choice:
         )
 
     def front(self, against: str) -> tuple[SettingSummary, ...]:
-        """Return the settings than which none is both faster and cheaper, the fastest first."""
+        """Return the settings that no other beats in both speed and cost, the fastest first."""
         fast, cheap = (dict(self._values(Objective.parse(name))) for name in ("makespan_s", against))
         points = [
             (settings, (makespan, cost))
@@ -206,7 +207,7 @@ class _Choice:
         if failed:
             return TrialFailed(f"no setting could be judged; {failed[0].row.label}: {failed[0].reason}")
         if not any(map(self.space.allows, self.verdicts)):
-            return InputError("only the reference was tried, and it is outside of what is searched", "--candidates 64")
+            return InputError("only the reference was tried, and it is outside the searched space", "--candidates 64")
         return InputError(
             f"--optimise: {self.objective.text!r} has no value for any setting",
             "it divides by 0, or needs a number that these trials don't show",
@@ -214,7 +215,7 @@ class _Choice:
 
 
 class _Search:
-    """Optuna's side: it proposes settings and receives their results."""
+    """The Optuna side of the search: it proposes settings and receives their results."""
 
     def __init__(self, space: Space, objective: Objective, against: str, seed: int) -> None:
         import optuna
@@ -231,13 +232,13 @@ class _Search:
         self._asked: list[tuple[Trial, Settings]] = []
 
     def ask(self, count: int) -> list[Settings]:
-        """So many settings to try next; some may be known."""
+        """Return this number of settings to try next. Some can be known already."""
         trials = [self.study.ask(self._space.distributions()) for _ in range(count)]
         self._asked = [(trial, self._space.settings(trial.params)) for trial in trials]
         return [settings for _, settings in self._asked]
 
     def tell(self, verdicts: Mapping[Settings, Verdict]) -> None:
-        """Take the results of the settings asked for, and of others that were tried along with them."""
+        """Record the results of the proposed settings, and of others that were tried with them."""
         from optuna.trial import TrialState, create_trial
 
         proposed = {settings for _, settings in self._asked}

@@ -1,4 +1,4 @@
-"""The settings that a search may choose: which knobs vary, between which bounds, and what is held fixed."""
+"""The search space: the knobs that vary, their bounds, and the fixed values."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Knob:
-    """A knob that is searched from `low` to `high`: in whole numbers, or else on a logarithmic scale."""
+    """A knob with bounds `low` and `high`, searched in whole numbers or on a logarithmic scale."""
 
     name: str
     low: float
@@ -23,17 +23,17 @@ class Knob:
     whole: bool
 
     def snapped(self, value: float) -> float:
-        """Return the value with three significant digits, so that it can be typed, and within the bounds."""
+        """Return the value within the bounds, rounded to three significant digits so that you can type it."""
         return value if self.whole else min(max(float(f"{value:.3g}"), self.low), self.high)
 
     def position(self, value: float) -> float:
-        """Return where between the bounds a value is: 0 for `low`, 1 for `high`; outside of that beyond them."""
+        """Return the position of a value between the bounds: 0 for `low`, 1 for `high`, and beyond them outside."""
         if self.whole:
             return (value - self.low) / (self.high - self.low)
         return math.log(value / self.low) / math.log(self.high / self.low)
 
     def distribution(self) -> "BaseDistribution":
-        """Return the same for optuna."""
+        """Return the knob as a distribution for Optuna."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
@@ -51,7 +51,7 @@ class Space:
 
     @classmethod
     def of(cls, axes: Axes) -> "Space":
-        """Return the space of a sweep's axes: several values are bounds, a single one is fixed. Raises InputError."""
+        """Return the space of a sweep's axes: several values are bounds, one value is fixed. Raises InputError."""
         if axes.target_utilization_fraction is not None:
             raise InputError(
                 "--optimise searches upscaling_speed, of which v1 takes a target_utilization_fraction f as 1/f - 1",
@@ -73,13 +73,13 @@ class Space:
         return cls(axes.autoscaler, knobs, {name: each[0] for name, each in values.items() if len(each) == 1})
 
     def settings(self, parameters: Mapping[str, Any]) -> Settings:
-        """Return the settings that optuna's parameters mean."""
+        """Return the settings for Optuna's parameters."""
         searched = {knob.name: knob.snapped(parameters[knob.name]) for knob in self.knobs}
         version = parameters.get("autoscaler", self.autoscalers[0])
         return Settings.model_validate({"autoscaler": version, **self.fixed, **searched})
 
     def allows(self, settings: Settings) -> bool:
-        """Return true if settings are among those searched; a searched knob may be left as the cluster file has it."""
+        """Return true if the space contains the settings. A searched knob may keep the cluster file's value."""
         values = {knob: getattr(settings, knob.name) for knob in self.knobs}
         return (
             settings.autoscaler in self.autoscalers
@@ -88,17 +88,17 @@ class Space:
         )
 
     def parameters(self, settings: Settings) -> dict[str, Any] | None:
-        """Return the inverse of `settings`; None if these aren't among those searched, or leave a knob open."""
+        """Return the inverse of `settings`, or None if the space doesn't contain them or a knob is open."""
         found = {name: getattr(settings, name) for name in self.distributions()}
         return found if self.allows(settings) and None not in found.values() else None
 
     @property
     def names(self) -> list[str]:
-        """The settings that vary."""
+        """Return the names of the settings that vary."""
         return [*(["autoscaler"] if len(self.autoscalers) > 1 else []), *(knob.name for knob in self.knobs)]
 
     def put_back(self, settings: Settings, name: str, reference: Settings) -> Settings | None:
-        """Return settings with one value of the reference; None if that isn't allowed or changes nothing."""
+        """Return settings with one value of the reference, or None if that isn't allowed or changes nothing."""
         value = getattr(reference, name)
         if value is None and name in ("min_workers", "max_workers"):
             return None  # the cluster file's own limits may not go together with those searched
@@ -106,14 +106,14 @@ class Space:
         return changed if changed != settings and self.allows(changed) else None
 
     def distributions(self) -> "dict[str, BaseDistribution]":
-        """Return the varying knobs as distributions for optuna."""
+        """Return the varying knobs as distributions for Optuna."""
         from optuna.distributions import CategoricalDistribution
 
         versions = {"autoscaler": CategoricalDistribution(self.autoscalers)} if len(self.autoscalers) > 1 else {}
         return {**versions, **{knob.name: knob.distribution() for knob in self.knobs}}
 
     def distance(self, some: Settings, others: Settings) -> float:
-        """Return the distance of two settings: the sum over the knobs, 1 for a knob that goes from bound to bound."""
+        """Return the distance of two settings: the sum over the knobs, where the distance between bounds is 1."""
         total = float(some.autoscaler != others.autoscaler)
         for knob in self.knobs:
             one, other = getattr(some, knob.name), getattr(others, knob.name)

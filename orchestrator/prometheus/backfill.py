@@ -1,4 +1,4 @@
-"""Shows recorded or simulated trials in Prometheus as if they had been scraped while they ran."""
+"""The backfill of recorded or simulated trials into Prometheus, as if they had been scraped while they ran."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from orchestrator.trace.file import read_trace
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a push: trials in the order of time, the seconds by which each is moved, and trials left out."""
+    """The plan of a push: trials in the order of time, the shift of each in seconds, and the excluded trials."""
 
     placed: Sequence[tuple[RecordedTrial, float]]
     scraped: Sequence[RecordedTrial]
@@ -34,9 +34,9 @@ def planned(
 ) -> Plan:
     """Return the placement of the trials; `earlier` is the shift of trials that were pushed before.
 
-    A sweep that is there from an earlier push stays where it was put, so that its samples are the same ones again. Else
-    real trials keep their times, and simulated ones end now; with `end_now` all do. What Prometheus has scraped is left
-    out: a second copy would be added to the first. Raises InputError if a trial would overlap its own older copy.
+    A sweep from an earlier push keeps its place, so that its samples are identical. Otherwise real trials keep their
+    times, and simulated trials end now; with `end_now` all do. Trials that Prometheus has scraped are excluded, because
+    a second copy would be added to the first. Raises InputError if a trial would overlap its own older copy.
     """
     kept = {} if end_now else _still_there(prometheus, trials, earlier, now)
     anew = laid_out([trial for trial in trials if trial.key not in kept and (end_now or trial.simulated)], now=now)
@@ -49,8 +49,8 @@ def planned(
         elif instances and trial.key in anew:
             begin, end = trial.window(0.0)
             raise InputError(
-                f"trial {trial.trial_id} was put at this time before, and would overlap itself",
-                f"without --end-now it stays where it was put; or try again in {math.ceil((end - begin) / 60)} min",
+                f"trial {trial.trial_id} is already at this time from an earlier push, and would overlap itself",
+                f"omit --end-now to keep its place, or try again in {math.ceil((end - begin) / 60)} min",
             )
         else:
             placed.append((trial, by[trial.key]))
@@ -58,10 +58,10 @@ def planned(
 
 
 def push(prometheus: Prometheus, plan: Plan, sweeps: Mapping[str, SweepRecord], rules: Sequence[Rule]) -> Iterator[int]:
-    """Write trial after trial, then what recording rules make of it; yields how many samples each came to.
+    """Write trial after trial, then the results of recording rules; yield the number of samples of each.
 
-    `sweeps` are the trials' sweeps, by id. The verdict on a sweep's settings goes with the last of its trials. Nothing
-    is held but one trial.
+    `sweeps` are the trials' sweeps, by id. The verdict on a sweep's settings is written with its last trial. Only one
+    trial is in memory at a time.
     """
     last = {trial.sweep_id: trial for trial, _ in plan.placed}
     for trial, by in plan.placed:
@@ -80,8 +80,8 @@ def push(prometheus: Prometheus, plan: Plan, sweeps: Mapping[str, SweepRecord], 
 def _still_there(
     prometheus: Prometheus, trials: Iterable[RecordedTrial], earlier: Mapping[Key, float], now: float
 ) -> dict[Key, float]:
-    """Return the placement of sweeps that are partly or wholly in Prometheus: a push may have broken off."""
-    # A trial that ran again since has other times: moved as before, it could end in the future.
+    """Return the placement of sweeps that are in Prometheus, at least in part: a push can be interrupted."""
+    # A trial that ran again has other times: with the old shift it could end in the future.
     known = [trial for trial in trials if trial.key in earlier and trial.end + earlier[trial.key] <= now]
     there: set[str] = set()
     for trial in known:

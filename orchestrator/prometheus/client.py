@@ -1,4 +1,4 @@
-"""A Prometheus reached through its API, for queries and remote write. Credentials are never shown."""
+"""A client of Prometheus' API for queries and remote write. It never shows credentials."""
 
 import base64
 import logging
@@ -25,18 +25,18 @@ CREDENTIALS_VARIABLE = "ORCHESTRATE_PROMETHEUS_CREDENTIALS"
 HOW_TO_CREDENTIALS = f"put user:password, or a bearer token, into {CREDENTIALS_VARIABLE} or a file (--credentials-file)"
 TIMEOUT_S = 60.0
 ATTEMPTS = 4
-# If a server asks for a longer pause, that is an error.
+# A longer requested pause is an error.
 LONGEST_WAIT_S = 60.0
 
 _LONGEST_PAUSE_S = 8.0
 _WINDOW = "storage.tsdb.out_of_order_time_window"
 _MOVE = "or let the trials end now: --end-now"
-# The server's words for samples that it will never take, whatever the status: 2.42 answers the first with a 500.
+# Messages for samples that the server will never accept, whatever the status: 2.42 answers the first with 500.
 _FOR_GOOD = {
     "too old sample": f"make {_WINDOW} in its prometheus.yml longer, {_MOVE}",
-    "out of bounds": f"set {_WINDOW} in its prometheus.yml, as the stack's has it, {_MOVE}",
+    "out of bounds": f"set {_WINDOW} in its prometheus.yml, as in the stack's, {_MOVE}",
     "out of order": f"it has later samples of these trials; set {_WINDOW} in its prometheus.yml, {_MOVE}",
-    "duplicate sample": f"it has other values at the same times: have the trials run again since? {_MOVE}",
+    "duplicate sample": f"it has other values at the same times: did the trials run again? {_MOVE}",
 }
 
 _Kind = TypeVar("_Kind")
@@ -65,25 +65,25 @@ class _Answer(TypedDict):
 
 
 def take_credentials(file: Path | None = None, environment: MutableMapping[str, str] | None = None) -> str:
-    """Return `user:password` or a token from a file, else from the environment, and remove it there; else nothing.
+    """Return `user:password` or a token from a file or the environment, and delete it there; empty if there is none.
 
-    Raises InputError, which never quotes what was found.
+    Raises InputError, which never quotes the content.
     """
     found, source = take_secret(CREDENTIALS_VARIABLE, "--credentials-file", file, HOW_TO_CREDENTIALS, environment)
     if not found.isprintable() or (":" not in found and (" " in found or not found.isascii())):
-        raise InputError(f"{source} holds no credentials: those are one line", HOW_TO_CREDENTIALS)
+        raise InputError(f"{source} holds no credentials: they must be one line", HOW_TO_CREDENTIALS)
     return found
 
 
 class Prometheus:
-    """Sends requests to one Prometheus, and turns each problem into one error with the user's next step.
+    """A client that sends requests to one Prometheus, and turns each problem into one error with the user's next step.
 
         prometheus = Prometheus("http://127.0.0.1:9090", take_credentials())
         prometheus.at("up", time.time())
 
-    A request is sent again if the connection broke or the server was busy or failed (429, 5xx), as the specification of
-    remote write wants it, so doing it twice must do no harm. Raises MissingPrerequisite if that doesn't help, or if no
-    Prometheus answers there; InputError if it refuses the request. For one thread at a time.
+    The client retries a request if the connection broke or the server was busy or failed (429, 5xx), as the
+    specification of remote write requires, so requests must be idempotent. Raises MissingPrerequisite if retries don't
+    help or no Prometheus answers, and InputError if it refuses the request. Not thread-safe.
     """
 
     def __init__(
@@ -97,7 +97,11 @@ class Prometheus:
     ) -> None:
         self.url = url
         self._server = Server(
-            "Prometheus", url, _secrets(credentials), "[credentials]", "is it up? one of your own: orchestrate stack up"
+            "Prometheus",
+            url,
+            _secrets(credentials),
+            "[credentials]",
+            "check that it runs; to start your own: orchestrate stack up",
         )
         self._credentials = credentials
         self._attempts = attempts
@@ -123,7 +127,8 @@ class Prometheus:
         answer = self._send("write", body, headers)
         if answer.status_code == HTTPStatus.NOT_FOUND:
             raise MissingPrerequisite(
-                f"the Prometheus at {self.url} takes no samples", "start it with --web.enable-remote-write-receiver"
+                f"the Prometheus at {self.url} doesn't accept samples",
+                "start it with --web.enable-remote-write-receiver",
             )
         if not answer.ok:
             raise InputError(
@@ -156,7 +161,7 @@ class Prometheus:
         from requests.exceptions import RequestException
 
         try:
-            # A redirected POST becomes a GET: what looks like success would have written nothing.
+            # A redirected POST becomes a GET, which would look like success but write nothing.
             answer = self._session.post(
                 f"{self.url}/api/v1/{path}", body, headers=headers, timeout=TIMEOUT_S, allow_redirects=False
             )
@@ -178,7 +183,7 @@ class Prometheus:
             said = self._server.excerpt(answer.text)
             error = MissingPrerequisite(
                 f"the Prometheus at {self.url} is busy, or has failed ({status}): {said}",
-                "try again later: what it has taken already stays",
+                "try again later; samples already written are kept",
             )
             after_s = self._after(answer)
             if after_s is not None and after_s > LONGEST_WAIT_S:
@@ -186,7 +191,7 @@ class Prometheus:
             raise Transient(error, after_s)
 
     def _after(self, answer: "requests.Response") -> float | None:
-        """Return the pause in seconds that the server asks for, a number or a date; None if it doesn't."""
+        """Return the pause in seconds that the server requests as a number or a date, or None."""
         said = answer.headers.get("Retry-After", "").strip()
         if said.isdecimal():
             return float(said)

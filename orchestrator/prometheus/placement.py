@@ -1,4 +1,4 @@
-"""The placement of recorded trials in the time of a Prometheus: their own times, or shifted. A sweep keeps it."""
+"""The placement of recorded trials in the time of a Prometheus, original or shifted. A sweep keeps its placement."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from orchestrator.trace.file import Trace
 
 _log = logging.getLogger(__name__)
 
-# Between two trials that are moved, and after the last, so that scorecards can be seen.
+# The pause between shifted trials, and after the last, so that scorecards are visible.
 PAUSE_S = 60.0
 
 Key = tuple[str, str]
@@ -22,7 +22,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """A trial whose trace goes from `begin` to `end`, UNIX seconds."""
+    """A trial whose trace lasts from `begin` to `end`, UNIX seconds."""
 
     sweep_id: str
     trial_id: str
@@ -33,17 +33,17 @@ class RecordedTrial:
 
     @property
     def key(self) -> Key:
-        """The key that identifies it."""
+        """Return the ids of the sweep and the trial."""
         return self.sweep_id, self.trial_id
 
     def window(self, moved_by: float) -> tuple[float, float]:
-        """From when until when it is shown, its scorecard too, when it is moved by so many seconds."""
+        """Return begin and end of the trial in Prometheus after this shift in seconds, including its scorecard."""
         return self.begin + moved_by, self.end + moved_by + PAUSE_S
 
 
 @dataclass(frozen=True)
 class Placement:
-    """By how many seconds the trials of a sweep, by id, were moved when they were pushed last."""
+    """The shift in seconds of each trial of a sweep, by id, in the last push."""
 
     moved_by: Mapping[str, float]
 
@@ -57,7 +57,7 @@ class Placement:
             return cls({})
 
     def write(self, home: Path, sweep_id: str) -> None:
-        """Write it down, for another push and for boards; what is known of the sweep's other trials stays."""
+        """Store it for later pushes and for boards, and keep the placement of the sweep's other trials."""
         file = _placement_file(home, sweep_id)
         file.parent.mkdir(parents=True, exist_ok=True)
         known = {**self.read(home, sweep_id).moved_by, **self.moved_by}
@@ -69,7 +69,7 @@ def _placement_file(home: Path, sweep_id: str) -> Path:
 
 
 def laid_out(trials: Sequence[RecordedTrial], *, now: float) -> dict[Key, float]:
-    """Return the shift of each, so that they follow one another with pauses and the last one ends now."""
+    """Return the shift of each trial, so that they follow one another with pauses and the last one ends now."""
     lengths = [end - begin for begin, end in (trial.window(0.0) for trial in trials)]
     begin = now - sum(lengths)
     by = {}
@@ -80,7 +80,7 @@ def laid_out(trials: Sequence[RecordedTrial], *, now: float) -> dict[Key, float]
 
 
 def moved(trace: Trace, by: float) -> Trace:
-    """Return the trace as if it had been recorded so many seconds later."""
+    """Return the trace with all times shifted by this number of seconds."""
     return Trace(trace.trial, trace.context, tuple(_moved(event, by) for event in trace.events)) if by else trace
 
 

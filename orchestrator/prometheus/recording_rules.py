@@ -1,4 +1,4 @@
-"""Results of recording rules for a pushed trial, because a Prometheus evaluates rules for the present only."""
+"""Results of recording rules for a pushed trial, because Prometheus evaluates rules only for the present."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ _POINTS_OF_A_QUERY = 10_000
 
 @dataclass(frozen=True)
 class Rule:
-    """A recording rule: the series that it records, and what of."""
+    """A recording rule: the series that it records, and its expression."""
 
     record: str
     expression: str
 
 
 def recording_rules(file: Path) -> list[Rule]:
-    """Return those of a rule file, in its order, in which later ones use earlier ones."""
+    """Return the recording rules of a file, in its order: later rules use earlier ones."""
     import yaml
 
     groups = yaml.safe_load(file.read_text())["groups"]
@@ -29,9 +29,9 @@ def recording_rules(file: Path) -> list[Rule]:
 
 
 def recorded(prometheus: Prometheus, rule: Rule, trial: Key, begin: float, end: float) -> Samples:
-    """Return the samples that the rule would have recorded while the trial ran, from `begin` to `end`, UNIX seconds.
+    """Return the samples that the rule would have recorded from `begin` to `end` of the trial, UNIX seconds.
 
-    Others may have run at that time, and may be in what the rule gives: their series are theirs.
+    Series of other trials that ran at the same time are excluded.
     """
     found: Samples = {}
     for start, stop in _parts(begin, end):
@@ -44,7 +44,7 @@ def recorded(prometheus: Prometheus, rule: Rule, trial: Key, begin: float, end: 
 
 
 def with_ends(points: Sequence[tuple[float, float]], until: float) -> list[tuple[float, float]]:
-    """Return a series with stale markers: at the step after its last value, and at each gap, as Prometheus does."""
+    """Return a series with stale markers, as Prometheus writes them: a step after the last value, and at each gap."""
     ended = []
     nexts = [t for t, _ in points[1:]] + [until + STEP_S]
     for (t, value), following in zip(points, nexts, strict=True):
@@ -55,7 +55,7 @@ def with_ends(points: Sequence[tuple[float, float]], until: float) -> list[tuple
 
 
 def _parts(begin: float, end: float) -> Iterator[tuple[float, float]]:
-    """Yield the span in parts, on one grid, of as many points as a server gives for a query."""
+    """Yield the span in parts on one grid, each with at most as many points as a server returns per query."""
     length = _POINTS_OF_A_QUERY * STEP_S
     start = begin
     while start <= end:

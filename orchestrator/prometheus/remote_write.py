@@ -1,6 +1,6 @@
-"""Samples as remote write 1.0 sends them to Prometheus: protobuf, compressed with snappy.
+"""Samples in the format of remote write 1.0: protobuf, compressed with snappy.
 
-Source: https://prometheus.io/docs/specs/prw/remote_write_spec/, whose messages are described here instead of generated.
+Source: https://prometheus.io/docs/specs/prw/remote_write_spec/. The messages are described here instead of generated.
 """
 
 import struct
@@ -13,25 +13,25 @@ from orchestrator.prometheus.client import Prometheus
 Labels = tuple[tuple[str, str], ...]
 Series = Mapping[Labels, list[tuple[float, float]]]
 
-# The NaN by which Prometheus knows that a series has ended.
+# The NaN that tells Prometheus that a series has ended.
 STALE = struct.unpack(">d", bytes.fromhex("7ff0000000000002"))[0]
 _SAMPLES_OF_A_REQUEST = 20_000
 
 
 def labels_of(name: str, labels: Mapping[str, str]) -> Labels:
-    """Return a series' identity: its labels and its name, in order; empty labels count as absent."""
+    """Return the identity of a series: its sorted labels and its name. Empty labels count as absent."""
     return tuple(sorted((key, value) for key, value in {**labels, "__name__": name}.items() if value))
 
 
 def send(prometheus: Prometheus, series: Series) -> int:
-    """Write series of (UNIX seconds, value); returns how many samples. Raises as `Prometheus` says."""
+    """Write series of (UNIX seconds, value), and return the number of samples. Raises the errors of `Prometheus`."""
     for body in encoded(series):
         prometheus.write(body)
     return sum(map(len, series.values()))
 
 
 def encoded(series: Series) -> Iterator[bytes]:
-    """Yield the bodies of the requests that write them, each of so many samples that any server takes it."""
+    """Yield the request bodies that write the series, each small enough for any server."""
     import snappy
 
     for batch in _batches(series):

@@ -1,4 +1,4 @@
-"""A recorded trial as samples: what a Prometheus that scrapes its exporter would have seen."""
+"""A recorded trial as samples: the series that a Prometheus scraping its exporter would have stored."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,9 +10,9 @@ from orchestrator.prometheus.placement import PAUSE_S
 from orchestrator.prometheus.remote_write import STALE, Labels, labels_of
 from orchestrator.trace.file import Trace
 
-# As often as the stack's Prometheus scrapes.
+# The scrape interval of the stack's Prometheus.
 STEP_S = 5.0
-# What stands in place of the address that is scraped.
+# The label that replaces the scraped address.
 INSTANCE = "push"
 
 Samples = dict[Labels, list[tuple[float, float]]]
@@ -21,11 +21,10 @@ Samples = dict[Labels, list[tuple[float, float]]]
 def samples_of(
     sweep_id: str, trace: Trace, prices: Prices | None, *, name: str = "", created: float | None = None
 ) -> Samples:
-    """Return the samples of a trial, (UNIX seconds, value) by series; each series ends, the scorecard's a pause later.
+    """Return a trial's samples, (UNIX seconds, value) by series. Each series ends, the scorecard's a pause later.
 
-    `name` and `created` are those of the sweep.
-
-    They depend on this trial alone, so that it has the same ones with whichever others it is pushed.
+    `name` and `created` belong to the sweep. The samples depend on this trial alone, whichever trials are pushed with
+    it.
     """
     assert trace.trial is not None
     begin, end = trace.events[0].t, trace.events[-1].t
@@ -44,7 +43,7 @@ def samples_of(
     exporter.trial_ended(trace.trial, score(trace.trial, trace.events, prices), "")
     for moment in _grid(end + STEP_S, end + PAUSE_S - STEP_S):
         there = _scrape(exporter, moment, samples, there)
-    # What is of the whole sweep goes on with its next trial, which may begin at this very moment.
+    # Series of the whole sweep continue with its next trial, which can begin at this moment.
     for labels in there:
         if any(name == "trial_id" for name, _ in labels):
             samples[labels].append((end + PAUSE_S, STALE))
@@ -52,7 +51,7 @@ def samples_of(
 
 
 def verdict_samples(sweep_id: str, verdicts: Mapping[str, int], end: float) -> Samples:
-    """Return the verdicts on a sweep's settings, shown in the last `PAUSE_S` seconds before `end`."""
+    """Return the verdicts on a sweep's settings, visible in the last `PAUSE_S` seconds before `end`."""
     samples: Samples = {}
     for setting, place in verdicts.items():
         labels = {"sweep_id": sweep_id, "setting": setting, "job": "orchestrator", "instance": INSTANCE}
@@ -62,7 +61,7 @@ def verdict_samples(sweep_id: str, verdicts: Mapping[str, int], end: float) -> S
 
 
 def _scrape(exporter: Exporter, t: float, samples: Samples, before: set[Labels]) -> set[Labels]:
-    """Add the samples at `t`, and stale markers for series that were there `before`, as a Prometheus would."""
+    """Add the samples at `t`, and stale markers for series that existed `before`, as Prometheus would."""
     there = set()
     for family in exporter.collect():
         for sample in family.samples:

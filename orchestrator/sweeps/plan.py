@@ -1,4 +1,4 @@
-"""From a spec to trials: resolves what the spec leaves open, crosses the axes, orders the result."""
+"""From a spec to trials: resolve open values, combine the axes, and order the trials."""
 
 import itertools
 import math
@@ -29,7 +29,7 @@ ONE_BURST = "all tasks arrive in one burst, so a short idle timeout does no harm
 _PACE = ("autoscaler", "upscaling_speed", "target_utilization_fraction")
 
 
-# Said of a file whose `resources` are empty, which is usual on AWS.
+# A hint for a file with empty `resources`, which is usual on AWS.
 _NO_CPUS = "; Ray fills in a missing CPU on AWS only: write it into the file, such as `resources: {CPU: 8}`"
 
 
@@ -37,7 +37,7 @@ _NO_CPUS = "; Ray fills in a missing CPU on AWS only: write it into the file, su
 class Plan:
     """The trials in the order in which they run, their common facts, and notes for the user.
 
-    `assumptions` are facts that the results rest on and the user didn't state. Every result shows them.
+    `assumptions` are facts behind the results that the user didn't state. Every result shows them.
     """
 
     spec: SweepSpec
@@ -45,7 +45,7 @@ class Plan:
     workload: Workload
     trials: tuple[Trial, ...]
     prices: Prices
-    starts: str  # what a backend starts, and where, in one line
+    starts: str  # one line about what the backend starts, and where
     notes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     provider: str | None = None  # of the cluster file
@@ -53,12 +53,12 @@ class Plan:
 
     @property
     def settings(self) -> list[Settings]:
-        """The different settings, in the order of their first trial."""
+        """Return the different settings, in the order of their first trial."""
         return list(dict.fromkeys(trial.settings for trial in self.trials))
 
 
 def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
-    """Return all trials of a sweep. Raises InputError where the spec can't be planned; nothing was started then."""
+    """Return all trials of a sweep. Raises InputError if the spec can't be planned; nothing has been started then."""
     kind = registry.kind(spec.backend)
     if spec.image is not None and not kind.takes_image:
         able = [f"--backend {each.name}" for each in registry.kinds() if each.takes_image]
@@ -78,9 +78,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         )
     launch = shape.launch
     if kind.real_time and launch.spot_interruptions_per_hour:
-        notes.append(
-            "spot_interruptions_per_hour is acted upon by the simulator only; --fault spot@N/h is the docker one"
-        )
+        notes.append("only the simulator uses spot_interruptions_per_hour; on docker, use --fault spot@N/h")
     prices = prices_for(cluster, spec.prices)
     notes += prices.notes
     assumptions: tuple[str, ...] = (cluster.launch_text, prices.assumption, _as_if(kind, shape, prices.prices))
@@ -122,7 +120,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
 
 
 def _as_if(backend: BackendKind, shape: ClusterShape, prices: Prices) -> str:
-    """Return the sentence that a cost is one of machines that don't run here, if that is so."""
+    """Return the sentence that the cost assumes machines that don't run here, or an empty text."""
     priced = [w.instance_type for w in shape.workers if prices.of_node(w.name, w.instance_type) is not None]
     if not backend.nodes_are or not priced:
         return ""
@@ -161,7 +159,7 @@ def _check_faults(backend: BackendKind, workload: Workload, shape: ClusterShape)
     known = [worker.name for worker in shape.workers]
     for fault in workload.faults:
         if fault.node_type is not None and fault.node_type not in known:
-            raise InputError(f"{fault}: {fault.node_type!r} is no worker type", f"there are {', '.join(known)}")
+            raise InputError(f"{fault}: {fault.node_type!r} is not a worker type", f"use one of {', '.join(known)}")
 
 
 def _check_can_run(workload: Workload, shape: ClusterShape, *, fitted: bool) -> None:
@@ -178,7 +176,7 @@ def _check_can_run(workload: Workload, shape: ClusterShape, *, fitted: bool) -> 
 
 
 def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], list[str]]:
-    """Return every combination of the axes. Fractions are alternatives to speeds, as they are in Ray."""
+    """Return every combination of the axes. As in Ray, fractions are alternatives to speeds."""
     notes: list[str] = []
     fractions = axes.target_utilization_fraction or ()
     if fractions:
@@ -210,7 +208,7 @@ def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], lis
 
 
 def _others(axes: Axes, cluster: ClusterFile) -> dict[str, Sequence[float | int]]:
-    """Return the values of every knob but version and pace."""
+    """Return the values of every knob except version and pace."""
     idle = cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES
     values: dict[str, Sequence[float | int]] = {"idle_timeout_minutes": axes.idle_timeout_minutes or (idle,)}
     for name in settings():
@@ -228,9 +226,10 @@ def _settings(values: dict[str, object]) -> Settings:
 
 
 def _ordered(trials: Sequence[Trial], spec: SweepSpec) -> list[Trial]:
-    """Grid: block by block, each repeat of everything before the next, so that a drift of the machine hits all alike.
+    """Return the trials in the order of the spec, grid or random.
 
-    Random: the same blocks, shuffled within by the seed.
+    Grid runs each repeat of all settings before the next repeat, so that a drift of the machine affects all settings
+    alike. Random shuffles each of these blocks by the seed.
     """
     blocks = [[trial for trial in trials if trial.repeat == repeat] for repeat in range(1, spec.repeat + 1)]
     if spec.order == "random":

@@ -420,6 +420,6 @@ def test_a_dashboard_port_that_is_taken_is_one_line_and_nothing_is_left(
         done = lab(*options(tmp_path, **{"  # dashboard_port: 8265": f"  dashboard_port: {port}"}), "--tasks", "4")
 
     assert done.returncode == 3, done.stderr + done.stdout
-    assert "a port or address is taken" in done.stderr
+    assert "a port or address is in use" in done.stderr
     assert str(port) in done.stderr
     assert_nothing_is_left(ray_engine, lab.home)

@@ -272,8 +272,8 @@ def test_what_a_real_engine_says_of_its_limits_is_understood(client: docker.Dock
         network.remove()
     too_many_cpus = said(nano_cpus=4096 * 10**9)
 
-    assert "starting a node: a port or address is taken" in port_taken.message
-    assert "the engine has fewer CPUs than a node asks for" in too_many_cpus.message
+    assert "starting a node: a port or address is in use" in port_taken.message
+    assert "the engine has fewer CPUs than a node requests" in too_many_cpus.message
     assert [port_taken.exit_code, too_many_cpus.exit_code, unknown_network.exit_code] == [3, 3, 1]
 
 

@@ -63,7 +63,7 @@ def test_the_running_trial_is_shown_with_its_nodes_by_architecture(watched: Watc
     assert one == 1
     assert (info["sweep_id"], info["trial_id"]) == (watched.swept.document["sweep_id"], trial(watched)["trial_id"])
     assert float(info["upscaling_speed"]) == SPEEDS[-1]
-    assert watched.seen.healthy == "the cluster is looked at\n"
+    assert watched.seen.healthy == "the cluster is being polled\n"
 
 
 def test_the_same_is_served_as_openmetrics(watched: Watched) -> None:

@@ -121,7 +121,7 @@ NOBODY = 'trial_id="none"'
 MAY_BE_EMPTY = {
     NOBODY: "two trials are compared, not four",
     'event="failed"': "no node fails here",
-    "ALERTS{": "no alert fires",
+    "ALERTS{": "no alert is firing",
     "== 0 unless": "no trial is invalid",
     "orchestrator_trial_info{} unless": "no trial is without a verdict",
     "unless on () max by (reason)": "each trial has ended",
@@ -287,7 +287,7 @@ def test_what_holds_a_cluster_back_is_seen_in_its_order(pushed: Shown) -> None:
     """A burst waits for nodes that are on their way, then at max_workers, then nothing waits."""
     trace = pushed.traces[-1]
     values = {"cluster": "prod"}
-    (expr,) = [e for _, title, e in queries_of(build_all()["cluster.json"], values) if title == "Why nothing happens"]
+    (expr,) = [e for _, title, e in queries_of(build_all()["cluster.json"], values) if title == "Bottleneck"]
     (series,) = pushed.prometheus.over(expr, trace.events[0].t, trace.events[-1].t)
     seen = [int(value) for _, value in series["values"]]
 

@@ -89,7 +89,7 @@ def test_a_dry_run_predicts_and_starts_nothing(orchestrate: Orchestrate) -> None
         (("--boot-from", str(CLUSTER)), "no trace"),
         (("--target-utilization-fraction", "0.5"), "v2 autoscaler rejects it"),
         (("--timeout", "-1"), "--timeout"),
-        (("--fault", "kill"), "--fault 'kill': a fault is written as kill@20"),
+        (("--fault", "kill"), "--fault 'kill': write a fault as kill@20"),
         (("--fault", "pause@20+5"), "pause@20+5: the simulated backend can't cause a pause"),
         (("--fault", "kill@20:gpu"), "'gpu' is no worker type"),
     ],

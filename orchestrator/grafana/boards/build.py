@@ -1,4 +1,4 @@
-"""Builds the boards, and says where the committed ones differ from the code."""
+"""Build the boards, and list where the committed files differ from the code."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from orchestrator.grafana.boards.sweep import sweep_board
 from orchestrator.grafana.boards.trial import trial_board
 
 FOLDER = "grafana/dashboards"
-"""Where the committed boards are, in a checkout and in the wheel."""
+"""The committed boards, in a checkout and in the wheel."""
 
 BOARDS: Mapping[str, Callable[[], Dashboard]] = {
     "cluster.json": cluster_board,
@@ -35,16 +35,16 @@ def build_all() -> dict[str, str]:
 
 
 def board_json(board: Dashboard) -> str:
-    """Return a board as JSON, as Grafana's API and its file provisioning take it (`schemaVersion` 42)."""
+    """Return a board as JSON for Grafana's API and its file provisioning (`schemaVersion` 42)."""
     document = json.loads(JSONEncoder().encode(board))
-    # The SDK can only hide links in a menu; without the key they stand above the panels.
+    # The SDK can only hide links in a menu; without the key they appear above the panels.
     for each in document["links"]:
         del each["placement"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def importable(board: str) -> str:
-    """Return a board's JSON for import by hand: Grafana asks for the data source, and says what is missing."""
+    """Return a board's JSON for import by hand: Grafana asks for the data source and lists missing plugins."""
     document = json.loads(board)
     types = sorted({panel["type"] for panel in _panels(document)})
     for variable in document["templating"]["list"]:
@@ -56,7 +56,7 @@ def importable(board: str) -> str:
             {
                 "name": _INPUT,
                 "label": "Prometheus",
-                "description": "Where the metrics of the trials are.",
+                "description": "The Prometheus that stores the metrics of the trials.",
                 "type": "datasource",
                 "pluginId": "prometheus",
                 "pluginName": "Prometheus",
@@ -80,7 +80,7 @@ def _panels(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def write_all(folder: Path, *, for_import: bool = False) -> list[Path]:
-    """Write the boards into `folder`, which is made if needed; returns the files. Raises OSError."""
+    """Write the boards into `folder`, creating it if needed, and return the files. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, built in build_all().items():
@@ -92,7 +92,7 @@ def write_all(folder: Path, *, for_import: bool = False) -> list[Path]:
 
 
 def differences(folder: Path) -> list[str]:
-    """Return a line for each file of `folder` that isn't what `build_all` makes: different, missing, or not ours."""
+    """Return a line for each file in `folder` that differs from `build_all`: changed, missing, or foreign."""
     built = build_all()
     found = {path.name: path for path in sorted(folder.glob("*.json"))}
     lines = []

@@ -1,4 +1,4 @@
-"""The board of a cluster that `orchestrate observe` watches: what waits, what runs, what it costs, what holds it."""
+"""The board of a cluster that `orchestrate observe` watches: demand, nodes, cost and bottlenecks."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
@@ -13,22 +13,23 @@ from orchestrator.grafana.boards.panels import graph, grid, number, timeline
 from orchestrator.grafana.boards.variables import cluster_variable
 
 UID = "orchestrate-cluster"
-NO_CLUSTER = "no samples of this cluster in the time range: does `orchestrate observe` run?"
+NO_CLUSTER = "no samples of this cluster in the time range: is `orchestrate observe` running?"
 HOLDING = {
-    "1": ("no task waits", style.GOOD),
-    "2": ("tasks wait, nothing is launched", style.BAD),
-    "3": ("nodes are on their way", style.STATE["installing"]),
+    "1": ("no pending tasks", style.GOOD),
+    "2": ("tasks wait, no launch in progress", style.BAD),
+    "3": ("nodes are launching", style.STATE["installing"]),
     "4": ("at max_workers", style.STATE["allocated"]),
-    "5": ("launches fail", style.FAULT),
+    "5": ("launches are failing", style.FAULT),
     "6": ("no node type fits", style.INK),
 }
 
 
 def cluster_board() -> Dashboard:
-    """Return a cluster without trials, for as long as it is observed."""
+    """Return the board of an observed cluster, which has no trials."""
     return board(
         UID,
-        "A Ray cluster that `orchestrate observe` watches. Its name is that of --name; a restart goes on with it.",
+        "A Ray cluster watched by `orchestrate observe`. Its name comes from --name; a restart under the same name"
+        " continues the series.",
         variables=[cluster_variable()],
         time=("now-1h", "now"),
         sections=[_now(), _demand(), _nodes(), _launches()],
@@ -43,23 +44,23 @@ def _now() -> Section:
         "",
         [
             timeline(
-                "Why nothing happens",
-                "What holds the cluster back, as far as it is known, the gravest first: a pending task that fits no "
-                "node type; launches that failed within 10 minutes; max_workers (the first and the third are known "
-                "with `observe --cluster` only); nodes that are on their way. Where tasks wait and nothing is "
-                "launched, ask `ray status`: the autoscaler may be dead, or a resource missing.",
+                "Bottleneck",
+                "The most severe known reason why tasks wait: a pending task fits no node type; launches failed"
+                " within the last 10 minutes; the cluster is at max_workers; nodes are launching. The first and"
+                " third need `observe --cluster`. If tasks wait and no launch is in progress, run `ray status`: the"
+                " autoscaler may be down, or a resource may be missing.",
                 c.holding(),
                 HOLDING,
                 size=(24, 4),
                 values=True,
                 no_value=NO_CLUSTER,
             ),
-            last("Nodes", "Worker nodes that live.", c.LIVING, style.COUNT),
-            last("Coming", "Nodes that are requested and don't run yet.", c.COMING, style.COUNT),
-            last("Pending", "Tasks that wait for a node.", c.PENDING_TASKS, style.COUNT),
-            last("CPU use", "Share of the logical CPUs that tasks hold.", c.CPU_SHARE, style.SHARE),
-            last("Cost, 1 h", "Of the nodes that are billed now, at list price.", c.HOURLY, style.DOLLARS, 2),
-            last("Failed, 1 h", "Nodes that failed within the last hour.", c.FAILED_IN_AN_HOUR, style.COUNT),
+            last("Nodes", "Live worker nodes.", c.LIVING, style.COUNT),
+            last("Coming", "Nodes requested but not yet running.", c.COMING, style.COUNT),
+            last("Pending", "Tasks waiting for a node.", c.PENDING_TASKS, style.COUNT),
+            last("CPU use", "Share of the logical CPUs held by tasks.", c.CPU_SHARE, style.SHARE),
+            last("Cost, 1 h", "Cost per hour of the nodes billed now, at list price.", c.HOURLY, style.DOLLARS, 2),
+            last("Failed, 1 h", "Nodes that failed in the last hour.", c.FAILED_IN_AN_HOUR, style.COUNT),
         ],
     )
 
@@ -70,7 +71,7 @@ def _demand() -> Section:
         [
             graph(
                 "Pending tasks by shape",
-                "Tasks that wait, stacked by what each needs.",
+                "Pending tasks, stacked by the resources that each needs.",
                 [c.pending_by_shape()],
                 unit=style.COUNT,
                 decimals=0,
@@ -80,7 +81,7 @@ def _demand() -> Section:
             ),
             graph(
                 "Demand and supply",
-                "CPUs asked for by tasks that run or wait, and CPUs of nodes that can run tasks.",
+                "CPUs requested by running and pending tasks, and CPUs of nodes that can run tasks.",
                 [q.supply(CLUSTER), q.demand(CLUSTER)],
                 unit=style.COUNT,
                 decimals=0,
@@ -94,8 +95,8 @@ def _demand() -> Section:
             ),
             graph(
                 "CPU use by architecture",
-                "Share of each architecture's logical CPUs that tasks hold; where they are equal, the wider line shows "
-                "on both sides of the narrower.",
+                "Share of each architecture's logical CPUs held by tasks. Where lines coincide, the wider one shows"
+                " on both sides of the narrower.",
                 [q.cpu_share(CLUSTER)],
                 unit=style.SHARE,
                 decimals=0,
@@ -104,8 +105,8 @@ def _demand() -> Section:
                 no_value=NO_CLUSTER,
             ),
             graph(
-                "Cost an hour by node type",
-                "Of the nodes that are billed, at list price. Empty where no price is known.",
+                "Hourly cost by node type",
+                "Cost per hour of the billed nodes, at list price. Empty if no price is known.",
                 [c.hourly_cost()],
                 unit=style.DOLLARS,
                 steps=True,
@@ -122,7 +123,7 @@ def _nodes() -> Section:
         [
             graph(
                 "Nodes by architecture",
-                "Nodes that live, stacked, and the most that the cluster's shape allows (dashed; with --cluster).",
+                "Live nodes, stacked, and the limit of the cluster shape (dashed; needs --cluster).",
                 [q.nodes(CLUSTER), q.most_nodes(CLUSTER)],
                 unit=style.COUNT,
                 decimals=0,
@@ -133,7 +134,7 @@ def _nodes() -> Section:
             ),
             graph(
                 "Nodes by type",
-                "Nodes that live, stacked.",
+                "Live nodes, stacked.",
                 [c.nodes_by_type()],
                 unit=style.COUNT,
                 decimals=0,
@@ -143,7 +144,7 @@ def _nodes() -> Section:
             ),
             graph(
                 "Nodes by state",
-                "Nodes in each state, stacked in the order of a node's life; without those that are gone.",
+                "Nodes in each state, stacked in the order of a node's life. Ended nodes are excluded.",
                 c.nodes_by_state(),
                 unit=style.COUNT,
                 decimals=0,
@@ -153,7 +154,7 @@ def _nodes() -> Section:
             ),
             graph(
                 "Scaling events",
-                "How many nodes entered a state, in each step of the graph.",
+                "Nodes that entered each state, per graph step.",
                 [c.events()],
                 unit=style.COUNT,
                 decimals=0,
@@ -162,8 +163,8 @@ def _nodes() -> Section:
                 no_value=NO_CLUSTER,
             ),
             timeline(
-                "States of nodes",
-                "One row for each worker node, 30 on a page. Of more than 1000 nodes at once, none is shown.",
+                "Node states",
+                "One row per worker node, 30 per page. With more than 1000 nodes at once, none is shown.",
                 q.node_life(CLUSTER),
                 STATES,
                 size=(24, 12),
@@ -180,9 +181,9 @@ def _launches() -> Section:
         "Launches",
         [
             graph(
-                "Duration of launches",
-                "Median and 95th percentile (dashed) from request to running, over all launches since `observe` began. "
-                "The stages are known with --monitor-log only.",
+                "Launch duration",
+                "Median and 95th percentile (dashed) from request to running, over all launches since `observe`"
+                " started. Stages need --monitor-log.",
                 [q.quantile_of_launches(CLUSTER, "p50"), q.quantile_of_launches(CLUSTER, "p95")],
                 unit=style.SECONDS,
                 decimals=0,
@@ -192,11 +193,11 @@ def _launches() -> Section:
                     *lanes_of_architectures("p95"),
                     named("^p95 ", {"custom.lineStyle": DASHED}),
                 ],
-                no_value="no launch was seen from its request to its end",
+                no_value="no complete launch was observed",
             ),
             grid(
-                "Why nodes failed",
-                "Failed nodes of the time range by cause.",
+                "Node failures by cause",
+                "Nodes that failed in the time range, by cause.",
                 [c.failures()],
                 size=(12, 8),
                 unit=style.PLAIN,

@@ -1,4 +1,4 @@
-"""Queries of the board of an observed cluster."""
+"""Queries for the board of an observed cluster."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ from orchestrator.grafana.boards.queries import Query, Scope, growth, latest
 from orchestrator.model.events import CURRENT_STATES
 
 OBSERVED = 'sweep_id="observed"'
-"""What `observe` has in place of a sweep; the cluster's name is in place of the trial."""
+"""The sweep id that `observe` uses. The name of the cluster takes the place of the trial id."""
 CLUSTER = Scope(f'{OBSERVED}, trial_id="$cluster"')
 
 _EVENTS = "orchestrator_scaling_events_total"
 _FAILED = 'event="failed"'
 _COMING = 'state=~"requested|allocated|installing"'
 _PRESENT = 'state=~"requested|allocated|installing|running|idle"'
-# What a launch isn't to blame for.
+# Causes that aren't failed launches.
 _NO_LAUNCH = 'cause!~"crash|fault|spot_interruption"'
 
 LIVING = f"sum({latest(CLUSTER, 'trial_arch:orchestrator_nodes:sum')})"
@@ -27,7 +27,7 @@ HOURLY = f"sum({latest(CLUSTER, 'orchestrator_hourly_cost_dollars')})"
 
 
 def _since(duration: str, *more: str) -> str:
-    """By how much the scaling events grew; a counter that begins again with a restart of `observe` is no growth."""
+    """Return the growth of the scaling events. A counter reset by a restart of `observe` doesn't count as growth."""
     now = f"sum({CLUSTER.of(_EVENTS, *more)})"
     before = f"sum(last_over_time({Scope(CLUSTER.matchers, duration).of(_EVENTS, *more, window='10m')}))"
     return f"clamp_min({now} - ({before} or 0 * {now}), 0)"
@@ -37,12 +37,12 @@ FAILED_IN_AN_HOUR = f"{_since('1h', _FAILED)} or 0 * {LIVING}"
 
 
 def at_the_end(expr: str, called: str) -> Query:
-    """Return a number at the end of the time range."""
+    """Return the query of a number at the end of the time range."""
     return Query(expr, called, "instant")
 
 
 def holding() -> Query:
-    """Return the query of the reason that holds the cluster back, as a number: see `cluster.HOLDING`."""
+    """Return the query of the bottleneck as a number: see `cluster.HOLDING`."""
     waits = f"sum({CLUSTER.of('orchestrator_pending_cpu_cores')}) > 0"
     coming = f"sum({CLUSTER.of('orchestrator_nodes', _COMING)})"
     present = f"sum({CLUSTER.of('orchestrator_nodes', _PRESENT)})"
@@ -60,32 +60,32 @@ def holding() -> Query:
 
 
 def pending_by_shape() -> Query:
-    """Tasks that wait, by what each needs."""
+    """Return the query of pending tasks, by resource shape."""
     return Query(f"sum by (shape) ({CLUSTER.of('orchestrator_pending_tasks')}) > 0", "{{shape}}")
 
 
 def hourly_cost() -> Query:
-    """Dollars an hour, by node type."""
+    """Return the query of dollars per hour, by node type."""
     return Query(f"sum by (node_type) ({CLUSTER.of('orchestrator_hourly_cost_dollars')})", "{{node_type}}")
 
 
 def nodes_by_type() -> Query:
-    """Nodes that live, by node type."""
+    """Return the query of live nodes, by node type."""
     alive = CLUSTER.of("orchestrator_nodes", 'state=~"running|idle|draining"')
     return Query(f"sum by (node_type) ({alive})", "{{node_type}}")
 
 
 def nodes_by_state() -> Sequence[Query]:
-    """Nodes in each state but the final ones: one query each, which keeps their order."""
+    """Return one query per state that isn't final: the nodes in it. Separate queries keep the order of the states."""
     selectors = [CLUSTER.of("trial_arch_state:orchestrator_nodes:sum", f'state="{state}"') for state in CURRENT_STATES]
     return [Query(f"sum by (state) ({each})", "{{state}}") for each in selectors]
 
 
 def events() -> Query:
-    """Return how many nodes entered each state since the step before."""
+    """Return the query of nodes that entered each state since the previous step."""
     return Query(growth(CLUSTER, _EVENTS, "event"), "{{event}}")
 
 
 def failures() -> Query:
-    """Nodes that failed, by node type, architecture and cause."""
+    """Return the query of failed nodes, by node type, architecture and cause."""
     return Query(f"sum by (node_type, arch, cause) ({latest(CLUSTER, _EVENTS, _FAILED)})", kind="table")

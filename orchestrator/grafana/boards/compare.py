@@ -1,7 +1,7 @@
-"""The board that lays trials over each other on one axis of elapsed time.
+"""The board that overlays trials on one axis of elapsed time.
 
-The board's range begins at 2000-01-01 UTC, and each query is moved by the time between that and its trial's start: so
-all trials begin at 00:00:00. Which trials these are is chosen on the board, or by an address that names them.
+The range of the board begins at 2000-01-01 UTC. Each query is shifted by the time between that and the start of its
+trial, so all trials begin at 00:00:00. You choose the trials on the board or in its address.
 """
 
 import re
@@ -35,39 +35,39 @@ ZERO = datetime(2000, 1, 1, tzinfo=UTC)
 ZERO_S = 946_684_800
 """`ZERO` in UNIX seconds."""
 USUAL_S = 900
-"""What the axis shows of trials that are chosen by hand."""
+"""The length of the axis for trials chosen by hand."""
 VARIABLES = ("base", "other", "third", "fourth")
-"""One for each trial. The last two may stay empty."""
+"""One variable per trial. The last two may stay empty."""
 
 NO_TRIAL = "no samples of these trials: choose others above"
 PENDING = "Pending tasks"
-EQUAL = "Where trials are equal, the wider line shows on both sides of the narrower."
+EQUAL = "Where lines coincide, the wider one shows on both sides of the narrower."
 OF_ONE_ARCH = 'arch=~"$arch"'
 
 
 @dataclass(frozen=True)
 class ComparedTrial:
-    """A trial to be laid over others, and how many seconds of it the axis has to show."""
+    """A trial to overlay, and the seconds of it that the axis must cover."""
 
     sweep_id: str
     trial_id: str
     duration_s: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what a query can't hold."""
+        """Raise ValueError if an id has characters that a query can't hold."""
         for each in (self.sweep_id, self.trial_id):
             if not re.fullmatch(r"[\w.-]+", each):
                 raise ValueError(f"{each!r} can't be an id: letters, digits, dots and dashes only")
 
     @property
     def matchers(self) -> str:
-        """The value of its variable."""
+        """Return the value of the trial's variable."""
         return f'sweep_id="{self.sweep_id}",trial_id="{self.trial_id}"'
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """A place for a trial: its variable, its number on the board, what its series are called, its queries' scope."""
+    """A place for a trial: its variable and number on the board, its series' names, and its queries' scope."""
 
     variable: str
     number: int
@@ -85,11 +85,11 @@ SLOTS = tuple(_Slot(variable, number) for number, variable in enumerate(VARIABLE
 
 
 def address(grafana: str, trials: Sequence[ComparedTrial]) -> str:
-    """Return the address at which a Grafana overlays two to four trials. Raises ValueError for other numbers."""
+    """Return the address at which Grafana overlays two to four trials. Raises ValueError for other numbers."""
     if not 2 <= len(trials) <= len(VARIABLES):
-        raise ValueError(f"from 2 to {len(VARIABLES)} trials can be compared, not {len(trials)}")
+        raise ValueError(f"you can compare 2 to {len(VARIABLES)} trials, not {len(trials)}")
     if len({trial.matchers for trial in trials}) < len(trials):
-        raise ValueError("one trial stands there twice")
+        raise ValueError("one trial appears twice")
     chosen = [
         *(("var-sweep_id", sweep) for sweep in dict.fromkeys(trial.sweep_id for trial in trials)),
         *((f"var-{name}", trial.matchers) for name, trial in zip(VARIABLES, trials, strict=False)),
@@ -100,7 +100,7 @@ def address(grafana: str, trials: Sequence[ComparedTrial]) -> str:
 
 
 def compare_board() -> Dashboard:
-    """Return two to four trials over each other, at first the two newest."""
+    """Return the board of two to four trials. It first shows the two newest."""
     pickers = [
         (
             compared_trial(
@@ -112,9 +112,9 @@ def compare_board() -> Dashboard:
     ]
     return board(
         UID,
-        "Two to four trials over each other: choose sweeps and trials above, or open what "
-        "`orchestrate dashboards compare TRIAL TRIAL` prints. The time axis is the time since each began, as a date of "
-        "the year 2000 in UTC; zoom out if they took longer.",
+        "Overlays two to four trials. Choose sweeps and trials above, or open the address that `orchestrate"
+        " dashboards compare TRIAL TRIAL` prints. The axis is the time since each trial began, shown as a date in"
+        " the year 2000 (UTC). Zoom out for longer trials.",
         variables=[
             sweeps_ever(),
             *chain.from_iterable(pickers),
@@ -126,7 +126,7 @@ def compare_board() -> Dashboard:
         links=[
             link(
                 FIT,
-                "From the start to the end of the longest",
+                "From the start to the end of the longest trial",
                 f"/d/{UID}?from={ZERO_S * 1000}&to=${{longest_to}}",
                 with_variables=True,
             )
@@ -134,7 +134,7 @@ def compare_board() -> Dashboard:
         sections=[
             Section("", [_scorecards()]),
             Section(
-                "Over the time since each trial was submitted, shown as the time of day of 2000-01-01",
+                "Over the time since each submission, shown as the time of day on 2000-01-01",
                 [*_demand_and_nodes(), *_cpus_and_cost()],
             ),
         ],
@@ -149,12 +149,12 @@ def _iso(moment: datetime) -> str:
 
 
 def _end_of_work(slot: _Slot) -> Any:
-    """Mark the end of a trial's last task, and not all of the scale-down: four such regions would hide each other."""
+    """Mark the end of a trial's last task. Regions for the whole scale-down of four trials would hide each other."""
     scaling_down = 'phase="scaling_down"'
     phase = slot.scope.of("orchestrator_trial_phase", scaling_down)
     changed = slot.scope.of("orchestrator_trial_phase", scaling_down, window="10s")
     trial_colour = style.TRIAL_COLOURS[slot.number]
-    # Grafana fills in no variables here.
+    # Grafana doesn't expand variables here.
     name = f"Trial {slot.number + 1}"
     return annotation(
         f"{name}: scaling down",
@@ -172,8 +172,8 @@ def _scorecards() -> Panel:
     }
     return scorecard_table(
         "Scorecards",
-        "One row for each trial, as far as its scorecard was scraped within half a day. Trials of any sweep can be "
-        "chosen above; `orchestrate dashboards compare TRIAL TRIAL` prints the address of this board with them.",
+        "One row per trial whose scorecard was scraped within half a day. You can choose trials from any sweep"
+        " above; `orchestrate dashboards compare TRIAL TRIAL` prints the address of this board with them.",
         [
             replace(query, expr=f'label_replace({query.expr}, "compared", "{number}", "", "")')
             for number, scope in enumerate(around, start=1)
@@ -222,7 +222,7 @@ def _demand_and_nodes() -> Sequence[Panel]:
         ),
         graph(
             "Demand and supply",
-            "CPUs asked for (solid) and CPUs of nodes that can run tasks (dashed).",
+            "Requested CPUs (solid), and CPUs of nodes that can run tasks (dashed).",
             list(chain.from_iterable(demand)),
             unit=style.COUNT,
             size=(24, 9),
@@ -235,7 +235,7 @@ def _demand_and_nodes() -> Sequence[Panel]:
         ),
         graph(
             "Nodes: $arch",
-            f"Nodes of one architecture that live. {EQUAL}",
+            f"Live nodes of one architecture. {EQUAL}",
             _each(lambda scope, called: q.nodes_of(scope, called, OF_ONE_ARCH)),
             unit=style.COUNT,
             size=(24, 9),
@@ -254,7 +254,7 @@ def _cpus_and_cost() -> Sequence[Panel]:
     return [
         graph(
             "CPU use: $arch",
-            f"Share of the logical CPUs of one architecture that tasks hold. {EQUAL}",
+            f"Share of one architecture's logical CPUs held by tasks. {EQUAL}",
             _each(lambda scope, called: q.cpu_share_of(scope, called, OF_ONE_ARCH)),
             unit=style.SHARE,
             size=(24, 8),
@@ -267,7 +267,7 @@ def _cpus_and_cost() -> Sequence[Panel]:
         ),
         graph(
             "Cost so far",
-            f"Dollars at list price. Empty where no price is known. {EQUAL}",
+            f"Dollars at list price. Empty if no price is known. {EQUAL}",
             _each(q.cost),
             unit=style.DOLLARS,
             size=(24, 8),

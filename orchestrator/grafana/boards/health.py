@@ -1,4 +1,4 @@
-"""The board of the machinery: the autoscaler, the observer and the scrapes, with the traps in Ray's own metrics."""
+"""The health board: the autoscaler, the observer and the scrapes, with the traps in Ray's own metrics."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -12,16 +12,16 @@ from orchestrator.grafana.boards.variables import sweep_variable, trial_variable
 UID = "orchestrate-health"
 
 REACHED = {"0": ("not reached", style.BAD), "1": ("reached", style.GOOD)}
-ALERTING = {"1": ("waits to fire", style.MUTED), "2": ("fires", style.BAD)}
-NO_AUTOSCALER = "nothing: no cluster runs, port 44217 isn't scraped, or v2 runs, which doesn't report this"
-V1_ONLY = "Trap: under the v2 autoscaler, the default, this never moves."
+ALERTING = {"1": ("pending", style.MUTED), "2": ("firing", style.BAD)}
+NO_AUTOSCALER = "no data: no cluster is running, port 44217 isn't scraped, or v2 is running, which doesn't report this"
+V1_ONLY = "Trap: under v2, the default autoscaler, this never changes."
 
 
 def health_board() -> Dashboard:
-    """Can the numbers be trusted, and where does time go?"""
+    """Return the board that shows whether the numbers are reliable and where time goes."""
     return board(
         UID,
-        "Whether the numbers can be trusted: the autoscaler's own, our observer and Prometheus' scrapes.",
+        "The health of the measurement: Ray's autoscaler, our observer and the scrapes of Prometheus.",
         variables=[sweep_variable(all_of_them=True), trial_variable(all_of_them=True)],
         sections=[_alerts(), _autoscaler(), _observer(), _scrapes(), _v1_only()],
     )
@@ -33,8 +33,8 @@ def _alerts() -> Section:
         [
             grid(
                 "Alerts now",
-                "What fires, or waits to fire, at the end of the time range; docs/runbook.md says what to do. Alerts "
-                "of Prometheus' own rules, not those that Grafana evaluates.",
+                "Alerts that are firing or pending at the end of the time range. docs/runbook.md explains what to"
+                " do. Shows alerts from Prometheus rules, not those that Grafana evaluates.",
                 [queries.alerts(q.CLUSTER)],
                 size=(12, 6),
                 unit=style.PLAIN,
@@ -54,11 +54,11 @@ def _alerts() -> Section:
                     column("Severity", {"custom.width": 80}),
                     column("Trial", {"links": [_ALERTED_TRIAL]}),
                 ],
-                no_value="no alert fires",
+                no_value="no alert is firing",
             ),
             timeline(
                 "Alerts over time",
-                "From the moment at which an alert's condition holds (grey) to its firing (red) and its end.",
+                "Each alert while its condition holds (grey) and while it is firing (red).",
                 queries.alerts_over_time(q.CLUSTER),
                 ALERTING,
                 size=(12, 6),
@@ -89,9 +89,9 @@ def _autoscaler() -> Section:
         [
             graph(
                 "Requests in flight",
-                "Nodes requested from the cloud and not allocated yet, as seen by us, by architecture; v2 allows 10 at "
-                "once (AUTOSCALER_MAX_CONCURRENT_LAUNCHES). Dashed: nodes that Ray calls pending, which are also those "
-                "that boot.",
+                "Nodes requested from the cloud but not yet allocated, as our observer sees them, by architecture."
+                " v2 allows 10 at once (AUTOSCALER_MAX_CONCURRENT_LAUNCHES). Dashed: nodes that Ray calls pending,"
+                " which include booting nodes.",
                 q.requests_in_flight(),
                 unit=style.COUNT,
                 decimals=0,
@@ -100,9 +100,10 @@ def _autoscaler() -> Section:
                 overrides=[named("^Ray: ", {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lineWidth": 2})],
             ),
             graph(
-                "Nodes, as the autoscaler counts them",
-                "Trap: under v2, “recently failed” (autoscaler_recently_failed_nodes) counts nodes that are being "
-                "terminated, so that every normal scale-down looks like failures. Failures are on the board “Nodes”.",
+                "Nodes counted by the autoscaler",
+                "Trap: under v2, “recently failed” (autoscaler_recently_failed_nodes) counts nodes that are being"
+                " terminated, so every normal scale-down looks like failures. The board “Nodes” shows real"
+                " failures.",
                 q.autoscaler_nodes(),
                 unit=style.COUNT,
                 decimals=0,
@@ -111,20 +112,20 @@ def _autoscaler() -> Section:
                 no_value=NO_AUTOSCALER,
             ),
             graph(
-                "Nodes, as Ray's head reports them",
-                "ray_cluster_*_nodes, every 10 s, with the head. Trap: “failed” (dashed) counts each node that is "
-                "gone, also after an ordinary scale-down, and never falls. Failures are on the board “Nodes”.",
+                "Nodes reported by Ray's head",
+                "ray_cluster_*_nodes, every 10 s, including the head. Trap: “failed” (dashed) counts every ended"
+                " node, even after a normal scale-down, and never decreases. The board “Nodes” shows real failures.",
                 q.cluster_nodes(),
                 unit=style.COUNT,
                 decimals=0,
                 steps=True,
                 overrides=[named("^“failed”$", {**colour(style.MUTED), "custom.lineStyle": DASHED})],
-                no_value="Ray's own metrics aren't scraped, or no cluster runs",
+                no_value="Ray's own metrics aren't scraped, or no cluster is running",
             ),
             graph(
-                "CPUs, as the autoscaler counts them",
-                "Trap: under v2, pending CPUs keep their last value when nothing is pending any more, and the "
-                "cluster's when the last node has gone: they are set only while there is something to count.",
+                "CPUs counted by the autoscaler",
+                "Trap: under v2, pending CPUs keep their last value when nothing is pending, and cluster CPUs keep"
+                " theirs when the last node has ended. Ray sets them only while there is something to count.",
                 q.autoscaler_cpus(),
                 unit=style.COUNT,
                 decimals=0,
@@ -143,8 +144,8 @@ def _observer() -> Section:
         [
             graph(
                 "Observer lag",
-                "The age of our newest look at the cluster. It should stay near the interval of the looks (0.5 s); "
-                "beyond a few seconds, events carry times that are too late.",
+                "Age of the newest poll of the cluster. It should stay near the poll interval (0.5 s). Beyond a few"
+                " seconds, the times of events are too late.",
                 [q.observer_lag()],
                 unit=style.SECONDS,
                 size=(8, 8),
@@ -152,7 +153,7 @@ def _observer() -> Section:
             ),
             graph(
                 "Poll duration",
-                "Median and 95th percentile (dashed) of how long our requests to the cluster's GCS took.",
+                "Median and 95th percentile (dashed) of the duration of our requests to the cluster's GCS.",
                 q.poll_time(),
                 unit=style.SECONDS,
                 size=(8, 8),
@@ -161,7 +162,7 @@ def _observer() -> Section:
             ),
             graph(
                 "Failed polls",
-                "How many requests to the cluster's GCS failed; a trial with gaps is flagged in its scorecard.",
+                "Failed requests to the cluster's GCS. The scorecard flags a trial with gaps.",
                 [q.observer_errors()],
                 unit=style.COUNT,
                 size=(8, 8),
@@ -180,9 +181,9 @@ def _scrapes() -> Section:
         [
             timeline(
                 "Targets",
-                "Which targets Prometheus reaches. `orchestrator` is there only while a sweep or an observer runs, and "
-                "a node that ends is red for up to 10 s. A board without data is most often one of Ray's ports (8080, "
-                "44217, 44227) that isn't scraped.",
+                "Targets that Prometheus reaches. `orchestrator` is present only while a sweep or an observer runs."
+                " A node that ends is red for up to 10 s. If a board has no data, one of Ray's ports (8080, 44217,"
+                " 44227) usually isn't scraped.",
                 q.scrapes(),
                 REACHED,
                 size=(24, 9),
@@ -190,15 +191,15 @@ def _scrapes() -> Section:
                 no_value="Prometheus has no targets",
             ),
             graph(
-                "Duration of scrapes",
-                "The slowest target of each job. One that comes near the scrape interval (5 s) loses samples.",
+                "Scrape duration",
+                "The slowest target of each job. A target near the scrape interval (5 s) loses samples.",
                 [q.scrape_time()],
                 unit=style.SECONDS,
                 no_value="Prometheus has no targets",
             ),
             graph(
-                "Samples in a scrape",
-                "Of all targets of a job together: what Prometheus has to store each time.",
+                "Samples per scrape",
+                "Samples that Prometheus stores per scrape, over all targets of a job.",
                 [q.scrape_samples()],
                 unit=style.COUNT,
                 decimals=0,
@@ -211,30 +212,30 @@ def _scrapes() -> Section:
 
 def _v1_only() -> Section:
     return Section(
-        "What only the v1 autoscaler reports",
+        "v1 autoscaler only",
         collapsed=True,
         panels=[
             graph(
-                "Duration of an update",
+                "Update duration",
                 f"Median and 95th percentile (dashed) of the autoscaler's update loop. {V1_ONLY} Ray's buckets are "
-                "powers of ten: take it as an order of magnitude.",
+                "powers of ten, so read only the order of magnitude.",
                 q.update_time(),
                 unit=style.SECONDS,
                 overrides=[from_query(1, {"custom.lineStyle": DASHED})],
                 no_value=NO_AUTOSCALER,
             ),
             graph(
-                "Updates a second",
-                f"0.2 at the default interval of 5 s; less if an update takes longer than that. {V1_ONLY}",
+                "Updates per second",
+                f"0.2 at the default interval of 5 s; less if updates take longer. {V1_ONLY}",
                 [q.updates()],
                 unit="ops",
                 decimals=2,
                 no_value=NO_AUTOSCALER,
             ),
             graph(
-                "Calls that create nodes",
-                "Median and 95th percentile (dashed) of calls to the cloud. A batch counts once for each of its nodes. "
-                f"{V1_ONLY}",
+                "Launch call duration",
+                "Median and 95th percentile (dashed) of calls to the cloud that create nodes. A batch counts once per "
+                f"node. {V1_ONLY}",
                 q.launch_calls(),
                 unit=style.SECONDS,
                 size=(8, 8),
@@ -242,9 +243,9 @@ def _v1_only() -> Section:
                 no_value=NO_AUTOSCALER,
             ),
             graph(
-                "Nodes started, stopped, failed to create",
-                "Trap: under v2 only “stopped” moves; started and failed stay 0 whatever happens. The scaling events "
-                "on the board “Trial” count them all.",
+                "Nodes started, stopped and failed",
+                "Trap: under v2, only “stopped” changes; started and failed stay 0. The scaling events on the board"
+                " “Trial” count all three.",
                 q.autoscaler_counts(),
                 unit=style.COUNT,
                 size=(8, 8),
@@ -253,8 +254,8 @@ def _v1_only() -> Section:
                 no_value=NO_AUTOSCALER,
             ),
             graph(
-                "Exceptions of the autoscaler",
-                f"By where they were raised. {V1_ONLY} Look into monitor.err instead.",
+                "Autoscaler exceptions",
+                f"Exceptions by origin. {V1_ONLY} See monitor.err instead.",
                 q.autoscaler_exceptions(),
                 unit=style.COUNT,
                 size=(8, 8),

@@ -1,4 +1,4 @@
-"""Queries of the health board: the autoscaler, the observer and the scrapes."""
+"""Queries for the health board: the autoscaler, the observer and the scrapes."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ NAMED = 'node!=""'
 
 
 def requests_in_flight() -> Sequence[Query]:
-    """Nodes that are requested and not yet allocated, as we see it by architecture, and what Ray calls pending."""
+    """Return queries of nodes requested but not yet allocated, by architecture, and of nodes that Ray calls pending."""
     ours = CLUSTER.of("trial_arch_state:orchestrator_nodes:sum", 'state="requested"')
     return [
         Query(f"sum by (arch) ({ours})", "requested {{arch}}"),
@@ -20,7 +20,7 @@ def requests_in_flight() -> Sequence[Query]:
 
 
 def update_time() -> Sequence[Query]:
-    """Return how long the autoscaler's updates took. v1 only."""
+    """Return queries of the duration of the autoscaler's updates. v1 only."""
     return [
         Query(quantile(q, CLUSTER, "autoscaler_update_time_seconds"), name) for q, name in ((0.5, "p50"), (0.95, "p95"))
     ]
@@ -34,7 +34,7 @@ def updates() -> Query:
 
 
 def launch_calls() -> Sequence[Query]:
-    """Return how long calls to the cloud to create nodes took. v1 only."""
+    """Return queries of the duration of calls to the cloud that create nodes. v1 only."""
     return [
         Query(quantile(q, CLUSTER, "autoscaler_worker_create_node_time_seconds"), name)
         for q, name in ((0.5, "p50"), (0.95, "p95"))
@@ -50,7 +50,7 @@ def autoscaler_nodes() -> Sequence[Query]:
 
 
 def autoscaler_counts() -> Sequence[Query]:
-    """Nodes that the autoscaler started, stopped and failed to create."""
+    """Return queries of nodes that the autoscaler started, stopped and failed to create."""
     return [
         Query(growth(CLUSTER, f"autoscaler_{name}_nodes_total", ""), name.replace("_", " "))
         for name in ("started", "stopped", "failed_create")
@@ -58,7 +58,7 @@ def autoscaler_counts() -> Sequence[Query]:
 
 
 def autoscaler_exceptions() -> Sequence[Query]:
-    """Exceptions of the autoscaler by where they were raised. v1 only."""
+    """Return queries of the autoscaler's exceptions, by origin. v1 only."""
     places = ("update_loop", "node_launch", "reset", "config_validation", "drain_node")
     return [
         Query(
@@ -70,7 +70,7 @@ def autoscaler_exceptions() -> Sequence[Query]:
 
 
 def autoscaler_cpus() -> Sequence[Query]:
-    """CPUs of the cluster and of the nodes that are pending, as the autoscaler counts them."""
+    """Return queries of CPUs of the cluster and of pending nodes, as the autoscaler counts them."""
     matcher = 'resource="CPU"'
     return [
         Query(f"sum({CLUSTER.of(f'autoscaler_{name}_resources', matcher)})", name) for name in ("cluster", "pending")
@@ -78,7 +78,7 @@ def autoscaler_cpus() -> Sequence[Query]:
 
 
 def cluster_nodes() -> Sequence[Query]:
-    """Nodes as Ray's head reports them, by state."""
+    """Return queries of nodes as Ray's head reports them, by state."""
     return [
         Query(f"sum({CLUSTER.of(f'ray_cluster_{state}_nodes')})", "“failed”" if state == "failed" else state)
         for state in ("active", "idle", "pending", "failed")
@@ -86,7 +86,7 @@ def cluster_nodes() -> Sequence[Query]:
 
 
 def poll_time() -> Sequence[Query]:
-    """Return how long our looks at the cluster took."""
+    """Return queries of the duration of polls."""
     return [
         Query(quantile(q, EVERYWHERE, "orchestrator_observer_poll_seconds", "instance"), f"{name} {{{{instance}}}}")
         for q, name in ((0.5, "p50"), (0.95, "p95"))
@@ -105,17 +105,17 @@ def observer_errors() -> Query:
 
 
 def scrapes() -> Query:
-    """Return the query of reached targets: 1 if Prometheus reaches a target, else 0. A node of Ray has its own name."""
+    """Return the query of targets: 1 if Prometheus reaches the target, else 0. Ray nodes have their own names."""
     nodes = f"label_replace(max by (job, node, ray_port) ({Scope().of('up', NAMED)}), {SHORT_NAME})"
     others = 'label_replace(max by (job, instance) (up{node=""}), "node", "$1", "instance", "(.*)")'
     return Query(f"{nodes} or {others}", "{{job}} {{ray_port}} {{node}}")
 
 
 def scrape_time() -> Query:
-    """Return how long Prometheus' scrapes took, the slowest of each job."""
+    """Return the query of the slowest scrape of each job."""
     return Query("max by (job) (scrape_duration_seconds)", "{{job}}")
 
 
 def scrape_samples() -> Query:
-    """Return the query of the samples in one scrape of all targets of a job."""
+    """Return the query of samples per scrape, over all targets of a job."""
     return Query("sum by (job) (scrape_samples_scraped)", "{{job}}")

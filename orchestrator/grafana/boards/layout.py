@@ -15,7 +15,7 @@ from orchestrator.grafana.boards.variables import DATASOURCE, Variable, choosing
 TAG = "orchestrate"
 COLUMNS = 24
 GRAFANA = DataSourceRef(type_val="grafana", uid="-- Grafana --")
-# Half as often as the stack's Prometheus scrapes: on a busy machine, the answers would pile up.
+# Half as often as the stack's Prometheus scrapes: more would pile up on a busy machine.
 REFRESH = "10s"
 
 # uid and name; the other boards' links lead here.
@@ -28,22 +28,22 @@ BOARDS = {
     "orchestrate-cluster": "Cluster",
 }
 SAME_TIME_TAG = "orchestrate-time"
-"""Of the boards to which time range and chosen trial can be taken along."""
+"""The tag of boards that can take over the time range and the chosen trial."""
 _MOST_ANNOTATIONS = 1000
-# Where several sweeps may be chosen, or all, or none: the boards of one can't take that over.
+# Boards on which you choose several sweeps, all or none: a board of one sweep can't take that over.
 _SEVERAL = ("orchestrate-compare", "orchestrate-health", "orchestrate-cluster")
 _OF_A_TRIAL = ("orchestrate-trial", "orchestrate-nodes")
-# Its time axis is elapsed time in the year 2000: such a range means nothing elsewhere.
+# Its axis is elapsed time in the year 2000, which means nothing on other boards.
 _OWN_TIME = "orchestrate-compare"
 FIT = "Fit time"
-"""The link that makes the time range that of the thing on the board."""
+"""The link that sets the time range to that of the trial or sweep on the board."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A row of a board, with its title if it has one, and its panels from left to right, top to bottom.
+    """A row of a board: an optional title, and its panels from left to right, top to bottom.
 
-    The panels' width and height are set. A `collapsed` row is opened by a click, and asks nothing before.
+    The panels' width and height are set. A `collapsed` row runs no queries until you open it.
     """
 
     title: str
@@ -64,10 +64,10 @@ def board(
     timezone: str = "browser",
     refresh: str = REFRESH,
 ) -> model.Dashboard:
-    """Return the board `uid` of `BOARDS`; panels get their ids in their order on the board.
+    """Return the board `uid` of `BOARDS`; panels get ids in their order on the board.
 
-    `annotations` mark the panels with the titles `annotated`. Which of them do is chosen by a variable, or nowhere: a
-    switch for each would push the panels off the screen. `links` come before those to all other boards.
+    `annotations` mark the panels with the titles `annotated`. A variable can choose among them; a switch for each would
+    push the panels off the screen. `links` come before the links to all other boards.
     """
     frame = (
         build.Dashboard(f"Orchestrate / {BOARDS[uid]}")
@@ -124,7 +124,7 @@ def _placed(sections: Sequence[Section]) -> list[model.Panel | model.RowPanel]:
 
 
 def link(title: str, tooltip: str, url: str, *, with_variables: bool) -> build.DashboardLink:
-    """Return a link above the panels; with the board's variables, but not with its time range."""
+    """Return a link above the panels. It carries the board's variables but not its time range."""
     return (
         build.DashboardLink(title)
         .type(model.DashboardLinkType.LINK)
@@ -137,10 +137,10 @@ def link(title: str, tooltip: str, url: str, *, with_variables: bool) -> build.D
 
 
 def _links(here: str) -> list[build.DashboardLink]:
-    """Return a menu of the boards to which time range and trial are taken along, and a link to Compare.
+    """Return a menu of the boards that can take over time range and trial, and a link to Compare.
 
-    “Sweep” is in that menu, since its results are there whatever the time range is; but it has no menu itself: its time
-    range says nothing about a trial.
+    The menu includes “Sweep”, whose results don't depend on the time range. “Sweep” itself has no menu, because its
+    time range doesn't describe a trial.
     """
     several = here in _SEVERAL
     links: list[build.DashboardLink] = []
@@ -153,7 +153,7 @@ def _links(here: str) -> list[build.DashboardLink]:
             build.DashboardLink("Boards")
             .type(model.DashboardLinkType.DASHBOARDS)
             .icon("external link")
-            .tooltip("The other boards")
+            .tooltip("Other boards")
             .tags([SAME_TIME_TAG])
             .as_dropdown(True)
             .include_vars(not several)
@@ -162,7 +162,7 @@ def _links(here: str) -> list[build.DashboardLink]:
     if here != _OWN_TIME:
         base = "&" + choosing("base", "${sweep_id}", "${trial_id}") if here in _OF_A_TRIAL else ""
         url = "/d/orchestrate-compare?var-datasource=${datasource}" + base
-        links.append(link("Compare", "Trials over each other, on one axis of elapsed time", url, with_variables=False))
+        links.append(link("Compare", "Overlay trials on one axis of elapsed time", url, with_variables=False))
     return links
 
 
@@ -172,9 +172,9 @@ def _links(here: str) -> list[build.DashboardLink]:
 def annotation(
     name: str, expr: str, colour: str, *, title: str, text: str = "", tags: str = "", step: str = "5s"
 ) -> Builder[model.AnnotationQuery]:
-    """Mark all graphs of the board wherever `expr` has a sample, at every `step`.
+    """Return an annotation that marks all graphs of the board where `expr` has a sample, at every `step`.
 
-    The annotation contains the query twice: in `target` for current Grafana, in `expr` for Grafana before 11.
+    The annotation contains the query twice: in `target` for current Grafana, and in `expr` for Grafana before 11.
     """
     target = prometheus.Dataquery().datasource(DATASOURCE).expr(expr).range().interval(step).ref_id("Anno")
     return (
@@ -193,8 +193,8 @@ def annotation(
 
 
 def tagged(name: str, tags: Sequence[str], colour: str, *, enabled: bool) -> Builder[model.AnnotationQuery]:
-    """Mark all graphs of the board wherever Grafana's own database has an annotation with all of these tags."""
-    # The SDK knows this target, but lets only those of other data sources stand here.
+    """Return an annotation that marks all graphs where Grafana's own database has an entry with all of these tags."""
+    # The SDK knows this target but accepts only targets of other data sources here.
     target: Any = build.AnnotationTarget().type("tags").tags(list(tags)).match_any(False).limit(_MOST_ANNOTATIONS)
     query = build.AnnotationQuery().name(name).datasource(GRAFANA).target(target)
     return query.enable(enabled).icon_color(colour)

@@ -1,4 +1,4 @@
-"""The board of a trial's nodes: the life of each, how long the stages of a launch took, and what failed."""
+"""The nodes board: the life of each node of a trial, the duration of launch stages, and failures."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -21,8 +21,8 @@ from orchestrator.model.events import STATE_NUMBERS
 
 UID = "orchestrate-nodes"
 
-LIVES = "States of nodes"
-PROCESSORS = "Processors of each node"
+LIVES = "Node states"
+PROCESSORS = "CPU load by node"
 STATES = {"0": ("gone", style.INVISIBLE)} | {
     str(value): (state, style.STATE[state]) for state, value in STATE_NUMBERS.items()
 }
@@ -31,24 +31,24 @@ NO_LAUNCH = "no launch has ended in the time range"
 
 
 def nodes_board() -> Dashboard:
-    """Return the nodes of a trial."""
+    """Return the board of a trial's nodes."""
     stage = choice(
         "stage",
         "Stage",
-        "Of a launch: request (until allocated), boot, install (until it runs), or launch (all of them).",
+        "The launch stage: request (until allocated), boot, install (until running), or launch (all of them).",
         [(f"stage: {name}", name) for name in q.STAGES],
         labelled=False,
     )
     return board(
         UID,
-        "The nodes of one trial: what each did when, and how long launches took.",
+        "The nodes of one trial: the life of each node, launch durations and failures.",
         variables=[stage, sweep_variable(), trial_variable(), arch_variable(), *times_of_trial(), *times_of_sweep()],
         annotations=[
             annotation(
                 "Faults",
                 q.fault_marks(),
                 style.FAULT,
-                title="fault on purpose: {{kind}} of {{node_type}}",
+                title="injected fault: {{kind}} of {{node_type}}",
                 text="{{arch}}",
                 tags="arch,kind",
             )
@@ -61,12 +61,12 @@ def nodes_board() -> Dashboard:
 
 def _lives() -> Section:
     return Section(
-        "The life of each node",
+        "Node lives",
         [
             timeline(
                 LIVES,
-                "One row for each worker node, from its request to its end; 30 on a page. A node that failed ends in "
-                "“failed”, one that was removed just ends. Of more than 1000 nodes at once, none is shown here.",
+                "One row per worker node, from request to end, 30 per page. A failed node ends in “failed”; a"
+                " removed node just ends. With more than 1000 nodes at once, none is shown.",
                 q.node_life(TRIAL, OF_CHOSEN_ARCHS),
                 STATES,
                 size=(24, 14),
@@ -75,8 +75,8 @@ def _lives() -> Section:
             ),
             graph(
                 PROCESSORS,
-                "Share of each worker machine's CPU time that is used, as Ray measures it, every 10 s, "
-                "under the node's name as above. Nodes of a local cluster all show the one machine.",
+                "Share of each worker machine's CPU time in use, measured by Ray every 10 s. The names match those"
+                " above. All nodes of a local cluster show the same machine.",
                 [q.machine_share_by_node(TRIAL, OF_CHOSEN_ARCHS)],
                 unit=style.SHARE,
                 size=(24, 8),
@@ -94,8 +94,9 @@ def _stages() -> Section:
         [
             grid(
                 "Stages of a launch",
-                "Over all launches of the trial. request: until the cloud allocated it; boot: until its set-up began; "
-                "install: until it ran; launch: all of them. Buckets of the histogram make these estimates.",
+                "Over all launches of the trial. request: until the cloud allocates the node; boot: until its"
+                " set-up begins; install: until it runs; launch: all of them. Values are estimated from histogram"
+                " buckets.",
                 q.stages_of_trial(TRIAL),
                 size=(12, 9),
                 unit=style.PLAIN,
@@ -128,8 +129,8 @@ def _stages() -> Section:
             ),
             graph(
                 "Duration of ${stage:raw} by architecture",
-                "Median and 95th percentile (dashed) over the launches of the trial so far. Where architectures are "
-                "equal, the wider line shows on both sides of the narrower.",
+                "Median and 95th percentile (dashed) over the trial's launches so far. Where lines coincide, the"
+                " wider one shows on both sides of the narrower.",
                 [q.stage_quantile(TRIAL, "p50"), q.stage_quantile(TRIAL, "p95")],
                 unit=style.SECONDS,
                 decimals=0,
@@ -144,7 +145,7 @@ def _stages() -> Section:
             ),
             heat_map(
                 "Launches by duration of ${stage:raw}",
-                "How many launches ended when (across) and how long this stage took them (upwards).",
+                "Number of launches by completion time (horizontal) and stage duration (vertical).",
                 q.stage_heat(TRIAL),
                 unit=style.SECONDS,
                 no_value=NO_LAUNCH,
@@ -159,7 +160,7 @@ def _failures() -> Section:
         [
             graph(
                 "Failed nodes",
-                "Nodes that failed so far: launches that never ran, and nodes that died.",
+                "Nodes that have failed so far: launches that never ran, and nodes that crashed.",
                 [q.failed_nodes(TRIAL)],
                 unit=style.COUNT,
                 decimals=0,
@@ -167,8 +168,8 @@ def _failures() -> Section:
                 stacked=True,
             ),
             grid(
-                "Why nodes failed",
-                "Failed nodes of the whole trial by cause.",
+                "Node failures by cause",
+                "Failed nodes over the whole trial, by cause.",
                 [q.failures_of_trial(TRIAL)],
                 size=(12, 8),
                 unit=style.PLAIN,

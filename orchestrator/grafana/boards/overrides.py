@@ -1,4 +1,4 @@
-"""The look of single series and columns. Architectures and states have fixed colours."""
+"""Field overrides for single series and columns. Architectures and states have fixed colours."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ DASHED = {"fill": "dash", "dash": [10, 8]}
 
 UNSTACKED: Mapping[str, Any] = {"custom.stacking": {"mode": "none"}, "custom.fillOpacity": 0}
 LIMIT: Mapping[str, Any] = {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lineWidth": 1}
-"""What a limit or a total looks like over a stack."""
+"""The style of a limit or a total over a stack."""
 
 
 def colour(value: str) -> dict[str, Any]:
@@ -24,17 +24,17 @@ def colour(value: str) -> dict[str, Any]:
 
 
 def named(pattern: str, properties: Mapping[str, Any]) -> Override:
-    """Properties of the series whose name matches a regular expression."""
+    """Return an override for the series whose name matches a regular expression."""
     return _override("byRegexp", f"/{pattern}/", properties)
 
 
 def from_query(number: int, properties: Mapping[str, Any]) -> Override:
-    """Properties of the series of a panel's query, from 0."""
+    """Return an override for the series of a panel's query, counted from 0."""
     return _override("byFrameRefID", ref_id(number), properties)
 
 
 def column(name: str, properties: Mapping[str, Any]) -> Override:
-    """Properties of a table's column."""
+    """Return an override for a table's column."""
     return _override("byName", name, properties)
 
 
@@ -44,7 +44,7 @@ def _override(matcher: str, options: str, properties: Mapping[str, Any]) -> Over
 
 
 def known_colours(queries: Sequence[Query]) -> list[Override]:
-    """Of all that has a colour of its own; legends end with it, so that nothing in front of it can be taken for it."""
+    """Return overrides for all names with a fixed colour. Legends end with the name, so a prefix can't match."""
     colours: dict[str, str] = {}
     for query in queries:
         if query.legend.endswith("{{arch}}"):
@@ -55,7 +55,7 @@ def known_colours(queries: Sequence[Query]) -> list[Override]:
 
 
 def lanes_of_architectures(prefix: str) -> list[Override]:
-    """Widths that keep each architecture's line in sight where another has the same values."""
+    """Return line widths that keep each architecture visible where lines coincide."""
     return [
         named(f"^{prefix} {arch}$", {"custom.lineWidth": width, "custom.lineStyle": {"fill": "solid"}})
         for arch, width in style.ARCH_WIDTHS.items()
@@ -63,5 +63,5 @@ def lanes_of_architectures(prefix: str) -> list[Override]:
 
 
 def ref_id(position: int) -> str:
-    """Return the letter by which Grafana knows a panel's query, from 0."""
+    """Return the letter by which Grafana knows a panel's query, counted from 0."""
     return string.ascii_uppercase[position]

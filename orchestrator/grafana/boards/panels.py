@@ -1,4 +1,4 @@
-"""The kinds of panels, each with its defaults: what is empty says why, counts are steps, axes begin at 0."""
+"""Panel types with their defaults: an empty panel explains itself, counts are drawn as steps, and axes begin at 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -39,7 +39,7 @@ AnyPanel = TypeVar(
 )
 
 PLUGIN_VERSION = "12.2.0"
-"""What the options are written for. Grafana takes a panel without a version for one of before 11.1, and rewrites it."""
+"""The Grafana version of the panel options. Grafana treats a panel without one as older than 11.1 and rewrites it."""
 _AXIS_WIDTH = 60
 _LEGEND_WIDTH = 260
 _WIDE = 24
@@ -68,10 +68,10 @@ def graph(
     no_value: str = style.NO_TRIAL,
     repeat: str = "",
 ) -> model.Panel:
-    """Return lines over time, from 0 to `highest` at least and `most` at most.
+    """Return lines over time, on an axis from 0 that reaches at least `highest` and at most `most`.
 
-    `steps` is for counts, which hold until they change. The legend is a table at the right; where that is too narrow,
-    or if it is to be `listed`, a list below.
+    `steps` draws counts, which hold until they change. The legend is a table at the right. Where there is no room, or
+    with `listed`, it is a list below.
     """
     panel = (
         _common(timeseries.Panel(), title, description, queries, size, no_value)
@@ -94,7 +94,7 @@ def graph(
     )
     if decimals is not None:
         panel.decimals(decimals)
-    # An axis for zeros alone would reach to 100.
+    # Without this, an axis with only zeros would reach 100.
     if highest is not None or unit == style.COUNT:
         panel.axis_soft_max(1 if highest is None else highest)
     if most is not None:
@@ -119,9 +119,9 @@ def number(
     value_size: int = _STAT_VALUE,
     overrides: Sequence[Override] = (),
 ) -> model.Panel:
-    """Return the newest value as a large number; with its series' name, or only that. Its queries are instant ones.
+    """Return the newest value as a large number, with the name of its series or only that name.
 
-    A text of any length fits into a `value_size` of 0.
+    Its queries are instant queries. A `value_size` of 0 fits a text of any length.
     """
     queries = [query] if isinstance(query, Query) else query
     assert all(each.kind == "instant" for each in queries), "a range query's last value depends on its step"
@@ -155,9 +155,9 @@ def timeline(
     values: bool = False,
     no_value: str = style.NO_TRIAL,
 ) -> model.Panel:
-    """Return a row for each series, coloured by its value; there are `rows` on a page, 0 for all.
+    """Return a row per series, coloured by value, with `rows` rows per page or 0 for all.
 
-    `meanings` are text and colour of values: the colours are explained by the values' names or by the tooltip.
+    `meanings` maps values to text and colour. Value names or the tooltip explain the colours.
     """
     panel = (
         _common(statetimeline.Panel(), title, description, [query], size, no_value)
@@ -176,7 +176,7 @@ def timeline(
         panel.per_page(rows)
     built = _finished(panel, [], [])
     if not rows:
-        # The SDK's default is a page of 20, whose pager takes a row's height even if there is but one page.
+        # The SDK's default is 20 rows per page, and the pager takes space even with a single page.
         assert isinstance(built.options, statetimeline_model.Options)
         built.options.per_page = None
     return built
@@ -185,7 +185,7 @@ def timeline(
 def heat_map(
     title: str, description: str, query: Query, *, unit: str, size: tuple[int, int] = (24, 9), no_value: str
 ) -> model.Panel:
-    """Return how many observations fell into each bucket of a histogram, over time."""
+    """Return a heat map: the number of observations per bucket of a histogram, over time."""
     panel = (
         _common(heatmap.Panel(), title, description, [query], size, no_value)
         .unit(style.COUNT)
@@ -194,7 +194,7 @@ def heat_map(
         .color(
             heatmap.HeatmapColorOptions()
             .mode(heat.HeatmapColorMode.SCHEME)
-            # From pale to dark for one launch already, seen on a light and on a dark theme.
+            # Visible from one launch on, in a light and in a dark theme.
             .scheme("Spectral")
             .scale(heat.HeatmapColorScale.LINEAR)
             .min(0)
@@ -238,7 +238,7 @@ def scatter(
     size: tuple[int, int] = (12, 10),
     no_value: str,
 ) -> model.Panel:
-    """Points; `x` and `y` are a column's name, its label on the axis and its unit. A series for each frame."""
+    """Return points. `x` and `y` give a column's name, its axis label and its unit. Each frame is one series."""
 
     def axis(of: tuple[str, str, str]) -> Override:
         return named(
@@ -269,11 +269,11 @@ def scatter(
     return _finished(panel, [], [axis(x), axis(y)])
 
 
-# What they share
+# Shared parts
 
 
 def _field(name: str) -> str:
-    """Match a field as Grafana calls it after partitioning: by its name, then by its labels."""
+    """Return a matcher for a field as Grafana calls it after partitioning: by its name, then by its labels."""
     return f"^{name}( |$)"
 
 

@@ -1,4 +1,4 @@
-"""Queries of the boards. `docs/metrics.md` lists the metrics, `prometheus/rules/` the rules (with a colon)."""
+"""Queries of the boards. `docs/metrics.md` lists the metrics, `prometheus/rules/` the rules (names with a colon)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from orchestrator.model.settings import info_settings
 Kind = Literal["range", "instant", "table", "heatmap"]
 
 STAGES = ("launch", "request", "boot", "install")
-"""Of `orchestrator_node_stage_seconds`; `launch` is all of them together."""
+"""The stages in `orchestrator_node_stage_seconds`. `launch` covers all of them."""
 
 ANNOTATED_EVENTS: Sequence[NodeState] = ("requested", "running", "terminated", "failed")
-"""The scaling events that a graph can mark; tasks make nodes go between `running` and `idle` too often."""
+"""Scaling events that a graph can mark. Nodes alternate between `running` and `idle` too often for marks."""
 
 MARGIN_S = 30
-"""A link to a trial shows so much before its submission and after its end: the last states and the scorecard."""
+"""Seconds that a link shows before a trial's submission and after its end, to include last states and scorecard."""
 
 _ALWAYS = "90y"
-# A node of a local cluster has no other name than Ray's 56 hexadecimal digits.
+# The only name of a node of a local cluster is Ray's id of 56 hexadecimal digits.
 SHORT_NAME = '"node", "$1", "node", "([0-9a-f]{8})[0-9a-f]{32,}"'
 
 _SETTINGS = ", ".join(("setting", "backend", *info_settings(), "workload", "repeat"))
@@ -28,7 +28,7 @@ _TRIAL = "sweep_id, trial_id, setting, repeat, valid"
 
 @dataclass(frozen=True)
 class Query:
-    """One query of a panel, and how its series are called."""
+    """One query of a panel, with the legend of its series."""
 
     expr: str
     legend: str = ""
@@ -37,13 +37,13 @@ class Query:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which series a query takes (`matchers`), and by how much they are moved in time (`offset`)."""
+    """The series that a query takes (`matchers`), and their shift in time (`offset`)."""
 
     matchers: str = ""
     offset: str = ""
 
     def of(self, metric: str, *more: str, window: str = "") -> str:
-        """Return a selector of `metric` in this scope with `more` matchers, over `window` if it is given."""
+        """Return a selector of `metric` in this scope with `more` matchers, over `window` if given."""
         matchers = ", ".join(each for each in (self.matchers, *more) if each)
         selector = metric + (f"{{{matchers}}}" if matchers else "") + (f"[{window}]" if window else "")
         return f"{selector} offset {self.offset}" if self.offset else selector
@@ -51,39 +51,39 @@ class Scope:
 
 TRIAL = Scope('sweep_id="$sweep_id", trial_id="$trial_id"')
 SWEEP = Scope('sweep_id="$sweep_id"')
-# From 20 years before the end of the range to 70 years after it: whenever the trial or the sweep was.
+# From 20 years before the end of the range to 70 years after it, to find any trial or sweep.
 TRIAL_EVER = Scope(TRIAL.matchers, "-70y")
 SWEEP_EVER = Scope(SWEEP.matchers, "-70y")
 
 
 def latest(scope: Scope, metric: str, *more: str, window: str = "$__range") -> str:
-    """Return the last sample of each series in the time range: of a trial that has ended, how it ended.
+    """Return the last sample of each series in the time range; for an ended trial, its final values.
 
-    Unlike the last step of a range query, it is the same for each length of the range.
+    Unlike the last step of a range query, it doesn't depend on the length of the range.
     """
     return f"last_over_time({scope.of(metric, *more, window=window)})"
 
 
 def ever(scope: Scope, metric: str, *more: str) -> str:
-    """Return the last sample of each series, whenever that was; the scope has to be one of `…_EVER`."""
+    """Return the last sample of each series at any time. The scope must be one of `…_EVER`."""
     return latest(scope, metric, *more, window=_ALWAYS)
 
 
 def growth(scope: Scope, metric: str, by: str, *more: str) -> str:
-    """By how much a counter grew since the step before: exact, and the first event counts.
+    """Return the exact growth of a counter since the previous step, including its first event.
 
-    `increase()` misses what a series begins with, and these series begin with their first event; it also
-    extrapolates one event into fractions of it.
+    `increase()` misses the first value of a series, and these series begin with their first event. It also extrapolates
+    one event into fractions.
     """
     now = f"sum by ({by}) ({scope.of(metric, *more)})"
-    # The last sample of ten minutes, and not only that of the step before: a scrape may have failed.
+    # The last sample of ten minutes, not only of the previous step, because a scrape can fail.
     earlier = Scope(scope.matchers, "$__interval").of(metric, *more, window="10m")
     before = f"sum by ({by}) (last_over_time({earlier}))"
     return f"clamp_min({now} - ({before} or 0 * {now}), 0)"
 
 
 def quantile(q: float, scope: Scope, histogram: str, by: str = "", *more: str) -> str:
-    """Return a quantile of a histogram's newest observations."""
+    """Return a quantile of the newest observations of a histogram."""
     rate = f"rate({scope.of(f'{histogram}_bucket', *more, window='$__rate_interval')})"
     return f"histogram_quantile({q:g}, sum by ({', '.join(each for each in ('le', by) if each)}) ({rate}))"
 
@@ -92,87 +92,87 @@ def quantile(q: float, scope: Scope, histogram: str, by: str = "", *more: str) -
 
 
 def pending_tasks(scope: Scope, called: str = "pending tasks") -> Query:
-    """Tasks that wait."""
+    """Return the query of pending tasks."""
     return Query(f"sum({scope.of('trial:orchestrator_pending_tasks:sum')})", called)
 
 
 def pending_cpus(scope: Scope, called: str = "pending") -> Query:
-    """CPUs that the waiting tasks need."""
+    """Return the query of CPUs that pending tasks need."""
     return Query(f"sum({scope.of('trial:orchestrator_pending_cpu_cores:sum')})", called)
 
 
 def nodes(scope: Scope, called: str = "nodes") -> Query:
-    """Worker nodes by architecture."""
+    """Return the query of worker nodes, by architecture."""
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_nodes:sum')})", f"{called} {{{{arch}}}}")
 
 
 def nodes_of(scope: Scope, called: str, *more: str) -> Query:
-    """Worker nodes that live and match, all together."""
+    """Return the query of the number of live worker nodes that match."""
     return Query(f"sum({scope.of('trial_arch:orchestrator_nodes:sum', *more)})", called)
 
 
 def cpu_share_of(scope: Scope, called: str, *more: str) -> Query:
-    """Share of the logical CPUs that tasks hold, where one architecture is matched; at most 1."""
+    """Return the query of one architecture's share of logical CPUs held by tasks, at most 1."""
     return Query(f"clamp_max(max({scope.of('trial_arch:orchestrator_cpu_used:ratio', *more)}), 1)", called)
 
 
 def most_nodes(scope: Scope) -> Query:
-    """Return the cluster's upper limit: of all node types together, or its own if that is lower."""
+    """Return the query of the node limit: the sum over all node types, or the cluster's own limit if that is lower."""
     limits = f"sum({scope.of('orchestrator_max_workers')})", f"sum({scope.of('orchestrator_cluster_max_workers')})"
     return Query(f"{limits[1]} < {limits[0]} or {limits[0]}", "max_workers")
 
 
 def node_states(scope: Scope) -> Sequence[Query]:
-    """Nodes of the architecture `$arch` in each state but the final ones: one query each, which keeps their order."""
+    """Return one query per state that isn't final: the nodes of `$arch` in it. Separate queries keep their order."""
     rule = "trial_arch_state:orchestrator_nodes:sum"
     selectors = [scope.of(rule, 'arch=~"$arch"', f'state="{state}"') for state in CURRENT_STATES]
     return [Query(f"sum by (state) ({each})", "{{state}}") for each in selectors]
 
 
 def cpus_used(scope: Scope, called: str = "CPUs used") -> Query:
-    """Logical CPUs that tasks hold, by architecture."""
+    """Return the query of logical CPUs held by tasks, by architecture."""
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_cpu_used_cores:sum')})", f"{called} {{{{arch}}}}")
 
 
 def cpus_present_of_all(scope: Scope) -> Query:
-    """Logical CPUs of the nodes that are running or idle."""
+    """Return the query of logical CPUs of running and idle nodes."""
     return Query(f"sum({scope.of('trial_arch:orchestrator_cpu_capacity_cores:sum')})", "CPUs present")
 
 
 def cpu_share(scope: Scope, called: str = "held by tasks", *more: str) -> Query:
-    """Share of the logical CPUs that tasks hold, by architecture, at most 1: nodes that drain or fail are no supply."""
+    """Return the share of logical CPUs held by tasks, by architecture, at most 1: draining nodes are no supply."""
     share = scope.of("trial_arch:orchestrator_cpu_used:ratio", *more)
     return Query(f"clamp_max(max by (arch) ({share}), 1)", f"{called} {{{{arch}}}}")
 
 
 def machine_share(scope: Scope, *more: str) -> Query:
-    """Share of the machines' CPU time that is used, as Ray measures it, by architecture."""
+    """Return the query of the share of machine CPU time in use, as Ray measures it, by architecture."""
     share = scope.of("trial_arch:ray_node_cpu_utilization:avg", *more)
     return Query(f"max by (arch) ({share})", "machine {{arch}}")
 
 
 def demand(scope: Scope, called: str = "demand") -> Query:
-    """CPUs asked for: by tasks that run and by those that wait."""
+    """Return the query of CPUs requested by running and pending tasks."""
     return Query(f"sum({scope.of('trial:orchestrator_demand_cores:sum')})", called)
 
 
 def supply(scope: Scope, called: str = "supply") -> Query:
-    """CPUs of nodes that are running or idle."""
+    """Return the query of CPUs of running and idle nodes."""
     return Query(f"sum({scope.of('trial:orchestrator_supply_cores:sum')})", called)
 
 
 def cost(scope: Scope, called: str = "cost") -> Query:
-    """Dollars so far."""
+    """Return the query of the cost so far in dollars."""
     return Query(f"sum({scope.of('trial:orchestrator_cost_dollars:sum')})", called)
 
 
 def cost_by_arch(scope: Scope) -> Query:
-    """Dollars so far by architecture."""
+    """Return the query of the cost so far in dollars, by architecture."""
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_cost_dollars:sum')})", "{{arch}}")
 
 
 def phases(scope: Scope) -> Query:
-    """Return the phase that the trial is in, as a number: its place in `style.PHASE`, from 1."""
+    """Return the query of the trial's phase as a number: its place in `style.PHASE`, from 1."""
     matchers = [f'phase="{phase}"' for phase in PHASES]
     numbered = (
         f"{number} * {scope.of('orchestrator_trial_phase', matcher)}"
@@ -182,72 +182,72 @@ def phases(scope: Scope) -> Query:
 
 
 def last_phase(scope: Scope) -> Query:
-    """Return the phase that the trial is in, or was in when it ended."""
+    """Return the query of the trial's present or final phase."""
     return Query(f"max by (phase) ({latest(scope, 'orchestrator_trial_phase')}) == 1", "{{phase}}", "instant")
 
 
 def settings(scope: Scope) -> Query:
-    """Return the trial's settings, as labels."""
+    """Return the query of the trial's settings, as labels."""
     return Query(f"max by ({_SETTINGS}) ({ever(scope, 'orchestrator_trial_info')})", kind="table")
 
 
 def setting(scope: Scope) -> Query:
-    """Return the trial's setting and repeat, as its name."""
+    """Return the query of the trial's setting and repeat, as the name of the series."""
     return Query(
         f"max by (setting, repeat) ({ever(scope, 'orchestrator_trial_info')})", "{{setting}} #{{repeat}}", "instant"
     )
 
 
 def elapsed(scope: Scope) -> Query:
-    """Return seconds since the workload was submitted; of a trial that has ended, until then."""
+    """Return the query of seconds since the submission, until the end of the trial."""
     return Query(f"max({latest(scope, 'orchestrator_trial_elapsed_seconds')})", "elapsed", "instant")
 
 
 def now(scope: Scope, rule: str, called: str) -> Query:
-    """Return the sum of what a rule recorded last, over the trial."""
+    """Return the sum of the newest results of a rule over the trial."""
     return Query(f"sum({latest(scope, rule)})", called, "instant")
 
 
 def result(scope: Scope, quantity: str) -> Query:
-    """Return a number of the trial's scorecard, however long ago it ended."""
+    """Return one number of the trial's scorecard, however old the trial is."""
     matcher = f'quantity="{quantity}"'
     return Query(f"max({ever(scope, 'orchestrator_scorecard', matcher)})", quantity, "instant")
 
 
 def verdicts(scope: Scope) -> Sequence[Query]:
-    """Return a series called valid, invalid with the reason, or not ended yet: one of three queries."""
+    """Return three queries, of which one has a series: valid, invalid with the reason, or not ended yet."""
     verdict = f"max by (reason) ({ever(scope, 'orchestrator_trial_verdict')})"
     begun = f"max({ever(scope, 'orchestrator_trial_info')})"
     return [
         Query(f"{verdict} == 1", "valid", "instant"),
-        # A failed trial may have been run again.
+        # A failed trial can have been run again.
         Query(f"{verdict} == 0 unless on () {verdict} == 1", "invalid: {{reason}}", "instant"),
         Query(f"{begun} unless on () {verdict}", "not ended yet", "instant"),
     ]
 
 
 def scaling_events(scope: Scope) -> Query:
-    """Scaling events of the last minute, by architecture."""
+    """Return the query of scaling events in the last minute, by architecture."""
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_scaling_events:increase1m')})", "{{arch}}")
 
 
 def task_wait(scope: Scope, q: float, *more: str) -> Query:
-    """Return how long tasks waited, over those of the trial so far, by architecture; nothing before the first.
+    """Return the query of task wait times in the trial so far, by architecture; empty before the first task.
 
-    The histogram begins with its trial. A rate would lose the first wave, which is there at its first sample.
+    The histogram begins with its trial. A rate would lose the first wave, which is already in the first sample.
     """
     waited = f"sum by (le, arch) ({scope.of('orchestrator_task_wait_seconds_bucket', *more)})"
     return Query(f"histogram_quantile({q:g}, {waited}) >= 0", f"p{q * 100:g} {{{{arch}}}}")
 
 
 def scaling_event_marks(event: str) -> str:
-    """Return how many nodes entered the state `event` since the step before, where any did."""
+    """Return the number of nodes that entered the state `event` since the previous step, where any did."""
     chosen = (f'event="{event}"', 'event=~"$marks"')
     return growth(TRIAL, "orchestrator_scaling_events_total", "arch, node_type, event", *chosen) + " > 0"
 
 
 def fault_marks() -> str:
-    """Return how many faults began since the step before, where any did."""
+    """Return the number of faults that began since the previous step, where any did."""
     return growth(TRIAL, "orchestrator_faults_total", "arch, node_type, kind") + " > 0"
 
 
@@ -255,7 +255,7 @@ def fault_marks() -> str:
 
 
 def node_life(scope: Scope, *more: str) -> Query:
-    """Return each node's state as a number, and 0 after its last: a timeline would go on with the last one else."""
+    """Return each node's state as a number, and 0 after its end. Otherwise a timeline would continue the last state."""
     by = "max by (node, node_type, arch)"
     before = f"max_over_time({scope.of('orchestrator_node_state', *more, window='$__rate_interval')})"
     lives = f"{by} ({scope.of('orchestrator_node_state', *more)}) or 0 * {by} ({before})"
@@ -263,52 +263,52 @@ def node_life(scope: Scope, *more: str) -> Query:
 
 
 def stage_quantile(scope: Scope, q: Literal["p50", "p95"]) -> Query:
-    """Duration of the stage `$stage` over the launches of the trial so far, by architecture."""
+    """Return the query of the duration of the stage `$stage` over the trial's launches so far, by architecture."""
     rule = scope.of(f"trial_arch_stage:orchestrator_node_stage_seconds:{q}", 'stage="$stage"')
     return Query(f"max by (arch) ({rule})", f"{q} {{{{arch}}}}")
 
 
 def quantile_of_launches(scope: Scope, q: Literal["p50", "p95"]) -> Query:
-    """Duration of whole launches so far, by architecture."""
+    """Return the query of the duration of whole launches so far, by architecture."""
     rule = scope.of(f"trial_arch_stage:orchestrator_node_stage_seconds:{q}", 'stage="launch"')
     return Query(f"max by (arch) ({rule})", f"{q} {{{{arch}}}}")
 
 
 def stages_of_trial(scope: Scope) -> Sequence[Query]:
-    """Median, 95th percentile and number of all launches of the trial, by architecture and stage."""
+    """Return median, 95th percentile and number of the trial's launches, by architecture and stage."""
     rules = (f"trial_arch_stage:orchestrator_node_stage_seconds:{q}" for q in ("p50", "p95"))
     quantiles = [f"max by (arch, stage) ({latest(scope, rule)})" for rule in rules]
-    # The trial's histogram begins at 0: what it counted last is the whole trial.
+    # The trial's histogram begins at 0, so its last value covers the whole trial.
     counted = f"sum by (arch, stage) ({latest(scope, 'orchestrator_node_stage_seconds_count')})"
     return [Query(_in_order(expr), kind="table") for expr in (*quantiles, counted)]
 
 
 def _in_order(expr: str) -> str:
-    """Return number the label `stage`: tables are sorted by it, and a launch goes through its stages in this order."""
+    """Return the query with numbers in the label `stage`, because tables sort by it and stages have an order."""
     for number, stage in enumerate(("request", "boot", "install", "launch"), start=1):
         expr = f'label_replace({expr}, "stage", "{number} {stage}", "stage", "{stage}")'
     return expr
 
 
 def stage_heat(scope: Scope) -> Query:
-    """Return how many launches ended since the step before, by how long the stage `$stage` took."""
+    """Return the number of launches that ended since the previous step, by duration of the stage `$stage`."""
     heat = growth(scope, "orchestrator_node_stage_seconds_bucket", "le", 'stage="$stage"', 'arch=~"$arch"')
     return Query(heat, "{{le}}", "heatmap")
 
 
 def failed_nodes(scope: Scope) -> Query:
-    """Nodes that have failed so far, by architecture; 0 until the first."""
+    """Return the query of nodes that have failed so far, by architecture; 0 until the first."""
     return Query(f"sum by (arch) ({scope.of('trial_arch:orchestrator_failed_nodes:sum')})", "failed {{arch}}")
 
 
 def failures_of_trial(scope: Scope) -> Query:
-    """Nodes that failed in the whole trial, by node type, architecture and cause."""
+    """Return the query of failed nodes in the whole trial, by node type, architecture and cause."""
     failed = latest(scope, "orchestrator_scaling_events_total", 'event="failed"')
     return Query(f"sum by (node_type, arch, cause) ({failed})", kind="table")
 
 
 def machine_share_by_node(scope: Scope, *more: str) -> Query:
-    """Share of each worker machine's CPU time that is used, as Ray measures it."""
+    """Return the query of the share of each worker machine's CPU time in use, as Ray measures it."""
     used = scope.of("ray_node_cpu_utilization", 'RayNodeType="worker"', *more)
     return Query(f"label_replace(max by (node, arch) ({used}) / 100, {SHORT_NAME})", "{{node}} {{arch}}")
 
@@ -317,15 +317,15 @@ def machine_share_by_node(scope: Scope, *more: str) -> Query:
 
 
 def scorecards(scope: Scope, window: str = _ALWAYS) -> Query:
-    """Return each number of each trial that has ended."""
+    """Return all numbers of all ended trials."""
     last = latest(scope, "orchestrator_scorecard", window=window)
     return Query(f"max by ({_TRIAL}, quantity) ({last})", "{{quantity}}", "instant")
 
 
 def points(scope: Scope, *quantities: str) -> Query:
-    """Return two quantities of each valid trial. Each is there, without a value, where no trial has it.
+    """Return two quantities of each valid trial. Both fields always exist, without a value if no trial has it.
 
-    A scatter plot says “Err” where a field is missing.
+    A scatter plot shows “Err” if a field is missing.
     """
     names = "|".join(quantities)
     matchers = (f'quantity=~"{names}"', 'valid="true"')
@@ -335,9 +335,9 @@ def points(scope: Scope, *quantities: str) -> Query:
 
 
 def trial_times(scope: Scope, window: str = _ALWAYS) -> Sequence[Query]:
-    """From when until when to look at each of these trials, in UNIX milliseconds: a moment more on both sides.
+    """Return the time range to show for each trial, in UNIX milliseconds, with a margin on both sides.
 
-    As the quantities `started` and `ended` of its scorecard, which has the duration.
+    The times are quantities `started` and `ended` next to those of the scorecard, which has the duration.
     """
 
     def last(metric: str, *more: str) -> str:
@@ -357,21 +357,21 @@ def trial_times(scope: Scope, window: str = _ALWAYS) -> Sequence[Query]:
 
 
 def around(scope: Scope) -> Scope:
-    """Return the same moved by half a day more, for a window of a day: a scorecard appears when its trial has ended.
+    """Return the scope shifted by half a day, for a window of a day: a scorecard appears when its trial has ended.
 
-    The last trial's is there for a few seconds only, until its sweep ends: a subquery would step over it. So one offset
-    moves both, the trial by seconds and the window by hours.
+    The last trial's scorecard is visible only for a few seconds, until its sweep ends, so a subquery would step over
+    it. One offset therefore shifts both the trial, by seconds, and the window, by hours.
     """
     return Scope(scope.matchers, f"-12h{scope.offset.removeprefix('-')}")
 
 
 def trials_ended(scope: Scope, *more: str) -> Query:
-    """Return how many trials of the sweep have a scorecard."""
+    """Return the number of trials of the sweep that have a scorecard."""
     return Query(f"count(count by (trial_id) ({ever(scope, 'orchestrator_scorecard', *more)}))", "trials", "instant")
 
 
 def trials_invalid(scope: Scope) -> Query:
-    """Return how many trials of the sweep have ended and are invalid; 0 as soon as one has ended."""
+    """Return the number of ended, invalid trials of the sweep; 0 as soon as one trial has ended."""
     invalid = trials_ended(scope, 'valid="false"').expr
     return Query(f"{invalid} or on () 0 * {trials_ended(scope).expr}", "trials", "instant")
 
@@ -384,7 +384,7 @@ def of_settings(scope: Scope, function: str, quantity: str) -> str:
 
 
 def ended_by_setting(scope: Scope) -> str:
-    """Return how many trials of each setting have ended, the invalid ones included."""
+    """Return the number of ended trials of each setting, invalid ones included."""
     return f"count by (setting) (group by (setting, trial_id) ({ever(scope, 'orchestrator_scorecard')}))"
 
 
@@ -402,13 +402,13 @@ def best(scope: Scope, quantity: str) -> Query:
 
 
 def alerts(scope: Scope) -> Query:
-    """Our alerts that fire or wait to fire, one series each."""
+    """Return the query of our firing and pending alerts, one series each."""
     found = scope.of("ALERTS", 'alertname=~"Orchestrator.+"')
     return Query(f"max by (alertname, alertstate, severity, sweep_id, trial_id) ({found})", kind="table")
 
 
 def alerts_over_time(scope: Scope) -> Query:
-    """1 while an alert waits to fire, 2 while it fires."""
+    """Return the query of alerts over time: 1 while an alert is pending, 2 while it is firing."""
     by = "max by (alertname, trial_id)"
     firing, pending = (
         scope.of("ALERTS", 'alertname=~"Orchestrator.+"', f'alertstate="{state}"') for state in ("firing", "pending")

@@ -1,4 +1,4 @@
-"""The scorecards of ended trials: one row for each trial, one column for each quantity."""
+"""The table of scorecards: one row per ended trial, one column per quantity."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ Transformation = tuple[str, Mapping[str, Any]]
 
 
 class Column(NamedTuple):
-    """A label or a quantity of `orchestrator_scorecard`, and how its column is headed and formatted."""
+    """A label or a quantity of `orchestrator_scorecard`, with the heading and format of its column."""
 
     name: str
     heading: str
@@ -25,7 +25,7 @@ class Column(NamedTuple):
 
 
 FIRST = (Column("compared", "No.", width=55),)
-"""A label of compared trials only: which of the board's trials a row is."""
+"""The number of the compared trial that a row shows. Only the Compare board has this label."""
 LABELS = (
     Column("setting", "Setting", width=190),
     Column("repeat", "Repeat", width=70),
@@ -33,10 +33,10 @@ LABELS = (
     Column("sweep_id", "Sweep", width=90),
     Column("valid", "Valid", width=65),
 )
-# A column's unit is in its heading, but for these: Grafana would make minutes of seconds, and so hide differences.
+# Headings hold the units, except for these: Grafana would convert seconds to minutes and hide differences.
 _UNITS: Mapping[Unit, str] = {"$": style.DOLLARS, "share": style.SHARE}
 
-# In UNIX milliseconds, as an address wants them: for the links alone.
+# UNIX milliseconds for the addresses of links.
 TIMES = (
     Column("started", "Started", "dateTimeAsLocal"),
     Column("ended", "Ended", "dateTimeAsLocal"),
@@ -47,16 +47,16 @@ TRIAL_LINK = (
     "&from=${__data.fields.Started.numeric}&to=${__data.fields.Ended.numeric}&refresh="
 )
 
-# Each series becomes a one-row table whose value column is called after its quantity; then equal labels become one row.
+# Turn each series into a one-row table with its quantity as value column, then merge rows with equal labels.
 ONE_ROW_EACH: tuple[Transformation, ...] = (
     ("labelsToFields", {"mode": "columns", "valueLabel": "quantity"}),
     ("merge", {}),
 )
 
 MEANINGS = (
-    "θ: mean CPUs of demand beyond supply (under) and of supply beyond demand (over); τ: share of the time with "
-    "either; jitter: changes of supply minus changes of demand (SPEC Research Group, Herbst et al. 2013). Excess "
-    "nodes never got a task."
+    "θ: mean CPUs of demand above supply (under) and of supply above demand (over); τ: share of time with either;"
+    " jitter: changes of supply minus changes of demand (SPEC Research Group, Herbst et al. 2013). Excess nodes"
+    " never ran a task."
 )
 
 
@@ -69,7 +69,7 @@ def scorecard_table(
     sorted_by: str = "",
     overrides: Sequence[Override] = (),
 ) -> model.Panel:
-    """Return a table of scorecards and `trial_times`; each trial leads to its board, at its time."""
+    """Return a table of scorecards and `trial_times`. Each trial links to its board, at its time."""
     columns = (*FIRST, *LABELS, *quantity_columns(), *TIMES)
     organise = {
         "excludeByName": {"Time": True, **dict.fromkeys(_without_column(), True)},
@@ -88,7 +88,7 @@ def scorecard_table(
             _sorted_by(sorted_by or _heading(quantity("makespan_s"))),
         ),
         overrides=[*(_format(each) for each in columns), *_SPECIALS, *overrides],
-        no_value="–",  # of a cell, too: a trial whose cost isn't known
+        no_value="–",  # also for a cell, such as a trial without a known cost
     )
 
 
@@ -101,7 +101,7 @@ def quantity_columns() -> tuple[Column, ...]:
 
 
 def _without_column() -> list[str]:
-    """Return the numbers of a scorecard that are metrics but no columns."""
+    """Return the names of quantities that are metrics but have no column."""
     shown = {each.name for each in quantity_columns()}
     return [each.name for each in shown_in("metrics") if each.name not in shown]
 

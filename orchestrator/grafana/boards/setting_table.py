@@ -1,4 +1,4 @@
-"""The settings of a sweep: one row for each, with medians over its valid trials and the verdict."""
+"""The table of a sweep's settings: one row per setting, with medians over its valid trials and the verdict."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from orchestrator.model.verdicts import VERDICTS
 
 
 class Column(NamedTuple):
-    """A column: its heading, the function over the setting's trials, the quantity, unit and decimals."""
+    """A column: its heading, the function over the setting's trials, the quantity, the unit and the decimals."""
 
     heading: str
     function: str
@@ -46,7 +46,7 @@ _MEANINGS = {
 
 
 def setting_table(title: str, description: str, *, height: int) -> model.Panel:
-    """Return the table, the lowest median makespan first."""
+    """Return the table, sorted by median makespan."""
     queries = [Query(_expression(each), kind="table") for each in COLUMNS]
     verdict = Query(q.setting_verdicts(SWEEP_EVER), kind="table")
     values = {f"Value #{chr(ord('A') + number)}": name for number, name in enumerate([*_headings(), VERDICT])}
@@ -94,7 +94,7 @@ def setting_table(title: str, description: str, *, height: int) -> model.Panel:
 
 def _expression(each: Column) -> str:
     if each.function == "ended":
-        # Of a setting without a valid trial too.
+        # Also for a setting without a valid trial.
         return q.ended_by_setting(SWEEP_EVER)
     return q.of_settings(SWEEP_EVER, each.function, each.quantity)
 

@@ -1,4 +1,4 @@
-"""Colours, dashes, units and texts of empty panels, the same on every board."""
+"""Colours, dashes, units and texts of empty panels, shared by all boards."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -19,14 +19,17 @@ PHASE: Final[Mapping[Phase, str]] = {
     "done": STATE["terminated"],
     "failed": STATE["failed"],
 }
-"""In the order of a trial."""
+"""Colours of the phases, in the order of a trial."""
 
 ARCH_WIDTHS: Final[Mapping[Arch, float]] = {"arm64": 5, "unknown": 3, "x86_64": 1.5}
-"""Line widths where architectures can't be stacked. Prometheus sorts series by label and Grafana draws them in that
-order: a later line is narrower, so that an equal earlier one shows on both of its sides."""
+"""Line widths for architectures that aren't stacked.
+
+Grafana draws series in Prometheus' order, by label. Later lines are narrower, so an equal earlier line shows on both
+sides.
+"""
 
 INK = "text"
-"""Grafana's name for the text's colour, which is seen on a light and on a dark theme: demand is drawn in it."""
+"""Grafana's name for the text colour, which is visible in light and dark themes. Demand uses it."""
 SUPPLY = STATE["running"]
 BAD = colours.UNDER
 FAULT: Final = colours.FAULT
@@ -36,7 +39,7 @@ INVISIBLE = "transparent"
 
 TRIAL_COLOURS: Final = (INK, "#8e5bd0", "#2a9d78", "#c2385a")
 TRIAL_WIDTHS: Final = (7, 5, 3, 1.5)
-"""The widest is drawn first: of equal trials, each shows on both sides of the next."""
+"""Line widths of compared trials. The widest is drawn first, so equal lines stay visible."""
 
 # Grafana scales `short` to "6 K" and `s` to "9.6 mins": neither tells 6400 from 6390, or 574 s from 582 s.
 COUNT = "locale"
@@ -46,4 +49,4 @@ SHARE = "percentunit"
 CPUS = "suffix:CPU"
 PLAIN = "none"
 
-NO_TRIAL = "no samples of this trial in the time range: take “Fit time” above, or run a sweep first"
+NO_TRIAL = "no samples of this trial in the time range: click “Fit time” above, or run a sweep first"

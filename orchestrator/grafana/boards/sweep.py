@@ -1,4 +1,4 @@
-"""The board of a sweep: its settings against each other, what speed costs, and its trials."""
+"""The board of a sweep: its settings compared, cost against speed, and its trials."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
@@ -27,16 +27,16 @@ COMPARE = {
 }
 COURSE = "Pending tasks and nodes"
 NO_SCORECARD = "no trial of this sweep has ended yet"
-# Repeats of a setting are one series of points.
+# The repeats of a setting form one series of points.
 BY_SETTING = (*ONE_ROW_EACH, ("partitionByValues", {"fields": ["setting"], "keepFields": True}))
 
 
 def sweep_board() -> Dashboard:
-    """Return a sweep. One run is no evidence: `orchestrate compare` says which differences are real."""
+    """Return the board of a sweep."""
     return board(
         UID,
-        "The settings and the trials of one sweep, however long ago it was: only “Course” follows the time range. "
-        "For the evidence behind a verdict, ask `orchestrate recommend`.",
+        "The settings and trials of one sweep. Only “Course” follows the time range; all other panels show the"
+        " whole sweep, however old. For the evidence behind a verdict, run `orchestrate recommend`.",
         variables=[sweep_variable(), *times_of_sweep(), *times_of_newest_trial()],
         annotations=[
             tagged(
@@ -56,7 +56,7 @@ def sweep_board() -> Dashboard:
             ),
             link(
                 "Newest trial",
-                "The board of the trial that runs, or ran last",
+                "Open the board of the newest trial",
                 "/d/orchestrate-trial?from=${trial_from}&to=${trial_to}",
                 with_variables=True,
             ),
@@ -72,7 +72,7 @@ def _results() -> Section:
         [
             number(
                 "Ended",
-                "Trials of the whole sweep that have a scorecard.",
+                "Trials of the sweep that have a scorecard.",
                 q.trials_ended(SWEEP_EVER),
                 unit=style.COUNT,
                 decimals=0,
@@ -80,14 +80,14 @@ def _results() -> Section:
             ),
             number(
                 "Invalid",
-                "Trials that can't be trusted and enter no result; the table of trials says which.",
+                "Trials excluded from all results as invalid. The table of trials names them.",
                 q.trials_invalid(SWEEP_EVER),
                 unit=style.COUNT,
                 decimals=0,
             ),
             number(
                 "Lowest median makespan",
-                "Over the valid trials of each setting. The table says whether the difference is real.",
+                "Over the valid trials of each setting. The table shows whether the difference is real.",
                 q.best(SWEEP_EVER, "makespan_s"),
                 unit=style.SECONDS,
                 size=(8, 3),
@@ -96,7 +96,7 @@ def _results() -> Section:
             ),
             number(
                 "Lowest median cost",
-                "Over the valid trials of each setting. Empty where no price is known.",
+                "Over the valid trials of each setting. Empty if no price is known.",
                 q.best(SWEEP_EVER, "cost_usd"),
                 unit=style.DOLLARS,
                 size=(8, 3),
@@ -105,10 +105,9 @@ def _results() -> Section:
             ),
             setting_table(
                 "Settings",
-                "One row for each setting: how many trials have ended, how many of them are valid (n), the medians of "
-                "those, and the range of their makespan. The verdict is that of `orchestrate recommend` on makespan, "
-                "as of the trials that had ended then. θ: mean CPUs of demand beyond supply (under) and of supply "
-                "beyond demand (over).",
+                "One row per setting: ended trials, valid trials (n), their medians and the range of their"
+                " makespan. The verdict is that of `orchestrate recommend` on makespan, from the trials that had"
+                " ended by then. θ: mean CPUs of demand above supply (under) and of supply above demand (over).",
                 height=8,
             ),
         ],
@@ -121,8 +120,8 @@ def _trade_offs() -> Section:
         [
             scatter(
                 "Makespan against cost",
-                "Each point is a valid trial, each colour a setting. Lower left is better; a setting is worth its "
-                "price if nothing is both left of it and below it. Empty where no price is known.",
+                "Each point is a valid trial and each colour a setting. Lower left is better. A setting is on the"
+                " Pareto front if no other is both faster and cheaper. Empty if no price is known.",
                 q.points(SWEEP_EVER, "makespan_s", "cost_usd"),
                 x=("makespan_s", "makespan", style.SECONDS),
                 y=("cost_usd", "cost", style.DOLLARS),
@@ -130,11 +129,11 @@ def _trade_offs() -> Section:
                 no_value=f"{NO_SCORECARD}, or no price is known",
             ),
             scatter(
-                "Too little against too much",
-                "Each point is a valid trial: mean CPUs that were missing (θ under) and that were idle (θ over).",
+                "Under- and over-provisioning",
+                "Each point is a valid trial: mean CPUs missing (θ under) and mean CPUs in excess (θ over).",
                 q.points(SWEEP_EVER, "theta_u", "theta_o"),
                 x=("theta_u", "θ under: CPUs missing", style.COUNT),
-                y=("theta_o", "θ over: CPUs too many", style.COUNT),
+                y=("theta_o", "θ over: excess CPUs", style.COUNT),
                 transformations=BY_SETTING,
                 no_value=NO_SCORECARD,
             ),
@@ -148,8 +147,8 @@ def _trials() -> Section:
         [
             scorecard_table(
                 "Scorecards",
-                "One row for each trial that has ended. A trial leads to its board, at its time, a setting "
-                "to the board “Compare”, where others are laid over it.",
+                "One row per ended trial. Click a trial to open its board at its time. Click a setting to open"
+                " “Compare” and overlay other trials.",
                 [q.scorecards(SWEEP_EVER), *q.trial_times(SWEEP_EVER)],
                 height=12,
                 overrides=[column("Setting", {"links": [COMPARE]})],
@@ -164,8 +163,8 @@ def _course() -> Section:
         [
             graph(
                 COURSE,
-                "Of all trials of the sweep that run in the time range, one after another or side by side: tasks that "
-                "wait (left) and nodes that live (right). Regions are trials, where the sweep was run with --annotate.",
+                "Pending tasks (left) and live nodes (right) of all trials in the time range. Regions mark trials"
+                " if the sweep ran with --annotate.",
                 [q.pending_tasks(SWEEP), q.nodes(SWEEP)],
                 unit=style.COUNT,
                 size=(24, 8),
@@ -186,7 +185,7 @@ def _course() -> Section:
                         },
                     ),
                 ],
-                no_value="no trial of this sweep ran in the time range: take the link “Fit time” above",
+                no_value="no trial of this sweep ran in the time range: click “Fit time” above",
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""The board of one trial: demand, nodes and CPU use by architecture on one time axis, and how the trial ended."""
+"""The board of one trial: demand, nodes and CPU use by architecture on one time axis, and the trial's results."""
 
 from grafana_foundation_sdk.builders.dashboard import DashboardLink as LinkBuilder
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
@@ -29,7 +29,7 @@ from orchestrator.model.settings import info_settings
 
 UID = "orchestrate-trial"
 WRITTEN = ("orchestrate", "sweep:$sweep_id", "trial:$trial_id")
-"""The tags of what `sweep --annotate` writes into Grafana itself, see `grafana.annotations`."""
+"""The tags of annotations that `sweep --annotate` writes into Grafana; see `grafana.annotator`."""
 
 OVERLAY = "Pending tasks, nodes and CPU use by architecture"
 PHASES = {str(number): (phase, shade) for number, (phase, shade) in enumerate(style.PHASE.items(), start=1)}
@@ -38,15 +38,15 @@ OF_ONE_ARCH = 'arch=~"$arch"'
 
 
 def trial_board() -> Dashboard:
-    """Return a trial, live or afterwards."""
+    """Return the board of a trial, running or ended."""
     return board(
         UID,
-        "One trial: what was asked for, what the autoscaler did about it, and what it cost.",
+        "One trial: the demand, the response of the autoscaler, and the cost.",
         variables=[
             choice(
                 "marks",
                 "Marks",
-                "Scaling events that are marked in the first graph; faults always are.",
+                "Scaling events to mark in the first graph. Faults are always marked.",
                 [
                     ("marks: failures", "failed"),
                     ("marks: scaling events", "|".join(q.ANNOTATED_EVENTS)),
@@ -76,12 +76,12 @@ def trial_board() -> Dashboard:
                 "Faults",
                 q.fault_marks(),
                 style.FAULT,
-                title="fault on purpose: {{kind}} of {{node_type}}",
+                title="injected fault: {{kind}} of {{node_type}}",
                 text="{{arch}}",
                 tags="arch,kind",
             ),
             tagged("Trial (sweep --annotate)", (*WRITTEN, "event:trial"), style.MUTED, enabled=True),
-            # The marks above again, but for faults as regions, and each node's with its cause.
+            # The same marks, but faults are regions and each node has its cause.
             tagged("All of sweep --annotate", WRITTEN, style.MUTED, enabled=False),
         ],
         annotated=[OVERLAY],
@@ -91,9 +91,9 @@ def trial_board() -> Dashboard:
 
 
 def fit_trial(uid: str) -> LinkBuilder:
-    """Return the link that makes the time range that of the trial."""
+    """Return the link that sets the time range to that of the trial."""
     url = f"/d/{uid}?from=${{trial_from}}&to=${{trial_to}}"
-    return link(FIT, "The whole trial, from its submission to its end or to now", url, with_variables=True)
+    return link(FIT, "The whole trial, from submission to its end or to now", url, with_variables=True)
 
 
 def _overlay() -> Section:
@@ -102,10 +102,10 @@ def _overlay() -> Section:
         [
             graph(
                 OVERLAY,
-                "Left axis, in the text's colour: tasks that wait. Right axis, filled: nodes that live, stacked. "
-                "Lines: the share of each architecture's CPUs that tasks hold, from 0 to 100 % of the height; the "
-                "wider one shows on both sides of the narrower where they are equal. A good setting lets the nodes "
-                "follow the tasks closely.",
+                "Left axis, in the text colour: pending tasks. Right axis, filled: live nodes, stacked. Lines: the"
+                " share of each architecture's CPUs held by tasks, 0 to 100 % of the height. Where lines coincide,"
+                " the wider one shows on both sides of the narrower. With good settings, nodes follow tasks"
+                " closely.",
                 [q.pending_tasks(TRIAL), q.nodes(TRIAL), q.cpu_share(TRIAL, IN_CPU_USE)],
                 unit=style.COUNT,
                 size=(24, 9),
@@ -133,21 +133,21 @@ def _overlay() -> Section:
             ),
             number(
                 "Setting",
-                "The setting of the trial, and its repeat.",
+                "The setting and repeat of the trial.",
                 q.setting(TRIAL_EVER),
                 unit=style.PLAIN,
                 only_name=True,
             ),
             number(
                 "Phase",
-                "The phase that the trial is in, or was in at the end of the time range.",
+                "The phase of the trial at the end of the time range.",
                 q.last_phase(TRIAL),
                 unit=style.PLAIN,
                 only_name=True,
             ),
             number(
                 "Elapsed",
-                "Time since the workload was submitted, until the end of the time range or of the trial.",
+                "Time from the submission to the end of the time range or of the trial.",
                 q.elapsed(TRIAL),
                 unit=style.SECONDS,
                 decimals=1,
@@ -155,15 +155,15 @@ def _overlay() -> Section:
             _result("Makespan", "From the submission to the end of the last task.", "makespan_s", style.SECONDS, 1),
             number(
                 "Cost so far",
-                "Worker nodes, each from its allocation to its end, at list price. It goes on until all are gone; the "
-                "cost on “Sweep” ends with the scale-down. Empty where no price is known.",
+                "Cost of the worker nodes, each from allocation to its end, at list price. It grows until all nodes"
+                " have ended; the cost on “Sweep” stops at the scale-down. Empty if no price is known.",
                 q.now(TRIAL, "trial:orchestrator_cost_dollars:sum", "cost"),
                 unit=style.DOLLARS,
                 decimals=4,
             ),
             number(
                 "Valid",
-                "Whether the trial's numbers can be trusted, and why not; known when it has ended.",
+                "The validity of the trial, with the reason if it is invalid. Known when the trial has ended.",
                 q.verdicts(TRIAL_EVER),
                 unit=style.PLAIN,
                 only_name=True,
@@ -188,26 +188,28 @@ def _results() -> Section:
     return Section(
         "State and results",
         [
-            _last("Pending", "Tasks that wait for a node", "trial:orchestrator_pending_tasks:sum", style.COUNT),
+            _last("Pending", "Tasks waiting for a node", "trial:orchestrator_pending_tasks:sum", style.COUNT),
             _last(
                 "Demand",
-                "CPUs asked for by tasks that run and by those that wait",
+                "CPUs requested by running and pending tasks",
                 "trial:orchestrator_demand_cores:sum",
                 style.CPUS,
             ),
             _last("Supply", "CPUs of nodes that can run tasks", "trial:orchestrator_supply_cores:sum", style.CPUS),
-            _result("CPU use", "Share of the nodes' CPU time that tasks held.", "cpu_utilisation", style.SHARE, 0),
-            _result("Wait, p95", "95 of 100 tasks started sooner than this.", "task_wait_p95_s", style.SECONDS, 1),
-            _result("Peak", "Most nodes that ran at once.", "peak_nodes", style.COUNT, 0),
-            _result("First node", "Until the first new node ran.", "time_to_first_node_s", style.SECONDS, 1),
-            _result("Peak after", "Until most nodes ran.", "time_to_peak_s", style.SECONDS, 1),
-            _result("Scale-down", "From the last task to a small cluster.", "scale_down_s", style.SECONDS, 1),
-            _result("Launches", "Nodes that were launched.", "launches", style.COUNT, 0),
-            _result("Failed", "Launches that never ran.", "failed_launches", style.COUNT, 0),
-            _result("Excess", "Launched nodes that never got a task.", "excess_nodes", style.COUNT, 0),
+            _result(
+                "CPU use", "Share of the nodes' logical CPU time held by tasks.", "cpu_utilisation", style.SHARE, 0
+            ),
+            _result("Wait, p95", "95 % of tasks started within this time.", "task_wait_p95_s", style.SECONDS, 1),
+            _result("Peak", "Highest number of nodes running at once.", "peak_nodes", style.COUNT, 0),
+            _result("First node", "Time until the first launched node ran.", "time_to_first_node_s", style.SECONDS, 1),
+            _result("Peak after", "Time until the supply peaked.", "time_to_peak_s", style.SECONDS, 1),
+            _result("Scale-down", "Time from the last task's end to min_workers.", "scale_down_s", style.SECONDS, 1),
+            _result("Launches", "Launched nodes.", "launches", style.COUNT, 0),
+            _result("Failed", "Launched nodes that never ran.", "failed_launches", style.COUNT, 0),
+            _result("Excess", "Launched nodes that never ran a task.", "excess_nodes", style.COUNT, 0),
             timeline(
                 "Phases",
-                "The phase that the trial was in; results count from the beginning of “running”.",
+                "The phases of the trial. Results count from the beginning of “running”.",
                 q.phases(TRIAL),
                 PHASES,
                 size=(24, 4),
@@ -215,7 +217,7 @@ def _results() -> Section:
             ),
             grid(
                 "Settings",
-                "What the trial was run with. A column is empty where the cluster file decides.",
+                "The settings of the trial. An empty column means that the cluster file decides.",
                 [q.settings(TRIAL_EVER)],
                 size=(24, 3),
                 transformations=[
@@ -235,7 +237,7 @@ def _results() -> Section:
     )
 
 
-# The labels of `trial_info`, and their headings.
+# Headings of the labels of `trial_info`.
 _SETTINGS = {
     "workload": "Workload",
     "backend": "Backend",
@@ -251,8 +253,8 @@ def _supply() -> Section:
         [
             graph(
                 "Demand and supply",
-                "CPUs asked for, and CPUs of nodes that can run tasks. Demand above supply is waiting, supply above "
-                "demand is money.",
+                "Requested CPUs, and CPUs of nodes that can run tasks. Demand above supply makes tasks wait; supply"
+                " above demand wastes money.",
                 [q.supply(TRIAL), q.demand(TRIAL), q.pending_cpus(TRIAL)],
                 unit=style.COUNT,
                 decimals=0,
@@ -266,7 +268,7 @@ def _supply() -> Section:
             ),
             graph(
                 "Cost so far by architecture",
-                "Dollars at list price. Empty where no price is known, as for a local cluster.",
+                "Dollars at list price. Empty if no price is known, as for a local cluster.",
                 [q.cost_by_arch(TRIAL)],
                 unit=style.DOLLARS,
                 stacked=True,
@@ -282,8 +284,8 @@ def _nodes() -> Section:
         [
             graph(
                 "Node states: $arch",
-                "Nodes of one architecture in each state, stacked in the order of a node's life; without those that "
-                "are gone.",
+                "Nodes of one architecture in each state, stacked in the order of a node's life. Ended nodes are"
+                " excluded.",
                 q.node_states(TRIAL),
                 unit=style.COUNT,
                 decimals=0,
@@ -295,7 +297,7 @@ def _nodes() -> Section:
             ),
             graph(
                 "Nodes by architecture, and their limits",
-                "Nodes that live, stacked, and the most that the cluster's shape allows for all together (dashed).",
+                "Live nodes, stacked, and the limit of the cluster shape for all nodes together (dashed).",
                 [q.nodes(TRIAL), q.most_nodes(TRIAL)],
                 unit=style.COUNT,
                 decimals=0,
@@ -305,7 +307,7 @@ def _nodes() -> Section:
             ),
             graph(
                 "Scaling events of the last minute",
-                "Transitions of nodes into another state, of any kind.",
+                "All transitions of nodes into another state.",
                 [q.scaling_events(TRIAL)],
                 unit=style.COUNT,
                 decimals=0,
@@ -318,12 +320,12 @@ def _nodes() -> Section:
 
 def _cpus() -> Section:
     return Section(
-        "CPUs and waiting",
+        "CPU use and task wait",
         [
             graph(
                 "CPU use: $arch",
-                "Share of the logical CPUs that tasks hold, and what the workers' processors do (dashed): tasks that "
-                "sleep hold a CPU without using it. On a local cluster all nodes show the one machine.",
+                "Share of the logical CPUs held by tasks, and the load of the workers' processors (dashed)."
+                " Sleeping tasks hold a CPU without using it. All nodes of a local cluster show the same machine.",
                 [q.cpu_share(TRIAL, "held by tasks", OF_ONE_ARCH), q.machine_share(TRIAL, OF_ONE_ARCH)],
                 unit=style.SHARE,
                 decimals=0,
@@ -337,8 +339,8 @@ def _cpus() -> Section:
                 repeat="arch",
             ),
             graph(
-                "CPUs held and present",
-                "Logical CPUs that tasks hold, stacked, and those of all nodes that are running or idle (dashed).",
+                "CPUs held and supplied",
+                "Logical CPUs held by tasks, stacked, and those of all running or idle nodes (dashed).",
                 [q.cpus_used(TRIAL), q.cpus_present_of_all(TRIAL)],
                 unit=style.COUNT,
                 decimals=0,
@@ -348,9 +350,9 @@ def _cpus() -> Section:
                 overrides=[from_query(1, {**colour(style.INK), **LIMIT})],
             ),
             graph(
-                "How long tasks waited: $arch",
-                "Median and 95th percentile (dashed) from submission to start, over all tasks of the trial that have "
-                "ended so far; estimated from a histogram.",
+                "Task wait: $arch",
+                "Median and 95th percentile (dashed) from submission to start, over all tasks that have ended so"
+                " far. Estimated from a histogram.",
                 [q.task_wait(TRIAL, 0.5, OF_ONE_ARCH), q.task_wait(TRIAL, 0.95, OF_ONE_ARCH)],
                 unit=style.SECONDS,
                 decimals=0,

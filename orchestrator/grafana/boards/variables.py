@@ -1,7 +1,7 @@
 """The variables of the boards: Prometheus, sweep, trial and architecture.
 
-The newest sweep and trial come first, because Grafana selects the first option. No variable takes a typed value: it
-would keep the one that it has when another sweep is chosen.
+The newest sweep and trial come first, because Grafana selects the first option. No variable accepts a typed value,
+because it would keep that value when you choose another sweep.
 """
 
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 Variable = Builder[model.VariableModel]
 
 _SHOWN = "[$__range]"
-# From 1980 to 2070: on the board of elapsed time, Grafana asks in the year 2000.
+# From 1980 to 2070, because the board of elapsed time queries in the year 2000.
 _EVER = "[90y] offset -70y"
 _JOINED = "on (sweep_id, trial_id)"
-# These take text and value of an option from what Grafana makes of a sample: {called="v2 #1",trial_id="…"} 1764000000 …
+# These extract text and value of an option from Grafana's form of a sample: {called="v2 #1",trial_id="…"} 1764000000 …
 _TRIAL = '/called="(?<text>[^"]+)",trial_id="(?<value>[^"]+)"/'
 _SWEEP = '/called="(?<text>[^"]+)",sweep_id="(?<value>[^"]+)"/'
 _MATCHERS = '/called="(?<text>[^"]+)",(?<value>sweep_id="[^"]+",trial_id="[^"]+")/'
 _NUMBER = r"/\} (\d+)/"
 _ARCH = '/arch="([^"]+)"/'
-# What lies in the time range comes first, whatever is newer.
+# Options in the time range come first, even before newer ones.
 _IN_RANGE_FIRST = "10000000000"
-# A sweep is seen with the scorecard of its last trial.
+# Show a sweep until the scorecard of its last trial has appeared.
 _LATER_S = 90
 
 
 class _OfAnother(build.QueryVariable):
-    """A variable that follows from others: no address carries it, or an old one would bring an old value back."""
+    """A variable derived from others. Addresses don't carry it, because an old address would restore an old value."""
 
     def build(self) -> model.VariableModel:
         variable = super().build()
@@ -44,28 +44,28 @@ class _OfAnother(build.QueryVariable):
 
 
 def datasource_variable() -> Variable:
-    """Which Prometheus the whole board asks: at first the one that was brought along with it."""
+    """Return the variable of the Prometheus that the board queries. It starts as the data source pushed with it."""
     return (
         build.DatasourceVariable("datasource")
         .label("Prometheus")
         .hide(model.VariableHide.HIDE_LABEL)
-        .description("Where the metrics of the trials are.")
+        .description("The Prometheus that stores the metrics of the trials.")
         .type("prometheus")
         .current(model.VariableOption(text=DATASOURCE_NAME, value=DATASOURCE_UID))
     )
 
 
 def sweep_variable(*, all_of_them: bool = False) -> Variable:
-    """`$sweep_id`: all sweeps, by name and day; those of the time range first, the newest before others."""
+    """Return `$sweep_id`: all sweeps, by name and day. Sweeps in the time range come first, newest first."""
     variable = _query("sweep_id", "Sweep", f"sort_desc({_named_sweeps()})", _SWEEP)
     if all_of_them:
         return _with_all(variable)
-    # Its name and date need no label, which would take a row of its own on a narrow screen.
+    # Name and date are clear without a label, which would take a row on a narrow screen.
     return variable.hide(model.VariableHide.HIDE_LABEL)
 
 
 def trial_variable(*, all_of_them: bool = False) -> Variable:
-    """`$trial_id`: the trials of `$sweep_id`, called by setting and repeat, in the same order."""
+    """Return `$trial_id`: the trials of `$sweep_id`, named by setting and repeat, in the same order."""
     matcher = 'sweep_id=~"$sweep_id"' if all_of_them else 'sweep_id="$sweep_id"'
     ordered = f"{_called(_info(matcher, _EVER))} * {_JOINED} group_left () {_ranked(matcher, 'sweep_id, trial_id')}"
     variable = _query("trial_id", "Trial", f"sort_desc(max by (called, trial_id) ({ordered}))", _TRIAL)
@@ -73,14 +73,14 @@ def trial_variable(*, all_of_them: bool = False) -> Variable:
 
 
 def cluster_variable() -> Variable:
-    """`$cluster`: the clusters that `orchestrate observe` watched in the time range, by name; the newest first."""
+    """Return `$cluster`: the clusters that `orchestrate observe` watched in the time range, newest first."""
     series = 'orchestrator_trial_active{sweep_id="observed"}'
     newest = f"max by (trial_id) (timestamp({series}) or last_over_time({series}{_SHOWN}))"
     return _query("cluster", "Cluster", f"sort_desc({newest})", '/trial_id="([^"]+)"/')
 
 
 def arch_variable(*, shown: bool = True) -> Variable:
-    """`$arch`: the architectures of the trial's nodes, all of them unless some are chosen."""
+    """Return `$arch`: the architectures of the trial's nodes, all by default."""
     return _archs(f"last_over_time(orchestrator_nodes{{{_ONE_TRIAL}}}{_EVER})", shown=shown)
 
 
@@ -90,17 +90,17 @@ def _archs(series: str, *, shown: bool) -> Variable:
 
 
 def times_of_trial() -> list[Variable]:
-    """`$trial_from` and `$trial_to`, hidden: where a link to the whole trial begins and ends, in UNIX milliseconds."""
+    """Return the hidden `$trial_from` and `$trial_to`: the range of the whole trial, in UNIX milliseconds."""
     return _times("trial", _ONE_TRIAL, "min", MARGIN_S)
 
 
 def times_of_sweep() -> list[Variable]:
-    """`$sweep_from` and `$sweep_to`, hidden: likewise of the whole sweep, as far as it has come."""
+    """Return the hidden `$sweep_from` and `$sweep_to`: the range of the whole sweep so far, in UNIX milliseconds."""
     return _times("sweep", _ONE_SWEEP, "min", _LATER_S)
 
 
 def times_of_newest_trial() -> list[Variable]:
-    """`$trial_from` and `$trial_to`, hidden, of the newest trial of the sweep."""
+    """Return the hidden `$trial_from` and `$trial_to` of the newest trial of the sweep."""
     return _times("trial", _ONE_SWEEP, "max", MARGIN_S)
 
 
@@ -119,7 +119,7 @@ def _hidden(name: str, expr: str) -> Variable:
 def choice(
     name: str, label: str, description: str, options: Sequence[tuple[str, str]], *, labelled: bool = True
 ) -> Variable:
-    """Return a variable with fixed options, each text and value; the first is chosen."""
+    """Return a variable with fixed options, each a text and a value. The first is selected."""
     listed = [
         model.VariableOption(selected=number == 0, text=text, value=value)
         for number, (text, value) in enumerate(options)
@@ -135,23 +135,23 @@ def choice(
     )
 
 
-# Of the board of elapsed time
+# The board of elapsed time
 
 
 def sweeps_ever() -> Variable:
-    """`$sweep_id`: all sweeps that Prometheus has, or some of them; the newest first."""
+    """Return `$sweep_id`: all sweeps that Prometheus has, newest first. You can select several."""
     variable = _query("sweep_id", "Sweeps", f"sort_desc({_named_sweeps()})", _SWEEP).multi(True)
-    return _with_all(variable.description("Whose trials can be chosen; may be several."))
+    return _with_all(variable.description("The sweeps whose trials you can choose, one or several."))
 
 
 def archs_of_trials(names: Sequence[str]) -> Variable:
-    """`$arch`, hidden: the architectures of the nodes of the trials that are chosen in these variables."""
+    """Return the hidden `$arch`: the architectures of the nodes of the trials selected in these variables."""
     nodes = (f"last_over_time(orchestrator_nodes{{{_matchers_of(name)}}}{_EVER})" for name in names)
     return _archs(" or ".join(nodes), shown=False)
 
 
 def end_of_longest(names: Sequence[str], zero_s: int) -> Variable:
-    """`$longest_to`, hidden: where the longest of the chosen trials ends on the axis, in UNIX milliseconds."""
+    """Return the hidden `$longest_to`: the end of the longest selected trial on the axis, in UNIX milliseconds."""
     lasted = (f"last_over_time(orchestrator_trial_elapsed_seconds{{{_matchers_of(name)}}}{_EVER})" for name in names)
     return _hidden(
         "longest_to", f"1000 * round({zero_s + MARGIN_S} + max({' or '.join(lasted)}) or vector({zero_s + 900}))"
@@ -159,10 +159,10 @@ def end_of_longest(names: Sequence[str], zero_s: int) -> Variable:
 
 
 def compared_trial(name: str, label: str, *, besides: Sequence[str], optional: bool) -> Variable:
-    """Return a trial of `$sweep_id`, the newest first, without those of the variables `besides`.
+    """Return a variable of the trials of `$sweep_id`, newest first, without those selected in `besides`.
 
-    Its value are the matchers of its series, its text is how it is called. There is always "none", lest a selector
-    become empty: as the first option, where the trial is `optional`, else as the last.
+    Its value is the matchers of the trial's series, its text is the trial's name. It always has the option "none",
+    because an empty selector is an error: first if the trial is `optional`, otherwise last.
     """
     scope = 'sweep_id=~"$sweep_id"'
     started = f"max by (sweep_id, trial_id) ({_started(scope, _EVER)})"
@@ -177,17 +177,17 @@ def compared_trial(name: str, label: str, *, besides: Sequence[str], optional: b
 
 
 def choosing(name: str, sweep_id: str, trial_id: str) -> str:
-    """Return the part of an address that chooses a trial in the variable NAME; the ids may be Grafana's expressions."""
+    """Return the part of an address that selects a trial in the variable NAME. The ids may be Grafana expressions."""
     return f"var-sweep_id={sweep_id}&var-{name}=sweep_id%3D%22{sweep_id}%22%2Ctrial_id%3D%22{trial_id}%22"
 
 
 def start_of(name: str, zero_s: int) -> Variable:
-    """`$NAME_start`, hidden: whole seconds from `zero_s` to when the trial of the variable NAME was submitted."""
+    """Return the hidden `$NAME_start`: whole seconds from `zero_s` to the submission of the trial in NAME."""
     started = f"round(max({_started(_matchers_of(name), _EVER)}) - {zero_s})"
     return _hidden(f"{name}_start", f"{started} or vector(1)")
 
 
-# What they share
+# Shared parts
 
 _ONE_SWEEP = 'sweep_id="$sweep_id"'
 _ONE_TRIAL = f'{_ONE_SWEEP}, trial_id="$trial_id"'
@@ -206,20 +206,20 @@ def _started(matchers: str, window: str) -> str:
 
 
 def _newest(matchers: str) -> str:
-    """Now for a trial that lives, else when it was submitted, 0 if it never was: what has failed before comes last."""
+    """Return now for a live trial, else its submission, or 0 without one, so that early failures come last."""
     lives = f"timestamp(orchestrator_trial_info{{{matchers}}})"
     return f"{lives} or {_started(matchers, _EVER)} or 0 * {_info(matchers, _EVER)}"
 
 
 def _ranked(matchers: str, by: str) -> str:
-    """Return a ranking, newest first, with series that have a sample in the time range on top; one for each `by`."""
+    """Return a ranking, newest first, with series in the time range on top; one for each `by`."""
     ranked = f"max by ({by}) ({_newest(matchers)})"
     in_range = f"max by ({by}) ({_IN_RANGE_FIRST} * {_info(matchers, _SHOWN)})"
     return f"({ranked} + on ({by}) {in_range} or {ranked})"
 
 
 def _named_sweeps() -> str:
-    """Sweeps with the label `called`: the name (else the id) and when it was begun, in UTC; or the id alone."""
+    """Return sweeps with the label `called`: the name (or id) and its start in UTC, or the id alone."""
     ranked = _ranked("", "sweep_id")
     info = "last_over_time(orchestrator_sweep_info{{{}}}" + _EVER + ")"
     day = '"date", "$1", "date", "[0-9]+-(.+)"'
@@ -234,7 +234,7 @@ def _named_sweeps() -> str:
 
 
 def _called(info: str, also: str = "") -> str:
-    """Add the label `called`: setting and repeat, and the sweep if `also` names its label."""
+    """Return the query with the label `called`: setting and repeat, and the sweep if `also` names its label."""
     called = f'label_join({info}, "called", " #", "setting", "repeat")'
     return f'label_join({called}, "called", " in ", "called", "{also}")' if also else called
 
@@ -242,7 +242,7 @@ def _called(info: str, also: str = "") -> str:
 def _query(
     name: str, label: str, expr: str, regex: str, kind: type[build.QueryVariable] = build.QueryVariable
 ) -> build.QueryVariable:
-    """Options in the order of the answer to `expr`; `regex` takes text and value from each of its samples."""
+    """Return a variable whose options follow the order of `expr`. `regex` takes text and value from each sample."""
     return _variable(name, label, f"query_result({expr})", kind).regex(regex).sort(model.VariableSort.DISABLED)
 
 

@@ -266,9 +266,12 @@ def readme_commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", readme_commands())
-def test_the_readmes_sweeps_can_be_planned(run: Run, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_the_readmes_sweeps_can_be_planned(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
     monkeypatch.chdir(ROOT)
-    arguments = [word for word in line.split()[1:] if word != "--dry-run"]
+    words = [word for word in line.split()[1:] if word != "--dry-run"]
+    arguments = [str(tmp_path / word) if word.endswith(".json") else word for word in words]
     code, _, err = run(*arguments, "--dry-run")
 
     assert code == 0, err

@@ -208,7 +208,7 @@ def test_no_fault_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kill", "a fault is written as kill@20"),
+        ("kill", "write a fault as kill@20"),
         ("explode@20", "kind: input should be 'kill'"),
         ("kill@soon", "at_s: input should be a valid number"),
         ("kill@20+5", "a kill has no duration"),

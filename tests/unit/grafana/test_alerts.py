@@ -141,5 +141,5 @@ def test_no_durations(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["groups: 3", "rules: []", "groups: [{name: x, rules: [{alert: y}]}]"])
 def test_what_is_no_rule_file(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SpecError, match="no file of alert rules"):
+    with pytest.raises(SpecError, match="not a file of alert rules"):
         converted(tmp_path, text)

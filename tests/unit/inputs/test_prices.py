@@ -137,7 +137,7 @@ def test_a_file_of_spot_prices_has_those_of_its_region_below(write: Write) -> No
         ("prices: {rack: .nan}", "own.yaml: prices.rack: input should be a finite number, not nan"),
         ("prices: {rack: .inf}", "own.yaml: prices.rack: input should be "),
         ("prices: {rack: 1000000}", "own.yaml: prices.rack: input should be less than or equal to 100000, not 1000000"),
-        ("prices: {rack: yes}", "own.yaml: prices: a number or a word is needed, not yes or no"),
+        ("prices: {rack: yes}", "own.yaml: prices: use a number or a word, not yes or no"),
         ("prices: {rack: '0.4'}", "own.yaml: prices.rack: input should be a valid number, not '0.4'"),
         ("prices: {rack: $0.40}", "own.yaml: prices.rack: input should be a valid number, not '$0.40'"),
         ("prices: {rack: }", "own.yaml: prices.rack: input should be a valid number"),

@@ -155,7 +155,7 @@ def test_a_value_that_stands_twice_on_an_axis_is_tried_once(write: Write) -> Non
         ("timeout_s: 0", "sweep.yaml: timeout_s: input should be greater than 0, not 0"),
         ("timeout_s: -5", "sweep.yaml: timeout_s: input should be greater than 0, not -5"),
         # faults
-        ("workload: {faults: [kill]}", "sweep.yaml: workload.faults: a fault is written as kill@20"),
+        ("workload: {faults: [kill]}", "sweep.yaml: workload.faults: write a fault as kill@20"),
         ("workload: {faults: kill@20}", "sweep.yaml: workload.faults: "),
         ("workload: {faults: [{kind: kill, at: 3}]}", "sweep.yaml: workload.faults.at: unknown key"),
         ("workload: {faults: [{kind: spot}]}", "sweep.yaml: workload.faults: spot interruptions have a rate"),

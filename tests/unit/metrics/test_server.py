@@ -196,7 +196,7 @@ def test_it_is_healthy_while_the_cluster_is_looked_at(served: Served, late_s: fl
 def test_without_a_cluster_it_is_not_healthy(served: Served) -> None:
     answer = served.ask("/healthz")
 
-    assert (answer.status, answer.body) == (503, "no cluster is looked at now\n")
+    assert (answer.status, answer.body) == (503, "no cluster is being polled\n")
 
 
 def test_the_root_says_what_there_is(served: Served) -> None:

@@ -87,8 +87,8 @@ def test_every_task_arrives_in_order_beginning_at_once(
         ({"arrival": "storm"}, "choose burst, waves, ramp or poisson"),
         ({"arrival": "ramp", "arrival_parameters": {"waves": 3}}, "'waves' is not a parameter of arrival ramp"),
         ({"arrival": "ramp:speed=3"}, "'speed' is not a parameter of arrival ramp; it has none of its own"),
-        ({"arrival": "ramp:speed"}, "an arrival is written as NAME or NAME:PARAMETER=VALUE"),
-        ({"arrival": "ramp:=3"}, "an arrival is written as NAME or NAME:PARAMETER=VALUE"),
+        ({"arrival": "ramp:speed"}, "write an arrival as NAME or NAME:PARAMETER=VALUE"),
+        ({"arrival": "ramp:=3"}, "write an arrival as NAME or NAME:PARAMETER=VALUE"),
         ({"arrival": "waves:waves=0"}, "greater than or equal to 1"),
     ],
 )

@@ -277,14 +277,14 @@ FAULTS = {
             "driver failed programming external connectivity: Bind for 127.0.0.1:80 failed: port is already allocated"
         ),
         3,
-        "a port or address is taken",
+        "a port or address is in use",
         "ss -ltnp",
     ),
     "address": (said("listen tcp4 127.0.0.1:80: bind: address already in use"), 3, "is taken", "docker ps"),
     "pools": (said("all predefined address pools have been fully subnetted"), 3, "address range", "network prune"),
     "cpus": (said("Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"), 3, "fewer CPUs", "fewer"),
-    "image": (said("No such image: nothing:1", ImageNotFound), 3, "the image isn't there", "docker pull"),
-    "registry": (said("pull access denied for nothing"), 3, "the image isn't there", "docker pull"),
+    "image": (said("No such image: nothing:1", ImageNotFound), 3, "the image doesn't exist", "docker pull"),
+    "registry": (said("pull access denied for nothing"), 3, "the image doesn't exist", "docker pull"),
     "foreign": (said("exec /bin/sh: exec format error"), 3, "architecture", "qemu"),
     "cgroup": (said("mkdir /sys/fs/cgroup/cpu/docker: no space left on device"), 3, "can't limit CPU", "docker info"),
     "permission": (

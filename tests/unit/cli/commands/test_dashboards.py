@@ -111,11 +111,11 @@ def test_compare_asks_no_docker_for_another_grafana(home: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["5f2a", f"5f2a/{FAST}"], "one trial stands there twice"),
+        (["5f2a", f"5f2a/{FAST}"], "one trial appears twice"),
         (["5f2a", "9c9c"], "is simulated, and Prometheus hasn't seen it"),
         ([f"9c9c/{SLOW}", f"9c9c/{FAST}"], "is simulated, and Prometheus hasn't seen it"),
-        ([f"5f2a/{SLOW}"], "from 2 to 4 trials can be compared, not 1"),
-        ([f"5f2a/{SLOW}", f"5f2a/{SLOW}"], "one trial stands there twice"),
+        ([f"5f2a/{SLOW}"], "you can compare 2 to 4 trials, not 1"),
+        ([f"5f2a/{SLOW}", f"5f2a/{SLOW}"], "one trial appears twice"),
         ([f"5f2a/{SLOW}", "5f2a/none"], "none"),
     ],
     ids=["a sweep and its trial", "a sweep not pushed", "not pushed", "one trial", "one trial twice", "no trial"],

@@ -134,7 +134,7 @@ def test_annotations_mark_the_panels_that_are_meant() -> None:
 
     assert marked == {
         "orchestrate-trial": {"Pending tasks, nodes and CPU use by architecture"},
-        "orchestrate-nodes": {"States of nodes", "Processors of each node"},
+        "orchestrate-nodes": {"Node states", "CPU load by node"},
         "orchestrate-sweep": {"Pending tasks and nodes"},
         "orchestrate-compare": {"Pending tasks"},
     }
@@ -216,7 +216,7 @@ def test_no_compared_trial_hides_another_with_the_same_values() -> None:
     assert checked >= 5
 
 
-@pytest.mark.parametrize("title", ["Makespan against cost", "Too little against too much"])
+@pytest.mark.parametrize("title", ["Makespan against cost", "Under- and over-provisioning"])
 def test_a_scatter_plot_takes_the_fields_that_grafana_makes(title: str) -> None:
     """After partitioning, Grafana calls a field by its name, then by its labels."""
     panel = next(panel for _, panel in panels() if panel["title"] == title)
@@ -255,17 +255,17 @@ def test_a_timeline_of_one_page_has_no_pager() -> None:
 
     assert pages == {
         "Phases": None,
-        "States of nodes": 30,
+        "Node states": 30,
         "Targets": 20,
         "Alerts over time": None,
-        "Why nothing happens": None,
+        "Bottleneck": None,
     }
 
 
 def test_each_board_asks_nothing_for_a_row_that_is_closed() -> None:
     closed = [(board["uid"], row["title"]) for board in boards() for row in board["panels"] if row.get("collapsed")]
 
-    assert closed == [("orchestrate-health", "What only the v1 autoscaler reports")]
+    assert closed == [("orchestrate-health", "v1 autoscaler only")]
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -358,7 +358,7 @@ def test_an_architecture_has_its_colour_on_each_graph_that_shows_it() -> None:
 
 
 def test_each_state_of_a_node_has_its_name_and_colour() -> None:
-    panel = next(panel for _, panel in panels() if panel["title"] == "States of nodes")
+    panel = next(panel for _, panel in panels() if panel["title"] == "Node states")
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
     shown = {result["text"]: (value, result["color"]) for value, result in mapping["options"].items()}
 
@@ -370,7 +370,7 @@ def test_each_state_of_a_node_has_its_name_and_colour() -> None:
 
 def test_a_node_is_called_the_same_in_its_life_and_in_what_its_machine_does() -> None:
     targets = {panel["title"]: panel["targets"][0] for board, panel in panels() if board == "orchestrate-nodes"}
-    life, machine = targets["States of nodes"], targets["Processors of each node"]
+    life, machine = targets["Node states"], targets["CPU load by node"]
 
     assert life["legendFormat"] == machine["legendFormat"] == "{{node}} {{arch}}"
     assert "by (node, arch)" in machine["expr"]

@@ -75,7 +75,7 @@ def test_an_address_chooses_the_trials_and_shows_the_longest() -> None:
 
 @pytest.mark.parametrize(
     ("trials", "problem"),
-    [([A], "from 2 to 4 trials"), ([A, B, A, B, A], "from 2 to 4 trials"), ([A, B, A], "twice")],
+    [([A], "you can compare 2 to 4 trials"), ([A, B, A, B, A], "you can compare 2 to 4 trials"), ([A, B, A], "twice")],
     ids=["one", "five", "the same again"],
 )
 def test_two_to_four_different_trials_can_be_compared(trials: list[ComparedTrial], problem: str) -> None:

@@ -177,9 +177,7 @@ def test_what_happened_in_a_moment_of_a_trial_is_shown_until_its_end(tmp_path: P
     rules = ROOT / "prometheus" / "rules" / "recording.yml"
     of = 'sweep_id="s", trial_id="t"'
     file.write_text(
-        BRIEF.format(
-            rules=rules, of=of, failed=asked["Failed nodes"], waited=asked["How long tasks waited: x86_64|arm64"]
-        )
+        BRIEF.format(rules=rules, of=of, failed=asked["Failed nodes"], waited=asked["Task wait: x86_64|arm64"])
     )
     result = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
 
