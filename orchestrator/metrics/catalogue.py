@@ -7,7 +7,6 @@ follows from the state of a trial is one entry with a `value`. `TrialMetrics` fi
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import prometheus_client
@@ -17,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.utils import floatToGoString
 
 from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.doc_table import rewrite, with_table
 from orchestrator.model.events import PHASES, STATE_NUMBERS, Phase
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.histogram import Histogram
@@ -281,8 +281,6 @@ def histogram(name: str) -> PrometheusHistogram:
 
 # Documentation
 
-BEGIN, END = "<!-- metrics: begin -->", "<!-- metrics: end -->"
-
 
 def documentation() -> str:
     """Return the metrics as a Markdown table."""
@@ -296,11 +294,8 @@ def documentation() -> str:
 
 def documented(page: str) -> str:
     """Return a page with the table of metrics between its two markers."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{documentation()}\n\n{END}{after}"
+    return with_table(page, "metrics", documentation())
 
 
 if __name__ == "__main__":
-    for _file in map(Path, sys.argv[1:]):
-        _file.write_text(documented(_file.read_text(encoding="utf-8")), encoding="utf-8")
+    rewrite(sys.argv[1:], documented)

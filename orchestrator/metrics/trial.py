@@ -93,7 +93,7 @@ class TrialMetrics:
             self._waits[arch] = _wait_histogram()
             for stage, _, _ in STAGES:
                 self._stages.labels(*self.ids.values(), node_type, arch, stage)
-            for kind in {fault.kind for fault in faults if fault.node_type in (None, node_type)}:
+            for kind in sorted({fault.kind for fault in faults if fault.node_type in (None, node_type)}):
                 self._faults.labels(*self.ids.values(), kind, node_type, arch)
 
     def event(self, event: Event) -> None:

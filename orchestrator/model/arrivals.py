@@ -12,8 +12,9 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+
+from orchestrator.model.doc_table import rewrite, with_table
 
 PARAMETERS = "arrival_parameters"
 SHARED = ("arrival_s", "waves")
@@ -230,9 +231,6 @@ def _usage(pattern: type[Arrival]) -> str:
     return f"{pattern.meaning}{''.join(own)}"
 
 
-BEGIN, END = "<!-- arrivals: begin -->", "<!-- arrivals: end -->"
-
-
 def documentation() -> str:
     """Return the patterns as a Markdown table."""
     lines = ["| `arrival` | tasks arrive | parameters |", "|---|---|---|"]
@@ -249,11 +247,8 @@ def _limits(each: "Field[Any]") -> str:
 
 def documented(page: str) -> str:
     """Return a page with the table of patterns between its two markers."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{documentation()}\n\n{END}{after}"
+    return with_table(page, "arrivals", documentation())
 
 
 if __name__ == "__main__":
-    for _file in map(Path, sys.argv[1:]):
-        _file.write_text(documented(_file.read_text(encoding="utf-8")), encoding="utf-8")
+    rewrite(sys.argv[1:], documented)

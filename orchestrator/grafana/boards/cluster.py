@@ -9,7 +9,7 @@ from orchestrator.grafana.boards.cluster_queries import CLUSTER
 from orchestrator.grafana.boards.layout import Section, board
 from orchestrator.grafana.boards.nodes import STATES
 from orchestrator.grafana.boards.overrides import DASHED, LIMIT, colour, from_query, lanes_of_architectures, named
-from orchestrator.grafana.boards.panels import graph, grid, number, timeline
+from orchestrator.grafana.boards.panels import columns, graph, grid, number, timeline
 from orchestrator.grafana.boards.variables import cluster_variable
 
 UID = "orchestrate-cluster"
@@ -202,19 +202,7 @@ def _launches() -> Section:
                 size=(12, 8),
                 unit=style.PLAIN,
                 transformations=[
-                    (
-                        "organize",
-                        {
-                            "excludeByName": {"Time": True},
-                            "indexByName": {"cause": 0, "node_type": 1, "arch": 2, "Value": 3},
-                            "renameByName": {
-                                "cause": "Cause",
-                                "node_type": "Node type",
-                                "arch": "Architecture",
-                                "Value": "Nodes",
-                            },
-                        },
-                    )
+                    columns({"cause": "Cause", "node_type": "Node type", "arch": "Architecture", "Value": "Nodes"})
                 ],
                 no_value="no node failed",
             ),

@@ -6,7 +6,7 @@ from orchestrator.grafana.boards import health_queries as q
 from orchestrator.grafana.boards import queries, style
 from orchestrator.grafana.boards.layout import Section, board
 from orchestrator.grafana.boards.overrides import DASHED, UNSTACKED, colour, column, from_query, named
-from orchestrator.grafana.boards.panels import graph, grid, timeline
+from orchestrator.grafana.boards.panels import columns, graph, grid, timeline
 from orchestrator.grafana.boards.variables import sweep_variable, trial_variable
 
 UID = "orchestrate-health"
@@ -38,16 +38,7 @@ def _alerts() -> Section:
                 [queries.alerts(q.CLUSTER)],
                 size=(12, 6),
                 unit=style.PLAIN,
-                transformations=[
-                    (
-                        "organize",
-                        {
-                            "excludeByName": {"Time": True, "Value": True},
-                            "indexByName": {name: position for position, name in enumerate(_ALERT_COLUMNS)},
-                            "renameByName": _ALERT_COLUMNS,
-                        },
-                    )
-                ],
+                transformations=[columns(_ALERT_COLUMNS, "Time", "Value")],
                 overrides=[
                     column("Alert", {"custom.width": 250}),
                     column("State", {"custom.width": 75}),

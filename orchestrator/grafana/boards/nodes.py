@@ -6,7 +6,7 @@ from orchestrator.grafana.boards import queries as q
 from orchestrator.grafana.boards import style
 from orchestrator.grafana.boards.layout import Section, annotation, board
 from orchestrator.grafana.boards.overrides import DASHED, column, lanes_of_architectures, named
-from orchestrator.grafana.boards.panels import graph, grid, heat_map, timeline
+from orchestrator.grafana.boards.panels import columns, graph, grid, heat_map, timeline
 from orchestrator.grafana.boards.queries import TRIAL
 from orchestrator.grafana.boards.trial import fit_trial
 from orchestrator.grafana.boards.variables import (
@@ -102,19 +102,14 @@ def _stages() -> Section:
                 unit=style.PLAIN,
                 transformations=[
                     ("merge", {}),
-                    (
-                        "organize",
+                    columns(
                         {
-                            "excludeByName": {"Time": True},
-                            "indexByName": {"stage": 0, "arch": 1, "Value #A": 2, "Value #B": 3, "Value #C": 4},
-                            "renameByName": {
-                                "stage": "Stage",
-                                "arch": "Arch",
-                                "Value #A": "p50, s",
-                                "Value #B": "p95, s",
-                                "Value #C": "Launches",
-                            },
-                        },
+                            "stage": "Stage",
+                            "arch": "Arch",
+                            "Value #A": "p50, s",
+                            "Value #B": "p95, s",
+                            "Value #C": "Launches",
+                        }
                     ),
                     ("sortBy", {"sort": [{"field": "Stage", "desc": False}]}),
                 ],
@@ -174,19 +169,7 @@ def _failures() -> Section:
                 size=(12, 8),
                 unit=style.PLAIN,
                 transformations=[
-                    (
-                        "organize",
-                        {
-                            "excludeByName": {"Time": True},
-                            "indexByName": {"cause": 0, "node_type": 1, "arch": 2, "Value": 3},
-                            "renameByName": {
-                                "cause": "Cause",
-                                "node_type": "Node type",
-                                "arch": "Arch",
-                                "Value": "Nodes",
-                            },
-                        },
-                    )
+                    columns({"cause": "Cause", "node_type": "Node type", "arch": "Arch", "Value": "Nodes"})
                 ],
                 overrides=[
                     column("Cause", {"custom.width": 150}),

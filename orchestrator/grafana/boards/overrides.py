@@ -16,6 +16,14 @@ DASHED = {"fill": "dash", "dash": [10, 8]}
 UNSTACKED: Mapping[str, Any] = {"custom.stacking": {"mode": "none"}, "custom.fillOpacity": 0}
 LIMIT: Mapping[str, Any] = {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lineWidth": 1}
 """The style of a limit or a total over a stack."""
+NODES_AT_THE_RIGHT: Mapping[str, Any] = {
+    "custom.axisPlacement": "right",
+    "custom.axisLabel": "nodes",
+    "custom.stacking": {"mode": "normal", "group": "nodes"},
+    "custom.fillOpacity": 35,
+    "custom.lineWidth": 0,
+}
+"""The style of a stack of nodes behind lines that use the left axis."""
 
 
 def colour(value: str) -> dict[str, Any]:

@@ -325,5 +325,14 @@ def _mappings(meanings: Mapping[str, tuple[str, str]]) -> list[model.ValueMappin
     return [model.ValueMap(options=results)]
 
 
+def columns(headings: Mapping[str, str], *hidden: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the transformation that gives a table's columns these headings and this order, without hidden ones."""
+    return "organize", {
+        "excludeByName": dict.fromkeys(hidden or ("Time",), True),
+        "indexByName": {name: position for position, name in enumerate(headings)},
+        "renameByName": headings,
+    }
+
+
 def _transformations(wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[model.DataTransformerConfig]:
     return [model.DataTransformerConfig(id_val=name, options=dict(options)) for name, options in wanted]

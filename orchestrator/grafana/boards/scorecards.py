@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from orchestrator.grafana.boards import style
 from orchestrator.grafana.boards.overrides import Override, column
-from orchestrator.grafana.boards.panels import grid
+from orchestrator.grafana.boards.panels import columns, grid
 from orchestrator.grafana.boards.queries import Query
 from orchestrator.model.quantities import Quantity, Unit, quantity, shown_in
 
@@ -70,12 +70,7 @@ def scorecard_table(
     overrides: Sequence[Override] = (),
 ) -> model.Panel:
     """Return a table of scorecards and `trial_times`. Each trial links to its board, at its time."""
-    columns = (*FIRST, *LABELS, *quantity_columns(), *TIMES)
-    organise = {
-        "excludeByName": {"Time": True, **dict.fromkeys(_without_column(), True)},
-        "indexByName": {each.name: position for position, each in enumerate(columns)},
-        "renameByName": {each.name: each.heading for each in columns},
-    }
+    shown = (*FIRST, *LABELS, *quantity_columns(), *TIMES)
     return grid(
         title,
         f"{description} {MEANINGS}",
@@ -84,10 +79,10 @@ def scorecard_table(
         unit=style.PLAIN,
         transformations=(
             *ONE_ROW_EACH,
-            ("organize", organise),
+            columns({each.name: each.heading for each in shown}, "Time", *_without_column()),
             _sorted_by(sorted_by or _heading(quantity("makespan_s"))),
         ),
-        overrides=[*(_format(each) for each in columns), *_SPECIALS, *overrides],
+        overrides=[*(_format(each) for each in shown), *_SPECIALS, *overrides],
         no_value="–",  # also for a cell, such as a trial without a known cost
     )
 

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from orchestrator.grafana.boards import queries as q
 from orchestrator.grafana.boards import style
 from orchestrator.grafana.boards.layout import FIT, Section, board, link, tagged
-from orchestrator.grafana.boards.overrides import colour, column, from_query
+from orchestrator.grafana.boards.overrides import NODES_AT_THE_RIGHT, colour, column, from_query
 from orchestrator.grafana.boards.panels import graph, number, scatter
 from orchestrator.grafana.boards.queries import SWEEP, SWEEP_EVER
 from orchestrator.grafana.boards.scorecards import ONE_ROW_EACH, scorecard_table
@@ -174,16 +174,7 @@ def _course() -> Section:
                 listed=True,
                 overrides=[
                     from_query(0, colour(style.INK)),
-                    from_query(
-                        1,
-                        {
-                            "custom.axisPlacement": "right",
-                            "custom.axisLabel": "nodes",
-                            "custom.stacking": {"mode": "normal", "group": "nodes"},
-                            "custom.fillOpacity": 35,
-                            "custom.lineWidth": 0,
-                        },
-                    ),
+                    from_query(1, NODES_AT_THE_RIGHT),
                 ],
                 no_value="no trial of this sweep ran in the time range: click “Fit time” above",
             )

@@ -9,13 +9,14 @@ from orchestrator.grafana.boards.layout import FIT, Section, annotation, board, 
 from orchestrator.grafana.boards.overrides import (
     DASHED,
     LIMIT,
+    NODES_AT_THE_RIGHT,
     UNSTACKED,
     colour,
     from_query,
     lanes_of_architectures,
     named,
 )
-from orchestrator.grafana.boards.panels import graph, grid, number, timeline
+from orchestrator.grafana.boards.panels import columns, graph, grid, number, timeline
 from orchestrator.grafana.boards.queries import TRIAL, TRIAL_EVER
 from orchestrator.grafana.boards.variables import (
     arch_variable,
@@ -116,16 +117,7 @@ def _overlay() -> Section:
                 overrides=[
                     *lanes_of_architectures(IN_CPU_USE),
                     from_query(0, colour(style.INK)),
-                    from_query(
-                        1,
-                        {
-                            "custom.axisPlacement": "right",
-                            "custom.axisLabel": "nodes",
-                            "custom.stacking": {"mode": "normal", "group": "nodes"},
-                            "custom.fillOpacity": 35,
-                            "custom.lineWidth": 0,
-                        },
-                    ),
+                    from_query(1, NODES_AT_THE_RIGHT),
                     from_query(
                         2, {"unit": style.SHARE, "custom.axisPlacement": "hidden", "min": 0, "max": 1.05, "decimals": 0}
                     ),
@@ -220,16 +212,7 @@ def _results() -> Section:
                 "The settings of the trial. An empty column means that the cluster file decides.",
                 [q.settings(TRIAL_EVER)],
                 size=(24, 3),
-                transformations=[
-                    (
-                        "organize",
-                        {
-                            "excludeByName": {"Time": True, "Value": True},
-                            "indexByName": {name: position for position, name in enumerate(_SETTINGS)},
-                            "renameByName": _SETTINGS,
-                        },
-                    )
-                ],
+                transformations=[columns(_SETTINGS, "Time", "Value")],
                 unit=style.PLAIN,
                 overrides=[named("^Workload$", {"custom.width": 420})],
             ),

@@ -40,8 +40,8 @@ def problem(values: dict[str, Any]) -> Problem:
 @pytest.mark.parametrize(
     ("values", "key", "message"),
     [
-        ({"nmae": "a"}, "nmae", "unknown key"),
-        ({"part": {"cuont": 1}}, "part.cuont", "unknown key"),
+        ({"names": "a"}, "names", "unknown key"),
+        ({"part": {"counts": 1}}, "part.counts", "unknown key"),
         ({"part": 3}, "part", "expected keys and values, not 3"),
         ({"name": "x"}, "name", "X is taken, not 'x'"),
         ({"part": {"count": "many"}}, "part.count", "input should be a valid integer, unable to parse"),
