@@ -23,11 +23,10 @@ def most_tasks(world: World) -> int:
     needs = {name: amount for name, amount in world.task_resources.items() if amount > 0}
     if not needs:
         return 1
-    slots = 0
-    for worker in world.shape.workers:
-        slots += worker.max_workers * int(
-            min(worker.resources.get(name, 0.0) // amount for name, amount in needs.items())
-        )
+    # Labels are left out: they can only reduce the number.
+    shape = world.shape
+    slots = shape.head.slots(needs, {}) or 0
+    slots += sum(worker.max_workers * (worker.slots(needs, {}) or 0) for worker in shape.launchable)
     return slots + 1
 
 
