@@ -93,7 +93,7 @@ def read_cluster_file(path: Path, *, launch_profile: str | None = None, real_nod
     simulation, launch_text = {**updaters, **sections["simulation"]}, ""
     shape = _shape(path, raw, launch, _build(path, "provider.simulation", RayModel, **simulation))
     if launch_profile is not None or "launch" not in provider:
-        assumed = assume(launch, shape.workers, provider.get("type"), launch_profile, real_nodes=real_nodes)
+        assumed = assume(launch, shape.launchable, provider.get("type"), launch_profile, real_nodes=real_nodes)
         model = _build(
             path, "provider.simulation", RayModel, **{**assumed.simulation, **updaters, **sections["simulation"]}
         )
@@ -195,9 +195,11 @@ def _completed(path: Path, document: dict[str, Any]) -> dict[str, Any]:
 def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel, simulation: RayModel) -> ClusterShape:
     types, head, total = raw["available_node_types"], raw["head_node_type"], raw.get("max_workers")
     workers = [name for name in types if name != head]
-    if not workers:
+    # The head's type is one of workers, too, if its own limit says so.
+    limits = {head: types[head].get("max_workers", 0)}
+    if not workers and not limits[head]:
         raise SpecError(f"{path}: available_node_types", "no worker node type, so there is nothing to scale")
-    limits = {name: types[name].get("max_workers", total) for name in workers}
+    limits |= {name: types[name].get("max_workers", total) for name in workers}
     if total is None:
         total = sum(limits.values())
     if total == 0 or not any(limits.values()):
@@ -206,7 +208,7 @@ def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel, simulation: Ray
         path,
         "",
         ClusterShape,
-        head=_node_type(path, head, types[head], types[head].get("max_workers", 0)),
+        head=_node_type(path, head, types[head], limits[head]),
         workers=tuple(_node_type(path, name, types[name], limits[name]) for name in workers),
         max_workers=total,
         launch=launch,
@@ -228,6 +230,8 @@ def _node_type(path: Path, name: str, section: dict[str, Any], max_workers: int)
         labels=labels,
         min_workers=section.get("min_workers", 0),
         max_workers=max_workers,
+        priority=section.get("priority", 0),
+        idle_timeout_s=section.get("idle_timeout_s"),
     )
 
 

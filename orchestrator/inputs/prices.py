@@ -67,7 +67,7 @@ def prices_for(cluster: ClusterFile, where: str | None) -> ClusterPrices:
     found = replace(found, prices=_with_more(found.prices, cluster))
     unknown = {
         f"{worker.instance_type or worker.name}{' on spot' if worker.name in found.prices.node_types else ''}"
-        for worker in cluster.shape.workers
+        for worker in cluster.shape.launchable
         if found.prices.of_node(worker.name, worker.instance_type) is None
     }
     if not unknown:
@@ -80,7 +80,7 @@ def prices_for(cluster: ClusterFile, where: str | None) -> ClusterPrices:
 def _way_out(found: ClusterPrices, cluster: ClusterFile) -> str:
     """Return how to get prices: from a file, or from the region that the catalogue knows best."""
     elsewhere = _with_more(_from_catalogue(DEFAULT_PRICES, spot=False), cluster)
-    known = all(elsewhere.of(worker.instance_type) is not None for worker in cluster.shape.workers)
+    known = all(elsewhere.of(worker.instance_type) is not None for worker in cluster.shape.launchable)
     if known and found.prices.region != DEFAULT_PRICES:
         return f"add them with --prices FILE, or take those of another region with --prices {DEFAULT_PRICES}"
     return "add them with --prices FILE"
@@ -100,7 +100,7 @@ def _following(cluster: ClusterFile) -> ClusterPrices:
     except InputError:
         # not logged: the plan's note about types without a price says it.
         return ClusterPrices(Prices(region=region, usd_per_hour={}), "", notes)
-    types = [node_type for node_type in cluster.shape.workers if node_type.name in cluster.spot]
+    types = [node_type for node_type in cluster.shape.launchable if node_type.name in cluster.spot]
     by_type = {node_type.name: spot.of(node_type.instance_type) for node_type in types}
     market = f"on demand, and on spot for {', '.join(by_type)}" if by_type else "on demand"
     return ClusterPrices(
@@ -112,7 +112,7 @@ def _with_more(prices: Prices, cluster: ClusterFile) -> Prices:
     """Return the prices with those of the cluster's instance types that only the longer list has."""
     lacking = {
         worker.instance_type
-        for worker in cluster.shape.workers
+        for worker in cluster.shape.launchable
         if worker.name not in prices.node_types and prices.of(worker.instance_type) is None
     }
     if prices.spot or not lacking:

@@ -49,7 +49,7 @@ def _with_measured_latencies(home: Home, cluster: "ClusterFile", sources: Sequen
     traces = [read_trace(path).events for source in sources for path in home.trace_files(source)]
     shape = cluster.shape
     try:
-        launch = fitted(shape.launch, [worker.name for worker in shape.workers if worker.max_workers], traces)
+        launch = fitted(shape.launch, [worker.name for worker in shape.launchable if worker.max_workers], traces)
     except ValueError as error:
         raise InputError(f"--boot-from: {error}", "name a sweep of a cluster with the same node types") from None
     text = f"{MEASURED} {', '.join(sources)}"

@@ -171,13 +171,13 @@ def _reference(space: "Space", cluster: "ClusterFile") -> "Settings":
     Values come from the cluster file, then from Ray's defaults. Settings that no cluster file has are as held fixed.
     """
     from orchestrator.model.settings import Settings, monitor_settings
-    from orchestrator.sweeps.plan import RAYS_IDLE_TIMEOUT_MINUTES
+    from orchestrator.sweeps.plan import idle_timeout_of
 
     return Settings.model_validate(
         {
             "autoscaler": "v2" if "v2" in space.autoscalers else "v1",
             "upscaling_speed": cluster.upscaling_speed,
-            "idle_timeout_minutes": cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES,
+            "idle_timeout_minutes": idle_timeout_of(cluster),
             **{name: value for name, value in space.fixed.items() if name in monitor_settings()},
         }
     )

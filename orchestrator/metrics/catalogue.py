@@ -81,7 +81,7 @@ def _limit(name: str) -> Callable[[TrialState], Values | None]:
     def limits(state: TrialState) -> Values | None:
         if state.shape is None:
             return None
-        return {(each.name, each.arch): float(getattr(each, name)) for each in state.shape.workers}
+        return {(each.name, each.arch): float(getattr(each, name)) for each in state.shape.launchable}
 
     return limits
 

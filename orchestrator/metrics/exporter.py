@@ -111,6 +111,7 @@ class Exporter(Collector):
                 shape=trial.shape,
                 prices=self._prices,
                 faults=trial.workload.faults,
+                head_runs_tasks=trial.shape.head_cpus_for(trial.workload.task_resources, trial.workload.labels) > 0,
             )
         )
 

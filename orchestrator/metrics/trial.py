@@ -61,6 +61,7 @@ class TrialMetrics:
         shape: ClusterShape | None = None,
         prices: Prices | None = None,
         faults: Collection[Fault] = (),
+        head_runs_tasks: bool = True,
     ) -> None:
         self.ids = {"sweep_id": sweep_id, "trial_id": trial_id}
         self._info = dict(info or {})
@@ -74,8 +75,10 @@ class TrialMetrics:
         self.pending_cpus = 0.0
         self._used: dict[str, float] = {}
         self._lives = NodeLives(keep_ended=False)
-        self._meters: dict[str, tuple[float, Meter]] = {}  # of live nodes; a scrape only reads them
-        self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.workers} if shape else {}
+        self._heads = NodeLives(keep_ended=False, heads=True)
+        self._head_runs_tasks = head_runs_tasks
+        self._meters: dict[str, tuple[float, Meter]] = {}  # of the living; a scrape only reads them
+        self._arch: dict[str, Arch] = {worker.name: worker.arch for worker in shape.launchable} if shape else {}
         self._ended: Count[tuple[str, Arch, NodeState]] = Count()
         self._failed_at: dict[tuple[str, str, str], float] = {}
         self._spent: dict[tuple[str, Arch], float] = {}
@@ -99,7 +102,10 @@ class TrialMetrics:
     def event(self, event: Event) -> None:
         """Process an event."""
         match event:
-            case NodeEvent() if not event.is_head:
+            case NodeEvent(is_head=True):
+                if self._head_runs_tasks and event.cpus:
+                    self._heads.add(event)
+            case NodeEvent():
                 self._node(event)
             case DemandEvent():
                 # A shape that no longer waits stays at 0, because a line that ends is ambiguous. The newest come last.
@@ -203,11 +209,14 @@ class TrialMetrics:
             yield gauge("node_state", states, self.ids)
 
     def _cpu_metrics(self) -> Iterator[Metric]:
-        used: _Values = {(node_type, arch): self._used.get(node_type, 0.0) for node_type, arch in self._arch.items()}
+        # A head counts where it can run tasks, as in the scorecard.
+        heads = self._heads.living.values()
+        types = self._arch | {head.node_type: head.arch for head in heads}
+        used: _Values = {(node_type, arch): self._used.get(node_type, 0.0) for node_type, arch in types.items()}
         yield gauge("cpu_used_cores", used, self.ids)
         # Same as the supply of the scorecard: a draining node takes no new tasks, though present tasks can continue.
         capacity: _Values = dict.fromkeys(used, 0.0)
-        for life in self._lives.living.values():
+        for life in (*self._lives.living.values(), *heads):
             if life.state in ALIVE_STATES:
                 key = life.node_type, life.arch
                 capacity[key] = capacity.get(key, 0.0) + life.cpus

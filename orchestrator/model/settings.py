@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic.fields import FieldInfo
 
-from orchestrator.model.base import FrozenModel, Positive
+from orchestrator.model.base import FrozenModel, NonNegative, Positive
 
 AutoscalerVersion = Literal["v1", "v2"]
 
@@ -16,7 +16,7 @@ AutoscalerVersion = Literal["v1", "v2"]
 # One type for each knob, shared with the axes of a sweep, so that a file is checked by the same ranges.
 # Ray has no upper limit for either: users write many nines for "as fast as possible" and for "never".
 UpscalingSpeed = Annotated[Positive, Field(le=1e100)]
-IdleTimeoutMinutes = Annotated[Positive, Field(le=1e12)]
+IdleTimeoutMinutes = Annotated[NonNegative, Field(le=1e12)]
 UtilizationFraction = Annotated[Positive, Field(le=1)]
 Launches = Annotated[int, Field(ge=1, le=10_000)]
 UpdateIntervalS = Annotated[int, Field(ge=1, le=3600)]

@@ -32,6 +32,15 @@ class Trial(FrozenModel):
         """Return twelve hex digits. The same trial has the same id on every machine and in every sweep."""
         return content_hash(self.model_dump(mode="json", exclude={"trial_id"}))
 
+    @property
+    def longest_idle_s(self) -> float:
+        """Seconds that a node may be idle before the autoscaler ends it, of the type with the longest idle timeout."""
+        everywhere = 60 * (self.settings.idle_timeout_minutes or 0.0)
+        if self.settings.autoscaler == "v1":  # it doesn't read a type's own
+            return everywhere
+        own = (worker.idle_timeout_s for worker in self.shape.launchable)
+        return max(everywhere if seconds is None else seconds for seconds in own)
+
     def label(self) -> str:
         """Return the settings, and the number of the repeat if there are several."""
         return self.settings.label() + (f" #{self.repeat}" if self.repeat > 1 else "")

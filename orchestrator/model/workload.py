@@ -16,6 +16,7 @@ from pydantic import (
 from orchestrator.model import arrivals
 from orchestrator.model.base import Finite, FrozenModel, NonNegative, Positive
 from orchestrator.model.fault import MAX_FAULTS, Fault
+from orchestrator.model.labels import check_selectors
 
 MAX_TASKS = 1_000_000
 # Fields that trials of the first version don't have.
@@ -62,7 +63,8 @@ class Workload(FrozenModel):
     """The stress job: `tasks` tasks of `seconds` seconds that hold `cpus` CPUs each.
 
     They arrive in the pattern `arrival`, see `model/arrivals.py`. `sleep` only holds the CPU in Ray's accounting;
-    `burn` keeps a core busy. `faults` are injected into the nodes meanwhile.
+    `burn` keeps a core busy. `labels` are label selectors in Ray's syntax: `v`, `!v`, `in(a,b)`, `!in(a,b)`. `faults`
+    are injected into the nodes meanwhile.
     """
 
     tasks: Annotated[Tasks, Parameter("tasks that are submitted", "tasks", "--tasks")] = 512
@@ -89,6 +91,12 @@ class Workload(FrozenModel):
     def _fit_the_arrival(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         if "arrival" in info.data:
             arrivals.arrival_of({**info.data, arrivals.PARAMETERS: value})
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_selectors(cls, value: dict[str, str]) -> dict[str, str]:
+        check_selectors(value)
         return value
 
     @model_validator(mode="after")

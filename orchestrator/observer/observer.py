@@ -231,7 +231,7 @@ class Observer:
             self._send(DemandEvent(t=snapshot.t, pending=pending, pending_cpus=cpus))
         usage: dict[str, tuple[float, float]] = {}
         for node in snapshot.nodes:
-            if node.status != "dead" and not node.is_head:
+            if node.status != "dead" and (not node.is_head or node.total.get("CPU")):
                 used, total = usage.get(node.node_type, (0.0, 0.0))
                 usage[node.node_type] = (used + node.used.get("CPU", 0.0), total + node.total.get("CPU", 0.0))
         if usage != self._last_usage:

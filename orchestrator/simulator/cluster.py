@@ -99,11 +99,12 @@ class Cluster:
             machine.ip,
             machine.is_head,
             kind.resources,
-            kind.labels,
+            kind.labels_when_running,
             idle_since=self._epoch + self._loop.now,
         )
         rng = random.Random(f"worker:{self._seed}:{machine.machine_id}")
-        slots = 0 if machine.is_head else self._slots(machine)
+        slots = kind.slots(self.task_resources, self._workload.labels)
+        slots = self._workload.tasks if slots is None else slots
         node = SimulatedNode(machine, view, slots, self._model.worker_start.sample(rng))
         self._nodes[node_id] = node
         self._of_machine[machine.machine_id] = node
@@ -116,10 +117,6 @@ class Cluster:
         if not view.used_slots:
             self._become_idle(node)
         self._recorder.load_changed()
-
-    def _slots(self, machine: SimulatedMachine) -> int:
-        limit = machine.kind.slots(self.task_resources, self._workload.labels)
-        return self._workload.tasks if limit is None else limit
 
     def _become_idle(self, node: SimulatedNode) -> None:
         node.view.status = "idle"
@@ -193,9 +190,10 @@ class Cluster:
         if node.view.status != "dead":
             self._die(node)
 
-    def idle_since(self) -> Iterable[float]:
-        """Return the start of each idle worker's idle time, as UNIX seconds."""
-        return self._idle.values()
+    def idle_since(self) -> Iterable[tuple[str, float]]:
+        """Yield each idle worker's node type, and the start of its idle time in UNIX seconds."""
+        for node_id, since in self._idle.items():
+            yield self._nodes[node_id].view.node_type, since
 
     def alive(self) -> Counter[str]:
         """Return the number of living workers by node type, draining ones included."""

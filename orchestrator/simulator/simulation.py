@@ -113,7 +113,8 @@ class Simulation:
             )
             assert self._done_at is not None
             self._recorder.phase("scaling_down", self._done_at)
-            self._run_updates(self._at_baseline, self._loop.now + _SETTLE_S, self._not_at_baseline)
+            settled_by = self._loop.now + _SETTLE_S + self._trial.longest_idle_s
+            self._run_updates(self._at_baseline, settled_by, self._not_at_baseline)
             self._recorder.phase("done")
         except Exception as error:
             if not self._recorder.recording:  # the warm-up failed: record at least the nodes that exist
@@ -289,8 +290,8 @@ class Simulation:
         """Return the nodes that the GCS knows."""
         return self._cluster.views()
 
-    def idle_since(self) -> Iterable[float]:
-        """Return the start of each idle worker's idle time."""
+    def idle_since(self) -> Iterable[tuple[str, float]]:
+        """Return each idle worker's node type, and the start of its idle time."""
         return self._cluster.idle_since()
 
     def pending_tasks(self) -> int:
@@ -304,7 +305,7 @@ class Simulation:
 
     @property
     def task_labels(self) -> Mapping[str, str]:
-        """The labels that a node must have for a task."""
+        """The label selectors of each task, by label."""
         return self._trial.workload.labels
 
     def drain_if_idle(self, node_id: bytes) -> bool:

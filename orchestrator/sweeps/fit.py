@@ -63,14 +63,19 @@ def _cgroup_numbers(name: str, count: int) -> list[int | None]:
 
 
 def fit_shape(shape: ClusterShape, machine: Machine) -> ClusterShape:
-    """Return the shape, reduced until the machine can start and hold all of it. It never grows."""
+    """Return the shape, reduced until the machine can start and hold all of it. It never grows.
+
+    A head with CPUs runs tasks, so that it counts as one more node.
+    """
     memory = machine.memory * MEMORY_SHARE
     affordable = min(shape.max_workers, NODES_PER_CORE * machine.cores, int(memory / (NODE_BYTES + SLOT_BYTES)))
-    per_type = max(1, affordable // len(shape.workers))
-    total = min(shape.max_workers, sum(min(worker.max_workers, per_type) for worker in shape.workers))
+    per_type = max(1, affordable // len(shape.launchable))
+    total = min(shape.max_workers, sum(min(worker.max_workers, per_type) for worker in shape.launchable))
     slots = min(SLOTS_PER_CORE * machine.cores, int((memory - total * NODE_BYTES) / SLOT_BYTES))
-    workers = tuple(_fit_node_type(worker, per_type, max(1, slots // total)) for worker in shape.workers)
-    return shape.model_copy(update={"workers": workers, "max_workers": total})
+    cpus = max(1, slots // (total + bool(shape.head.cpus)))
+    workers = tuple(_fit_node_type(worker, per_type, cpus) for worker in shape.workers)
+    head = _fit_node_type(shape.head, per_type, cpus)
+    return shape.model_copy(update={"head": head, "workers": workers, "max_workers": total})
 
 
 def _fit_node_type(worker: NodeType, max_workers: int, cpus: int) -> NodeType:

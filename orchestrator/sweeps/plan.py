@@ -25,6 +25,10 @@ from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
 
 RAYS_IDLE_TIMEOUT_MINUTES = 5.0
 ONE_BURST = "all tasks arrive in one burst, so a short idle timeout does no harm here; --arrival waves shows its price"
+# Times of a trace have to be dates: with 10^9 minutes a simulated trial ends in the year 3901.
+MAX_IDLE_S = 6e10
+_DAY_S = 86_400.0
+_YEAR_S = 365.25 * _DAY_S
 # The version, and the two settings of which Ray reads one only where the other is unset.
 _PACE = ("autoscaler", "upscaling_speed", "target_utilization_fraction")
 
@@ -88,10 +92,11 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     notes += more_notes
     if workload.pattern.at_once and len({choice.idle_timeout_minutes for choice in settings}) > 1:
         assumptions = (*assumptions, ONE_BURST)
+    notes += _notes_on_keys(workload, shape, settings)
     trials = []
     for choice in settings:
         trial_shape = _shape_under(shape, choice)
-        _check_can_run(workload, trial_shape, fitted=shape != cluster.shape)
+        _check_can_run(workload, trial_shape, choice, fitted=shape != cluster.shape)
         trials += [
             Trial(
                 backend=spec.backend,
@@ -105,6 +110,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         ]
         if len(trials) > MAX_TRIALS:
             raise InputError(f"more than {MAX_TRIALS} trials; sweep fewer values or repeats")
+    notes += _notes_on_idle_nodes(trials)
     return Plan(
         spec,
         shape,
@@ -120,8 +126,8 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
 
 
 def _as_if(backend: BackendKind, shape: ClusterShape, prices: Prices) -> str:
-    """Return the sentence that the cost assumes machines that don't run here, or an empty text."""
-    priced = [w.instance_type for w in shape.workers if prices.of_node(w.name, w.instance_type) is not None]
+    """Return the sentence that a cost is one of machines that don't run here, if that is so."""
+    priced = [w.instance_type for w in shape.launchable if prices.of_node(w.name, w.instance_type) is not None]
     if not backend.nodes_are or not priced:
         return ""
     types = ", ".join(dict.fromkeys(priced))
@@ -156,23 +162,70 @@ def _check_faults(backend: BackendKind, workload: Workload, shape: ClusterShape)
         kind = refused[0].kind
         able = [f"--backend {each.name}" for each in registry.kinds() if kind in each.faults]
         raise InputError(f"{refused[0]}: the {backend.name} backend can't cause a {kind}", f"use {' or '.join(able)}")
-    known = [worker.name for worker in shape.workers]
+    known = [worker.name for worker in shape.launchable]
     for fault in workload.faults:
         if fault.node_type is not None and fault.node_type not in known:
             raise InputError(f"{fault}: {fault.node_type!r} is not a worker type", f"use one of {', '.join(known)}")
 
 
-def _check_can_run(workload: Workload, shape: ClusterShape, *, fitted: bool) -> None:
-    able = [worker for worker in shape.workers if worker.fits(workload.task_resources, workload.labels)]
-    if not any(worker.max_workers for worker in able):
-        needs = ", ".join(f"{amount:g} {name}" for name, amount in workload.task_resources.items())
-        labels = ", ".join(f"{key}={value}" for key, value in workload.labels.items())
+def _check_can_run(workload: Workload, shape: ClusterShape, settings: Settings, *, fitted: bool) -> None:
+    """Raise InputError unless the head, a node of the minimum or a launched node can run the tasks."""
+    task = workload.task_resources, workload.labels
+    able = [worker for worker in shape.launchable if worker.max_workers and worker.fits(*task)]
+    reached = [
+        worker for worker in able if settings.autoscaler == "v1" or worker.min_workers or worker.is_launched_for(*task)
+    ]
+    if shape.head.fits(*task) or reached:
+        return
+    needs = ", ".join(f"{amount:g} {name}" for name, amount in workload.task_resources.items())
+    labels = ", ".join(f"{key}={value}" for key, value in workload.labels.items())
+    if able:
         raise InputError(
-            f"no node type can ever run a task that needs {' with '.join(filter(None, (needs, labels)))}",
-            f"the workers are {shape.describe()}"
-            + ("; --fit none takes the file's own sizes" if fitted else "")
-            + ("" if all(worker.cpus for worker in shape.workers) else _NO_CPUS),
+            f"Ray's v2 autoscaler never launches a node for a task with the labels {labels}: it knows only the labels"
+            " that the cluster file gives a type",
+            f"add them under available_node_types.{able[0].name}.labels",
         )
+    raise InputError(
+        f"no node type can ever run a task that needs {' with '.join(filter(None, (needs, labels)))}",
+        f"the cluster has {shape.describe()}"
+        + ("; --fit none takes the file's own sizes" if fitted else "")
+        + ("" if all(worker.cpus for worker in shape.launchable) else _NO_CPUS),
+    )
+
+
+def _notes_on_keys(workload: Workload, shape: ClusterShape, chosen: Sequence[Settings]) -> list[str]:
+    """Return notes about where tasks run, and about keys of the cluster file that an autoscaler doesn't read."""
+    notes = []
+    slots = shape.head.slots(workload.task_resources, workload.labels)
+    if slots != 0:
+        at_once = "" if slots is None else f", {slots} at once"
+        notes.append(f"Ray runs tasks on the head, too ({shape.head.name}{at_once})")
+    if any(settings.autoscaler == "v1" for settings in chosen):
+        keys = {
+            "priority": [worker.name for worker in shape.launchable if worker.priority],
+            "idle_timeout_s": [worker.name for worker in shape.launchable if worker.idle_timeout_s is not None],
+        }
+        notes += [f"the v1 autoscaler ignores {key} of {', '.join(names)}" for key, names in keys.items() if names]
+        if workload.labels:
+            notes.append("the v1 autoscaler ignores label selectors: it may launch nodes that can't run the tasks")
+    return notes
+
+
+def _notes_on_idle_nodes(trials: Sequence[Trial]) -> list[str]:
+    """Return a note about idle nodes that stay for more than a day. Raises InputError for those that stay for ever."""
+    longest = max((trial.longest_idle_s for trial in trials), default=0.0)
+    if longest > MAX_IDLE_S:
+        raise InputError(
+            f"an idle timeout of {longest / 60:g} minutes: a trial ends when the idle nodes are gone, which takes more"
+            f" than {MAX_IDLE_S / _YEAR_S:.0f} years",
+            f"set at most {MAX_IDLE_S / 60:g} minutes",
+        )
+    if longest <= _DAY_S:
+        return []
+    return [
+        f"idle nodes stay for up to {longest / _DAY_S:.1f} days, and cost and node-seconds count that; compare with"
+        " --idle-timeout-minutes 5"
+    ]
 
 
 def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], list[str]]:
@@ -207,10 +260,16 @@ def _all_settings(axes: Axes, cluster: ClusterFile) -> tuple[list[Settings], lis
     return list(dict.fromkeys(choices)), notes
 
 
+def idle_timeout_of(cluster: ClusterFile) -> float:
+    """Return the idle timeout of a cluster file in minutes, or Ray's default if the file has none."""
+    minutes = cluster.idle_timeout_minutes
+    return RAYS_IDLE_TIMEOUT_MINUTES if minutes is None else minutes
+
+
 def _others(axes: Axes, cluster: ClusterFile) -> dict[str, Sequence[float | int]]:
-    """Return the values of every knob except version and pace."""
-    idle = cluster.idle_timeout_minutes or RAYS_IDLE_TIMEOUT_MINUTES
-    values: dict[str, Sequence[float | int]] = {"idle_timeout_minutes": axes.idle_timeout_minutes or (idle,)}
+    """Return the values of every knob but version and pace."""
+    idle = axes.idle_timeout_minutes or (idle_timeout_of(cluster),)
+    values: dict[str, Sequence[float | int]] = {"idle_timeout_minutes": idle}
     for name in settings():
         if name not in (*_PACE, *values) and (chosen := getattr(axes, name)):
             values[name] = chosen

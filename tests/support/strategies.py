@@ -31,7 +31,8 @@ NOT_FINITE = (NAN, INFINITY, -INFINITY)
 NOT_A_NUMBER: tuple[Any, ...] = ("fast", [], {}, [1.0])
 
 words = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
-small_labels = st.dictionaries(words, words, max_size=2)
+label_words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=12)
+small_labels = st.dictionaries(label_words, label_words, max_size=2)
 
 
 def delays() -> st.SearchStrategy[Delay]:

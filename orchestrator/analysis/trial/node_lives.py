@@ -154,11 +154,14 @@ class NodeChange:
 class NodeLives:
     """The lives of the worker nodes, folded from events one at a time; each event takes constant time.
 
+    With `heads`, those of heads instead.
+
     `living` has the nodes that haven't ended, by id. With `keep_ended=False` memory doesn't grow with the length of
     the trial: ended nodes are forgotten, except crashed ones, whose machines may still be terminated.
     """
 
-    def __init__(self, *, keep_ended: bool = True) -> None:
+    def __init__(self, *, keep_ended: bool = True, heads: bool = False) -> None:
+        self._heads = heads
         self.living: dict[str, NodeLife] = {}
         self._lives: dict[str, NodeLife] = {}
         self._keep_ended = keep_ended
@@ -172,8 +175,8 @@ class NodeLives:
         return self._lives.get(node)
 
     def add(self, event: Event) -> NodeChange | None:
-        """Take in an event, and return its effect; None for an event that isn't one of a worker node."""
-        if not isinstance(event, NodeEvent) or event.is_head:
+        """Take in an event, and return its effect; None for an event of anything else than such a node."""
+        if not isinstance(event, NodeEvent) or event.is_head != self._heads:
             return None
         life = self._lives.get(event.node)
         if life is None:
@@ -193,12 +196,12 @@ class NodeLives:
         return NodeChange(life, event, is_first)
 
 
-def node_lives(events: Iterable[Event]) -> list[NodeLife]:
-    """Return the lives of the worker nodes of a trace, in the order of their first events.
+def node_lives(events: Iterable[Event], *, heads: bool = False) -> list[NodeLife]:
+    """Return the lives of the worker nodes of a trace, or of its heads, in the order of their first events.
 
     The events have to be in the order of `t`.
     """
-    lives = NodeLives()
+    lives = NodeLives(heads=heads)
     for event in events:
         lives.add(event)
     return list(lives)

@@ -28,7 +28,7 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
         return Scorecard(effective_upscaling_speed=speed, invalid_because=reasons, warnings=warnings)
     start, end, last, lives, launched = window.start, window.end, window.last, window.lives, window.launched
     nodes = stacked((life.alive(last), 1.0) for life in lives)
-    supply = stacked((life.alive(last), life.cpus) for life in lives)
+    supply = stacked((life.alive(last), life.cpus) for life in window.suppliers)
     demand = stacked(([(task.submitted, task.ended)], task.count * task.cpus) for task in tasks)
     servable = trial.shape.max_cpus_for(trial.workload.task_resources, trial.workload.labels)
     joined = [t for life in launched if (t := life.first("running")) is not None]
@@ -37,7 +37,7 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
     used = sum(task.count * task.cpus * (task.ended - task.started) for task in tasks)
     host = [event.cpu_percent for event in events if isinstance(event, HostEvent) and start <= event.t <= end]
     cost = None if prices is None else cost_usd(bills(lives, prices, start, window.accounted, last))
-    arch_of = {life.ray_node_id: life.arch for life in lives}
+    arch_of = {life.ray_node_id: life.arch for life in window.suppliers}
     reasons, warnings = judge(trial, events, lives, (start, end))
     return Scorecard(
         makespan_s=end - start,

@@ -64,8 +64,8 @@ class Series:
     """One trial over time. All times are seconds after the first task was submitted; the trace ends at `until_s`.
 
     `demand` counts the CPUs of running and pending tasks, of which the cluster's limits allow to serve `servable_cpus`;
-    `supply` the CPUs of nodes that can run tasks. `nodes`, `capacity` and `used` are nodes, their CPUs and the CPUs of
-    running tasks, by arch. `spans` are in the order of the nodes' first event.
+    `supply` the CPUs of nodes that can run tasks. `nodes`, `capacity` and `used` are workers, the CPUs of nodes and the
+    CPUs of running tasks, by arch. `spans` are in the order of the nodes' first event.
     """
 
     makespan_s: float
@@ -94,7 +94,7 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
         return None
     start, last, lives = window.start, window.last, window.lives
     tasks = [event for event in events if isinstance(event, TaskEvent)]
-    arch_of = {life.ray_node_id: life.arch for life in lives if life.ray_node_id}
+    arch_of = {life.ray_node_id: life.arch for life in window.suppliers if life.ray_node_id}
 
     def elapsed(intervals: Iterable[Interval]) -> list[Interval]:
         return [(begin - start, end - start) for begin, end in intervals]
@@ -106,6 +106,7 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
         return stacked((elapsed([(task.started, task.ended)]), task.count * task.cpus) for task in chosen)
 
     lives_by_arch = _grouped((life.arch, life) for life in lives)
+    suppliers_by_arch = _grouped((life.arch, life) for life in window.suppliers)
     tasks_by_arch = _grouped((arch_of.get(task.node, task.arch), task) for task in tasks)
     return Series(
         makespan_s=window.end - start,
@@ -113,9 +114,9 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
         servable_cpus=trial.shape.max_cpus_for(trial.workload.task_resources, trial.workload.labels),
         pending_tasks=stacked((elapsed([(task.submitted, task.started)]), task.count) for task in tasks),
         demand=stacked((elapsed([(task.submitted, task.ended)]), task.count * task.cpus) for task in tasks),
-        supply=supplied(lives),
+        supply=supplied(window.suppliers),
         nodes={arch: stacked((elapsed(life.alive(last)), 1.0) for life in own) for arch, own in lives_by_arch.items()},
-        capacity={arch: supplied(own) for arch, own in lives_by_arch.items()},
+        capacity={arch: supplied(own) for arch, own in suppliers_by_arch.items()},
         used={arch: used(own) for arch, own in tasks_by_arch.items()},
         marks=tuple(mark for life in lives for mark in _marks(life, start)),
         spans=tuple(span for life in lives for span in _spans(life, start, last)),

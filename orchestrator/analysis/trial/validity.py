@@ -76,7 +76,9 @@ def _judge_window(trial: Trial, events: Sequence[Event], window: tuple[float, fl
         elif share > BUSY_SHARE:
             warnings.append(text)
     at_once = trial.workload.pattern.at_once
-    more_than_baseline = trial.workload.tasks * trial.workload.cpus > trial.shape.baseline_cpus
+    workload, shape = trial.workload, trial.shape
+    at_hand = shape.baseline_cpus + shape.head_cpus_for(workload.task_resources, workload.labels)
+    more_than_baseline = workload.tasks * workload.cpus > at_hand
     seen = any(isinstance(event, DemandEvent) and event.pending_cpus > 0 for event in events)
     if at_once and more_than_baseline and not seen:
         reasons.append("the autoscaler never saw the demand")

@@ -13,10 +13,11 @@ from orchestrator.analysis.trial.node_lives import NodeLife
 from orchestrator.analysis.trial.score import quantiles
 from orchestrator.model.arch import Arch
 from orchestrator.model.base import FrozenModel
-from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import ALIVE_STATES, NodeState, TaskEvent
 from orchestrator.model.scorecard import Quantiles
 from orchestrator.model.trial import Trial
+from orchestrator.model.workload import Workload
 
 # The parts of a node's way: name, and the stages between which it lies.
 PARTS: tuple[tuple[str, str, str], ...] = (
@@ -111,20 +112,19 @@ def queued_since(trial: Trial, lives: Sequence[NodeLife], tasks: Sequence[TaskEv
     """Return since when the demand that each node was launched for had been waiting, in UNIX seconds.
 
     Demand d is the number of tasks submitted and not yet ended, as far as the shape's limits allow to run them at once;
-    supply s is how many of them the nodes that run, or are on their way, can run at once. A node that is requested when
-    s is S (with those requested before it at the same moment) is for the tasks beyond S. They have been waiting since d
-    began to exceed both S and the supply of its time, without a break until the request.
+    supply s is how many of them the head and the nodes that run, or are on their way, can run at once. A node that is
+    requested when s is S (with those requested before it at the same moment) is for the tasks beyond S. They have been
+    waiting since d began to exceed both S and the supply of its time, without a break until the request.
 
     A node has no entry if no waiting demand explains it: a node of `min_workers`, a node whose demand had ended before
     the request, a node that can't run the tasks, or any node if tasks need no limited resource. Tasks that the trace
     doesn't show, because the trial ended before them, aren't counted.
     """
-    needs, labels = trial.workload.task_resources, trial.workload.labels
-    # Tasks that need nothing that could run out explain no node.
-    slots = {node_type.name: node_type.slots(needs, labels) or 0 for node_type in trial.shape.workers}
-    servable = _servable(trial.shape, slots)
+    of_head = _slots(trial.shape.head, trial.workload)
+    slots = {node_type.name: _slots(node_type, trial.workload) for node_type in trial.shape.launchable}
+    servable = of_head + _servable(trial.shape, slots)
     backlog = _Backlog()
-    demand = supply = 0
+    demand, supply = 0, of_head
     short_since: float | None = None
     queued = {}
     moments = sorted(_moments(lives, tasks, slots), key=lambda moment: moment.t)
@@ -193,10 +193,15 @@ def _moments(lives: Iterable[NodeLife], tasks: Iterable[TaskEvent], slots: Mappi
             yield _Moment(end, supply=-able)
 
 
+def _slots(node_type: NodeType, workload: Workload) -> int:
+    """Return how many of the workload's tasks a node runs at once; 0 if none, or if they need no limited resource."""
+    return node_type.slots(workload.task_resources, workload.labels) or 0
+
+
 def _servable(shape: ClusterShape, slots: Mapping[str, int]) -> int:
     """Return how many tasks the largest cluster that the limits allow runs at once."""
     left, tasks = shape.max_workers, 0
-    for node_type in sorted(shape.workers, key=lambda node_type: -slots[node_type.name]):
+    for node_type in sorted(shape.launchable, key=lambda node_type: -slots[node_type.name]):
         nodes = min(left, node_type.max_workers)
         tasks, left = tasks + nodes * slots[node_type.name], left - nodes
     return tasks

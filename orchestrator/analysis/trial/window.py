@@ -13,7 +13,7 @@ class Window:
     """The measured window, in UNIX seconds, and the worker nodes that were there in it or later.
 
     `start` is the first task's submission, `end` the last one's end; the cluster is back at `min_workers` from
-    `settled` on, if the trace shows it; the trace ends at `last`.
+    `settled` on, if the trace shows it; the trace ends at `last`. `heads` has the head if it can run the tasks.
     """
 
     start: float
@@ -21,11 +21,17 @@ class Window:
     settled: float | None
     last: float
     lives: tuple[NodeLife, ...]
+    heads: tuple[NodeLife, ...] = ()
 
     @property
     def accounted(self) -> float:
         """The end of the time in which node-seconds and dollars count."""
         return self.last if self.settled is None else self.settled
+
+    @property
+    def suppliers(self) -> tuple[NodeLife, ...]:
+        """The nodes whose CPUs the tasks can use."""
+        return (*self.lives, *self.heads)
 
     @property
     def launched(self) -> list[NodeLife]:
@@ -52,7 +58,9 @@ def measured(trial: Trial, events: Sequence[Event]) -> Window | None:
     # The trace may end with the very event that brings the cluster back, while nodes that live on end with the trace.
     existing = stacked((life.billed(last + 1), 1.0) for life in lives)
     settled = existing.settles_at_most(sum(trial.shape.baseline.values()), end, last + 1)
-    return Window(start, end, settled, last, lives)
+    head_runs_tasks = trial.shape.head_cpus_for(trial.workload.task_resources, trial.workload.labels) > 0
+    heads = tuple(node_lives(events, heads=True)) if head_runs_tasks else ()
+    return Window(start, end, settled, last, lives, heads)
 
 
 def _last_time(life: NodeLife, last: float) -> float:

@@ -70,7 +70,7 @@ class ModelledCloud:
         Ray keeps to those itself, and may ask for a node while another one ends: what it asks for is always allowed.
         What was allowed for an earlier shape still is, since nodes of that time may live.
         """
-        limits = Counter({worker.name: SLACK * worker.max_workers for worker in shape.workers})
+        limits = Counter({worker.name: SLACK * worker.max_workers for worker in shape.launchable})
         with self._lock:
             self._limits = limits | (self._limits or Counter())
             self._limit = max(self._limit, SLACK * shape.max_workers)

@@ -53,7 +53,7 @@ def render_config(
     if settings.target_utilization_fraction is not None:
         config.pop("upscaling_speed", None)  # v1 reads the fraction only where no speed is set
     sections = {name: _node_type(section or {}) for name, section in raw["available_node_types"].items()}
-    for node_type in shape.workers:
+    for node_type in (shape.head, *shape.workers):
         section = sections[node_type.name]
         section["resources"] = {name: int(amount) for name, amount in node_type.resources.items()}
         section["min_workers"], section["max_workers"] = node_type.min_workers, node_type.max_workers

@@ -33,13 +33,12 @@ def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
     """
     launch, settings = trial.shape.launch, trial.settings
     launch_s = 3 * (launch.request.expected_s + launch.boot.expected_s) + start_s * sum(trial.shape.baseline.values())
-    idle_s = 60 * (settings.idle_timeout_minutes or 0.0)
-    return idle_s + 4 * settings.update_interval_s + launch_s + _SETTLE_MARGIN_S
+    return trial.longest_idle_s + 4 * settings.update_interval_s + launch_s + _SETTLE_MARGIN_S
 
 
 def default_timeout_s(trial: Trial) -> float:
     """Return the default time limit of a trial: twice the need of the smallest cluster, plus ten minutes."""
-    smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.workers) or 1.0
+    smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.launchable) or 1.0
     arrivals_s = trial.workload.pattern.span_s
     work_s = 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
     return 600.0 + work_s + 2 * settle_timeout_s(trial)
@@ -180,7 +179,7 @@ class TrialRun:
             return "tasks are still pending"
         if any(not pending.instance_id for pending in snapshot.pending):
             return "launches are still pending"
-        busy = [node for node in snapshot.nodes if not node.is_head and node.status != "dead" and node.used.get("CPU")]
+        busy = [node for node in snapshot.nodes if node.status != "dead" and node.used.get("CPU")]
         return "nodes are still busy" if busy else None
 
     def _check(self) -> None:

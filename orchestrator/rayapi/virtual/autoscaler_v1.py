@@ -162,7 +162,7 @@ class AutoscalerV1:
         if self._failures and after - self._failures[-1] <= STALENESS_S:
             return after  # the set of unavailable types changes with time
         idle_timeout = 60 * self._autoscaler.config["idle_timeout_minutes"]
-        moments = (since + idle_timeout for since in self._world.idle_since())
+        moments = (since + idle_timeout for _, since in self._world.idle_since())
         return min((moment for moment in moments if moment >= after - 0.002), default=math.inf)
 
     def close(self) -> None:

@@ -90,6 +90,9 @@ class AutoscalerV2:
         if not plain:
             fastpaths.remember_instances(self._autoscaler._instance_manager)
         self._timeouts: tuple[int, list[float]] = (-1, [])
+        self._idle_timeouts = {
+            worker.name: worker.idle_timeout_s for worker in world.shape.launchable if worker.idle_timeout_s is not None
+        }
 
     def _make_executor(self, max_workers: int, prefix: str) -> VirtualExecutor:
         settings = self._world.settings
@@ -135,10 +138,12 @@ class AutoscalerV2:
         version = self._storage._storage.get_version()
         if self._timeouts[0] != version:
             self._timeouts = (version, self._all_timeouts())
-        idle_timeout = self._config.get_idle_timeout_s()
         moments = [*self._timeouts[1]]
-        if idle_timeout is not None:
-            moments += [since + idle_timeout for since in self._world.idle_since()]
+        everywhere, own = self._config.get_idle_timeout_s(), self._idle_timeouts
+        for node_type, since in self._world.idle_since():
+            idle_timeout = own.get(node_type, everywhere)
+            if idle_timeout is not None:
+                moments.append(since + idle_timeout)
         moments += self._pending_idle_moments()
         if getattr(self._autoscaler, "_cloud_resource_monitor", None) is not None and self._recovering(after):
             return after

@@ -48,4 +48,7 @@ def _node_type(node_type: NodeType) -> dict[str, Any]:
         "node_config": {},
         "min_workers": node_type.min_workers,
         "max_workers": node_type.max_workers,
+        # Older versions of Ray reject keys that they don't know.
+        **({"priority": node_type.priority} if node_type.priority else {}),
+        **({} if node_type.idle_timeout_s is None else {"idle_timeout_s": node_type.idle_timeout_s}),
     }

@@ -20,8 +20,14 @@ from orchestrator.rayapi.virtual.world import World
 
 def most_tasks(world: World) -> int:
     """Return the most tasks that all allowed nodes could run at once, plus one: more demand can't change a decision."""
-    # Without the tasks' labels, since v1 doesn't look at them.
-    return 1 + sum(worker.max_workers * (worker.slots(world.task_resources, {}) or 0) for worker in world.shape.workers)
+    needs = {name: amount for name, amount in world.task_resources.items() if amount > 0}
+    if not needs:
+        return 1
+    # Labels are left out: they can only reduce the number.
+    shape = world.shape
+    slots = shape.head.slots(needs, {}) or 0
+    slots += sum(worker.max_workers * (worker.slots(needs, {}) or 0) for worker in shape.launchable)
+    return slots + 1
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.core.generated import autoscaler_pb2, common_pb2, gcs_pb2, gcs_service_pb2
 
+from orchestrator.model.labels import parse_selector
 from orchestrator.rayapi.node_table import NodeTableProvider
 from orchestrator.rayapi.virtual.session import active_session
 from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, Machine, RayNodeView, World
@@ -125,12 +126,14 @@ class SimulatedGcs:
     def _request(self) -> Any:
         request = autoscaler_pb2.ResourceRequest(resources_bundle=dict(self._world.task_resources))
         if labels := self._world.task_labels:
-            selector = request.label_selectors.add()
-            for key, value in labels.items():
-                selector.label_constraints.add(
+            operators = common_pb2.LabelSelectorOperator
+            constraints = request.label_selectors.add().label_constraints
+            for key, text in labels.items():
+                selector = parse_selector(text)
+                constraints.add(
                     label_key=key,
-                    operator=common_pb2.LabelSelectorOperator.LABEL_OPERATOR_IN,
-                    label_values=[value],
+                    operator=operators.LABEL_OPERATOR_NOT_IN if selector.negated else operators.LABEL_OPERATOR_IN,
+                    label_values=selector.values,
                 )
         return request
 

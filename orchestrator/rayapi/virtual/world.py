@@ -122,8 +122,8 @@ class World(Protocol):
 
     # The GCS
 
-    def idle_since(self) -> Iterable[float]:
-        """Return the start of each idle worker's idle time, as UNIX seconds."""
+    def idle_since(self) -> Iterable[tuple[str, float]]:
+        """Return each idle worker's node type, and the start of its idle time in UNIX seconds."""
         ...
 
     def ray_nodes(self) -> Iterable[RayNodeView]:
@@ -141,7 +141,7 @@ class World(Protocol):
 
     @property
     def task_labels(self) -> Mapping[str, str]:
-        """The labels that a node must have for a task."""
+        """The label selectors of each task, by label: `v`, `!v`, `in(a,b)` or `!in(a,b)`."""
         ...
 
     def drain_if_idle(self, node_id: bytes) -> bool:

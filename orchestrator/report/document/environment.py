@@ -64,7 +64,9 @@ def _prices_text(record: SweepRecord) -> str:
     prices = prices_of(record)
     if prices is None:
         return "none"
-    workers = {(w.name, w.instance_type) for each in record.trials for w in each.trial.shape.workers if w.instance_type}
+    workers = {
+        (w.name, w.instance_type) for each in record.trials for w in each.trial.shape.launchable if w.instance_type
+    }
     known = {
         (f"{name}, spot: " if name in prices.node_types else "") + f"{instance_type} ${usd:g}/h"
         for name, instance_type in workers

@@ -36,7 +36,7 @@ def estimate_s(trial: Trial) -> float:
     workload = trial.workload
     ramp = trial.shape.launch.boot.expected_s + 3 * trial.settings.update_interval_s
     ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.seconds)
-    return _SUBMISSION_S + ramp + ideal + 60 * (trial.settings.idle_timeout_minutes or 0.0) + ramp
+    return _SUBMISSION_S + ramp + ideal + trial.longest_idle_s + ramp
 
 
 def duration(seconds: float) -> str:
@@ -184,7 +184,7 @@ class LiveView:
         for column in ("node type", "arch", *CURRENT_STATES):
             table.add_column(column, justify="left" if column in ("node type", "arch") else "right")
         counts = Counter((life.node_type, life.arch, life.state) for life in self._lives)
-        for node_type in self._trial.shape.workers:
+        for node_type in self._trial.shape.launchable:
             cells = [counts.get((node_type.name, node_type.arch, state), 0) for state in CURRENT_STATES]
             table.add_row(node_type.name, node_type.arch, *(str(count) if count else "·" for count in cells))
         ended = counts.total() - len(self._lives.living)

@@ -176,7 +176,7 @@ def test_a_fault_is_named_with_file_and_key(write: Write, text: str, begin: str)
         ("settings: {upscaling_speed: [1, -2]}", "settings.upscaling_speed"),
         ("settings: {max_workers: -1}", "settings.max_workers"),
         ("settings: {upscaling_speed: 1.0e+101}", "settings.upscaling_speed"),
-        ("settings: {idle_timeout_minutes: 0}", "settings.idle_timeout_minutes"),
+        ("settings: {idle_timeout_minutes: -1}", "settings.idle_timeout_minutes"),
         ("settings: {max_concurrent_launches: 0}", "settings.max_concurrent_launches"),
         ("settings: {max_launch_batch: -1}", "settings.max_launch_batch"),
         ("settings: {update_interval_s: 0}", "settings.update_interval_s"),

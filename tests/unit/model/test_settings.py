@@ -16,10 +16,17 @@ LIMITS = ("min_workers", "max_workers")
 
 
 @pytest.mark.parametrize("key", SPEEDS)
-@pytest.mark.parametrize("value", [*NOT_FINITE, 0, -1, 1e300, 10**400, *NOT_A_NUMBER])
+@pytest.mark.parametrize("value", [*NOT_FINITE, -1, 1e300, 10**400, *NOT_A_NUMBER])
 def test_a_real_valued_knob_refuses_what_is_no_positive_finite_number(key: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=key):
         Settings.model_validate({"autoscaler": "v1", key: value})
+
+
+def test_zero_is_an_idle_timeout_but_no_speed_and_no_fraction() -> None:
+    assert 0 == Settings(idle_timeout_minutes=0).idle_timeout_minutes
+    for key in ("upscaling_speed", "target_utilization_fraction"):
+        with pytest.raises(ValidationError, match=key):
+            Settings.model_validate({"autoscaler": "v1", key: 0})
 
 
 @pytest.mark.parametrize("key", [*CAPS, *LIMITS])

@@ -59,6 +59,8 @@ CHANGES: dict[type[BaseModel], dict[str, Any]] = {
         "labels": {"zone": "a"},
         "min_workers": 2,
         "max_workers": 7,
+        "priority": 3,
+        "idle_timeout_s": 20.0,
     },
     LaunchModel: {
         "request": Delay(mean_s=1.0),

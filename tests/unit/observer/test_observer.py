@@ -105,13 +105,13 @@ def test_demand_of_one_shape_is_added_up() -> None:
     assert event.pending_cpus == 7.0
 
 
-def test_usage_is_told_by_node_type_without_the_head_and_the_dead() -> None:
+def test_usage_is_by_node_type_with_the_head_and_without_the_dead() -> None:
     head = row("head", is_head=True, node_type="head", used=1.0)
     gone = row("n3", status="dead")
     observer, seen = watched(snapshot(1, head, row("n1", used=1), row("n2", used=2), gone))
     observer.step()
 
-    assert [event.cpus for event in seen if isinstance(event, UsageEvent)] == [{"x86": (3.0, 4.0)}]
+    assert [event.cpus for event in seen if isinstance(event, UsageEvent)] == [{"head": (1.0, 2.0), "x86": (3.0, 4.0)}]
 
 
 def test_usage_is_told_when_it_changes_and_only_then() -> None:

@@ -105,7 +105,7 @@ def test_a_copy_may_be_put_behind_an_older_one_but_not_into_it() -> None:
     assert places(plan([A, B], *older, earlier=TO_NOW, end_now=True, now=NOW + 600)) == laid_out([A, B], now=NOW + 600)
     with pytest.raises(InputError, match="overlap itself") as caught:
         plan([A, B], *older, earlier=TO_NOW, end_now=True, now=NOW + 60)
-    assert "without --end-now" in str(caught.value.hint)
+    assert "omit --end-now" in str(caught.value.hint)
 
 
 def test_a_trial_that_ran_again_since_is_not_put_into_the_future() -> None:

@@ -389,8 +389,8 @@ def test_faults_are_part_of_each_trial_and_of_its_id() -> None:
 def test_a_fault_of_no_worker_type_is_refused_with_those_there_are(node_type: str) -> None:
     refused = refusal(workload={"faults": [f"kill@3:{node_type}"]}, spec={"backend": "simulated"})
 
-    assert f"'{node_type}' is no worker type" in refused.message
-    assert refused.hint == "there are x86, arm"
+    assert f"'{node_type}' is not a worker type" in refused.message
+    assert refused.hint == "use one of x86, arm"
 
 
 # The docker backend

@@ -23,11 +23,11 @@ def test_the_shell_hands_the_whole_request_to_the_job(workload: Workload, seed: 
 
 
 def test_nothing_in_a_workload_is_run_by_the_shell() -> None:
-    nasty = Workload(labels={"zone": "'; rm -rf $HOME; `reboot` \n"})
+    nasty = Workload(resources={"'; rm -rf $HOME; `reboot` \n": 1.0})
     words = shlex.split(stress_entrypoint(nasty, 0, "127.0.0.1:6379"))
 
     assert len(words) == 5
-    assert json.loads(words[4])["workload"]["labels"] == nasty.labels
+    assert json.loads(words[4])["workload"]["resources"] == nasty.resources
 
 
 def test_a_python_in_a_folder_with_spaces_is_quoted() -> None:

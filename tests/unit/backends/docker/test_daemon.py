@@ -280,7 +280,7 @@ FAULTS = {
         "a port or address is in use",
         "ss -ltnp",
     ),
-    "address": (said("listen tcp4 127.0.0.1:80: bind: address already in use"), 3, "is taken", "docker ps"),
+    "address": (said("listen tcp4 127.0.0.1:80: bind: address already in use"), 3, "is in use", "docker ps"),
     "pools": (said("all predefined address pools have been fully subnetted"), 3, "address range", "network prune"),
     "cpus": (said("Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"), 3, "fewer CPUs", "fewer"),
     "image": (said("No such image: nothing:1", ImageNotFound), 3, "the image doesn't exist", "docker pull"),
