@@ -124,8 +124,10 @@ class _ParentHandler(logging.Handler):
     """Hands to the root logger what it would get without our handlers, which need a lower level."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass the record on."""
-        logging.getLogger().handle(record)
+        """Pass the record on, unless the program has no handler: logging would print it to stderr as a last resort."""
+        root = logging.getLogger()
+        if root.handlers:
+            root.handle(record)
 
 
 class _Attached:

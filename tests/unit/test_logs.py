@@ -278,3 +278,15 @@ def test_what_is_suppressed_is_logged(path: Path) -> None:
 def test_another_error_is_not_suppressed() -> None:
     with pytest.raises(ValueError, match="x"), suppressed(_log, "trying", OSError):
         raise ValueError("x")
+
+
+def test_a_program_without_handlers_prints_nothing_of_what_is_recorded(tmp_path: Path) -> None:
+    program = (
+        "import logging; from pathlib import Path; from orchestrator import logs\n"
+        f"with logs.recording(Path({str(tmp_path / 'o.log')!r})):\n"
+        "    logging.getLogger('orchestrator.observer').warning('the GCS is away')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert (done.stdout, done.stderr) == ("", "")
+    assert "the GCS is away" in (tmp_path / "o.log").read_text()
