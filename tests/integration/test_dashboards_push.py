@@ -237,7 +237,7 @@ def test_an_editor_is_told_to_skip_the_data_source_which_is_not_looked_at_then(g
     with_it, without = pushed(grafana), pushed(grafana, with_datasource=False)
 
     assert [change.kind for change in with_it if change.outcome == "failed"] == ["data source"]
-    assert the_source(with_it).detail.endswith("role has to be Admin, or leave it out: --skip datasource")
+    assert the_source(with_it).detail.endswith("role Admin; or skip this step: --skip datasource")
     assert "failed" not in outcomes(without).values()
 
 
@@ -578,7 +578,7 @@ def test_the_command_ends_with_1_if_something_failed(run: Run, grafana: Standin)
 
     assert code == 1
     assert "failed      data source" in out
-    assert out.splitlines()[-1] == f"{1 + len(build_all())} created, 1 failed; push again when it is mended"
+    assert out.splitlines()[-1] == f"{1 + len(build_all())} created, 1 failed; push again when the cause is fixed"
 
 
 def test_the_command_ends_with_2_for_a_wrong_token(run: Run, grafana: Standin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_a_dry_run_predicts_and_starts_nothing(orchestrate: Orchestrate) -> None
         (("--timeout", "-1"), "--timeout"),
         (("--fault", "kill"), "--fault 'kill': write a fault as kill@20"),
         (("--fault", "pause@20+5"), "pause@20+5: the simulated backend can't cause a pause"),
-        (("--fault", "kill@20:gpu"), "'gpu' is no worker type"),
+        (("--fault", "kill@20:gpu"), "'gpu' is not a worker type"),
     ],
 )
 def test_bad_input_is_one_clear_error(orchestrate: Orchestrate, options: tuple[str, ...], said: str) -> None:

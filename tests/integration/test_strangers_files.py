@@ -200,7 +200,7 @@ max_workers: 2
 provider: {type: gcp, region: us-west1, availability_zone: us-west1-a, project_id: null}
 head_node_type: head
 available_node_types:
-  head: {resources: {CPU: 2}, node_config: {machineType: n1-standard-2}}
+  head: {resources: {CPU: 0}, node_config: {machineType: n1-standard-2}}
   worker: {resources: {}, node_config: {machineType: n1-standard-2}}
 """
     result = orchestrate("simulate", "--cluster", written(tmp_path, text), "--tasks", "4")

@@ -426,3 +426,11 @@ def test_any_value_at_any_key_is_read_or_refused_in_one_line(file: Path, path: t
         assert 1 == len(read.splitlines())
     else:
         assert sum(read.baseline.values()) <= read.max_workers
+
+
+@pytest.mark.parametrize("backend", ["local", "docker"])
+def test_nodes_on_this_machine_are_started_without_updaters(backend: str) -> None:
+    """The simulator replays their trials, and installs nothing through Ray's updaters either."""
+    shipped = read_cluster_file(Path(__file__).parents[3] / "cluster" / f"{backend}.yaml")
+
+    assert not shipped.shape.simulation.node_updaters
