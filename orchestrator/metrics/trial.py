@@ -127,7 +127,7 @@ class TrialMetrics:
 
     def _node(self, event: NodeEvent) -> None:
         known = self._lives.get(event.node)
-        if known is not None and known.ended:  # its machine is terminated after a crash
+        if known is not None and known.ended:  # its machine is terminated after a failure
             self._count_ended(known, -1)
         change = self._lives.add(event)
         assert change is not None

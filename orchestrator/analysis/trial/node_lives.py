@@ -1,7 +1,7 @@
 """The lives of nodes, folded from the scaling events of a trial: the one place that knows what became of a node.
 
-A node that can't be used any more has ended. `terminated` is its planned end, or the end of its machine after a crash.
-`failed` is a crash if the node ran before, else a launch that failed.
+A node that can't be used any more has ended. `failed` is a crash if the node ran before, else a launch that failed.
+`terminated` is its planned end, or the end of its machine after a failure.
 """
 
 from bisect import insort
@@ -52,7 +52,7 @@ class NodeLife:
 
     @property
     def ended(self) -> bool:
-        """Return whether the node's present state is final. A crashed node may still be terminated."""
+        """Return whether the node's present state is final. The machine of a failed node may still be terminated."""
         return self.state in FINAL_STATES
 
     @property
@@ -66,9 +66,18 @@ class NodeLife:
         return self.first("failed") is not None and self._ran
 
     @property
-    def terminated_after_crash(self) -> bool:
-        """Return whether the trace shows that the machine of a crashed node was terminated."""
-        return self.crashed and self.first("terminated") is not None
+    def may_be_terminated(self) -> bool:
+        """Return whether the node has failed and its machine may still exist."""
+        return self.state == "failed" and self._had_machine
+
+    @property
+    def terminated_after_failure(self) -> bool:
+        """Return whether the trace shows that the machine of a failed node was terminated."""
+        return self.first("failed") is not None and self.first("terminated") is not None and self._had_machine
+
+    @property
+    def _had_machine(self) -> bool:
+        return any(state in BILLED_STATES for _, state in self.states)
 
     @property
     def _ran(self) -> bool:
@@ -86,9 +95,9 @@ class NodeLife:
     def billed(self, end: float) -> list[Interval]:
         """Return the intervals for which a cloud would bill the node.
 
-        A machine outlives its Ray: a crashed node is billed until its machine is terminated, if the trace shows that.
+        A machine outlives a failure of its node: it is billed until it is terminated, if the trace shows that.
         """
-        return self.intervals(BILLED_STATES | {"failed"} if self.terminated_after_crash else BILLED_STATES, end)
+        return self.intervals(BILLED_STATES | {"failed"} if self.terminated_after_failure else BILLED_STATES, end)
 
     def stage_seconds(self) -> dict[str, float]:
         """Return the duration of each stage of the node's launch that the trace shows whole."""
@@ -157,7 +166,7 @@ class NodeLives:
     With `heads`, those of heads instead.
 
     `living` has the nodes that haven't ended, by id. With `keep_ended=False` memory doesn't grow with the length of
-    the trial: ended nodes are forgotten, except crashed ones, whose machines may still be terminated.
+    the trial: ended nodes are forgotten, except those that failed and whose machines may still be terminated.
     """
 
     def __init__(self, *, keep_ended: bool = True, heads: bool = False) -> None:
@@ -191,7 +200,7 @@ class NodeLives:
             self.living[event.node] = life
         if not self._keep_ended:
             life.forget_alternation()
-            if life.ended and not (life.state == "failed" and life.crashed):
+            if life.ended and not life.may_be_terminated:
                 del self._lives[event.node]
         return NodeChange(life, event, is_first)
 

@@ -88,6 +88,15 @@ def test_a_node_that_crashed_and_was_then_ended_counts_once() -> None:
     assert in_states(exporter) == {("x86", "terminated"): 1.0}
 
 
+def test_a_failed_launch_whose_machine_was_then_ended_counts_once_and_is_billed_until_then() -> None:
+    exporter = exporter_of(
+        priced([*life("n1", allocated=0, failed=100), *life("n1", terminated=200)]), prices=PRICES, now=1000
+    )
+
+    assert in_states(exporter) == {("x86", "terminated"): 1.0}
+    assert costs(exporter) == pytest.approx({X86: 0.02})
+
+
 def test_a_stage_that_is_heard_of_late_does_not_turn_a_node_back() -> None:
     """v2 notices an allocation only when Ray may already run."""
     exporter = exporter_of(life("n1", running=20), life("n1", allocated=3, installing=8))

@@ -136,28 +136,40 @@ def test_a_crashed_node_is_billed_until_its_machine_is_terminated() -> None:
     lives.add(node(45, "n1", "terminated"))
 
     assert (at_crash, seconds_within(found.billed(T0 + 100), T0, T0 + 100)) == (29, 44)
-    assert (found.crashed, found.terminated_after_crash, found.state) == (True, True, "terminated")
+    assert (found.crashed, found.terminated_after_failure, found.state) == (True, True, "terminated")
 
 
-def test_a_launch_that_failed_is_billed_until_then() -> None:
-    found = only(life("n1", requested=0, allocated=1, failed=30, terminated=50))
+@pytest.mark.parametrize(
+    ("states", "seconds"),
+    [
+        ({"requested": 0, "allocated": 1, "failed": 30}, 29),
+        ({"requested": 0, "allocated": 1, "failed": 30, "terminated": 50}, 49),
+        ({"requested": 0, "failed": 30, "terminated": 50}, 0),
+    ],
+)
+def test_a_launch_that_failed_is_billed_as_long_as_a_machine_is_known_to_exist(
+    states: dict[str, float], seconds: float
+) -> None:
+    found = only(life("n1", **states))
 
-    assert (found.never_ran, found.crashed, found.terminated_after_crash) == (True, False, False)
-    assert found.billed(T0 + 100) == [(T0 + 1, T0 + 30)]
+    assert (found.never_ran, found.crashed) == (True, False)
+    assert covered(found.billed(T0 + 100)) == seconds
 
 
-def test_without_ended_nodes_only_crashed_ones_are_remembered_until_they_are_terminated() -> None:
+def test_without_ended_nodes_only_failed_machines_are_remembered_until_they_are_terminated() -> None:
     lives = folded(
         *WHOLE,
         *life("never", requested=1, failed=2),
         *life("crashed", running=3, failed=9),
+        *life("stuck", allocated=3, failed=9),
         *life("here", running=3),
         keep_ended=False,
     )
     before = [found.node for found in lives]
-    lives.add(node(20, "crashed", "terminated"))
+    for name in ("crashed", "stuck"):
+        lives.add(node(20, name, "terminated"))
 
-    assert (before, [found.node for found in lives]) == (["crashed", "here"], ["here"])
+    assert (before, [found.node for found in lives]) == (["crashed", "stuck", "here"], ["here"])
 
 
 def test_a_node_that_alternates_for_days_needs_no_more_memory_and_loses_no_second() -> None:
