@@ -13,6 +13,7 @@ from orchestrator.lab.parallel import Parallel, automatic
 from orchestrator.lab.progress import Reporter
 from orchestrator.lab.stack import stack_running
 from orchestrator.logs import recording
+from orchestrator.private_files import check_private_folder
 from orchestrator.version import __version__
 
 if TYPE_CHECKING:
@@ -55,18 +56,19 @@ class Execution:
 def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "SweepRecord":
     """Run a plan as a new sweep; return the sweep as it ended."""
     from orchestrator.sweeps.folder import SweepFolder
-    from orchestrator.sweeps.runner import begin_sweep, new_sweep_id
+    from orchestrator.sweeps.runner import begin_sweep, claimed, new_sweep_id
 
     sweep_id = new_sweep_id()
     folder = SweepFolder.of(common.root, sweep_id)
     backend = _create_backend(common, plan.spec, cluster, how, folder, reporter)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
-        folder.root.mkdir(parents=True)
-        shutil.copy(cluster.path, folder.cluster)
-        begin_sweep(ledger, plan, sweep_id)
-        reporter.say(plan.starts)
-        return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter)
+        _make_folder(folder)
+        with claimed(folder):
+            shutil.copy(cluster.path, folder.cluster)
+            begin_sweep(ledger, plan, sweep_id)
+            reporter.say(plan.starts)
+            return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter)
 
 
 def resume_sweep(
@@ -84,7 +86,7 @@ def resume_sweep(
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweeps.folder import SweepFolder
-    from orchestrator.sweeps.runner import take_over, trials_to_run
+    from orchestrator.sweeps.runner import check_ended, claimed, take_over, trials_to_run
 
     ledger = common.ledger()
     record, trial = ledger.find(wanted)
@@ -101,10 +103,25 @@ def resume_sweep(
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
     folder = SweepFolder.of(common.root, record.sweep_id)
-    created = _create_backend(common, planned, read_cluster_file(folder.cluster), how, folder, reporter)
-    with stack_running(common.root, wanted=how.stack, reporter=reporter):
-        take_over(ledger, record)
-        return _run(common, ledger, record.sweep_id, planned, how, created, reporter)
+    check_private_folder(folder.root, "the sweep's folder")
+    check_ended(common.root, record)
+    with claimed(folder):
+        record = ledger.sweep(record.sweep_id)  # it may have gone on until just now
+        created = _create_backend(common, planned, read_cluster_file(folder.cluster), how, folder, reporter)
+        with stack_running(common.root, wanted=how.stack, reporter=reporter):
+            take_over(ledger, record)
+            return _run(common, ledger, record.sweep_id, planned, how, created, reporter)
+
+
+def _make_folder(folder: "SweepFolder") -> None:
+    """Make the folder of a new sweep. Raises InputError."""
+    try:
+        folder.root.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"the sweep's folder {folder.root} can't be made: {error.strerror}", "choose another home with --home"
+        ) from None
+    check_private_folder(folder.root.parent, "the folder of sweeps")
 
 
 def _run(

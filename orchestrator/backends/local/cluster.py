@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.backends.live import node_process
 from orchestrator.backends.live.cluster import ClusterLaunch
-from orchestrator.backends.live.ownership import ensure_token
+from orchestrator.backends.live.ownership import ensure_token, is_own_folder
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.backends.live.shared_files import SharedFilesCluster
 from orchestrator.backends.local import processes
@@ -89,9 +89,9 @@ class LocalCluster(SharedFilesCluster):
 
     def _start(self) -> None:
         files, head, settings = self.files, self._launch.shape.head, self._launch.settings
+        self._make_folder(str(self._scratch))
         files.create()
         self._scratch.mkdir(mode=0o700)  # Ray lets everybody write into the folder that it makes in this one
-        self._write_owner(str(self._scratch))
         self.apply_settings(self._launch.shape, settings)
         options = NodeOptions(
             node_id=self._head_id,
@@ -174,8 +174,9 @@ class LocalCluster(SharedFilesCluster):
         if self._logs_dir is not None:
             with suppressed(_log, "keeping the logs", OSError):  # a full disk must not keep anything running
                 self._keep_logs(self._logs_dir)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        shutil.rmtree(self.files.root, ignore_errors=True)
+        if is_own_folder(self._scratch):
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._remove_folder()
 
     def _keep_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
