@@ -14,7 +14,8 @@ def sqlite_url(path: Path) -> str:
     """Return the SQLAlchemy URL of a database. Only a path that a URL would misread is written as a URI."""
     if _SPECIAL.isdisjoint(str(path)):
         return f"sqlite:///{path}"
-    return f"sqlite:///{path.absolute().as_uri()}?uri=true"
+    # SQLAlchemy decodes it once, and SQLite once more.
+    return f"sqlite:///{path.absolute().as_uri().replace('%', '%25')}?uri=true"
 
 
 def is_read_only(path: Path) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.backends import registry
-from orchestrator.errors import InputError, Interrupted
+from orchestrator.errors import InputError, Interrupted, MissingPrerequisite
 from orchestrator.lab import annotate, metrics
 from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import Parallel, automatic
@@ -178,6 +178,9 @@ def _run_in(
         ):
             watchers = [view, *([] if port == 0 else [exporter]), *annotators]
             return Runner(ledger, backend, folder, watchers, keep_invalid=how.keep_invalid).run(sweep_id)
+    except MissingPrerequisite as error:
+        resume = f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}"
+        raise MissingPrerequisite(error.message, f"{error.hint}; {resume}" if error.hint else resume) from None
     except KeyboardInterrupt:
         reporter.say(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
         if backend.left:

@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.analysis.trial.score import score
 from orchestrator.backends.base import Backend
-from orchestrator.errors import InputError, TrialFailed
+from orchestrator.errors import InputError, MissingPrerequisite, TrialFailed
 from orchestrator.filesystem import needing_room
 from orchestrator.liveness import Lock, ProcessMark, still_runs
 from orchestrator.logs import suppressed
@@ -99,7 +99,7 @@ class Runner:
                         self._run_trial(sweep_id, record.trial, prices)
         except BaseException:
             # A full disk is the ledger's, too, but what led here matters more.
-            with suppressed(_log, "writing down the interruption", InputError):
+            with suppressed(_log, "writing down the interruption", InputError, MissingPrerequisite):
                 self.ledger.interrupt(sweep_id, "interrupted")
             raise
         finally:
@@ -133,7 +133,7 @@ class Runner:
         """Keep in the result which watchers stopped."""
         notes = [watcher.stopped for watcher in self._guarded if watcher.stopped]
         if notes:
-            with suppressed(_log, "keeping notes in the ledger", InputError):
+            with suppressed(_log, "keeping notes in the ledger", InputError, MissingPrerequisite):
                 self.ledger.add_notes(sweep_id, notes)
 
 

@@ -46,6 +46,7 @@ def clean(
                     for each in found.clusters
                 ],
                 "interrupted_sweeps": list(cleaned.interrupted),
+                "left_alone": [str(folder) for folder in found.foreign],
             }
         )
     else:
@@ -55,6 +56,8 @@ def clean(
             out.print(f"{verb} cluster {each.cluster_id}: {each.orphan.describe() or 'its name only'}")
         for sweep_id in cleaned.interrupted:
             out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}")
+        for folder in found.foreign:
+            out.print(f"left alone {folder}: nothing in it proves that orchestrate made it", soft_wrap=True)
         if not found.clusters and not cleaned.interrupted and not found.hidden:
             out.print("nothing to clean")
     if (problem := found.problem()) is not None:
