@@ -367,7 +367,7 @@ def test_with_the_token_one_reads_and_whether_all_is_well_is_no_secret() -> None
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:9477", "127.0.0.1.evil.example", "localhost.evil:1", ""]
+    "host", ["evil.example", "evil.example:9477", "127.0.0.1.evil.example", "localhost.evil", ""]
 )
 @pytest.mark.parametrize("path", ["/metrics", "/sd", "/healthz", "/"])
 def test_a_web_page_that_gave_its_name_to_this_machine_reads_nothing(served: Served, host: str, path: str) -> None:
@@ -420,7 +420,13 @@ def test_a_client_that_sends_a_byte_now_and_then_is_cut_off(served: Served, monk
     with socket.create_connection((served.host, served.port), TIMEOUT_S) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX")
         until = time.monotonic() + TIMEOUT_S
-        with pytest.raises(ConnectionError):
-            while time.monotonic() < until:
+        cut = False
+        while not cut and time.monotonic() < until:
+            try:
                 slow.sendall(b"a")
                 time.sleep(0.02)
+            except ConnectionError:
+                # not logged: it is what the test waits for.
+                cut = True
+
+    assert cut
