@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 MAX_LINE_BYTES = 4_000_000
 MAX_EVENTS = 10_000_000
 MAX_TASKS = 10_000_000
-MAX_SPAN_S = 400 * 86_400.0
+MAX_OBSERVED_S = 400 * 86_400.0
+MAX_TRIAL_S = 31 * 86_400.0
 
 
 class TraceWriter:
@@ -132,7 +133,7 @@ def read_trace(path: Path) -> Trace:
             raise SpecError(f"{path}:{number}", f"more than {MAX_EVENTS} events; no trace has that many")
         events.append(event)
     events.sort(key=lambda event: event.t)
-    if events and events[-1].t - events[0].t > MAX_SPAN_S:
+    if events and events[-1].t - events[0].t > (MAX_TRIAL_S if trial is not None else MAX_OBSERVED_S):
         days = (events[-1].t - events[0].t) / 86_400
         raise SpecError(str(path), f"damaged: {days:.0f} days are between its first event and its last one")
     return Trace(trial, context, tuple(events))

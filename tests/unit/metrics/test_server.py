@@ -366,9 +366,7 @@ def test_with_the_token_one_reads_and_whether_all_is_well_is_no_secret() -> None
 # Bounded, whatever clients do
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:9477", "127.0.0.1.evil.example", "localhost.evil", ""]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9477", "127.0.0.1.evil.example", "localhost.evil", ""])
 @pytest.mark.parametrize("path", ["/metrics", "/sd", "/healthz", "/"])
 def test_a_web_page_that_gave_its_name_to_this_machine_reads_nothing(served: Served, host: str, path: str) -> None:
     answer = served.ask(path, Host=host)
