@@ -11,13 +11,13 @@ from rich.text import Text
 from orchestrator.backends import registry
 from orchestrator.model.quantities import column_of
 from orchestrator.replay.replay import DECISIVE, Validation
-from orchestrator.report.terminal.tables import new_table
+from orchestrator.report.terminal.table import FittedTable
 
 
 def validation_table(validation: Validation) -> RenderableType:
     """Return each quantity as recorded and as simulated with its error, and when nodes were requested."""
     trial = validation.trial
-    rows = new_table(
+    rows = FittedTable(
         trial.label(), "recorded", "simulated", "error", "error %", title=f"trial {trial.trial_id} and its replay"
     )
     for row in validation.comparisons:
@@ -29,7 +29,7 @@ def validation_table(validation: Validation) -> RenderableType:
             _number(row.error, "+"),
             "-" if share is None else f"{round(share, 3) + 0.0:+.1%}",
         )
-    requests = new_table("launch", "recorded s", "simulated s", "error")
+    requests = FittedTable("launch", "recorded s", "simulated s", "error")
     for number, (real, simulated) in enumerate(zip_longest(*validation.launches), start=1):
         error = None if real is None or simulated is None else simulated - real
         requests.add_row(str(number), _number(real), _number(simulated), _number(error, "+"))
