@@ -170,6 +170,12 @@ def _run_in(
     )
     real_time = registry.kind(spec.backend).real_time
     port = how.metrics_port if real_time else 0
+    resume = f"orchestrate sweep --resume {sweep_id}"
+    ledger.on_long_wait(
+        lambda limit_s: reporter.say(
+            f"note: another program has locked the ledger: waiting up to {limit_s:g} s; then resume with: {resume}"
+        )
+    )
     try:
         with (
             metrics.serving(exporter, backend.targets, port, reporter, how.metrics_access),
@@ -179,10 +185,10 @@ def _run_in(
             watchers = [view, *([] if port == 0 else [exporter]), *annotators]
             return Runner(ledger, backend, folder, watchers, keep_invalid=how.keep_invalid).run(sweep_id)
     except MissingPrerequisite as error:
-        resume = f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}"
-        raise MissingPrerequisite(error.message, f"{error.hint}; {resume}" if error.hint else resume) from None
+        kept = f"finished trials are kept; resume with: {resume}"
+        raise MissingPrerequisite(error.message, f"{error.hint}; {kept}" if error.hint else kept) from None
     except KeyboardInterrupt:
-        reporter.say(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
+        reporter.say(f"finished trials are kept; go on with: {resume}")
         if backend.left:
             raise Interrupted("interrupted; not all that was started could be ended", "orchestrate clean") from None
         raise

@@ -24,6 +24,7 @@ LOCKED_S = 30.0
 _ONE_WAIT_MS = 500
 # After one long wait in vain, a program that ends anyway doesn't begin another.
 _SHORT_WAIT_S = 1.0
+_MOMENT_S = 2.0
 
 _WRITES = "orchestrate_writes"
 _FORM = "for example sqlite:////home/me/ledger.db or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
@@ -34,6 +35,8 @@ class Database:
 
     def __init__(self, url: str, *, wait_s: float = LOCKED_S) -> None:
         self._wait_s = wait_s
+        self.on_long_wait: Callable[[float], object] = lambda limit_s: None
+        """Called once for each lock that takes longer than a moment, with the longest wait in seconds."""
         self._open = ExitStack()  # a read-only database may be read from a copy
         try:
             made = make_url(url)
@@ -135,15 +138,19 @@ class Database:
 
     def _patiently(self, do: Callable[[], object]) -> None:
         """Do something, again and again while the database is locked, for `wait_s` at most."""
-        deadline = time.monotonic() + self._wait_s
+        began, told = time.monotonic(), False
         while True:
             try:
                 do()
                 return
             except (OperationalError, sqlite3.OperationalError) as error:
-                if not _is_locked(error) or time.monotonic() > deadline:
+                waited = time.monotonic() - began
+                if not _is_locked(error) or waited > self._wait_s:
                     raise
                 _log.debug("the ledger is locked: waiting")
+                if not told and waited > _MOMENT_S:
+                    told = True
+                    self.on_long_wait(self._wait_s)
 
     def _locked(self, error: Exception) -> MissingPrerequisite | None:
         if not _is_locked(error):

@@ -163,6 +163,10 @@ class Ledger:
         with self._database.session(writes=True) as session:
             yield session
 
+    def on_long_wait(self, tell: Callable[[float], object]) -> None:
+        """Call `tell` when another program has the ledger locked for more than a moment, see `Database`."""
+        self._database.on_long_wait = tell
+
     def close(self) -> None:
         """Close the database."""
         self._database.close()

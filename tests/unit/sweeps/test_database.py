@@ -96,6 +96,19 @@ def test_a_ledger_that_stays_locked_is_an_error_that_says_so(home: Path, impatie
     assert time.monotonic() - began < 10
 
 
+def test_a_long_wait_is_told_once(home: Path, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_MOMENT_S", 0.02)
+    told: list[float] = []
+    ledger = Ledger(Home(home, "").url)
+    ledger.on_long_wait(told.append)
+    ledger._database._wait_s = 0.2
+    with locked(home / "ledger.db"), pytest.raises(MissingPrerequisite):
+        ledger.set_sweep_status("c0ffee00", "interrupted")
+    ledger.close()
+
+    assert told == [0.2]
+
+
 def test_who_reads_waits_for_nobody(home: Path) -> None:
     with locked(home / "ledger.db"):
         assert read(home) == ["c0ffee00"]
