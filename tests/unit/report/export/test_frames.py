@@ -343,7 +343,8 @@ FORMULAS = [
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_a_name_of_somebody_else_is_no_formula_in_a_spreadsheet(tmp_path: Path, name: str) -> None:
-    frames = trace_frames([record(tmp_path, sound(*life("n1", name, requested=0, allocated=5, running=30)))], PRICES)
+    lives = [each.model_copy(update={"node_type": name}) for each in life("n1", requested=0, allocated=5, running=30)]
+    frames = trace_frames([record(tmp_path, sound(*lives))], PRICES)
     write(tmp_path / "csv", "csv", trials_frame([]), frames)
     read = pl.read_csv(tmp_path / "csv" / "nodes.csv", infer_schema=False)
 
