@@ -208,12 +208,31 @@ def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel, simulation: Ray
         path,
         "",
         ClusterShape,
-        head=_node_type(path, head, types[head], limits[head]),
+        head=_node_type(path, head, {**types[head], "min_workers": _heads_minimum(path, types, head)}, limits[head]),
         workers=tuple(_node_type(path, name, types[name], limits[name]) for name in workers),
         max_workers=total,
         launch=launch,
         simulation=simulation,
     )
+
+
+def _heads_minimum(path: Path, types: Mapping[str, Any], head: str) -> Any:
+    """Return 0 where Ray launches no worker of the head's type without demand. Raises SpecError where versions differ.
+
+    v2 counts the head as one of `min_workers`, v1 doesn't. Where there may be no other node of the type, the head alone
+    is enough for both.
+    """
+    minimum = types[head].get("min_workers", 0)
+    if minimum == 1 and not types[head].get("max_workers", 0):
+        return 0
+    if minimum > 0:
+        raise SpecError(
+            f"{path}: available_node_types.{head}.min_workers",
+            f"{minimum} for the head's type means other numbers to Ray's autoscalers: v2 counts the head as one of"
+            " them, v1 doesn't",
+            "write 0, and give workers that always run a node type of their own",
+        )
+    return minimum
 
 
 def _node_type(path: Path, name: str, section: dict[str, Any], max_workers: int) -> NodeType:
