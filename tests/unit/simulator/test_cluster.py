@@ -174,10 +174,13 @@ def test_the_gcs_sees_a_task_waiting_or_running_and_never_both() -> None:
         used = sum(view.used_slots for view in world.cluster.views())
         seen.append((world.loop.now, world.cluster.visible, used))
 
+    def join() -> None:
+        world.join()
+
     world.cluster.submit(3)
     for when in (1, 3, 5, 7, 13, 15, 17, 19):
         world.loop.call_at(when, look)
-    world.loop.call_at(4, world.join)
+    world.loop.call_at(4, join)
     world.loop.run_until(30)
 
     assert [
