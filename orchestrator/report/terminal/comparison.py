@@ -68,6 +68,7 @@ def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> Rende
         needed = max((each.repeats_needed or 0 for each in pair.contrasts if each.quantity == "makespan_s"), default=0)
         if needed:
             parts.append(Text(f"note: about {needed} repeats of each would tell a difference in makespan as large"))
+    parts += [Text(f"assumption: {each}", style="yellow") for each in comparison.assumptions]
     parts += [Text(f"note: {each}", style="yellow") for each in comparison.unmatched]
     parts += [Text(f"fail-if: {check.sentence}", style=_STYLES[check.outcome]) for check in checked]
     return Group(*parts)
@@ -114,6 +115,7 @@ def comparison_document(comparison: Comparison, checked: Sequence[Check]) -> dic
             for pair in comparison.pairs
         ],
         "unmatched": list(comparison.unmatched),
+        "assumptions": {"a": list(comparison.assumptions_of_a), "b": list(comparison.assumptions_of_b)},
         "checks": [
             {
                 "condition": check.condition.text,
@@ -143,6 +145,8 @@ def write_junit(
     suite = TestSuite("orchestrate compare")
     suite.add_property("a", comparison.a)
     suite.add_property("b", comparison.b)
+    for assumption in comparison.assumptions:
+        suite.add_property("assumption", assumption)
     for check in checked:
         case = TestCase(check.condition.text, check.pair.name)
         if check.breached is None:

@@ -1,6 +1,6 @@
 """The reasons for a trial's launches, for the terminal and as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ from orchestrator.analysis.trial.explain import Explanation, Obstacle, State
 from orchestrator.report.terminal.tables import new_table
 
 
-def explanation_tables(explanation: Explanation) -> RenderableType:
+def explanation_tables(explanation: Explanation, assumptions: Sequence[str] = ()) -> RenderableType:
     """Return all launches with their rules, all ends with their causes, and why no other node came."""
     launches = new_table("at s", "nodes", "type", "why no more or no fewer", title="why nodes came")
     ends = new_table("at s", "nodes", "type", "cause", title="\nwhy nodes went")
@@ -26,12 +26,16 @@ def explanation_tables(explanation: Explanation) -> RenderableType:
     parts += [ends] if explanation.ends else []
     if explanation.after is not None and explanation.after.pending:
         parts += [Text(), *_lines(explanation.after)]
-    return Group(*parts)
+    return Group(*parts, *_told(assumptions))
 
 
-def state_table(state: State) -> RenderableType:
+def state_table(state: State, assumptions: Sequence[str] = ()) -> RenderableType:
     """Return one moment: demand, nodes, and why no other node comes."""
-    return Group(*_lines(state))
+    return Group(*_lines(state), *_told(assumptions))
+
+
+def _told(assumptions: Sequence[str]) -> Iterable[Text]:
+    return [Text(f"assumption: {each}", style="yellow") for each in assumptions]
 
 
 def _lines(state: State) -> Iterable[Text]:
@@ -50,11 +54,11 @@ def obstacle_line(each: Obstacle) -> str:
     return f"{subject}: {each.reason}: {each.text}"
 
 
-def explanation_document(explanation: Explanation) -> dict[str, Any]:
+def explanation_document(explanation: Explanation, assumptions: Sequence[str] = ()) -> dict[str, Any]:
     """Return the same as JSON; times in seconds after the submission."""
-    return {**asdict(explanation), "after": None if explanation.after is None else state_document(explanation.after)}
+    return {**asdict(explanation), "assumptions": list(assumptions)}
 
 
-def state_document(state: State) -> dict[str, Any]:
+def state_document(state: State, assumptions: Sequence[str] = ()) -> dict[str, Any]:
     """Return one moment as JSON."""
-    return asdict(state)
+    return {**asdict(state), "assumptions": list(assumptions)}

@@ -39,7 +39,7 @@ def validation_table(validation: Validation) -> RenderableType:
 
 
 def validation_summary(validations: Sequence[Validation]) -> RenderableType:
-    """Return the largest error of the main times over all trials, and what the replay of a simulated one says."""
+    """Return the largest error of the main times over all trials, what replays of simulated ones say, assumptions."""
     recorded = [each for each in validations if registry.real_time(each.trial.backend)]
     simulated = len(validations) - len(recorded)
     lines = [Text(_errors(recorded), style="bold")] if recorded else []
@@ -51,6 +51,8 @@ def validation_summary(validations: Sequence[Validation]) -> RenderableType:
                 style="yellow",
             )
         )
+    assumptions = dict.fromkeys(assumption for each in validations for assumption in each.assumptions)
+    lines += [Text(f"assumption: {each}", style="yellow") for each in assumptions]
     return Group(*lines)
 
 
@@ -87,6 +89,7 @@ def validation_document(validation: Validation) -> dict[str, Any]:
             for row in validation.comparisons
         },
         "launches": {"recorded": recorded, "simulated": simulated},
+        "assumptions": list(validation.assumptions),
     }
 
 

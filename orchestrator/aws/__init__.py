@@ -1,0 +1,1 @@
+"""AWS, as far as a command is told to ask it."""
