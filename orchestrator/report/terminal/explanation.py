@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.analysis.trial.explain import Explanation, Obstacle, State
+from orchestrator.analysis.trial.explain import Explanation, State
 from orchestrator.report.terminal.tables import new_table
 
 
@@ -43,15 +43,9 @@ def _lines(state: State) -> Iterable[Text]:
     yield Text(f"at {round(state.t, 1):g} s: pending {pending}", style="bold")
     for node_type, counts in state.nodes.items():
         yield Text(f"  {node_type}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
-    yield from (Text(f"  {obstacle_line(each)}") for each in state.obstacles)
+    yield from (Text(f"  {each}") for each in state.obstacles)
     if not state.obstacles:
         yield Text("  nothing is waited for")
-
-
-def obstacle_line(each: Obstacle) -> str:
-    """Return `CPU=1 on x86: type limit: 8 of at most 8 …`."""
-    subject = " on ".join(filter(None, (each.demand, each.node_type)))
-    return f"{subject}: {each.reason}: {each.text}"
 
 
 def explanation_document(explanation: Explanation, assumptions: Sequence[str] = ()) -> dict[str, Any]:
