@@ -153,6 +153,8 @@ def _check_against_rays_schema(path: Path, document: dict[str, Any]) -> None:
 
 def _refused(path: Path, key: str, reason: str) -> SpecError:
     hint = _UNRESOLVED if "${" in reason else None
+    if key == "top level" and "required property" in reason:
+        hint = "a cluster config of `ray up` is needed: see docs/cluster-files.md"
     if "available_node_types" not in reason and any(f"'{legacy}'" in reason for legacy in _LEGACY_KEYS):
         hint = "Ray 2 reads node types only: write them under available_node_types"
     return SpecError(f"{path}: {key}" if key else str(path), reason[:200], hint)
