@@ -32,6 +32,7 @@ _V1_FLOOR = 5
 # v1 prefers other types for so long after a launch failed: AUTOSCALER_NODE_AVAILABILITY_MAX_STALENESS_S.
 _V1_BACK_OFF_S = 1800.0
 _REQUESTED: frozenset[NodeState] = frozenset({"requested"})
+_IDLE: frozenset[NodeState] = frozenset({"idle"})
 _PENDING: frozenset[NodeState] = frozenset({"requested", "allocated", "installing"})
 _EXISTING: frozenset[NodeState] = ALIVE_STATES | _PENDING | {"draining"}
 
@@ -208,7 +209,7 @@ def _idle(trial: Trial, moment: Moment) -> Iterator[Obstacle]:
     """Say of idle nodes when they may end."""
     minutes = trial.settings.idle_timeout_minutes
     for worker in trial.shape.launchable:
-        idle = moment.count(worker.name, ("idle",))
+        idle = moment.count(worker.name, _IDLE)
         if not idle:
             continue
         existing = moment.count(worker.name, _EXISTING)
