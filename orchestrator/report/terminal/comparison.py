@@ -68,7 +68,9 @@ def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> Rende
         )
         for each in pair.contrasts:
             rows.add_row(*_cells(each))
-        nothing = Text(f"\n{pair.name}: nothing to compare, as one side has no valid trial", style="yellow")
+        nothing = Text(
+            f"\n{pair.name}: nothing to compare, as no valid trial of one side shows these numbers", style="yellow"
+        )
         parts.append(rows if pair.contrasts else nothing)
         needed = max((each.repeats_needed or 0 for each in pair.contrasts if each.quantity == "makespan_s"), default=0)
         if needed:
