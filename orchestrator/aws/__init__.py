@@ -1,1 +1,1 @@
-"""AWS, as far as a command is told to ask it."""
+"""Questions to AWS, which a command asks only if the user says so."""

@@ -1,4 +1,4 @@
-"""Why nodes of a running trial come and why no other comes, event by event: as `orchestrate explain` says it."""
+"""Reasons of a running trial: for nodes that come and for others that don't, as `orchestrate explain` words them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
