@@ -160,15 +160,34 @@ def obstacles(trial: Trial, moment: Moment) -> Iterator[Obstacle]:
     """Yield why no other node comes for the tasks that wait; if none waits, when idle nodes may end."""
     if not moment.pending:
         yield from _idle(trial, moment)
-    for demand in moment.pending:
+    for demand, tasks in moment.pending.items():
         needs, labels = needs_of(demand), trial.workload.labels
         able = [worker for worker in trial.shape.launchable if worker.fits(needs, labels)]
         if not able:
             have = ", ".join(f"{worker.name}: {_resources(worker)}" for worker in trial.shape.launchable)
             only = "only the head holds it" if trial.shape.head.fits(needs, labels) else "no node type holds it"
             yield Obstacle(demand, "", "infeasible", f"{only} ({have})")
+        launching = {worker.name: moment.count(worker.name, _PENDING) for worker in able}
+        if _held(able, launching, needs, labels) >= tasks:
+            for name, count in launching.items():
+                if count:
+                    yield Obstacle(
+                        demand, name, "on its way", f"{count} of this type are being launched: no more needed"
+                    )
+            continue
         for worker in able:
             yield from (Obstacle(demand, worker.name, *found) for found in _obstacles_of(trial, moment, worker))
+
+
+def _held(
+    workers: Iterable[NodeType], counts: Mapping[str, int], needs: Mapping[str, float], labels: Mapping[str, str]
+) -> float:
+    """Return how many such tasks so many empty nodes of each type hold; infinite where nothing limits them."""
+    held = 0.0
+    for worker in workers:
+        slots = worker.slots(needs, labels)
+        held += counts[worker.name] * (math.inf if slots is None else slots) if counts[worker.name] else 0.0
+    return held
 
 
 def _obstacles_of(trial: Trial, moment: Moment, worker: NodeType) -> Iterator[tuple[Reason, str]]:
