@@ -377,9 +377,7 @@ def _setting_evidence(results: Sequence[Result]) -> SettingEvidence:
 
 def _tie(intervals: Mapping[str, Interval]) -> tuple[float, ...]:
     """Return the medians that decide between equal objectives, so that the best is never a dominated setting."""
-    return tuple(
-        intervals[name].median if name in intervals else math.inf for name in ("makespan_s", "cost_usd", "node_seconds")
-    )
+    return tuple(intervals[name].median if name in intervals else math.inf for name in ("makespan_s", "cost_usd"))
 
 
 def _speed_and_cost(settings: Iterable[SettingEvidence]) -> Iterable[tuple[str, tuple[float, float]]]:
