@@ -49,12 +49,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Validation:
-    """A recorded trial and its replay: the scorecards, and the request time of each launch (s after submission)."""
+    """A recorded trial and its replay: the scorecards, and the request time of each launch (s after submission).
+
+    `assumptions` are those of the recorded trial's sweep.
+    """
 
     trial: Trial
     recorded: Scorecard
     simulated: Scorecard
     launches: tuple[tuple[float, ...], tuple[float, ...]]
+    assumptions: tuple[str, ...] = ()
 
     @property
     def comparisons(self) -> list[Comparison]:

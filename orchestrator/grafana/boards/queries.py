@@ -161,6 +161,16 @@ def supply(scope: Scope, called: str = "supply") -> Query:
     return Query(f"sum({scope.of('trial:orchestrator_supply_cores:sum')})", called)
 
 
+def launches_by_rules(scope: Scope) -> Query:
+    """Return the nodes requested since the previous step, by type and the rules that set how many."""
+    return Query(growth(scope, "orchestrator_launched_nodes_total", "node_type, rules"), "{{node_type}}: {{rules}}")
+
+
+def no_launch(scope: Scope) -> Query:
+    """Return 1 while a reason keeps another node of a type from coming, and 0 afterwards."""
+    return Query(f"max by (node_type, reason) ({scope.of('orchestrator_no_launch')})", "{{reason}} {{node_type}}")
+
+
 def cost(scope: Scope, called: str = "cost") -> Query:
     """Return the query of the cost so far in dollars."""
     return Query(f"sum({scope.of('trial:orchestrator_cost_dollars:sum')})", called)

@@ -87,7 +87,7 @@ def trial_board() -> Dashboard:
         ],
         annotated=[OVERLAY],
         links=[fit_trial(UID)],
-        sections=[_overlay(), _results(), _supply(), _nodes(), _cpus()],
+        sections=[_overlay(), _results(), _supply(), _reasons(), _nodes(), _cpus()],
     )
 
 
@@ -256,6 +256,36 @@ def _supply() -> Section:
                 unit=style.DOLLARS,
                 stacked=True,
                 no_value="no price is known for these nodes",
+            ),
+        ],
+    )
+
+
+def _reasons() -> Section:
+    return Section(
+        "Why nodes come",
+        [
+            graph(
+                "Launches and their rules",
+                "Nodes that the autoscaler requested, and the rules that set how many: the upscaling speed, the cap of"
+                " concurrent launches, the limit of the type or of the cluster, min_workers; “demand” if no more were"
+                " needed. `orchestrate explain $trial_id` says it in words.",
+                [q.launches_by_rules(TRIAL)],
+                unit=style.COUNT,
+                decimals=0,
+                bars=True,
+                stacked=True,
+                listed=True,
+                no_value="no node was requested in the time range",
+            ),
+            timeline(
+                "Why no other node comes",
+                "Coloured while tasks wait and the reason holds for the node type; “idle rule” while nodes are idle and"
+                " nothing waits. `orchestrate explain $trial_id --at 45s` says it in words.",
+                q.no_launch(TRIAL),
+                {"0": ("no", style.INVISIBLE), "1": ("holds", style.MUTED)},
+                size=(12, 8),
+                no_value="no task has waited in the time range",
             ),
         ],
     )

@@ -189,8 +189,8 @@ def _weaknesses(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str
     return lines
 
 
-def trial_tables(record: TrialRecord) -> RenderableType:
-    """Everything that a trial's scorecard holds."""
+def trial_tables(record: TrialRecord, assumptions: Sequence[str] = ()) -> RenderableType:
+    """Return everything that a trial's scorecard holds, and the assumptions of its sweep."""
     trial, card = record.trial, record.scorecard
     facts = _facts()
     facts.add_row("trial", f"{trial.trial_id} in sweep {record.sweep_id}")
@@ -199,6 +199,8 @@ def trial_tables(record: TrialRecord) -> RenderableType:
     facts.add_row("shape", trial.shape.describe())
     facts.add_row("workload", trial.workload.describe())
     facts.add_row("trace", record.trace or "-")
+    for each in assumptions:
+        facts.add_row("assumption", Text(each, style="yellow"))
     if card is None:
         return facts
     for name, value in _scorecard_rows(card):

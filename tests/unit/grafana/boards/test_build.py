@@ -255,6 +255,7 @@ def test_a_timeline_of_one_page_has_no_pager() -> None:
 
     assert pages == {
         "Phases": None,
+        "Why no other node comes": None,
         "Node states": 30,
         "Targets": 20,
         "Alerts over time": None,
