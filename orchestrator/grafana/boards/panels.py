@@ -265,7 +265,7 @@ def scatter(
         .mapping(xy.SeriesMapping.AUTO)
         .series([series])
         .show(xy.XYShowMode.POINTS)
-        .point_size(xychart.XychartFieldConfigPointSize().fixed(9).min(5).max(19))
+        .point_size(xychart.XychartFieldConfigPointSize().fixed(9).min(4).max(24))
         .point_stroke_width(2)
         .fill_opacity(0)
         .legend(_legend((), as_table=False))

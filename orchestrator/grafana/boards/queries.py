@@ -18,8 +18,6 @@ ANNOTATED_EVENTS: Sequence[NodeState] = ("requested", "running", "terminated", "
 MARGIN_S = 30
 """Seconds that a link shows before a trial's submission and after its end, to include last states and scorecard."""
 
-ORDER = "started"
-"""The quantity of a scatter plot by which points have different sizes."""
 NO_POINT = "no valid trial has a value yet"
 
 _ALWAYS = "90y"
@@ -327,7 +325,7 @@ def scorecards(scope: Scope, window: str = _ALWAYS) -> Query:
 
 
 def points(scope: Scope, *quantities: str) -> Query:
-    """Return two quantities and the `ORDER` of each valid trial.
+    """Return two quantities of each valid trial.
 
     A scatter plot shows “Err” if a field is missing, and no text if it is empty. So each quantity without a value has
     a series whose setting is that text.
@@ -337,10 +335,7 @@ def points(scope: Scope, *quantities: str) -> Query:
     found = f"max by (sweep_id, trial_id, setting, quantity) ({ever(scope, 'orchestrator_scorecard', *matchers)})"
     none = f'label_replace(vector(NaN), "setting", "{NO_POINT}", "", "")'
     empty = " or ".join(f'label_replace({none}, "quantity", "{each}", "", "")' for each in quantities)
-    started = f"max by (sweep_id, trial_id) ({ever(scope, 'orchestrator_trial_start_timestamp_seconds')})"
-    trials = f"group by (sweep_id, trial_id, setting) ({ever(scope, 'orchestrator_scorecard', *matchers)})"
-    order = f'label_replace({trials} * on (sweep_id, trial_id) group_left () {started}, "quantity", "{ORDER}", "", "")'
-    return Query(f"{found} or {order} or on (quantity) ({empty})", "{{quantity}}", "instant")
+    return Query(f"{found} or on (quantity) ({empty})", "{{quantity}}", "instant")
 
 
 def trial_times(scope: Scope, window: str = _ALWAYS) -> Sequence[Query]:

@@ -117,7 +117,7 @@ def _overlay() -> Section:
                 listed=True,
                 overrides=[
                     *lanes_of_architectures(IN_CPU_USE),
-                    from_query(0, NODES_AT_THE_RIGHT),
+                    named("^nodes ", NODES_AT_THE_RIGHT),
                     from_query(1, colour(style.INK)),
                     from_query(
                         2, {"unit": style.SHARE, "custom.axisPlacement": "hidden", "min": 0, "max": 1.05, "decimals": 0}
@@ -136,6 +136,8 @@ def _overlay() -> Section:
                 "The phase of the trial at the end of the time range.",
                 q.last_phase(TRIAL),
                 unit=style.PLAIN,
+                size=(3, 3),
+                value_size=14,
                 only_name=True,
             ),
             number(
@@ -146,14 +148,13 @@ def _overlay() -> Section:
                 size=(3, 3),
                 decimals=1,
             ),
-            _result("Makespan", "From the submission to the end of the last task.", "makespan_s", style.SECONDS, 1, 3),
+            _result("Makespan", "From the submission to the end of the last task.", "makespan_s", style.SECONDS, 1),
             number(
                 "Cost so far",
                 "Cost of the worker nodes, each from allocation to its end, at list price. It grows until all nodes"
                 " have ended; the cost on “Sweep” stops at the scale-down. Empty if no price is known.",
                 q.now(TRIAL, "trial:orchestrator_cost_dollars:sum", "cost"),
                 unit=style.DOLLARS,
-                size=(3, 3),
                 decimals=4,
             ),
             number(
@@ -162,9 +163,9 @@ def _overlay() -> Section:
                 q.verdicts(TRIAL_EVER),
                 unit=style.PLAIN,
                 # A reason is a sentence.
-                size=(7, 3),
+                size=(6, 3),
                 only_name=True,
-                value_size=14,
+                value_size=12,
                 overrides=[from_query(0, colour(style.GOOD)), from_query(1, colour(style.BAD))],
             ),
         ],
