@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,12 +94,12 @@ def test_the_image_observes_a_cluster(engine: Engine, image: str, bystander: Bys
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Iterator[Path]:
+def unit(tmp_path: Path) -> Path:
     """The unit of docs/observe.md, as a file."""
     (text,) = blocks("observe.md", "As a systemd service", "ini")
     path = tmp_path / "orchestrate-observe.service"
     path.write_text(text)
-    yield path
+    return path
 
 
 def test_the_unit_is_one_that_systemd_takes(unit: Path) -> None:

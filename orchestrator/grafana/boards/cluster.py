@@ -47,8 +47,8 @@ def _now() -> Section:
                 "Bottleneck",
                 "The most severe known reason why tasks wait: a pending task fits no node type; launches failed"
                 " within the last 10 minutes; the cluster is at max_workers; nodes are launching. The first and"
-                " third need `observe --cluster`. Without `--monitor-log`, a launch is seen only when its node joins. If"
-                " no launch is seen for longer than one takes, run `ray status`: the autoscaler may be down, or a"
+                " third need `observe --cluster`. Without `--monitor-log`, a launch is seen only when its node joins."
+                " If no launch is seen for longer than one takes, run `ray status`: the autoscaler may be down, or a"
                 " resource may be missing.",
                 c.holding(),
                 HOLDING,

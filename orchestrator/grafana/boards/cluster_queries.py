@@ -47,7 +47,8 @@ def holding() -> Query:
     coming = f"sum({CLUSTER.of('orchestrator_nodes', _COMING)})"
     present = f"sum({CLUSTER.of('orchestrator_nodes', _PRESENT)})"
     # Without the monitor's log, a node is first seen when it joins: other nodes of the same launch follow.
-    joined = f"sum({CLUSTER.of('trial_arch:orchestrator_nodes:sum')}) > sum({Scope(CLUSTER.matchers, '1m').of('trial_arch:orchestrator_nodes:sum')})"
+    nodes = "trial_arch:orchestrator_nodes:sum"
+    joined = f"sum({CLUSTER.of(nodes)}) > sum({Scope(CLUSTER.matchers, '1m').of(nodes)})"
     limit = f"sum({CLUSTER.of('orchestrator_cluster_max_workers')})"
     unfit = f"sum({CLUSTER.of('orchestrator_infeasible_tasks')}) > 0"
     reasons = [

@@ -136,8 +136,6 @@ def _overlay() -> Section:
                 "The phase of the trial at the end of the time range.",
                 q.last_phase(TRIAL),
                 unit=style.PLAIN,
-                size=(3, 3),
-                value_size=14,
                 only_name=True,
             ),
             number(
@@ -145,7 +143,6 @@ def _overlay() -> Section:
                 "Time from the submission to the end of the time range or of the trial.",
                 q.elapsed(TRIAL),
                 unit=style.SECONDS,
-                size=(3, 3),
                 decimals=1,
             ),
             _result("Makespan", "From the submission to the end of the last task.", "makespan_s", style.SECONDS, 1),
@@ -162,10 +159,8 @@ def _overlay() -> Section:
                 "The validity of the trial, with the reason if it is invalid. Known when the trial has ended.",
                 q.verdicts(TRIAL_EVER),
                 unit=style.PLAIN,
-                # A reason is a sentence.
-                size=(6, 3),
                 only_name=True,
-                value_size=12,
+                value_size=11,  # a reason is a sentence
                 overrides=[from_query(0, colour(style.GOOD)), from_query(1, colour(style.BAD))],
             ),
         ],
@@ -199,12 +194,12 @@ def _results() -> Section:
                 "CPU use", "Share of the nodes' logical CPU time held by tasks.", "cpu_utilisation", style.SHARE, 0
             ),
             _result("Wait, p95", "95 % of tasks started within this time.", "task_wait_p95_s", style.SECONDS, 1),
-            _result("Peak", "Highest number of nodes running at once.", "peak_nodes", style.COUNT, 0),
+            _result("Launches", "Launched nodes.", "launches", style.COUNT, 0),
             _result("First node", "Time until the first launched node ran.", "time_to_first_node_s", style.SECONDS, 1),
+            _result("Peak", "Highest number of nodes running at once.", "peak_nodes", style.COUNT, 0, 3),
             _result("Peak after", "Time until the supply peaked.", "time_to_peak_s", style.SECONDS, 1),
             _result("Scale-down", "Time from the last task's end to min_workers.", "scale_down_s", style.SECONDS, 1, 5),
-            _result("Launches", "Launched nodes.", "launches", style.COUNT, 0),
-            _result("Failed", "Launched nodes that never ran.", "failed_launches", style.COUNT, 0, 3),
+            _result("Failed", "Launched nodes that never ran.", "failed_launches", style.COUNT, 0),
             _result("Excess", "Launched nodes that never ran a task.", "excess_nodes", style.COUNT, 0),
             timeline(
                 "Phases",
