@@ -53,12 +53,11 @@ def main() -> NoReturn:
         _log.debug("exit code 3", exc_info=True)
         _fail("there isn't enough memory for this", None, 3)
     except OSError as error:
-        if (told := _problem_of_files(error)) is None:
-            _fail_by_fault(error)
         _log.debug("a file can't be used", exc_info=True)
         streams.give_up_stdout()
-        _fail(*told)
-    except Exception as error:
+        told = _problem_of_files(error)
+        _fail(*told) if told is not None else _fail_by_fault(error)
+    except Exception as error:  # not logged: `_fail_by_fault` logs it
         _fail_by_fault(error)
 
 

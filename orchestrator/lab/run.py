@@ -107,7 +107,8 @@ def resume_sweep(
     check_ended(common.root, record)
     with claimed(folder):
         record = ledger.sweep(record.sweep_id)  # it may have gone on until just now
-        created = _create_backend(common, planned, read_cluster_file(folder.cluster), how, folder, reporter)
+        cluster = read_cluster_file(folder.cluster, instance_types_from=planned.instance_types_from)
+        created = _create_backend(common, planned, cluster, how, folder, reporter)
         with stack_running(common.root, wanted=how.stack, reporter=reporter):
             take_over(ledger, record)
             return _run(common, ledger, record.sweep_id, planned, how, created, reporter)

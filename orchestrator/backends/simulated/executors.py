@@ -106,7 +106,8 @@ class RunAhead:
             trial = self._queue.popleft()
             try:
                 self._begun[trial.trial_id] = executor.submit(trial, self._timeout_s(trial))
-            except BrokenExecutor as error:  # the trials that were begun meet the same
+            except BrokenExecutor as error:
+                # not logged: it is raised where the trial's recording is read.
                 begun: Future[Recording] = Future()
                 begun.set_exception(error)
                 self._begun[trial.trial_id] = begun
