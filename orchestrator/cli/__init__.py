@@ -56,7 +56,9 @@ def main() -> NoReturn:
         _log.debug("a file can't be used", exc_info=True)
         streams.give_up_stdout()
         told = _problem_of_files(error)
-        _fail(*told) if told is not None else _fail_by_fault(error)
+        if told is not None:
+            _fail(*told)
+        _fail_by_fault(error)
     except Exception as error:  # not logged: `_fail_by_fault` logs it
         _fail_by_fault(error)
 
