@@ -86,15 +86,15 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._open: dict[socket.socket, float] = {}
-        self._threads: set[socket.socket] = set()
+        self._answering: set[socket.socket] = set()
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread; the oldest connection makes room. Those that end slowly count too."""
-        if len(self._threads) >= 2 * MAX_CONNECTIONS:
+        if len(self._answering) >= 2 * MAX_CONNECTIONS:
             self.shutdown_request(request)
             return
-        self._threads.add(request)
+        self._answering.add(request)
         if len(self._open) >= MAX_CONNECTIONS:
             self._cut(next(iter(self._open)))
         self._open[request] = time.monotonic()
@@ -109,7 +109,7 @@ class _Server(ThreadingHTTPServer):
     def shutdown_request(self, request: Any) -> None:
         """Forget the connection, and close it."""
         self._open.pop(request, None)
-        self._threads.discard(request)
+        self._answering.discard(request)
         super().shutdown_request(request)
 
     def _cut(self, request: socket.socket) -> None:
