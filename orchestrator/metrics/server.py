@@ -87,14 +87,16 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._open: dict[socket.socket, float] = {}
         self._answering: set[socket.socket] = set()
+        self._ended = threading.Condition()
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread; the oldest connection makes room. Those that end slowly count too."""
-        if len(self._answering) >= 2 * MAX_CONNECTIONS:
-            self.shutdown_request(request)
-            return
-        self._answering.add(request)
+        with self._ended:
+            if not self._ended.wait_for(lambda: len(self._answering) < 2 * MAX_CONNECTIONS, timeout=1.0):
+                super().shutdown_request(request)
+                return
+            self._answering.add(request)
         if len(self._open) >= MAX_CONNECTIONS:
             self._cut(next(iter(self._open)))
         self._open[request] = time.monotonic()
@@ -109,7 +111,9 @@ class _Server(ThreadingHTTPServer):
     def shutdown_request(self, request: Any) -> None:
         """Forget the connection, and close it."""
         self._open.pop(request, None)
-        self._answering.discard(request)
+        with self._ended:
+            self._answering.discard(request)
+            self._ended.notify()
         super().shutdown_request(request)
 
     def _cut(self, request: socket.socket) -> None:
