@@ -6,7 +6,7 @@ from pydantic import Field, computed_field, model_validator
 
 from orchestrator.model.base import FrozenModel, content_hash
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.settings import Settings
+from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings
 from orchestrator.model.workload import Workload
 
 
@@ -35,9 +35,10 @@ class Trial(FrozenModel):
     @property
     def longest_idle_s(self) -> float:
         """Seconds that a node may be idle before the autoscaler ends it, of the type with the longest idle timeout."""
-        everywhere = 60 * (self.settings.idle_timeout_minutes or 0.0)
-        if self.settings.autoscaler == "v1":  # it doesn't read a type's own
-            return everywhere
+        minutes = self.settings.idle_timeout_minutes
+        if self.settings.autoscaler == "v1":  # it needs one, and doesn't read a type's own
+            return 60 * (RAYS_IDLE_TIMEOUT_MINUTES if minutes is None else minutes)
+        everywhere = 60 * (minutes or 0.0)
         own = (worker.idle_timeout_s for worker in self.shape.launchable)
         return max(everywhere if seconds is None else seconds for seconds in own)
 

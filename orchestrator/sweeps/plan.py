@@ -17,13 +17,12 @@ from orchestrator.inputs.problems import first_problem
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import impossible
 from orchestrator.model.prices import Prices
-from orchestrator.model.settings import Settings, settings
+from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings, settings
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
 
-RAYS_IDLE_TIMEOUT_MINUTES = 5.0
 ONE_BURST = "all tasks arrive in one burst, so a short idle timeout does no harm here; --arrival waves shows its price"
 # Times of a trace have to be dates: with 10^9 minutes a simulated trial ends in the year 3901.
 MAX_IDLE_S = 6e10
