@@ -6,6 +6,7 @@ from pydantic import Field, computed_field, model_validator
 
 from orchestrator.model.base import FrozenModel, content_hash
 from orchestrator.model.cluster import ClusterShape
+from orchestrator.model.job import PATHS
 from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings
 from orchestrator.model.workload import Workload
 
@@ -30,7 +31,10 @@ class Trial(FrozenModel):
     @property
     def trial_id(self) -> str:
         """Return twelve hex digits. The same trial has the same id on every machine and in every sweep."""
-        return content_hash(self.model_dump(mode="json", exclude={"trial_id"}))
+        described = self.model_dump(mode="json", exclude={"trial_id"})
+        for path in PATHS:
+            described["workload"].get("job", {}).pop(path, None)
+        return content_hash(described)
 
     @property
     def longest_idle_s(self) -> float:

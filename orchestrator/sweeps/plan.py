@@ -89,7 +89,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     _check_faults(kind, workload, shape)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes
-    if workload.pattern.at_once and len({choice.idle_timeout_minutes for choice in settings}) > 1:
+    if workload.all_at_once and len({choice.idle_timeout_minutes for choice in settings}) > 1:
         assumptions = (*assumptions, ONE_BURST)
     notes += _notes_on_keys(workload, shape, settings)
     trials = []
@@ -140,7 +140,7 @@ def _starts(kind: BackendKind, cluster: ClusterFile) -> str:
 
 
 def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:
-    base = fitted_workload(shape) if fitted else Workload()
+    base = fitted_workload(shape) if fitted and spec.workload.job is None else Workload()
     chosen = {name: value for name, value in spec.workload.model_dump().items() if value is not None}
     try:
         return base.replace(**chosen)
@@ -196,6 +196,8 @@ def _notes_on_keys(workload: Workload, shape: ClusterShape, chosen: Sequence[Set
     """Return notes about where tasks run, and about keys of the cluster file that an autoscaler doesn't read."""
     notes = []
     slots = shape.head.slots(workload.task_resources, workload.labels)
+    if workload.job is not None and not shape.head.cpus:
+        slots = 0
     if slots != 0:
         at_once = "" if slots is None else f", {slots} at once"
         notes.append(f"Ray runs tasks on the head, too ({shape.head.name}{at_once})")

@@ -63,7 +63,7 @@ class LiveBackend(ABC):
             cluster, observer = self._ready_cluster(trial, trace)
             observer.attach(trace.emit)
             timeout_s = self._request.spec.timeout_s or default_timeout_s(trial)
-            TrialRun(trial, trace, log_path, cluster, observer, timeout_s).execute()
+            TrialRun(trial, trace, log_path, cluster, observer, timeout_s, self._request.home).execute()
         except TrialFailed as told:
             error = self._behind(told)
             try:

@@ -35,7 +35,7 @@ def estimate_s(trial: Trial) -> float:
     """Return a first guess at how long a trial takes: ideal makespan, ramp-up, submission, idle timeout."""
     workload = trial.workload
     ramp = trial.shape.launch.boot.expected_s + 3 * trial.settings.update_interval_s
-    ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.seconds)
+    ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.shown("seconds") or 0.0)
     return _SUBMISSION_S + ramp + ideal + trial.longest_idle_s + ramp
 
 
@@ -173,7 +173,8 @@ class LiveView:
         if self._trial is None:
             return Text("starting…")
         now = self._clock()
-        wanted = self._trial.workload.tasks
+        wanted = self._trial.workload.shown("tasks")
+        done = "" if wanted is None else f"tasks done {self._tasks} of {wanted}   "
         head = Text.assemble(
             (f"trial {self._number} of {self._total} ", "bold"),
             (self._trial.label(), "cyan"),
@@ -189,8 +190,5 @@ class LiveView:
             table.add_row(node_type.name, node_type.arch, *(str(count) if count else "·" for count in cells))
         ended = counts.total() - len(self._lives.living)
         pending = ", ".join(f"{count} x {shape}" for shape, count in self._pending.items() if count) or "none"
-        line = Text(
-            f"pending {pending}   tasks done {self._tasks} of {wanted}   "
-            f"nodes terminated {ended}   host {self._host:.0f} %"
-        )
+        line = Text(f"pending {pending}   {done}nodes terminated {ended}   host {self._host:.0f} %")
         return Group(head, table, line, *(Text(f"  {text}", style="dim") for text in tuple(self._last)))

@@ -174,7 +174,7 @@ def test_an_observer_that_failed_fails_the_trial_and_a_full_disk_the_sweep(
     observer: Any = SimpleNamespace(failure=failure)
     trace: Any = SimpleNamespace(emit=lambda event: None)
     with pytest.raises(meant) as ended:
-        TrialRun(trial, trace, Path("job.log"), cluster, observer, 60.0)._check()
+        TrialRun(trial, trace, Path("job.log"), cluster, observer, 60.0, Path())._check()
 
     if meant is TrialFailed:
         assert str(ended.value) == f"the observer stopped after an error: {failure}; see orchestrate.log"
