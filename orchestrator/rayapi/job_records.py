@@ -31,7 +31,8 @@ class JobRecords:
 
     `calls` are calls of actors' methods, which wait for their actor and not for a node. `missing` is the number of
     attempts and actors of which Ray kept no complete record, and `unfinished` the part of them that may still end.
-    `left` names the actors and placement groups that outlived the job.
+    `left` names the actors and placement groups that outlived the job, and `helpers` those of Ray's own libraries that
+    hold nothing: Ray Data has two for each cluster.
     """
 
     runs: tuple[Run, ...] = ()
@@ -39,6 +40,7 @@ class JobRecords:
     missing: int = 0
     unfinished: int = 0
     left: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
 
 
 def read_records(gcs: str, submission_id: str, ended: float, timeout_s: float = 60.0) -> JobRecords:
@@ -46,7 +48,7 @@ def read_records(gcs: str, submission_id: str, ended: float, timeout_s: float = 
 
     An actor that still lives counts until `ended`.
     """
-    import grpc
+    import grpc  # type: ignore[import-untyped]
     from ray._private.grpc_utils import init_grpc_channel
     from ray._private.ray_constants import GRPC_CPP_MAX_MESSAGE_SIZE
 
@@ -86,8 +88,8 @@ class _Reader:
                 missing + found.missing,
                 unfinished + found.unfinished,
             )
-        left = self._left(jobs)
-        return JobRecords(tuple(sorted(runs, key=lambda run: run.ended)), calls, missing, unfinished, left)
+        left, helpers = self._left(jobs)
+        return JobRecords(tuple(sorted(runs, key=lambda run: run.ended)), calls, missing, unfinished, left, helpers)
 
     def _job_ids(self, submission_id: str) -> set[bytes]:
         from ray.core.generated.gcs_service_pb2 import GetAllJobInfoRequest
@@ -135,22 +137,27 @@ class _Reader:
         found: Iterable[Any] = reply.actor_table_data
         return found
 
-    def _left(self, jobs: Iterable[bytes]) -> tuple[str, ...]:
-        """Return the actors and placement groups of these jobs that are still there, once the job has ended."""
+    def _left(self, jobs: Iterable[bytes]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return what is still there of these jobs once they have ended: the user's, and Ray's own helpers."""
         from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
         from ray.core.generated.gcs_service_pb2 import GetAllPlacementGroupRequest
 
-        left = [
-            f"the actor {_named(actor.class_name, actor.name)}"
-            for job in jobs
-            for actor in self._actors_of(job)
-            if actor.is_detached and actor.state != ActorTableData.DEAD
-        ]
+        left: list[str] = []
+        helpers: list[str] = []
+        for actor in (actor for job in jobs for actor in self._actors_of(job)):
+            if actor.is_detached and actor.state != ActorTableData.DEAD:
+                kept = helpers if _is_helper(actor) else left
+                kept.append(f"the actor {_named(actor.class_name, actor.name)}")
         reply = self._groups.GetAllPlacementGroup(GetAllPlacementGroupRequest(), timeout=self._timeout_s)
         for group in reply.placement_group_table_data:
             if group.creator_job_id in jobs and group.is_detached and group.state != PlacementGroupTableData.REMOVED:
                 left.append(f"the placement group {_named(group.placement_group_id.hex()[:8], group.name)}")
-        return tuple(left)
+        return tuple(left), tuple(helpers)
+
+
+def _is_helper(actor: Any) -> bool:
+    module: str = actor.function_descriptor.python_function_descriptor.module_name
+    return module.startswith("ray.") and not any(amount > 0 for amount in actor.required_resources.values())
 
 
 def _named(what: str, name: str) -> str:

@@ -46,7 +46,7 @@ def _content_here(folder: Path, excludes: Sequence[str]) -> str:
     from ray._private import ray_constants
     from ray._private.runtime_env import packaging
 
-    always = getattr(ray_constants, "get_runtime_env_default_excludes", list)()
+    always: Sequence[str] = getattr(ray_constants, "get_runtime_env_default_excludes", list)()
     files: list[tuple[str, Path]] = []
     left = packaging.GCS_STORAGE_MAX_SIZE
 

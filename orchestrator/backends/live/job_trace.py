@@ -28,11 +28,12 @@ def settled_records(gcs: str, submission_id: str, ended: float, check: Callable[
         records = read_records(gcs, submission_id, ended)
         if not records.unfinished or time.monotonic() > deadline:
             _log.info(
-                "job %s: %d records, %d calls of actors, %d missing",
+                "job %s: %d records, %d calls of actors, %d missing; helpers left: %s",
                 submission_id,
                 len(records.runs),
                 records.calls,
                 records.missing,
+                ", ".join(records.helpers) or "none",
             )
             return records
         check()

@@ -101,6 +101,8 @@ class TrialRun:
         self._faults = FaultInjector(
             trial.workload.faults, trial.seed, _InjectableCluster(cluster, observer), trace.emit
         )
+        self.leaves_helpers = False
+        """True after a job that left helper actors of Ray's own libraries: the next trial needs a cluster without."""
         self._submitted = False
         self._all_ended = threading.Event()
         self._last_end = 0.0
@@ -157,6 +159,7 @@ class TrialRun:
         for event in events_of(records, self._observer.of_ray_node, self._last_end):
             self._trace.emit(event)
         job.check()
+        self.leaves_helpers = bool(records.helpers)
         if records.left:
             raise WorkloadFailed(
                 f"the job has ended, and left {', '.join(records.left)} behind, which would disturb the next trial",
