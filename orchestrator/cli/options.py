@@ -124,7 +124,8 @@ TaskResources = Annotated[
     option(
         "--task-resources",
         metavar="NAME=AMOUNT",
-        help="Custom resource that each task needs, such as Graviton=0.1; can be repeated.",
+        help="Resource that each task needs in addition to CPUs, such as GPU=0.5, memory=2e9 (bytes) or Graviton=0.1;"
+        " can be repeated.",
         panel=WORKLOAD,
     ),
 ]

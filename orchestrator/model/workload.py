@@ -106,14 +106,20 @@ class Workload(FrozenModel):
         return value
 
     @model_validator(mode="after")
-    def _resources_are_custom_ones(self) -> Self:
+    def _resources_are_those_of_a_task(self) -> Self:
+        """Refuse what Ray refuses for a task, and what can't be modelled."""
         if "CPU" in self.resources:
-            raise ValueError("resources are custom ones such as Graviton; CPUs are `cpus`, or --task-cpus")
-        if reserved := {"GPU", "memory", "object_store_memory"} & self.resources.keys():
+            raise ValueError("resources are those other than CPUs, such as GPU; CPUs are `cpus`, or --task-cpus")
+        if "object_store_memory" in self.resources:
             raise ValueError(
-                f"tasks that need {sorted(reserved)[0]} can't be modelled yet: a task needs CPUs (--task-cpus) and"
-                " custom resources (--task-resources Graviton=0.1), but no GPU and no memory"
+                "object_store_memory can't be modelled: Ray gives it to objects and not to tasks, so leave it out"
             )
+        if (gpus := self.resources.get("GPU", 0.0)) > 1 and gpus != int(gpus):
+            raise ValueError(
+                f"Ray takes whole numbers of GPUs above 1, and {gpus:g} isn't one; a task may share one GPU"
+            )
+        if (memory := self.resources.get("memory", 1.0)) != int(memory):
+            raise ValueError(f"memory is in whole bytes, such as 2e9, and {memory:g} isn't one")
         return self
 
     @model_serializer(mode="wrap")

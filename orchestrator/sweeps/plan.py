@@ -169,6 +169,7 @@ def _check_faults(backend: BackendKind, workload: Workload, shape: ClusterShape)
 
 def _check_can_run(workload: Workload, shape: ClusterShape, settings: Settings, *, fitted: bool) -> None:
     """Raise InputError unless the head, a node of the minimum or a launched node can run the tasks."""
+    _check_memory_is_known(workload, shape)
     task = workload.task_resources, workload.labels
     able = [worker for worker in shape.launchable if worker.max_workers and worker.fits(*task)]
     reached = [
@@ -190,6 +191,20 @@ def _check_can_run(workload: Workload, shape: ClusterShape, settings: Settings, 
         + ("; --fit none takes the file's own sizes" if fitted else "")
         + ("" if all(worker.cpus for worker in shape.launchable) else _NO_CPUS),
     )
+
+
+def _check_memory_is_known(workload: Workload, shape: ClusterShape) -> None:
+    """Raise InputError if tasks need memory, and may run on nodes of which the cluster file doesn't say how much."""
+    if "memory" not in workload.resources:
+        return
+    others = {name: amount for name, amount in workload.task_resources.items() if name != "memory"}
+    for node_type in (shape.head, *shape.workers):
+        if "memory" not in node_type.resources and node_type.fits(others, workload.labels):
+            raise InputError(
+                f"tasks need memory, and the cluster file doesn't say how much {node_type.name} has: Ray would take the"
+                " machine's own",
+                f"add it under available_node_types.{node_type.name}.resources, in bytes: {{memory: 8000000000}}",
+            )
 
 
 def _notes_on_keys(workload: Workload, shape: ClusterShape, chosen: Sequence[Settings]) -> list[str]:

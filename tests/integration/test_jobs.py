@@ -113,7 +113,7 @@ def test_the_script_of_the_guide_runs_unchanged_but_for_its_size(orchestrate: Or
     tasks = assert_ran(trial, "")
 
     assert [(task.cpus, task.ok, task.node_type != "") for task in tasks] == [(1.0, True, True)] * 8
-    assert all(2 <= task.ended - task.started < 4 for task in tasks)
+    assert all(task.ended - task.started >= 2 for task in tasks)
     assert trial["scorecard"]["launches"] > 0
 
 
