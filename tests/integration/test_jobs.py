@@ -9,6 +9,8 @@ import pytest
 
 from orchestrator.model.events import Event, PhaseEvent, TaskEvent
 from orchestrator.trace.file import Trace, read_trace
+from tests.support import docker_sweeps
+from tests.support.docker_engine import Engine
 from tests.support.orchestrate_command import ROOT, Orchestrate
 
 pytestmark = pytest.mark.alone
@@ -123,6 +125,38 @@ def test_tasks_and_actors_come_from_rays_own_records(orchestrate: Orchestrate, f
 
     named = sorted((event.model_extra or {}).items() >= {"actor": True}.items() for event in records)
     assert named == [False] * 4 + [True]
+
+
+def test_scripts_run_in_containers_and_one_that_leaves_an_actor_fails(
+    ray_engine: Engine, tmp_path: Path, files: Path
+) -> None:
+    lab = docker_sweeps.in_docker(ray_engine, tmp_path / "home")
+    job = ("--working-dir", str(files), "--upscaling-speed", "10", "--metrics-port", "0")
+    try:
+        lab(*docker_sweeps.options(tmp_path), "--job", "python fine.py", *job)
+        [trial] = lab.json("show", "@last")["trials"]
+        assert sorted(task.node_type for task in assert_ran(trial, "the sum is 4")) != []
+
+        lab(*docker_sweeps.options(tmp_path), "--job", "python detached.py", *job)
+        [trial] = lab.json("show", "@last")["trials"]
+        assert "left the actor Keeper (keeper) behind" in trial["reason"]
+        docker_sweeps.assert_nothing_is_left(ray_engine, lab.home)
+    finally:
+        lab("clean", "--force")
+
+
+def test_records_that_ray_did_not_keep_are_counted_and_their_numbers_left_out(
+    orchestrate: Orchestrate, files: Path
+) -> None:
+    orchestrate.environment["RAY_task_events_max_num_task_in_gcs"] = "2"
+    [trial] = sweep(orchestrate, files, "python fine.py")
+    kept = [event for event in assert_ran(trial, "the sum is 4") if not (event.model_extra or {})["actor"]]
+    card = trial["scorecard"]
+
+    assert len(kept) < 4
+    [warning] = [each for each in card["warnings"] if "no complete record" in each]
+    assert "waits, CPU use and elasticity are left out" in warning
+    assert (card["cpu_utilisation"], card["theta_u"], card["task_wait_s"]) == (None, None, {})
 
 
 def test_a_script_with_ray_data_is_swept_over_two_speeds(orchestrate: Orchestrate, files: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -134,11 +133,5 @@ def test_a_real_cluster_places_them_as_the_simulator_does(orchestrate: Orchestra
     assert trial["status"] == "done", trial["reason"]
     assert (trial["scorecard"]["tasks"], trial["scorecard"]["warnings"]) == (8, [])
 
-    [replay] = orchestrate_json(orchestrate, "validate", "@last")
-    rows = {row["name"]: row for row in replay["comparisons"]}
-    assert rows["launches"]["recorded"] == rows["launches"]["simulated"] == 2
-
-
-def orchestrate_json(orchestrate: Orchestrate, *arguments: str) -> Any:
-    """The trials of a JSON document."""
-    return orchestrate.json(*arguments)["trials"]
+    [replay] = orchestrate.json("validate", "@last")
+    assert len(replay["launches"]["recorded"]) == len(replay["launches"]["simulated"]) == 2
