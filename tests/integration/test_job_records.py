@@ -40,12 +40,12 @@ def records(*tasks: Any, **more: Any) -> JobRecords:
     return _Reader(Gcs(*tasks, **more), 1.0).read(SUBMISSION, END)
 
 
-def task(kind: str = "NORMAL_TASK", cpus: float = 1.0, **seconds: float) -> Any:
+def task(kind: str = "NORMAL_TASK", /, **seconds: float) -> Any:
     """An attempt at a task that entered each state at that time, in seconds."""
     event = gcs_pb2.TaskEvents(task_id=b"t", job_id=JOB)
     event.task_info.type = common_pb2.TaskType.Value(kind)
     event.task_info.name = "train"
-    event.task_info.required_resources["CPU"] = cpus
+    event.task_info.required_resources["CPU"] = 1.0
     event.state_updates.node_id = NODE
     for state, moment in seconds.items():
         event.state_updates.state_ts_ns[common_pb2.TaskStatus.Value(state)] = int(moment * 1e9)

@@ -83,8 +83,8 @@ def test_a_command_without_files_has_no_hash(tmp_path: Path) -> None:
 
 
 def test_a_script_or_a_folder_that_does_not_exist_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no trian\.py in"):
-        located(job_in(folder).replace(entrypoint="python trian.py"), tmp_path)
+    with pytest.raises(InputError, match=r"there is no missing\.py in"):
+        located(job_in(folder).replace(entrypoint="python missing.py"), tmp_path)
     with pytest.raises(InputError, match="there is no folder"):
         located(job_in(folder / "nowhere"), tmp_path)
     with pytest.raises(InputError, match="no such file"):

@@ -19,7 +19,7 @@ def test_a_record_becomes_a_task_on_its_node() -> None:
 
 
 def test_a_node_that_nobody_saw_has_no_type() -> None:
-    [event] = events_of(JobRecords((TASK,)), {}.get, ended=20.0)
+    [event] = events_of(JobRecords((TASK,)), lambda node: None, ended=20.0)
 
     assert isinstance(event, TaskEvent)
     assert (event.node, event.node_type, event.arch) == (TASK.node, "", "unknown")
