@@ -65,6 +65,8 @@ def prices_for(cluster: ClusterFile, where: str | None) -> ClusterPrices:
     else:
         found = _following(cluster)
     found = replace(found, prices=_with_more(found.prices, cluster))
+    if not where and cluster.region is None and cluster.foreign_provider is not None:
+        found = replace(found, assumption=_of_no_region(found.prices, cluster))
     unknown = {
         f"{worker.instance_type or worker.name}{' on spot' if worker.name in found.prices.node_types else ''}"
         for worker in cluster.shape.launchable
@@ -75,6 +77,12 @@ def prices_for(cluster: ClusterFile, where: str | None) -> ClusterPrices:
     listed = where or " ".join(filter(None, ("the catalogue for", found.prices.region)))
     lacking = f"cost is left out: {listed} has no price for {', '.join(sorted(unknown))}; {_way_out(found, cluster)}"
     return replace(found, notes=(*found.notes, lacking))
+
+
+def _of_no_region(prices: Prices, cluster: ClusterFile) -> str:
+    """Return the sentence that prices are those of a region that the file doesn't name; empty if nothing is priced."""
+    priced = any(prices.of_node(each.name, each.instance_type) is not None for each in cluster.shape.launchable)
+    return f"the file names no AWS region: prices are those of EC2 in {DEFAULT_PRICES}, on demand" if priced else ""
 
 
 def _way_out(found: ClusterPrices, cluster: ClusterFile) -> str:

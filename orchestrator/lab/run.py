@@ -101,7 +101,8 @@ def resume_sweep(
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
     folder = SweepFolder.of(common.root, record.sweep_id)
-    created = _create_backend(common, planned, read_cluster_file(folder.cluster), how, folder, reporter)
+    cluster = read_cluster_file(folder.cluster, instance_types_from=planned.instance_types_from)
+    created = _create_backend(common, planned, cluster, how, folder, reporter)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         take_over(ledger, record)
         return _run(common, ledger, record.sweep_id, planned, how, created, reporter)

@@ -158,7 +158,7 @@ def test_a_cluster_that_awaits_refused_nodes_runs_no_other_trial(
         return cluster, observer
 
     monkeypatch.setattr(backend, "_ready_cluster", ready)
-    monkeypatch.setattr(live, "TrialRun", lambda *_: SimpleNamespace(execute=lambda: None))
+    monkeypatch.setattr(live, "TrialRun", lambda *_: SimpleNamespace(execute=lambda: None, leaves_helpers=False))
     with TraceWriter(tmp_path / "trace.jsonl", trial=trial()) as trace:
         backend.run(trial(), trace, tmp_path / "log")
 

@@ -1,0 +1,1 @@
+"""Questions to AWS, which a command asks only if the user says so."""
