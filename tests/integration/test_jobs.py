@@ -15,7 +15,7 @@ from tests.support.orchestrate_command import ROOT, Orchestrate
 
 pytestmark = pytest.mark.alone
 
-EXAMPLES = ROOT / "examples"
+EXAMPLES = ROOT / "docs" / "examples"
 OPTIONS = ("--idle-timeout-minutes", "0.1", "--metrics-port", "0")
 
 FAILING = """
@@ -68,7 +68,7 @@ print("the sum is", ray.get(Counter.remote().add.remote(ray.get([work.remote() f
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A working directory with the scripts of this page and of `examples/`."""
+    """A working directory with the scripts of this page and of `docs/examples/`."""
     folder = Path(shutil.copytree(EXAMPLES, tmp_path / "files"))
     for name, script in (("failing", FAILING), ("endless", ENDLESS), ("detached", DETACHED), ("fine", FINE)):
         (folder / f"{name}.py").write_text(script)
