@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.settings import Settings, config_settings
+from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings, config_settings
 
 # Ray's minimum is 75 MB; the stress job stores nothing.
 OBJECT_STORE_BYTES = 80_000_000
@@ -50,6 +50,8 @@ def render_config(
     config["cluster_name"] = f"orchestrate-{cluster_id}"
     config["max_workers"] = shape.max_workers
     config |= {name: value for name in config_settings() if (value := getattr(settings, name)) is not None}
+    if settings.autoscaler == "v1":  # it raises KeyError without an idle timeout
+        config.setdefault("idle_timeout_minutes", RAYS_IDLE_TIMEOUT_MINUTES)
     if settings.target_utilization_fraction is not None:
         config.pop("upscaling_speed", None)  # v1 reads the fraction only where no speed is set
     sections = {name: _node_type(section or {}) for name, section in raw["available_node_types"].items()}

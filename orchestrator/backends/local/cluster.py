@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import secrets
 import shutil
 import socket
@@ -107,6 +108,8 @@ class LocalCluster(SharedFilesCluster):
         options_file.write_text(json.dumps(asdict(options)))
         environment = {
             **inherited(),
+            # `python` in a job's command is this one, which has Ray.
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             **processes.marker_environment(self.cluster_id, self._home),
             **token_environment(ensure_token(self._home)),
             **LOOPBACK_ENVIRONMENT,
