@@ -160,11 +160,20 @@ def test_a_mistake_in_the_yaml_is_named_by_its_line(file: Path, text: str, line:
     assert _problem(file).startswith(f":{line}: not valid YAML: ")
 
 
-@pytest.mark.parametrize("text", ["a: " + "9" * 5000, "a: 2001-99-99", "[" * 1000, "{" * 1000])
-def test_a_value_that_python_can_not_hold_is_no_valid_yaml(file: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: " + "9" * 5000, ":1: not valid YAML: a whole number of more than 100 digits"),
+        ("a: 2001-99-99", ": not valid YAML: a value can't be read"),
+        ("[" * 1000, ":1: not valid YAML: nested deeper than 100 levels"),
+        ("{" * 1000, ":1: not valid YAML: nested deeper than 100 levels"),
+    ],
+    ids=["number", "date", "lists", "mappings"],
+)
+def test_a_value_that_python_can_not_hold_is_no_valid_yaml(file: Path, text: str, problem: str) -> None:
     file.write_text(text)
 
-    assert ": not valid YAML: a value can't be read" == _problem(file)
+    assert problem == _problem(file)
 
 
 @pytest.mark.parametrize("text", ['a: !!int ""', "a: !!timestamp x", "a: !!bool x"])
@@ -338,7 +347,7 @@ REFUSED: list[tuple[str, Edit, str]] = [
     ("negative CPUs", ((*X86, "resources", "CPU"), -8), "x86_worker_node.resources.CPU: -8"),
     ("half CPUs", ((*X86, "resources", "CPU"), 0.5), "x86_worker_node.resources.CPU: 0.5"),
     ("not a number of CPUs", ((*X86, "resources", "CPU"), NAN), "x86_worker_node.resources.CPU: nan"),
-    ("more CPUs than a float holds", ((*X86, "resources", "CPU"), 10**400), "x86_worker_node.resources.CPU: "),
+    ("more CPUs than any node has", ((*X86, "resources", "CPU"), 10**99), "x86_worker_node.resources.CPU: "),
     ("label that is no word", ((*X86, "labels"), {"zone": 1}), "x86_worker_node.labels.zone: 1"),
     ("launch that is no mapping", (LAUNCH, "fast"), "provider.launch: expected keys and values"),
     ("launch that is a list", (LAUNCH, [1]), "provider.launch: expected keys and values"),
@@ -385,8 +394,8 @@ def test_a_name_that_yaml_reads_as_number_or_boolean_is_refused_by_its_key(file:
 
 
 @pytest.mark.parametrize("key", ["upscaling_speed", "idle_timeout_minutes"])
-@pytest.mark.parametrize("value", [NAN, INFINITY, 10**400])
-def test_speed_and_idle_timeout_are_refused_where_they_are_not_finite(file: Path, key: str, value: float) -> None:
+@pytest.mark.parametrize("value", [NAN, INFINITY, 1e101])
+def test_speed_and_idle_timeout_are_refused_where_they_are_infinite_or_huge(file: Path, key: str, value: float) -> None:
     assert key in _problem_of(file, ((key,), value))
 
 
