@@ -161,7 +161,7 @@ def test_a_minimum_of_the_heads_type_is_refused(tmp_path: Path) -> None:
     """The two autoscalers count it differently."""
     head = {"resources": {"CPU": 8}, "node_config": {}, "min_workers": 1, "max_workers": 2}
 
-    with pytest.raises(SpecError, match="v2 counts the head itself"):
+    with pytest.raises(SpecError, match="v2 counts the head as one of them, v1 doesn't"):
         read(tmp_path, (("available_node_types", "head"), head))
 
 
