@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ _CONFIG = _config(5)
 _CONFIGS = {"pricing": _config(1)}
 _PRICING_REGION = "us-east-1"  # one of the few in which AWS serves its price list
 _MAX_SAID = 300
+
+_MAKING = threading.Lock()
 
 LOG_IN = "log in: aws sso login, or aws configure; docs/aws.md lists every way"
 
@@ -68,7 +71,8 @@ class Account:
 
     @functools.cache  # noqa: B019 - an account lives as long as its command
     def _client(self, service: str, region: str) -> Any:
-        with explain(f"connecting to {service}"):
+        # boto3's sessions are not safe for threads, its clients are.
+        with explain(f"connecting to {service}"), _MAKING:
             return self.session.client(service, region_name=region, config=_CONFIGS.get(service, _CONFIG))
 
 
