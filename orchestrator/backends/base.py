@@ -90,6 +90,7 @@ class BackendRequest:
 
     Ray's logs go to `logs_dir` when a cluster ends. `start_executor` and `lazy` are for simulated trials, see
     `simulated.executors.RunAhead`. `note` takes lines that the user should read, `progress` the current step.
+    `sweep_id` is for tags of machines in a cloud.
     """
 
     home: Path
@@ -100,6 +101,7 @@ class BackendRequest:
     lazy: bool = False
     note: Say = _say_nothing
     progress: Say = _say_nothing
+    sweep_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -195,5 +195,6 @@ def _create_backend(
             lazy=executor.lazy,
             note=lambda line: reporter.say(f"note: {line}"),
             progress=update,
+            sweep_id=folder.root.name,
         )
         return registry.kind(spec.backend).create(request)
