@@ -30,6 +30,7 @@ def machine_image(engine: Engine, folder: Path, tag: str = MACHINE) -> str:
         root.folder("tmp", mode=0o1777)
         for program in ("boot", "shutdown"):
             root.file(f"usr/local/sbin/{program}", (FILES / program).read_bytes())
+        root.file("usr/local/bin/pip", (FILES / "pip").read_bytes())
         root.file(f"{VENV}/pyvenv.cfg", f"home = /{BASE}/bin\ninclude-system-site-packages = false\n".encode())
         for name in ("python", "python3", VERSIONED):
             root.link(f"{VENV}/bin/{name}", f"/{BASE}/bin/{VERSIONED}")
@@ -40,7 +41,7 @@ def machine_image(engine: Engine, folder: Path, tag: str = MACHINE) -> str:
         root.link("usr/local/bin/ray", f"/{VENV}/bin/ray")
         root.file("etc/ssh/sshd_config.d/machine.conf", SSHD.encode())
         linked = add_python(root)
-        for requirement in ("ray[default]", "boto3"):
+        for requirement in ("ray[default]", "boto3", "packaging"):
             linked += add_packages(root, requirement, f"{VENV}/lib/{VERSIONED}/site-packages")
         root.tree(system)
         root.libraries(linked)
