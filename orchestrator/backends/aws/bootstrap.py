@@ -14,7 +14,6 @@ from orchestrator.backends.aws.lease import USER_DATA, Lease
 from orchestrator.backends.live.ray_config import with_settings
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
-from orchestrator.rayapi.aws_provider import __name__ as provider_module
 from orchestrator.rayapi.live_settings import config_keys, monitor_constants
 
 KIT = "$HOME/.orchestrate"
@@ -25,6 +24,9 @@ OUT = "$HOME/.orchestrate-out"
 """The folder on the head for its messages to this machine."""
 
 RENEWED = f"{OUT}/lease"
+
+# Not imported here: Ray reads its token when it is loaded.
+_PROVIDER = "orchestrator.rayapi.aws_provider.NotingAwsProvider"
 
 # Ray fills these in only for `type: aws`.
 _DEFAULTS: Mapping[str, Any] = {
@@ -100,7 +102,7 @@ def _provider(provider: Mapping[str, Any], made: Made) -> dict[str, Any]:
     return {
         **{key: value for key, value in provider.items() if key not in ours},
         "type": "external",
-        "module": f"{provider_module}.NotingAwsProvider",
+        "module": _PROVIDER,
         "region": made.region,
         "cache_stopped_nodes": False,
         "orchestrate": {
