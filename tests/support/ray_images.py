@@ -44,7 +44,7 @@ def ray_image(engine: Engine, tag: str = OFFICIAL) -> None:
     """Ray with its dashboard under `tag`, on the Python that the tests run on, byte-compiled."""
     with like_official(engine, tag, f"/{BASE}/bin/{VERSIONED}") as root:
         root.program(Path("/bin/bash"))
-        root.libraries([*_add_python(root), *_add_packages(root, "ray[default]")])
+        root.libraries([*add_python(root), *add_packages(root, "ray[default]")])
 
 
 @contextlib.contextmanager
@@ -103,7 +103,7 @@ def other_python_image(engine: Engine) -> None:
     )
 
 
-def _add_python(root: Root) -> list[Path]:
+def add_python(root: Root) -> list[Path]:
     """The Python that this virtual environment stands on; what is linked with libraries is returned."""
     executable = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     root.file(f"{BASE}/bin/{VERSIONED}", executable.read_bytes())
@@ -114,14 +114,14 @@ def _add_python(root: Root) -> list[Path]:
     return [executable, *_add_files(root, standard, kept, f"{BASE}/lib/{VERSIONED}")]
 
 
-def _add_packages(root: Root, requirement: str) -> list[Path]:
+def add_packages(root: Root, requirement: str, at: str = "") -> list[Path]:
     """A package of this virtual environment and all that it requires; what is linked with libraries is returned."""
     linked = []
     for distribution in required(Requirement(requirement)):
         files = [Path(file) for file in distribution.files or () if not str(file).startswith(("..", *LEFT_OUT_OF_RAY))]
         kept = [file for file in files if "tests" not in file.parts and file.suffix not in (".map", ".pyc")]
         site = Path(str(distribution.locate_file("")))
-        linked += _add_files(root, site, kept, site_packages())
+        linked += _add_files(root, site, kept, at or site_packages())
     return linked
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def _create(request: BackendRequest) -> Backend:
-    from orchestrator.backends.aws.backend import AwsBackend, prepare
+    from orchestrator.backends.aws.backend import prepare
 
-    return AwsBackend(request, prepare(request))
+    return prepare(request)
 
 
 def _check(cluster: "ClusterFile") -> None:
