@@ -12,8 +12,8 @@ from botocore import exceptions as boto
 
 from orchestrator.aws.session import Account, code_of, explain, explained
 from orchestrator.aws.tags import Mark, ours
-from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, OrchestrateError
-from orchestrator.inputs.prices import read_prices
+from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
+from orchestrator.inputs.prices import price_of
 
 _log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ def _instance(found: Mapping[str, Any], region: str) -> Resource | None:
         return None
     kind, spot = found["InstanceType"], found.get("InstanceLifecycle") == "spot"
     state = found["State"]["Name"]
-    usd = 0.0 if state == "stopped" else _usd_per_hour(region, kind, spot=spot)
+    usd = 0.0 if state == "stopped" else price_of(region, kind, spot=spot)
     market = " on spot" if spot else ""
     return Resource(INSTANCE, found["InstanceId"], region, mark, f"{kind}{market}, {state}", found["LaunchTime"], usd)
 
@@ -231,18 +231,9 @@ def _volume(found: Mapping[str, Any], region: str) -> Resource | None:
     return Resource(VOLUME, found["VolumeId"], region, mark, what, found["CreateTime"], size * _GB_HOUR)
 
 
-def _usd_per_hour(region: str, instance_type: str, *, spot: bool) -> float | None:
-    try:
-        return read_prices(f"{region}:spot" if spot else region).of(instance_type)
-    except InputError:
-        # not logged: the line says that the price is unknown.
-        return None
-
-
 def by_cluster(found: Iterable[Resource]) -> dict[str, list[Resource]]:
     """Return resources by the id of their cluster."""
     clusters: dict[str, list[Resource]] = {}
     for each in found:
         clusters.setdefault(each.mark.cluster_id, []).append(each)
     return clusters
-

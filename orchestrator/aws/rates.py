@@ -5,7 +5,9 @@ from typing import Any
 
 from orchestrator.aws.cluster_file import is_spot, node_configs
 from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.inputs.prices import price_of
 from orchestrator.model.billing import Rate, Rates
+from orchestrator.model.cluster import NodeType
 from orchestrator.model.prices import Prices
 
 # Dollars per GB and month: EBS list prices of us-east-1 (2026-07). Other regions cost 0 to 20 % more, Sao Paulo 90 %.
@@ -20,29 +22,27 @@ _USD_PER_ADDRESS_HOUR = 0.005
 _ROOT_GB = 30
 
 
-def rates_of(cluster: ClusterFile, prices: Prices, on_demand: Prices) -> Rates:
-    """Return the rates of a cluster file's machines. `on_demand` is the most that EC2 asks for a spot machine."""
+def rates_of(cluster: ClusterFile, prices: Prices) -> Rates:
+    """Return the rates of a cluster file's machines. What EC2 asks on demand is the most that a spot machine costs."""
     configs = node_configs(cluster.raw)
     public = not cluster.raw["provider"].get("use_internal_ips", False)
-    head = cluster.shape.head
+
+    def on_demand(instance_type: str) -> float | None:
+        listed = None if prices.spot else prices.of(instance_type)
+        return listed or price_of(prices.region or str(cluster.region), instance_type)
+
+    def rate(node_type: NodeType, usd: float | None) -> Rate:
+        config = configs[node_type.name]
+        extras = _disks(config) + (_USD_PER_ADDRESS_HOUR if public else 0.0)
+        ceiling = on_demand(node_type.instance_type) if is_spot(config) else None
+        return Rate(machine=usd, extras=extras, ceiling=ceiling)
+
+    shape = cluster.shape
     return Rates(
-        head=_rate(configs[head.name], on_demand.of(head.instance_type), None, public=public),
-        workers={
-            each.name: _rate(
-                configs[each.name],
-                prices.of_node(each.name, each.instance_type),
-                on_demand.of(each.instance_type),
-                public=public,
-            )
-            for each in cluster.shape.launchable
-        },
+        head=rate(shape.head, on_demand(shape.head.instance_type)),
+        workers={each.name: rate(each, prices.of_node(each.name, each.instance_type)) for each in shape.launchable},
         source=", ".join(filter(None, (prices.source, prices.as_of))),
     )
-
-
-def _rate(config: Mapping[str, Any], usd: float | None, on_demand: float | None, *, public: bool) -> Rate:
-    extras = _disks(config) + (_USD_PER_ADDRESS_HOUR if public else 0.0)
-    return Rate(machine=usd, extras=extras, ceiling=on_demand if is_spot(config) else None)
 
 
 def _disks(config: Mapping[str, Any]) -> float:
