@@ -251,6 +251,18 @@ RayAddress = Annotated[
     str | None,
     option("--address", metavar="HOST:PORT", help="Ray cluster for --parallel ray, as for status.", panel=RUN),
 ]
+Yes = Annotated[
+    bool, option("--yes", "-y", help="Agree to what a sweep on a cloud costs, without a question.", panel=RUN)
+]
+MaxCost = Annotated[
+    float | None,
+    option(
+        "--max-cost",
+        metavar="USD",
+        help="Agree to costs up to this: no trial begins that could cross the limit, and one that does is ended.",
+        panel=RUN,
+    ),
+]
 DryRun = Annotated[bool, option("--dry-run", help="Print the plan and a prediction, and stop.", panel=RUN)]
 
 # Watching
