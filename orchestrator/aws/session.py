@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +15,23 @@ from botocore.config import Config
 from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, OrchestrateError
 from orchestrator.version import __version__
 
-# `standard` backs off when AWS throttles; five tries are about 15 s.
-_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 5},
-    connect_timeout=5,
-    read_timeout=30,
-    user_agent_extra=f"orchestrate/{__version__}",
-)
+
+def _config(attempts: int) -> Config:
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=5,
+        read_timeout=30,
+        user_agent_extra=f"orchestrate/{__version__}",
+    )
+
+
+# `standard` backs off when AWS throttles; five tries are about 15 s. For prices there is another source.
+_CONFIG = _config(5)
+_CONFIGS = {"pricing": _config(1)}
 _PRICING_REGION = "us-east-1"  # one of the few in which AWS serves its price list
 _MAX_SAID = 300
+
+_MAKING = threading.Lock()
 
 LOG_IN = "log in: aws sso login, or aws configure; docs/aws.md lists every way"
 
@@ -62,8 +71,9 @@ class Account:
 
     @functools.cache  # noqa: B019 - an account lives as long as its command
     def _client(self, service: str, region: str) -> Any:
-        with explain(f"connecting to {service}"):
-            return self.session.client(service, region_name=region, config=_CONFIG)
+        # boto3's sessions are not safe for threads, its clients are.
+        with explain(f"connecting to {service}"), _MAKING:
+            return self.session.client(service, region_name=region, config=_CONFIGS.get(service, _CONFIG))
 
 
 def all_regions(session: boto3.Session | None = None) -> Sequence[str]:

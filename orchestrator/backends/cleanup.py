@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.backends import registry
@@ -38,10 +38,14 @@ class Abandoned:
 
 @dataclass(frozen=True)
 class Search:
-    """The abandoned clusters of a home, and by backend the reason why some can't be found."""
+    """The abandoned clusters of a home, and by backend the reason why some can't be found.
+
+    `in_use` are clusters in a cloud that are left alone, because they have neither expired nor lost their owner.
+    """
 
     clusters: list[Abandoned]
     hidden: Mapping[str, OrchestrateError]
+    in_use: tuple[Orphan, ...] = ()
 
     def problem(self) -> MissingPrerequisite | None:
         """Return the error that tells why clusters of some backends can't be found; None if all are found."""
@@ -52,14 +56,24 @@ class Search:
         return MissingPrerequisite(f"what killed runs left of clusters can't be found. {reasons}", hint)
 
 
-def find_abandoned(home: Path, *, force: bool = False) -> Search:
-    """Return the clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator runs."""
+def find_abandoned(home: Path, *, force: bool = False, only: BackendKind | None = None) -> Search:
+    """Return the clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator runs.
+
+    `only` looks for those of one backend. Accounts in a cloud are looked at only if their backend is named so.
+    """
     recorded = {folder.name: _owner(home, folder.name) for folder in _folders(home / "clusters")}
+    if only is not None:
+        recorded = {name: owner for name, owner in recorded.items() if owner is not None and owner.backend == only.name}
     found: dict[str, dict[str, Orphan]] = {}
     silent: dict[str, OrchestrateError] = {}
-    for each in registry.all_backends():
+    for each in registry.all_backends() if only is None else (only,):
         if not isinstance(each, BackendKind):
             silent[each.name] = each.error
+            continue
+        if each.cloud is not None and only is None:
+            silent[each.name] = MissingPrerequisite(
+                "the account is looked at on request only", f"orchestrate clean --backend {each.name}"
+            )
             continue
         try:
             for orphan in each.orphans(home):
@@ -83,13 +97,17 @@ def find_abandoned(home: Path, *, force: bool = False) -> Search:
         if cluster_id and not (owner is not None and owner.backend in silent)
         if (cluster := _abandoned(home, cluster_id, owner, found.get(cluster_id, {}), force=force)) is not None
     ]
-    return Search(clusters, {name: error for name, error in silent.items() if _missed(name, recorded)})
+    hidden = {name: error for name, error in silent.items() if only is not None or _missed(name, recorded)}
+    spared = found.keys() - {cluster.cluster_id for cluster in clusters}
+    in_use = tuple(orphan for name in sorted(spared) for orphan in found[name].values() if orphan.owner)
+    return Search(clusters, hidden, in_use)
 
 
-def remove(home: Path, cluster: Abandoned) -> None:
-    """Remove all parts of a cluster, then its folder. Raises MissingPrerequisite."""
+def remove(home: Path, cluster: Abandoned, only: BackendKind | None = None) -> None:
+    """Remove all parts of a cluster, then its folder; `only` is as for `find_abandoned`. Raises MissingPrerequisite."""
     for name in cluster.backends:
-        registry.kind(name).remove(home, cluster.cluster_id)
+        kind = only if only is not None and only.name == name else registry.kind(name)
+        kind.remove(home, cluster.cluster_id)
     shutil.rmtree(home / "clusters" / cluster.cluster_id, ignore_errors=True)
 
 
@@ -111,7 +129,9 @@ def _abandoned(
     if not known and all(_is_young(each) for each in folders):
         return None
     backends = dict.fromkeys((*orphans, *([owner.backend] if owner is not None else ())))
-    return Abandoned(Orphan(cluster_id, {**parts, "folder": folders}), tuple(backends))
+    # A cluster that is in a cloud has one backend only.
+    told = next((orphan for orphan in orphans.values() if orphan.details), Orphan(cluster_id, {}))
+    return Abandoned(replace(told, parts={**parts, "folder": folders}), tuple(backends))
 
 
 def _missed(backend: str, recorded: Mapping[str, Owner | None]) -> bool:

@@ -29,7 +29,8 @@ WATCHING = "Watching"
 OUTPUT = "Output"
 
 
-def _known_backend(value: str | None) -> str | None:
+def known_backend(value: str | None) -> str | None:
+    """Return the name of a backend as it was typed. Raises BadParameter for any other."""
     if value is not None and value not in (names := registry.names()):
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.")
     return value
@@ -142,10 +143,10 @@ Backend = Annotated[
     option(
         "--backend",
         metavar=f"[{'|'.join(kind.name for kind in registry.BUILT_IN)}]",
-        help="Where trials run: processes or containers on this machine, virtual time, or a backend of an installed"
-        f" package.  [default: {registry.LOCAL.name}]",
+        help="Where trials run: processes or containers on this machine, EC2 instances in your account, virtual time, or a"
+        f" backend of an installed package.  [default: {registry.LOCAL.name}]",
         panel=CLUSTER,
-        callback=_known_backend,
+        callback=known_backend,
         autocompletion=complete_backend,
     ),
 ]

@@ -77,6 +77,25 @@ def prices_for(cluster: ClusterFile, where: str | None) -> ClusterPrices:
     return replace(found, notes=(*found.notes, lacking))
 
 
+def price_of(region: str, instance_type: str, *, spot: bool = False) -> float | None:
+    """Return the dollars an hour of an instance type by the catalogue; None if it isn't there."""
+    try:
+        listed = _from_catalogue(region, spot=spot).of(instance_type)
+    except InputError:
+        # not logged: None is the answer.
+        listed = None
+    if listed is not None or spot:
+        return listed
+    return Prices(usd_per_hour={row["instance_type"]: float(row["usd_per_hour"]) for row in _more(region)}).of(
+        instance_type
+    )
+
+
+def _more(region: str) -> list[dict[str, str]]:
+    with _MORE.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["region"] == region]
+
+
 def _way_out(found: ClusterPrices, cluster: ClusterFile) -> str:
     """Return how to get prices: from a file, or from the region that the catalogue knows best."""
     elsewhere = _with_more(_from_catalogue(DEFAULT_PRICES, spot=False), cluster)
@@ -117,8 +136,7 @@ def _with_more(prices: Prices, cluster: ClusterFile) -> Prices:
     }
     if prices.spot or not lacking:
         return prices
-    with _MORE.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["region"] == prices.region]
+    rows = _more(prices.region)
     more = Prices(usd_per_hour={row["instance_type"]: float(row["usd_per_hour"]) for row in rows})
     found = {each: usd for each in sorted(lacking) if (usd := more.of(each)) is not None}
     if not found:
