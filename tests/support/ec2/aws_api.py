@@ -248,14 +248,14 @@ def _is_in(instance: Any, group: str) -> bool:
 
 
 def instances(region: str) -> dict[str, Any]:
-    """moto's own instances by id."""
+    """Moto's own instances by id."""
     from moto.ec2.models import ec2_backends
 
     return {instance.id: instance for instance in ec2_backends[ACCOUNT][region].all_instances()}
 
 
 def every_instance() -> list[Any]:
-    """moto's own instances of all regions."""
+    """Moto's own instances of all regions."""
     from moto.ec2.models import ec2_backends
 
     return [each for backend in ec2_backends[ACCOUNT].values() for each in backend.all_instances()]
