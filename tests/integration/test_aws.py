@@ -10,12 +10,20 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 
+from orchestrator.aws.tags import CLUSTER
 from orchestrator.model.events import LAUNCH_STAGES
-from tests.support.ec2.cloud import ACCESS_KEY, SECRET_KEY, Cloud, cloud, machine, tags_of
-from tests.support.ec2.machines import wait_until
-from tests.support.ec2.sweeps import ARM, X86, assert_nothing_is_left, cluster_file, events, files_with_secrets, lab, sweep
+from tests.support.ec2.cloud import ACCESS_KEY, SECRET_KEY, Cloud, cloud, machine
+from tests.support.ec2.sweeps import (
+    ARM,
+    X86,
+    assert_nothing_is_left,
+    cluster_file,
+    events,
+    files_with_secrets,
+    lab,
+    sweep,
+)
 from tests.support.orchestrate_command import Orchestrate
 
 __all__ = ["cloud", "machine"]
@@ -96,10 +104,12 @@ def test_settings_are_read_back_from_the_live_autoscaler(swept: Swept) -> None:
 
 def test_each_launch_has_its_finer_stages(swept: Swept) -> None:
     trace = swept.home.trace()
-    launched = {e["node"] for e in trace if e["type"] == "node" and e["state"] == "requested" and e["cause"] != "baseline"}
-    stages = {node: [e["stage"] for e in trace if e["type"] == "stage" and e["node"] == node] for node in launched}
+    requested = [each for each in trace if each["type"] == "node" and each["state"] == "requested"]
+    launched = {each["node"] for each in requested if each["cause"] != "baseline"}
+    told = [each for each in trace if each["type"] == "stage"]
+    stages = {node: [each["stage"] for each in told if each["node"] == node] for node in launched}
 
-    assert {e["node_type"] for e in trace if e["type"] == "node" and e["node"] in launched} == {X86, ARM}
+    assert {each["node_type"] for each in requested} == {X86, ARM}
     assert all(sorted(found) == sorted(LAUNCH_STAGES) for found in stages.values()), stages
     card = swept.document["trials"][-1]["scorecard"]
     assert {"request", "boot", "install", *LAUNCH_STAGES} <= card["launch_seconds"]["all"].keys()
@@ -121,7 +131,7 @@ def test_secrets_appear_nowhere(swept: Swept) -> None:
 
 
 def test_the_launch_asked_for_what_keeps_an_account_safe(swept: Swept, cloud: Cloud) -> None:
-    calls = [call.parameters for call in cloud.api.called("RunInstances") if "orchestrate:cluster" in call.parameters.values()]
+    calls = [call.parameters for call in cloud.api.called("RunInstances") if CLUSTER in call.parameters.values()]
 
     assert calls
     assert {call["InstanceInitiatedShutdownBehavior"] for call in calls} == {"terminate"}

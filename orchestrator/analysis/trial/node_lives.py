@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 
 from orchestrator.analysis.trial.steps import StepFunction, covered
 from orchestrator.model.arch import Arch
-from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, FINAL_STATES, STATE_RANK, Event, NodeEvent, NodeState, StageEvent
+from orchestrator.model.events import (
+    ALIVE_STATES,
+    BILLED_STATES,
+    FINAL_STATES,
+    STATE_RANK,
+    Event,
+    NodeEvent,
+    NodeState,
+    StageEvent,
+)
 from orchestrator.model.scorecard import ByPart
 
 Interval = tuple[float, float]
@@ -39,8 +48,8 @@ PARTS_OF_STAGES: tuple[tuple[str, str, str], ...] = (
 class NodeLife:
     """One node: the states that it entered and when (UNIX seconds, ascending); `baseline` if it existed from the start.
 
-    `state` is the present state and `since` when the node entered it; `seen` is the time of its first event. `stages` are
-    the times at which finer stages of the launch began, where the trace tells them.
+    `state` is the present state and `since` when the node entered it; `seen` is the time of its first event. `stages`
+    are the times at which finer stages of the launch began, where the trace tells them.
     """
 
     node: str
@@ -59,7 +68,8 @@ class NodeLife:
 
     def reached(self, stage: str) -> float | None:
         """Return when the node first entered a state, or began a stage of its launch (`StageEvent`); or None."""
-        return self.stages[stage] if stage in self.stages else next((t for t, each in self.states if each == stage), None)
+        entered = (t for t, state in self.states if state == stage)
+        return self.stages[stage] if stage in self.stages else next(entered, None)
 
     def first(self, state: NodeState) -> float | None:
         """Return when the node first entered a state, or None."""

@@ -54,9 +54,9 @@ class Waterfall:
     """Times at which a worker node reached its stages, in UNIX seconds; None where the trace doesn't show it.
 
     `queued` is since when the demand that this node was launched for had been waiting: see `queued_since`. `idle` is
-    the beginning of the idle time that led to its end, `draining` that of the drain that Ray didn't take back. `machine`,
-    `setup` and `ray_start` are those of a `StageEvent`, where the machines are a cloud's. Of a
-    node that was there at the beginning (`baseline`), nothing before its first task is known.
+    the beginning of the idle time that led to its end, `draining` that of the drain that Ray didn't take back.
+    `machine`, `setup` and `ray_start` are those of a `StageEvent`, where the machines are a cloud's. Of a node that was
+    there at the beginning (`baseline`), nothing before its first task is known.
     """
 
     node: str

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.aws.cluster_file import is_spot, subnets_of
 from orchestrator.aws.tags import ON_LAUNCH, Mark
 from orchestrator.backends.aws.lease import USER_DATA, Lease
 from orchestrator.backends.live.ray_config import with_settings
@@ -55,6 +56,7 @@ class Made:
     name: str
     mark: Mark
     region: str
+    subnets: tuple[str, ...]
     key: Path
     security_group: str
     kit: Path
@@ -118,10 +120,12 @@ def _node_config(node: Mapping[str, Any], made: Made) -> dict[str, Any]:
     changed = copy.deepcopy(dict(node))
     changed["KeyName"] = made.name
     changed["SecurityGroupIds"] = [*changed.get("SecurityGroupIds", ()), made.security_group]
+    if not subnets_of([changed]):
+        changed["SubnetIds"] = list(made.subnets)
     changed["InstanceInitiatedShutdownBehavior"] = "terminate"
-    changed["MetadataOptions"] = {"HttpPutResponseHopLimit": 1, **changed.get("MetadataOptions", {}), "HttpTokens": "required"}
-    spot = "InstanceMarketOptions" in changed
-    tagged = (*ON_LAUNCH, "spot-instances-request") if spot else ON_LAUNCH
+    metadata = {"HttpPutResponseHopLimit": 1, **changed.get("MetadataOptions", {})}
+    changed["MetadataOptions"] = {**metadata, "HttpTokens": "required"}
+    tagged = (*ON_LAUNCH, "spot-instances-request") if is_spot(changed) else ON_LAUNCH
     changed["TagSpecifications"] = _merged(changed.get("TagSpecifications", ()), made.mark.specifications(*tagged))
     changed["UserData"] = _with_user_data(changed.get("UserData", ""))
     return changed

@@ -13,25 +13,25 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from botocore.exceptions import BotoCoreError, ClientError
 
 import orchestrator
+from orchestrator.aws.inventory import remove
+from orchestrator.aws.preflight import usable_subnets
 from orchestrator.aws.session import Account, explain
 from orchestrator.aws.tags import Mark, Owner
-from orchestrator.backends.aws import network
-from orchestrator.backends.aws.bootstrap import KIT, OUT, RENEWED, Made, launch_config
+from orchestrator.backends.aws.bootstrap import OUT, RENEWED, Made, launch_config
 from orchestrator.backends.aws.identity import IdentifiedView
 from orchestrator.backends.aws.lease import SCRIPT, Lease, script
 from orchestrator.backends.aws.machines import Entry, Instance, MachineWatch, instances_of, is_head, reason_of
+from orchestrator.backends.aws.network import make_group
 from orchestrator.backends.aws.remote import Login, Remote
-from orchestrator.backends.aws.teardown import remove_cluster
 from orchestrator.backends.live.cluster import ClusterLaunch, LiveCluster
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.ownership import ensure_token
@@ -49,6 +49,8 @@ from orchestrator.trace.tail import Tail
 
 _log = logging.getLogger(__name__)
 
+# Ray's launcher writes it into the head's home, and the autoscaler reads it again at every update.
+_CONFIG = "ray_bootstrap_config.yaml"
 _GCS_PORT, _DASHBOARD_PORT = 6379, 8265
 _RAY_LOGS = "/tmp/ray/session_latest/logs"
 _LONGEST_LINE = 100_000
@@ -80,6 +82,24 @@ _STAGES = {
 }
 
 
+def _ignore(instances: Sequence[Instance]) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Place:
+    """The account of a sweep's clusters, and the cluster file as Ray's launcher gets it.
+
+    `progress` takes the current step, `on_instances` each description of the cluster's instances by EC2.
+    """
+
+    account: Account
+    raw: Mapping[str, Any]
+    sweep_id: str
+    progress: Callable[[str], None]
+    on_instances: Callable[[Sequence[Instance]], None] = _ignore
+
+
 class AwsCluster(LiveCluster):
     """One running cluster, from `AwsCluster.start`. `stop` removes all that carries its tags."""
 
@@ -89,36 +109,28 @@ class AwsCluster(LiveCluster):
     host_sample = None
     completes_gaps = True
 
-    def __init__(
-        self,
-        launch: ClusterLaunch,
-        account: Account,
-        raw: Mapping[str, Any],
-        sweep_id: str,
-        *,
-        progress: Callable[[str], None],
-        on_instances: Callable[[Sequence[Instance]], None] = lambda instances: None,
-    ) -> None:
+    def __init__(self, launch: ClusterLaunch, place: Place) -> None:
         super().__init__(launch)
         self.files = ClusterFiles(self.folder)
-        self._account, self._raw, self._progress = account, raw, progress
+        self._account, self._raw, self._progress = place.account, place.raw, place.progress
         self._name = f"orchestrate-{self.cluster_id}"
-        self._mark = Mark(self.cluster_id, sweep_id, str(Owner.this_process()), datetime.now(UTC) + _EXPIRES_AFTER)
-        self._lease = Lease(float(raw["provider"].get("lease_minutes") or Lease.minutes))
+        self._mark = Mark(
+            self.cluster_id, place.sweep_id, str(Owner.this_process()), datetime.now(UTC) + _EXPIRES_AFTER
+        )
+        self._lease = Lease(float(self._raw["provider"].get("lease_minutes") or Lease.minutes))
         self._reports = Tail(self.files.settings, longest=_LONGEST_LINE)
         self._reported: dict[str, Any] | None = None
         self._launcher: subprocess.Popen[bytes] | None = None
         self._remote: Remote | None = None
         self._config: dict[str, Any] = {}
-        self._config_name = "ray_bootstrap_config.yaml"
         self._stopping = threading.Event()
-        self._watch = MachineWatch(account, self.cluster_id, self._note_machine, on_instances)
+        self._watch = MachineWatch(self._account, self.cluster_id, self._note_machine, place.on_instances)
         (self.socks_port,) = free_ports(1)
 
     @classmethod
-    def start(cls, launch: ClusterLaunch, *arguments: Any, **more: Any) -> "AwsCluster":
+    def start(cls, launch: ClusterLaunch, place: Place) -> "AwsCluster":
         """Start a head with Ray's autoscaler under the launch's settings. Raises ClusterFailed, MissingPrerequisite."""
-        cluster = cls(launch, *arguments, **more)
+        cluster = cls(launch, place)
         try:
             cluster._start()
             return cluster
@@ -160,14 +172,21 @@ class AwsCluster(LiveCluster):
                 PublicKeyMaterial=key.with_suffix(".pub").read_bytes(),
                 TagSpecifications=self._mark.specifications("key-pair"),
             )
-        vpc = network.vpc_of(self._account, self._raw)
-        group = network.make_group(self._account, vpc, self._name, self._mark, self._raw)
+        subnets = usable_subnets(self._account, self._raw)
         return Made(
-            self._name, self._mark, self._account.region, key, group, self._make_kit(), self._lease, self.metrics_ports
+            name=self._name,
+            mark=self._mark,
+            region=self._account.region,
+            subnets=tuple(subnet["SubnetId"] for subnet in subnets),
+            key=key,
+            security_group=make_group(self._account, subnets[0]["VpcId"], self._name, self._mark, self._raw),
+            kit=self._make_kit(),
+            lease=self._lease,
+            metrics_ports=self.metrics_ports,
         )
 
     def _make_kit(self) -> Path:
-        """Return a folder with all that each machine needs of us. Ray copies it to the head, and the head to workers."""
+        """Return a folder with all that a machine needs of us. Ray copies it to the head, and the head to workers."""
         kit, package = self.folder / "kit", Path(str(orchestrator.__file__)).parent
         for module in _MODULES:
             copied = kit / "lib" / "orchestrator" / module
@@ -225,16 +244,17 @@ class AwsCluster(LiveCluster):
 
     def _head(self) -> Instance:
         with explain("looking for the head"):
-            found = [each for each in instances_of(self._account, self.cluster_id, "pending", "running") if is_head(each)]
-        if not found:
+            found = filter(is_head, instances_of(self._account, self.cluster_id, "pending", "running"))
+            head = next(found, None)
+        if head is None:
             raise ClusterFailed("Ray's launcher ended, and EC2 has no head", self._where_logs_are())
-        return found[0]
+        return head
 
     def _connect(self, login: Login) -> None:
         remote = self._remote = Remote(login)
         first = remote.run("bash --login -c -i 'head -n 1 $(command -v ray)' 2>/dev/null").strip().splitlines()
         self.python = first[-1].removeprefix("#!").strip() if first else "python3"
-        found = json.loads(remote.run(f"cat {self._config_name}"))
+        found = json.loads(remote.run(f"cat {_CONFIG}"))
         self._config = cast("dict[str, Any]", found)
         gcs, dashboard = free_ports(2)
         remote.forward({gcs: _GCS_PORT, dashboard: _DASHBOARD_PORT}, self.socks_port)
@@ -281,7 +301,7 @@ class AwsCluster(LiveCluster):
         """
         text = json.dumps(with_settings(self._config, shape, settings))
         assert self._remote is not None
-        self._remote.run(f"cat > .{self._config_name}.new && mv .{self._config_name}.new {self._config_name}", text.encode())
+        self._remote.run(f"cat > .new && mv .new {_CONFIG}", text.encode())
 
     def live_settings(self) -> dict[str, Any] | None:
         """See `LiveCluster.live_settings`. The node provider on the head appends a report whenever they change."""
@@ -316,7 +336,7 @@ class AwsCluster(LiveCluster):
         if self._remote is not None:
             self._remote.close()
         try:
-            remove_cluster(self._account, self.cluster_id)
+            remove(self._account, self.cluster_id)
         finally:
             self._watch.stop()
             if self._logs_dir is not None:

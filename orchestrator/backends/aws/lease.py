@@ -50,4 +50,3 @@ class Lease:
 def script() -> str:
     """Return the text of the script that runs on each machine."""
     return files(__package__).joinpath(SCRIPT).read_text()
-

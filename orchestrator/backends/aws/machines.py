@@ -1,4 +1,4 @@
-"""EC2's own account of a cluster's machines, as entries for the journal of nodes: it bills them, with or without Ray."""
+"""EC2's own account of a cluster's machines, as entries for the journal of nodes."""
 
 import logging
 import threading
@@ -19,7 +19,12 @@ Entry = Mapping[str, Any]
 Instance = Mapping[str, Any]
 
 LIVE = ("pending", "running", "shutting-down", "stopping", "stopped")
-_ENDING = {"shutting-down": "terminating", "stopping": "terminating", "stopped": "terminated", "terminated": "terminated"}
+_ENDING = {
+    "shutting-down": "terminating",
+    "stopping": "terminating",
+    "stopped": "terminated",
+    "terminated": "terminated",
+}
 _RECLAIMED = "Server.SpotInstance"
 _INTERVAL_S = 1.0
 
@@ -70,9 +75,7 @@ class MachineJournal:
                 entries.append({"t": t, "event": "terminated", "node": name, "node_type": node_type})
         return entries
 
-    def _entered(
-        self, name: str, node_type: str, state: str, before: str, reason: str, t: float
-    ) -> Iterable[Entry]:
+    def _entered(self, name: str, node_type: str, state: str, before: str, reason: str, t: float) -> Iterable[Entry]:
         node = {"t": t, "node": name, "node_type": node_type}
         if state == "running":
             yield {**node, "event": "stage", "stage": "machine"}

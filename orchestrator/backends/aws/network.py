@@ -1,11 +1,10 @@
-"""The network of a cluster: its VPC, and a security group that lets in SSH from here and the cluster's own nodes."""
+"""The security group of a cluster, which lets in SSH from here, and everything among the cluster's own nodes."""
 
 import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from orchestrator.aws.cluster_file import node_configs, subnets_of, zones_of
 from orchestrator.aws.session import Account, explain
 from orchestrator.aws.tags import Mark
 from orchestrator.errors import MissingPrerequisite, SpecError
@@ -13,32 +12,6 @@ from orchestrator.errors import MissingPrerequisite, SpecError
 _MY_ADDRESS = "https://checkip.amazonaws.com"
 _TIMEOUT_S = 10.0
 _SSH = 22
-
-
-def vpc_of(account: Account, raw: Mapping[str, Any]) -> str:
-    """Return the id of the VPC in which the cluster file's subnets are; else the default VPC, or the only one.
-
-    Raises MissingPrerequisite.
-    """
-    ec2, named = account.client("ec2"), subnets_of(node_configs(raw).values())
-    with explain("looking for the cluster's network"):
-        if named:
-            found = ec2.describe_subnets(SubnetIds=named)["Subnets"]
-        else:
-            zones = zones_of(raw)
-            filters = [{"Name": "availability-zone", "Values": zones}] if zones else []
-            found = ec2.describe_subnets(Filters=filters)["Subnets"]
-        vpcs = sorted({str(subnet["VpcId"]) for subnet in found})
-        default = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    if not named:
-        vpcs = [vpc["VpcId"] for vpc in default if vpc["VpcId"] in vpcs] or vpcs
-    if len(vpcs) == 1:
-        return vpcs[0]
-    problem = f"they are in {len(vpcs)} VPCs" if vpcs else "there is no subnet"
-    raise MissingPrerequisite(
-        f"the cluster's network isn't clear in {account.region}: {problem}",
-        "write SubnetIds of one VPC under each node_config of the cluster file",
-    )
 
 
 def make_group(account: Account, vpc: str, name: str, mark: Mark, raw: Mapping[str, Any]) -> str:

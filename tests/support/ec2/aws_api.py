@@ -158,8 +158,7 @@ class AwsApi:
         caller = environ.get("REMOTE_ADDR", "")
         with self.serial:
             found = [each for each in every_instance() if each.private_ip == caller and each.state != "terminated"]
-            metadata = found[-1].metadata_options if found else {}
-            needs_token = metadata.get("HttpTokens") == "required"
+            needs_token = bool(found) and found[-1].metadata_options.http_tokens == "required"
             has_token = "HTTP_X_AWS_EC2_METADATA_TOKEN" in environ or path == "/latest/api/token"
             if not found or (needs_token and not has_token):
                 start("401 Unauthorized", [])
@@ -249,14 +248,14 @@ def _is_in(instance: Any, group: str) -> bool:
 
 
 def instances(region: str) -> dict[str, Any]:
-    """moto's own instances by id."""
+    """Moto's own instances by id."""
     from moto.ec2.models import ec2_backends
 
     return {instance.id: instance for instance in ec2_backends[ACCOUNT][region].all_instances()}
 
 
 def every_instance() -> list[Any]:
-    """moto's own instances of all regions."""
+    """Moto's own instances of all regions."""
     from moto.ec2.models import ec2_backends
 
     return [each for backend in ec2_backends[ACCOUNT].values() for each in backend.all_instances()]

@@ -64,7 +64,7 @@ class Cloud:
         found = {
             "instance": [each["InstanceId"] for each in self.instances()],
             "volume": [each["VolumeId"] for each in ec2.describe_volumes()["Volumes"]],
-            "interface": [each["NetworkInterfaceId"] for each in ec2.describe_network_interfaces()["NetworkInterfaces"]],
+            "interface": _interfaces(ec2),
             "key pair": [each["KeyName"] for each in ec2.describe_key_pairs()["KeyPairs"]],
             "security group": [
                 each["GroupId"]
@@ -72,7 +72,8 @@ class Cloud:
                 if each["GroupName"] != "default"
             ],
         }
-        return {kind: kept for kind, names in found.items() if (kept := [each for each in names if each not in foreign])}
+        ours = {kind: [each for each in names if each not in foreign] for kind, names in found.items()}
+        return {kind: names for kind, names in ours.items() if names}
 
     def assert_foreign_is_untouched(self) -> None:
         ec2 = self.client("ec2")
@@ -178,14 +179,17 @@ def _of_somebody_else(ec2: Any, vpc: str, subnet: str) -> dict[str, str]:
         MaxCount=1,
     )["Instances"][0]
     volumes = ec2.describe_volumes()["Volumes"]
-    interfaces = ec2.describe_network_interfaces()["NetworkInterfaces"]
     return {
         "instance": instance["InstanceId"],
         "key pair": "somebody-elses",
         "security group": group,
         **{f"volume {number}": each["VolumeId"] for number, each in enumerate(volumes)},
-        **{f"interface {number}": each["NetworkInterfaceId"] for number, each in enumerate(interfaces)},
+        **{f"interface {number}": each for number, each in enumerate(_interfaces(ec2))},
     }
+
+
+def _interfaces(ec2: Any) -> list[str]:
+    return [each["NetworkInterfaceId"] for each in ec2.describe_network_interfaces()["NetworkInterfaces"]]
 
 
 def _has(container: Any, address: str) -> bool:
