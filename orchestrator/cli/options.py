@@ -143,8 +143,8 @@ Backend = Annotated[
     option(
         "--backend",
         metavar=f"[{'|'.join(kind.name for kind in registry.BUILT_IN)}]",
-        help="Where trials run: processes or containers on this machine, EC2 instances in your account, virtual time, or a"
-        f" backend of an installed package.  [default: {registry.LOCAL.name}]",
+        help="Where trials run: processes or containers on this machine, machines in your AWS account, virtual time, or"
+        f" a backend of an installed package.  [default: {registry.LOCAL.name}]",
         panel=CLUSTER,
         callback=known_backend,
         autocompletion=complete_backend,

@@ -29,7 +29,7 @@ def plan_sweep(
     cluster = read_cluster_file(
         Path(spec.cluster) if spec.cluster else kind.default_cluster(),
         launch_profile=spec.launch_profile,
-        real_nodes=kind.real_time,
+        real_nodes=kind.real_time and kind.cloud is None,
     )
     kind.check(cluster)
     if kind.cloud is not None:

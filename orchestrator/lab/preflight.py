@@ -9,18 +9,15 @@ if TYPE_CHECKING:
     from orchestrator.backends.base import BackendKind
     from orchestrator.inputs.cluster_config import ClusterFile
 
-# A question may ask AWS for several things, which throttles.
-TIME_LIMIT_S = 60.0
-
 
 def require_ready(kind: "BackendKind", cluster: "ClusterFile", reporter: Reporter) -> None:
     """Ask what the backend's account lacks for a cluster file; say warnings. Raises MissingPrerequisite."""
     if kind.cloud is None:
         return
-    from orchestrator.doctor.checks import examine
+    from orchestrator.doctor.checks import CLOUD_TIME_LIMIT_S, examine
 
     with reporter.working(f"checking the {kind.name} account…"):
-        checks = list(examine(kind.cloud.preflight(cluster), time_limit_s=TIME_LIMIT_S))
+        checks = list(examine(kind.cloud.preflight(cluster), time_limit_s=CLOUD_TIME_LIMIT_S))
     for check in checks:
         if check.state == "warning":
             reporter.say(f"warning: {check.name}: {check.detail}{f'; {check.hint}' if check.hint else ''}")

@@ -20,6 +20,7 @@ from orchestrator.version import __version__
 if TYPE_CHECKING:
     from orchestrator.backends.base import Backend
     from orchestrator.inputs.cluster_config import ClusterFile
+    from orchestrator.model.billing import Rates
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweeps.budget import Budget
     from orchestrator.sweeps.folder import SweepFolder
@@ -68,7 +69,7 @@ def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, re
     sweep_id = new_sweep_id()
     folder = SweepFolder.of(common.root, sweep_id)
     budget = _agreed(plan, cluster, how, reporter)
-    backend = _create_backend(common, plan.spec, cluster, how, folder, reporter)
+    backend = _create_backend(common, plan.spec, cluster, how, folder, reporter, plan.rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
         folder.root.mkdir(parents=True)
@@ -120,12 +121,12 @@ def resume_sweep(
     how = how.ready(common, planned)
     folder = SweepFolder.of(common.root, record.sweep_id)
     kind, cluster = registry.kind(record.backend), read_cluster_file(folder.cluster)
-    budget = None
+    budget = rates = None
     if kind.cloud is not None:
         cluster = kind.cloud.complete(cluster)
         rest = plan_of(record, trials_to_run(record, keep_invalid=how.keep_invalid), cluster)
-        budget = _agreed(rest, cluster, how, reporter)
-    created = _create_backend(common, planned, cluster, how, folder, reporter)
+        budget, rates = _agreed(rest, cluster, how, reporter), rest.rates
+    created = _create_backend(common, planned, cluster, how, folder, reporter, rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         take_over(ledger, record)
         return _run(common, ledger, record.sweep_id, planned, how, created, reporter, budget)
@@ -205,6 +206,7 @@ def _create_backend(
     how: Execution,
     folder: "SweepFolder",
     reporter: Reporter,
+    rates: "Rates | None" = None,
 ) -> "Backend":
     """Create the sweep's backend. What it needs of this machine is checked before anything is written."""
     from orchestrator.backends.base import BackendRequest
@@ -222,6 +224,7 @@ def _create_backend(
             note=lambda line: reporter.say(f"note: {line}"),
             progress=update,
             sweep_id=folder.root.name,
+            rates=rates,
             max_usd=how.consent.max_usd,
         )
         return registry.kind(spec.backend).create(request)

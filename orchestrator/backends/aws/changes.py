@@ -49,6 +49,7 @@ def _made(cluster: ClusterFile) -> Made:
         region=str(cluster.region),
         key=Path("HOME/clusters/CLUSTER/ssh_key"),
         security_group="sg-OF-THE-CLUSTER",
+        subnets=("the account's default subnets",),
         kit=Path("HOME/clusters/CLUSTER/kit"),
         lease=Lease(float(cluster.raw["provider"].get("lease_minutes") or Lease.minutes)),
         metrics_ports={"autoscaler": 44217, "dashboard": 44227},
@@ -66,9 +67,9 @@ def _lines(config: Mapping[str, Any]) -> list[str]:
 
 
 def _short(value: Any, key: str = "") -> Any:
-    """Return a value for readers: tags by resource type, and whole numbers without a decimal point."""
+    """Return a value for readers: the keys of tags, and whole numbers without a decimal point."""
     if key == "TagSpecifications":
-        return {each["ResourceType"]: {tag["Key"]: tag["Value"] for tag in each["Tags"]} for each in value}
+        return {each["ResourceType"]: [tag["Key"] for tag in each["Tags"]] for each in value}
     if isinstance(value, Mapping):
         return {str(name): _short(each, str(name)) for name, each in value.items()}
     if isinstance(value, list | tuple):
