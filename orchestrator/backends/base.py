@@ -102,7 +102,7 @@ class BackendRequest:
 
     Ray's logs go to `logs_dir` when a cluster ends. `start_executor` and `lazy` are for simulated trials, see
     `simulated.executors.RunAhead`. `note` takes lines that the user should read, `progress` the current step.
-    `sweep_id` is for tags of machines in a cloud, and `max_usd` the most that they may cost.
+    `sweep_id` is for tags of machines in a cloud, `rates` is their cost an hour, `max_usd` the most that they may cost.
     """
 
     home: Path
@@ -114,6 +114,7 @@ class BackendRequest:
     note: Say = _say_nothing
     progress: Say = _say_nothing
     sweep_id: str = ""
+    rates: "Rates | None" = None
     max_usd: float | None = None
 
 

@@ -143,8 +143,8 @@ Backend = Annotated[
     option(
         "--backend",
         metavar=f"[{'|'.join(kind.name for kind in registry.BUILT_IN)}]",
-        help="Where trials run: processes or containers on this machine, EC2 instances in your account, virtual time, or a"
-        f" backend of an installed package.  [default: {registry.LOCAL.name}]",
+        help="Where trials run: processes or containers on this machine, machines in your AWS account, virtual time, or"
+        f" a backend of an installed package.  [default: {registry.LOCAL.name}]",
         panel=CLUSTER,
         callback=known_backend,
         autocompletion=complete_backend,
@@ -250,6 +250,18 @@ ParallelWork = Annotated[
 RayAddress = Annotated[
     str | None,
     option("--address", metavar="HOST:PORT", help="Ray cluster for --parallel ray, as for status.", panel=RUN),
+]
+Yes = Annotated[
+    bool, option("--yes", "-y", help="Agree to what a sweep on a cloud costs, without a question.", panel=RUN)
+]
+MaxCost = Annotated[
+    float | None,
+    option(
+        "--max-cost",
+        metavar="USD",
+        help="Agree to costs up to this: no trial begins that could cross the limit, and one that does is ended.",
+        panel=RUN,
+    ),
 ]
 DryRun = Annotated[bool, option("--dry-run", help="Print the plan and a prediction, and stop.", panel=RUN)]
 

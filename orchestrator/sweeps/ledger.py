@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 from orchestrator.analysis.sweep.evidence import Result
 from orchestrator.errors import InputError, UnknownId
+from orchestrator.model.billing import Bill
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 
@@ -209,6 +210,13 @@ class Ledger:
             row = session.get_one(SweepRow, sweep_id)
             kept = list(row.environment.get("notes", []))
             row.environment = {**row.environment, "notes": kept + [note for note in notes if note not in kept]}
+
+    def add_bill(self, sweep_id: str, bill: Bill) -> None:
+        """Add to what the sweep's machines have cost."""
+        with self._session() as session:
+            row = session.get_one(SweepRow, sweep_id)
+            earlier = Bill.model_validate(row.environment.get("bill") or {})
+            row.environment = {**row.environment, "bill": earlier.plus(bill).model_dump(mode="json")}
 
     # Reading
 

@@ -40,7 +40,7 @@ def aws(ready: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
 def checks(aws: FakeAccount, tmp_path: Path, config: dict[str, Any] | None = None, only: str = "") -> dict[str, Check]:
     """The answers of the preflight for a cluster file, by name."""
     path = tmp_path / "cluster.yaml"
-    path.write_text(yaml.safe_dump(DEFAULT if config is None else config))
+    path.write_text(yaml.safe_dump(DEFAULT if config is None else config, sort_keys=False))
     questions = preflight.questions(read_cluster_file(path), lambda: aws.account)
     asked = [question for question in questions if only in ("", question.name.removeprefix("AWS "))]
     return {check.name.removeprefix("AWS "): check for check in examine(asked, time_limit_s=60)}
@@ -118,7 +118,7 @@ FAULTS: list[tuple[str, Callable[[FakeAccount], None] | None, dict[str, Any] | N
     ("describing forbidden", refusing("DescribeVolumes"), None, "reading", "missing", "no permission to see what exists: ec2:DescribeVolumes", POLICY),
     ("images forbidden", refusing("GetParameter", "AccessDeniedException"), None, "images", "missing", "looking up the image of head_node: the credentials lack the permission", POLICY),
     ("type elsewhere", emptying("DescribeInstanceTypeOfferings", "InstanceTypeOfferings"), None, "instance types", "missing", "EC2 doesn't offer m7i.2xlarge, m7i.xlarge, m8g.2xlarge in us-east-1", "choose another type or region"),
-    ("type in other zones", changing("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", Location="us-east-1z"), None, "zones", "missing", "m8g.2xlarge is in us-east-1z", ""),
+    ("type in other zones", changing("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", Location="us-east-1z"), None, "zones", "missing", "not offered in us-east-1a", "m8g.2xlarge is in us-east-1z"),
     ("no such image", None, changed(ImageId="ami-0123456789abcdef0"), "images", "missing", "the image ami-0123456789abcdef0 of arm_worker_node doesn't exist in us-east-1", "resolve:ssm"),
     ("image of another architecture", None, changed(ImageId=ARM_ON_X86), "images", "missing", "of arm_worker_node is x86_64, but m8g.2xlarge is arm64", "resolve:ssm"),
     ("no image for arm", None, changed(ImageId=None), "images", "missing", "arm_worker_node has no ImageId, and Ray's default image is x86_64", "resolve:ssm"),

@@ -17,6 +17,8 @@ from moto import mock_aws
 from orchestrator.aws.session import Account
 
 REGION = "us-east-1"
+# Services whose prefix in policies differs from boto3's name.
+_IN_POLICIES = {"service-quotas": "servicequotas"}
 Answer = Callable[[dict[str, Any]], Any]
 
 
@@ -32,6 +34,8 @@ class FakeAccount:
     vcpu_quota: float = 1000.0
     clock_off_s: float = 0.0
     calls: list[str] = field(default_factory=list)
+    closed: set[str] = field(default_factory=set)
+    actions: set[str] = field(default_factory=set)  # as a policy names them
     _answers: dict[str, Answer] = field(default_factory=dict)
     _changes: dict[str, tuple[str, Answer]] = field(default_factory=dict)
 
@@ -52,19 +56,33 @@ class FakeAccount:
 
         self._answers[operation] = refuse
 
+    def answer(self, operation: str, answer: Answer) -> None:
+        """From now on, this function answers the operation."""
+        self._answers[operation] = answer
+
     def change(self, operation: str, key: str, change: Answer) -> None:
         """From now on, this function changes each entry under `key` of the operation's answer; None leaves it out."""
         self._changes[operation] = key, change
+
+    def close_region(self, region: str) -> None:
+        """From now on, the account may not use this region."""
+        self.closed.add(region)
 
     def forget(self) -> None:
         """Be as new: nothing is refused or changed. What exists in the account stays."""
         self._answers.clear()
         self._changes.clear()
         self.calls.clear()
+        self.closed.clear()
         self.vcpu_quota, self.clock_off_s = 1000.0, 0.0
 
-    def called(self, operation: str, arguments: dict[str, Any], call: Callable[[], Any]) -> Any:
+    def called(
+        self, service: str, region: str, operation: str, arguments: dict[str, Any], call: Callable[[], Any]
+    ) -> Any:
         self.calls.append(operation)
+        self.actions.add(f"{_IN_POLICIES.get(service, service)}:{operation}")
+        if region in self.closed:
+            raise refused("OptInRequired")
         if operation in self._answers:
             return self._answers[operation](arguments)
         if operation == "GetServiceQuota":
@@ -107,7 +125,10 @@ def fake_account() -> Iterator[FakeAccount]:
             original = botocore.client.BaseClient._make_api_call
 
             def make_api_call(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
-                return fake.called(operation, arguments, lambda: original(self, operation, arguments))
+                service = str(self.meta.service_model.service_name)
+                return fake.called(
+                    service, self.meta.region_name, operation, arguments, lambda: original(self, operation, arguments)
+                )
 
             patch.setattr(botocore.client.BaseClient, "_make_api_call", make_api_call)
             yield fake

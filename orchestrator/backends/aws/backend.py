@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.aws.cluster_file import with_images, with_versions
+from orchestrator.aws.meter import Meter
 from orchestrator.aws.preflight import resolve_images
+from orchestrator.aws.rates import rates_of
 from orchestrator.aws.session import Account
 from orchestrator.backends.aws.cluster import AwsCluster, Place
 from orchestrator.backends.base import BackendRequest
 from orchestrator.backends.live.backend import LiveBackend
 from orchestrator.backends.live.cluster import ClusterLaunch
+from orchestrator.errors import CostLimitReached
+from orchestrator.inputs.prices import prices_for
+from orchestrator.model.billing import Bill
 from orchestrator.rayapi.version import ray_version
 
 
@@ -21,10 +26,31 @@ class AwsBackend(LiveBackend):
 
     def __init__(self, request: BackendRequest, account: Account, raw: Mapping[str, Any]) -> None:
         super().__init__(request)
-        self._place = Place(account, raw, request.sweep_id, request.progress)
+        rates = request.rates or rates_of(request.cluster, prices_for(request.cluster, request.spec.prices).prices)
+        self._meter = Meter(rates)
+        self._place = Place(account, raw, request.sweep_id, request.progress, self._meter.see, self._check_cost)
 
     def _start_cluster(self, launch: ClusterLaunch) -> AwsCluster:
         return AwsCluster.start(launch, self._place)
+
+    def bill(self) -> Bill:
+        """See `BilledBackend.bill`."""
+        return self._meter.bill()
+
+    def _check_cost(self) -> None:
+        """Raise CostLimitReached if the machines have cost as much as they may."""
+        limit = self._request.max_usd
+        if limit is not None and (bill := self.bill()).usd >= limit:
+            raise CostLimitReached(
+                f"the machines have cost ${bill.usd:.2f}, and --max-cost allows ${limit:.2f}: they are ended",
+                "allow more with --resume SWEEP --max-cost N",
+            )
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        super().close()
+        if not self.left:
+            self._meter.see(())
 
 
 def prepare(request: BackendRequest) -> AwsBackend:

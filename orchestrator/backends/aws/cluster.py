@@ -86,11 +86,16 @@ def _ignore(instances: Sequence[Instance]) -> None:
     pass
 
 
+def _allow() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Place:
     """The account of a sweep's clusters, and the cluster file as Ray's launcher gets it.
 
-    `progress` takes the current step, `on_instances` each description of the cluster's instances by EC2.
+    `progress` takes the current step, `on_instances` each description of the cluster's instances by EC2. `check_cost`
+    raises CostLimitReached when they have cost as much as they may.
     """
 
     account: Account
@@ -98,6 +103,7 @@ class Place:
     sweep_id: str
     progress: Callable[[str], None]
     on_instances: Callable[[Sequence[Instance]], None] = _ignore
+    check_cost: Callable[[], None] = _allow
 
 
 class AwsCluster(LiveCluster):
@@ -113,6 +119,7 @@ class AwsCluster(LiveCluster):
         super().__init__(launch)
         self.files = ClusterFiles(self.folder)
         self._account, self._raw, self._progress = place.account, place.raw, place.progress
+        self._check_cost = place.check_cost
         self._name = f"orchestrate-{self.cluster_id}"
         self._mark = Mark(
             self.cluster_id, place.sweep_id, str(Owner.this_process()), datetime.now(UTC) + _EXPIRES_AFTER
@@ -316,6 +323,7 @@ class AwsCluster(LiveCluster):
 
     def check_alive(self) -> None:
         """See `LiveCluster.check_alive`. EC2 says whether the head runs; a broken tunnel is dug again."""
+        self._check_cost()
         head = self._watch.head
         if head is not None and (state := head["State"]["Name"]) not in ("pending", "running"):
             raise ClusterFailed(f"the head's instance is {state}: {reason_of(head) or self._last_words()}")
