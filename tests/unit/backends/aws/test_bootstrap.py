@@ -68,7 +68,8 @@ def test_machines_go_where_the_group_is_unless_the_file_says_where() -> None:
 def test_tags_of_the_file_are_kept_and_ours_win() -> None:
     theirs = [{"ResourceType": "instance", "Tags": [{"Key": "team", "Value": "x"}, {"Key": CLUSTER, "Value": "y"}]}]
     (instance,) = (
-        each for each in node_configs(config(TagSpecifications=theirs))[0]["TagSpecifications"]
+        each
+        for each in node_configs(config(TagSpecifications=theirs))[0]["TagSpecifications"]
         if each["ResourceType"] == "instance"
     )
 
