@@ -34,6 +34,9 @@ class NotingAwsProvider(AWSNodeProvider):  # type: ignore[misc] # Ray's classes 
         self._autoscaler: Any = None
         self._settings: dict[str, Any] | None = None
         self._refused = 0
+        self._commands: dict[str, str] = {}  # the last one on each node
+        self._nodes_failed: dict[str, bool] = {}
+        self._begun: set[tuple[str, str]] = set()
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the ids of the nodes that carry these tags. Ray calls it at every update."""
@@ -63,10 +66,28 @@ class NotingAwsProvider(AWSNodeProvider):  # type: ignore[misc] # Ray's classes 
         status = tags.get(TAG_RAY_NODE_STATUS, "")
         if status in _STAGES:
             self._note_stage(node_id, _STAGES[status])
-        elif status == "update-failed":
-            detail = f"setting the machine up failed: {self._last_command(node_id)}"
-            self._note({**self._known(node_id), "event": "failed", "cause": "launch", "detail": detail})
+        elif status:
+            self._nodes_failed[node_id] = status == "update-failed"
         super().set_node_tags(node_id, tags)
+
+    def terminate_node(self, node_id: str) -> Any:
+        """End an instance."""
+        self._note_failure(node_id)
+        return super().terminate_node(node_id)
+
+    def terminate_nodes(self, node_ids: list[str]) -> Any:
+        """End instances."""
+        for node_id in node_ids:
+            self._note_failure(node_id)
+        return super().terminate_nodes(node_ids)
+
+    def _note_failure(self, node_id: str) -> None:
+        """Note why a node ends that was never set up. Ray tries several times before it gives up."""
+        if self._nodes_failed.pop(node_id, False):
+            command = self._commands.get(node_id)
+            told = f"{command[:300]!r}; its output is in monitor.out" if command else "SSH never answered"
+            detail = f"setting the machine up failed: {told}"
+            self._note({**self._known(node_id), "event": "failed", "cause": "launch", "detail": detail})
 
     def get_command_runner(self, log_prefix: str, node_id: str, *arguments: Any, **more: Any) -> Any:
         """Return the runner of commands on a node, which also notes when Ray begins to start there."""
@@ -85,15 +106,12 @@ class NotingAwsProvider(AWSNodeProvider):  # type: ignore[misc] # Ray's classes 
 
         return noted
 
-    _commands: dict[str, str] = {}  # noqa: RUF012 - Ray may make several providers, for the same nodes
-
-    def _last_command(self, node_id: str) -> str:
-        command = self._commands.get(node_id)
-        return f"{command[:300]!r}; its output is in monitor.out" if command else "SSH never answered"
-
     # Notes
 
     def _note_stage(self, node_id: str, stage: str) -> None:
+        if (node_id, stage) in self._begun:
+            return  # another attempt
+        self._begun.add((node_id, stage))
         self._note({**self._known(node_id), "event": "stage", "stage": stage})
         if stage == "files":  # SSH has answered: the machine has booted
             self._note({**self._known(node_id), "event": "installing"})

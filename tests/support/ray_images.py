@@ -57,7 +57,7 @@ def like_official(engine: Engine, tag: str, python: str, *, busybox: Path | None
     path = f"/{HOME}/bin:/usr/local/bin:/usr/bin:/bin:/sbin"
     environment = f"PATH={path} HOME=/home/ray LANG=C.UTF-8 LC_ALL=C.UTF-8"
     config = {"env": environment, "user": "1000", "workdir": "/home/ray", "cmd": '["bash"]'}
-    with engine.new_image(tag, busybox=busybox, **config) as root:
+    with engine.new_image(tag, busybox=busybox, bare=False, **config) as root:
         root.file("etc/passwd", b"root:x:0:0::/root:/bin/bash\nray:x:1000:100::/home/ray:/bin/bash\n")
         root.file("etc/group", b"root:x:0:\nusers:x:100:\n")
         root.folder("home")

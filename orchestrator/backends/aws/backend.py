@@ -4,16 +4,17 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.aws.cluster_file import with_images, with_versions
+from orchestrator.aws.cluster_file import node_configs, with_images, with_versions
 from orchestrator.aws.meter import Meter
 from orchestrator.aws.preflight import resolve_images
 from orchestrator.aws.rates import rates_of
 from orchestrator.aws.session import Account
+from orchestrator.backends.aws.bootstrap import problem_of_user_data
 from orchestrator.backends.aws.cluster import AwsCluster, Place
 from orchestrator.backends.base import BackendRequest
 from orchestrator.backends.live.backend import LiveBackend
 from orchestrator.backends.live.cluster import ClusterLaunch
-from orchestrator.errors import CostLimitReached
+from orchestrator.errors import CostLimitReached, SpecError
 from orchestrator.inputs.prices import prices_for
 from orchestrator.model.billing import Bill
 from orchestrator.rayapi.version import ray_version
@@ -56,6 +57,10 @@ class AwsBackend(LiveBackend):
 def prepare(request: BackendRequest) -> AwsBackend:
     """Return a backend for the request; nothing is started. Raises InputError, MissingPrerequisite."""
     raw = request.cluster.raw
+    for name, node in node_configs(raw).items():
+        if problem := problem_of_user_data(str(node.get("UserData", ""))):
+            where = f"{request.cluster.path}: available_node_types.{name}.node_config.UserData"
+            raise SpecError(where, problem, "write it as a script for bash, or as setup_commands")
     account = Account.connect(request.cluster.region)
     python = ".".join(platform.python_version_tuple()[:2])
     images = resolve_images(account, raw)

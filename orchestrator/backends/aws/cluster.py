@@ -35,7 +35,7 @@ from orchestrator.backends.aws.remote import Login, Remote
 from orchestrator.backends.live.cluster import ClusterLaunch, LiveCluster
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.ownership import ensure_token
-from orchestrator.backends.live.ports import free_ports
+from orchestrator.backends.live.ports import free_port_or, free_ports
 from orchestrator.backends.live.ray_config import with_settings
 from orchestrator.backends.local.processes import marker_environment
 from orchestrator.errors import ClusterFailed, OrchestrateError
@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 # Ray's launcher writes it into the head's home, and the autoscaler reads it again at every update.
 _CONFIG = "ray_bootstrap_config.yaml"
 _GCS_PORT, _DASHBOARD_PORT = 6379, 8265
+PROXY_PORT = 9478
+"""The preferred port of a SOCKS proxy to the nodes, through which a Prometheus on this machine scrapes them."""
 _RAY_LOGS = "/tmp/ray/session_latest/logs"
 _LONGEST_LINE = 100_000
 _KEPT_BYTES = 50_000_000
@@ -132,7 +134,7 @@ class AwsCluster(LiveCluster):
         self._config: dict[str, Any] = {}
         self._stopping = threading.Event()
         self._watch = MachineWatch(self._account, self.cluster_id, self._note_machine, place.on_instances)
-        (self.socks_port,) = free_ports(1)
+        self._proxy_port = free_port_or(PROXY_PORT)
 
     @classmethod
     def start(cls, launch: ClusterLaunch, place: Place) -> "AwsCluster":
@@ -264,7 +266,7 @@ class AwsCluster(LiveCluster):
         found = json.loads(remote.run(f"cat {_CONFIG}"))
         self._config = cast("dict[str, Any]", found)
         gcs, dashboard = free_ports(2)
-        remote.forward({gcs: _GCS_PORT, dashboard: _DASHBOARD_PORT}, self.socks_port)
+        remote.forward({gcs: _GCS_PORT, dashboard: _DASHBOARD_PORT}, self._proxy_port)
         self.gcs, self.dashboard = f"{LOOPBACK}:{gcs}", f"http://{LOOPBACK}:{dashboard}"
         for there, here in (
             (f"{_RAY_LOGS}/monitor.log", self.files.monitor_log),

@@ -151,6 +151,10 @@ def _account(api: AwsApi, cidr: str) -> tuple[str, str, dict[str, str]]:
         ec2.delete_subnet(SubnetId=subnet["SubnetId"])
     vpc = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=f"{REGION}a")["Subnet"]["SubnetId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    (table,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
+    ec2.create_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
     iam.create_role(RoleName=HEAD_ROLE, AssumeRolePolicyDocument="{}")
     profile = iam.create_instance_profile(InstanceProfileName=HEAD_ROLE)["InstanceProfile"]["Arn"]
     iam.add_role_to_instance_profile(InstanceProfileName=HEAD_ROLE, RoleName=HEAD_ROLE)

@@ -6,7 +6,7 @@ InstanceInitiatedShutdownBehavior says. An instance that is terminated or stoppe
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +15,8 @@ from docker import DockerClient
 from tests.support.ec2.aws_api import AwsApi, instances, set_reason, set_state
 
 MARK = "ec2.instance"
+# Ray waits 30 s for a raylet. What else runs on this machine must not make it late.
+CPU_SHARES = 10_240
 SPOT = "Server.SpotInstanceTermination"
 SHUTDOWN = "Client.InstanceInitiatedShutdown"
 
@@ -116,10 +118,15 @@ class Machines:
             labels={MARK: name},
             environment=self._environment(instance),
             host_config=self._docker.api.create_host_config(
-                init=True, mem_limit=self._memory, shm_size="1g", network_mode=self._network
+                init=True,
+                mem_limit=self._memory,
+                shm_size="1g",
+                network_mode=self._network,
+                cpu_shares=CPU_SHARES,
             ),
             networking_config=self._docker.api.create_networking_config(
-                {self._network: self._docker.api.create_endpoint_config(ipv4_address=instance.private_ip)}
+                # The stubs want an endpoint where the SDK takes endpoints by network.
+                {self._network: self._docker.api.create_endpoint_config(ipv4_address=instance.private_ip)}  # type: ignore[arg-type]
             ),
         )
         self._docker.api.start(container["Id"])
@@ -127,7 +134,7 @@ class Machines:
             if instance.state == "pending":
                 set_state(instance, "running")
 
-    def _environment(self, instance: Any) -> Mapping[str, str]:
+    def _environment(self, instance: Any) -> dict[str, str]:
         key = instance.ec2_backend.key_pairs.get(instance.key_name)
         return {
             "SSH_KEY": key.public_key.strip() if key else "",

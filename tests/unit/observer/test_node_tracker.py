@@ -63,7 +63,7 @@ def looked(tracker: NodeTracker, t: float, *rows: NodeRow, demand: int = 0) -> l
 
 def feed(tracker: NodeTracker, *told: Any) -> list[NodeEvent]:
     """The events that follow from journal entries, log lines, and (time, row) pairs of the GCS."""
-    events: list[NodeEvent] = []
+    events: list[Any] = []
     for fact in told:
         if isinstance(fact, dict):
             events += tracker.observe_journal(fact)
