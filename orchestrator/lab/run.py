@@ -133,7 +133,7 @@ def resume_sweep(
     if kind.cloud is not None:
         cluster = kind.cloud.complete(cluster)
         rest = plan_of(record, trials_to_run(record, keep_invalid=how.keep_invalid), cluster)
-        budget, rates = _agreed(rest, cluster, how, reporter), rest.rates
+        budget, rates = _agreed(common, rest, cluster, how, reporter), rest.rates
     created = _create_backend(common, planned, cluster, how, folder, reporter, rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         take_over(ledger, record)
