@@ -68,7 +68,7 @@ def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, re
 
     sweep_id = new_sweep_id()
     folder = SweepFolder.of(common.root, sweep_id)
-    budget = _agreed(plan, cluster, how, reporter)
+    budget = _agreed(common, plan, cluster, how, reporter)
     backend = _create_backend(common, plan.spec, cluster, how, folder, reporter, plan.rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
@@ -79,9 +79,17 @@ def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, re
         return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter, budget)
 
 
-def _agreed(plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "Budget | None":
+def _agreed(
+    common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter
+) -> "Budget | None":
     """Return the limit of what a sweep may cost, after its account was checked and the user has agreed to its cost."""
+    from orchestrator.backends.live.ownership import ensure_token
+    from orchestrator.rayapi.environment import authenticate
+
     require_ready(registry.kind(plan.spec.backend), cluster, reporter)
+    if plan.rates is not None:
+        # The prediction loads Ray, which reads its token only then.
+        authenticate(ensure_token(common.root))
     estimate = estimate_cost(plan, reporter)
     if estimate is not None:
         agree(estimate, how.consent)
@@ -125,7 +133,7 @@ def resume_sweep(
     if kind.cloud is not None:
         cluster = kind.cloud.complete(cluster)
         rest = plan_of(record, trials_to_run(record, keep_invalid=how.keep_invalid), cluster)
-        budget, rates = _agreed(rest, cluster, how, reporter), rest.rates
+        budget, rates = _agreed(common, rest, cluster, how, reporter), rest.rates
     created = _create_backend(common, planned, cluster, how, folder, reporter, rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         take_over(ledger, record)

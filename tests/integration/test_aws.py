@@ -1,8 +1,10 @@
 """The aws backend on a stand-in for EC2 whose instances are containers: sweeps that are valid, and leave nothing."""
 
+import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,9 @@ from tests.support.ec2.sweeps import (
     lab,
     sweep,
 )
-from tests.support.orchestrate_command import Orchestrate
+from tests.support.orchestrate_command import ROOT, Orchestrate
+from tests.support.prometheus_server import running
+from tests.support.requirements import free_port
 
 __all__ = ["cloud", "machine"]
 pytestmark = pytest.mark.alone
@@ -72,15 +76,31 @@ class Swept:
     document: dict[str, Any]
     seen: Seen
     said: str
+    targets: list[dict[str, str]]  # the labels of all that Prometheus could scrape
+
+
+def through_the_proxy() -> dict[str, str]:
+    """The change of Prometheus' configuration that docs/aws.md tells."""
+    text = (ROOT / "docs/aws.md").read_text()
+    (block,) = re.findall(r"```yaml\n(  - job_name: ray\n.*?)```", text, re.DOTALL)
+    return {"  - job_name: ray\n": block}
 
 
 @pytest.fixture(scope="module")
 def swept(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
-    folder = tmp_path_factory.mktemp("swept")
-    with lab(cloud, folder / "home") as command, Seen(cloud) as seen:
-        done = command(*sweep(cluster_file(folder), "--upscaling-speed", "1,10", "--yes"), timeout=580)
+    """Two trials, which a Prometheus watches."""
+    folder, watching, port = tmp_path_factory.mktemp("swept"), tmp_path_factory.mktemp("prometheus"), free_port()
+    arguments = sweep(cluster_file(folder), "--upscaling-speed", "1,10", "--metrics-port", str(port), "--yes")
+    with (
+        lab(cloud, folder / "home") as command,
+        running(watching, port, **through_the_proxy()) as prometheus,
+        Seen(cloud) as seen,
+    ):
+        done = command(*arguments, timeout=580)
         assert done.returncode == 0, done.stdout + done.stderr
-        yield Swept(command, command.json("show", "@last"), seen, done.stdout + done.stderr)
+        up = prometheus.at('max_over_time(up{job="ray"}[30m]) == 1', time.time())
+        said = done.stdout + done.stderr
+        yield Swept(command, command.json("show", "@last"), seen, said, [each["metric"] for each in up])
 
 
 def test_both_speeds_are_measured_on_one_cluster(swept: Swept, cloud: Cloud) -> None:
@@ -113,6 +133,17 @@ def test_each_launch_has_its_finer_stages(swept: Swept) -> None:
     assert all(sorted(found) == sorted(LAUNCH_STAGES) for found in stages.values()), stages
     card = swept.document["trials"][-1]["scorecard"]
     assert {"request", "boot", "install", *LAUNCH_STAGES} <= card["launch_seconds"]["all"].keys()
+
+
+def test_prometheus_sees_each_node(swept: Swept) -> None:
+    ran = {each["node"]: each for each in events(swept.home, "node") if each["state"] in ("running", "idle")}
+
+    assert len(ran) >= 5
+    seen = {each["node"]: each for each in swept.targets}
+    assert ran.keys() <= seen.keys()
+    assert all(seen[node]["node_type"] == each["node_type"] for node, each in ran.items())
+    assert all(seen[node]["arch"] == each["arch"] for node, each in ran.items())
+    assert {each["ray_port"] for each in swept.targets} == {"node", "autoscaler", "dashboard"}
 
 
 def test_the_sweep_has_a_cost(swept: Swept) -> None:

@@ -8,11 +8,13 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +26,7 @@ import yaml
 import orchestrator
 from orchestrator.aws.inventory import remove
 from orchestrator.aws.preflight import usable_subnets
-from orchestrator.aws.session import Account, explain
+from orchestrator.aws.session import EXPIRED, Account, explain
 from orchestrator.aws.tags import Mark, Owner
 from orchestrator.backends.aws.bootstrap import OUT, RENEWED, Made, launch_config
 from orchestrator.backends.aws.identity import IdentifiedView
@@ -38,7 +40,7 @@ from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ports import free_port_or, free_ports
 from orchestrator.backends.live.ray_config import with_settings
 from orchestrator.backends.local.processes import marker_environment
-from orchestrator.errors import ClusterFailed, OrchestrateError
+from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.logs import suppressed
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
@@ -62,6 +64,13 @@ _EXPIRES_AFTER = timedelta(hours=24)
 # The machine's boot, and setup commands that install Ray.
 _NODE_START_S = 300.0
 _LAST_LINES = 12
+# How often expired credentials are read again, and how long after the end of the lease.
+_LOGIN_S, _GRACE_S = 10.0, 60.0
+
+# Ray's own lines begin with a time, and those of tracebacks are indented.
+_NO_OUTPUT = re.compile(
+    r"\d{4}-\d\d-\d\d |\s|Traceback|During handling|The above exception|[\w.]+(Error|Exception)\b|$"
+)
 
 # What a head imports: the node provider, and the stress job. None of it needs more than Ray.
 _MODULES = (
@@ -248,7 +257,7 @@ class AwsCluster(LiveCluster):
         code = self._launcher.wait()
         if code or error:
             raise ClusterFailed(
-                f"Ray's launcher failed: {error or f'exit code {code}'}{_last_lines(log)}", self._where_logs_are()
+                f"Ray's launcher failed: {error or f'exit code {code}'}{_last_output(log)}", self._where_logs_are()
             )
 
     def _head(self) -> Instance:
@@ -346,13 +355,31 @@ class AwsCluster(LiveCluster):
         if self._remote is not None:
             self._remote.close()
         try:
-            remove(self._account, self.cluster_id)
+            self._remove()
         finally:
             self._watch.stop()
             if self._logs_dir is not None:
                 with suppressed(_log, "keeping the logs", OSError):  # a full disk must not keep anything running
                     self._keep_logs(self._logs_dir)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _remove(self) -> None:
+        """Remove all that carries the cluster's tags. Wait for a user to log in again if the credentials have expired.
+
+        Meanwhile nobody renews the lease, so the machines end by themselves. Raises MissingPrerequisite, ClusterFailed.
+        """
+        account, deadline = self._account, time.monotonic() + self._lease.seconds + _GRACE_S
+        while True:
+            try:
+                remove(account, self.cluster_id)
+                return
+            except MissingPrerequisite as error:
+                if time.monotonic() >= deadline or not any(f"({code})" in error.message for code in EXPIRED):
+                    raise
+                _log.warning("waiting for new credentials: %s", error.message)
+                self._progress(f"{error.message}: log in again, so that the machines can be ended")
+            time.sleep(_LOGIN_S)
+            account = Account.connect(account.region)
 
     def _keep_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -383,6 +410,7 @@ def _lines(log: Path) -> list[str]:
     return log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
 
 
-def _last_lines(log: Path) -> str:
-    found = _lines(log)[-_LAST_LINES:]
+def _last_output(log: Path) -> str:
+    """Return the last output of the launcher's commands: lines that are neither Ray's own nor of a traceback."""
+    found = [line for line in _lines(log) if not _NO_OUTPUT.match(line)][-_LAST_LINES:]
     return "".join(f"\n  {line[:200]}" for line in found)
