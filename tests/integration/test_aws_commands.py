@@ -267,16 +267,14 @@ def test_no_other_command_calls_aws(run: Run, aws: FakeAccount, arguments: tuple
 @pytest.mark.parametrize(
     "arguments",
     [
-        (*SWEEP_AWS, "--dry-run"),
         (*SWEEP_AWS, "--dry-run", "--json", "-"),
         (*SWEEP_AWS,),
         ("doctor", "--backend", "aws"),
-        ("doctor", "--backend", "aws", "--json"),
         ("clean", "--backend", "aws", "--json"),
     ],
     ids=lambda arguments: " ".join((*arguments[:3], *arguments[-2:])),
 )
-@pytest.mark.parametrize("fault", [None, "ExpiredToken", "SignatureDoesNotMatch"])
+@pytest.mark.parametrize("fault", [None, "SignatureDoesNotMatch"])
 def test_planted_credentials_are_in_no_output_log_or_file(
     run: Run,
     aws: FakeAccount,

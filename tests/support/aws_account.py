@@ -48,6 +48,12 @@ class FakeAccount:
         """A client of the account's own user."""
         return self.account.elsewhere(region).client(service)
 
+    @functools.cached_property
+    def image(self) -> str:
+        """An image that moto has in all regions of this test, as it takes any id."""
+        parameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+        return str(self.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"])
+
     def refuse(self, operation: str, code: str, message: str = "refused") -> None:
         """From now on, this operation is refused."""
 
