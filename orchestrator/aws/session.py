@@ -13,6 +13,7 @@ from botocore import exceptions as boto
 from botocore.config import Config
 
 from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.logs import hide, redacted
 from orchestrator.version import __version__
 
 
@@ -73,7 +74,17 @@ class Account:
     def _client(self, service: str, region: str) -> Any:
         # boto3's sessions are not safe for threads, its clients are.
         with explain(f"connecting to {service}"), _MAKING:
-            return self.session.client(service, region_name=region, config=_CONFIGS.get(service, _CONFIG))
+            client = self.session.client(service, region_name=region, config=_CONFIGS.get(service, _CONFIG))
+            _hide_credentials(self.session)
+            return client
+
+
+def _hide_credentials(session: boto3.Session) -> None:
+    """Keep the credentials out of logs: a message of AWS may quote them."""
+    credentials = session.get_credentials()
+    if credentials is not None:
+        frozen = credentials.get_frozen_credentials()
+        hide(*filter(None, (frozen.access_key, frozen.secret_key, frozen.token)))
 
 
 def all_regions(session: boto3.Session | None = None) -> Sequence[str]:
@@ -120,7 +131,7 @@ def said(error: Exception) -> str:
     if isinstance(error, boto.ClientError):
         text = str(error.response.get("Error", {}).get("Message", ""))
     text = text.partition("Encoded authorization failure message")[0]
-    return " ".join(text.split())[:_MAX_SAID]
+    return redacted(" ".join(text.split()))[:_MAX_SAID]
 
 
 EXPIRED = frozenset(

@@ -90,7 +90,7 @@ def ours(cluster_id: str | None = None, sweep_id: str | None = None) -> Sequence
 
 
 def _time(text: str) -> datetime:
-    """Return the time in a tag. One that can't be read has passed: nothing may live for ever by a damaged tag."""
+    """Return the time in a tag. A time that can't be read has passed: nothing may live for ever by a damaged tag."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

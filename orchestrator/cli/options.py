@@ -259,7 +259,7 @@ MaxCost = Annotated[
     option(
         "--max-cost",
         metavar="USD",
-        help="Agree to costs up to this: no trial begins that could cross the limit, and one that does is ended.",
+        help="Agree to costs up to this. No trial begins if it could cross the limit, and one is ended if it does.",
         panel=RUN,
     ),
 ]

@@ -130,9 +130,9 @@ def resume_sweep(
     folder = SweepFolder.of(common.root, record.sweep_id)
     kind, cluster = registry.kind(record.backend), read_cluster_file(folder.cluster)
     budget = rates = None
-    if kind.cloud is not None:
+    if kind.cloud is not None and (trials := trials_to_run(record, keep_invalid=how.keep_invalid)):
         cluster = kind.cloud.complete(cluster)
-        rest = plan_of(record, trials_to_run(record, keep_invalid=how.keep_invalid), cluster)
+        rest = plan_of(record, trials, cluster)
         budget, rates = _agreed(common, rest, cluster, how, reporter), rest.rates
     created = _create_backend(common, planned, cluster, how, folder, reporter, rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):

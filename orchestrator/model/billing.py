@@ -13,7 +13,7 @@ MINIMUM_S = 60.0
 
 
 class Rate(FrozenModel):
-    """What one machine costs, in dollars an hour: itself, and what it brings along, such as disk and public address.
+    """The cost of one machine, in dollars an hour: itself, and what it brings along, such as disk and public address.
 
     `machine` is None if no list has its price. `ceiling` is the most that it can cost where its price varies.
     """
@@ -89,7 +89,7 @@ class BilledMachine(FrozenModel):
 
 
 class Bill(FrozenModel):
-    """What machines have cost, in dollars. `running` of them still do; `unpriced` have no known price."""
+    """The cost of machines until now, in dollars. `running` of them still do; `unpriced` have no known price."""
 
     head_usd: float = 0.0
     workers_usd: float = 0.0

@@ -1,5 +1,6 @@
 """The settings of Ray's autoscaler: each is one field of `Settings`, with all facts about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
@@ -198,6 +199,19 @@ class Settings(FrozenModel):
             for name, value in self.changed().items()
         ]
         return " ".join(words)
+
+
+def short_labels(settings: Sequence[Settings]) -> tuple[str, list[str]]:
+    """Return the words that the labels of all these settings share, and each label without them.
+
+    Where a label would be left empty, because all settings are equal or there is only one, nothing is taken out.
+    """
+    labels = [each.label().split() for each in settings]
+    shared = [word for word in labels[0] if all(word in label for label in labels)] if labels else []
+    own = [" ".join(word for word in label if word not in shared) for label in labels]
+    if not all(own):
+        return "", [" ".join(label) for label in labels]
+    return " ".join(shared), own
 
 
 def described(field: FieldInfo) -> Setting:

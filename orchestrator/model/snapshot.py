@@ -1,5 +1,6 @@
 """The result of one poll of a Ray cluster: rows of plain values, times in UNIX seconds."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -67,6 +68,15 @@ class Snapshot:
     demand: tuple[Demand, ...] = ()
     version: int = 0
     session: str = ""
+
+    @property
+    def awaited(self) -> Counter[str]:
+        """Return the number of nodes that the autoscaler has requested and that don't exist yet, by node type."""
+        counts: Counter[str] = Counter()
+        for pending in self.pending:
+            if not pending.instance_id:
+                counts[pending.node_type] += pending.count
+        return counts
 
     @property
     def alive_workers(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ the monitor's log knows the autoscaler's intent. Each may be late. A state is re
 order of `STATE_RANK`; `running` and `idle` alternate.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,6 +88,12 @@ class NodeTracker:
     def nodes(self) -> list[TrackedNode]:
         """Return every node that is not terminated or failed."""
         return [node for node in self._nodes.values() if node.state not in FINAL_STATES]
+
+    def refused(self) -> Counter[str]:
+        """Return the number of nodes that were requested and that the cloud didn't give, by node type."""
+        return Counter(
+            node.node_type for node in self._nodes.values() if node.state == "failed" and "allocated" not in node.seen
+        )
 
     def of_ray_node(self, ray_node_id: str) -> TrackedNode | None:
         """Return the node, living or dead, with this id in Ray, or None."""

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -137,6 +138,11 @@ class Observer:
         """Return every node that is not terminated or failed."""
         with self._lock:
             return self._tracker.nodes()
+
+    def refused(self) -> Counter[str]:
+        """Return the number of nodes that were requested and that the cloud didn't give, by node type."""
+        with self._lock:
+            return self._tracker.refused()
 
     def of_ray_node(self, ray_node_id: str) -> TrackedNode | None:
         """Return the node with this id in Ray, or None."""

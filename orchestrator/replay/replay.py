@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from orchestrator.analysis.trial.latencies import launch_stages
 from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
@@ -15,11 +16,14 @@ from orchestrator.model.latency import Delay, NodeLatencies
 from orchestrator.model.quantities import shown_in
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
+from orchestrator.observer.observer import DEFAULT_INTERVAL_S
 from orchestrator.simulator.scored import simulate_and_score
 from orchestrator.trace.file import Trace
 
 # What `Validation.worst` looks at: with these right, a sweep's ranking of settings is.
 DECISIVE = ("time_to_peak_s", "makespan_s")
+# A launch belongs to an update of the autoscaler if it comes within this share of the update interval of it.
+_SAME_UPDATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,31 @@ class Validation:
         ]
 
     @property
+    def updates_late(self) -> list[int | None]:
+        """Return for each launch how many updates of the autoscaler later it was recorded than simulated.
+
+        Negative if earlier; None where only one of both has the launch, or their times differ by no whole number of
+        update intervals. Ray's GCS asks the nodes once a second which tasks wait, so an update within the first second
+        or two after a submission sees all of the demand, a part of it, or none. A real autoscaler can so decide one
+        update later than foretold, and everything after that comes later, too.
+        """
+        interval = self.trial.settings.update_interval_s
+        return [
+            None if real is None or simulated is None else _whole((real - simulated) / interval)
+            for real, simulated in zip_longest(*self.launches)
+        ]
+
+    @property
     def worst(self) -> float:
         """The largest relative error of the decisive times; infinite if one is missing or the launches differ."""
         if self.recorded.launches != self.simulated.launches:
             return math.inf
         errors = (row.relative_error for row in self.comparisons if row.name in DECISIVE)
         return max(math.inf if error is None else abs(error) for error in errors)
+
+
+def _whole(updates: float) -> int | None:
+    return round(updates) if abs(updates - round(updates)) <= _SAME_UPDATE else None
 
 
 def validate(trace: Trace) -> Validation:
@@ -101,7 +124,7 @@ def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:
         first = requests[0]
         model = model.replace(
             submit_phase=(1 - first % interval / interval) % 1.0,
-            demand_lag=Delay(mean_s=min(model.demand_lag.expected_s, _seen_after(events), first)),
+            demand_lag=Delay(mean_s=_visible_after(model.demand_lag.expected_s, events, first)),
         )
     return trial.replace(backend=SIMULATED.name, shape=trial.shape.replace(simulation=model))
 
@@ -143,8 +166,15 @@ def _requests(events: Sequence[Event]) -> tuple[float, ...]:
     return tuple(life.states[0][0] - start for life in _launched(events))
 
 
-def _seen_after(events: Sequence[Event]) -> float:
-    """Return the seconds until the observer first saw pending tasks; infinite if it never did."""
+def _visible_after(assumed: float, events: Sequence[Event], first_request: float) -> float:
+    """Return the seconds until the autoscaler could see the demand: as assumed, within the limits that the trace shows.
+
+    It was visible when the observer saw it and when the first node was requested, but not yet at the observer's poll
+    before. Without a poll that saw it, only the request limits it.
+    """
     start = _submission(events)
     seen = (event.t - start for event in events if isinstance(event, DemandEvent) and event.pending and event.t > start)
-    return next(seen, math.inf)
+    first_seen = next(seen, None)
+    if first_seen is not None:
+        assumed = min(max(assumed, first_seen - DEFAULT_INTERVAL_S), first_seen)
+    return min(assumed, first_request)

@@ -1,6 +1,7 @@
 """What the README shows of the simulator is what its command prints: a simulated sweep is the same everywhere."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ PROMPT = "$ orchestrate simulate "
 def test_the_simulated_table_of_the_readme_is_what_its_command_prints(orchestrate: Orchestrate) -> None:
     block = next(part for part in README.read_text().split("```") if part.strip().startswith(PROMPT))
     command, *table = block.strip().splitlines()
-    printed = orchestrate("simulate", *shlex.split(command.removeprefix(PROMPT))).stdout
+    narrow = replace(orchestrate, environment={"COLUMNS": "80"})
+    printed = narrow("simulate", *shlex.split(command.removeprefix(PROMPT))).stdout
 
     assert [line for line in table if line not in {each.rstrip() for each in printed.splitlines()}] == []

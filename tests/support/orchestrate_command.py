@@ -23,7 +23,7 @@ SATURATED = "the host's CPUs were saturated"
 
 def clean_environment(**more: str) -> dict[str, str]:
     """This environment without anything that points at a Ray cluster or at an `orchestrate` home."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "ORCHESTRATE_"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "ORCHESTRATE_", "COLUMNS"))}
     return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **more}
 
 

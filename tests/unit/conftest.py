@@ -1,4 +1,4 @@
-"""Hypothesis settings of the unit tests: no deadline, since a busy machine is no failure, and few enough examples.
+"""The environment of the unit tests, and Hypothesis without a deadline, since a busy machine is no failure.
 
 In CI the examples are the same each time, so that a red run means the change; elsewhere they are new ones.
 """
@@ -6,6 +6,9 @@ In CI the examples are the same each time, so that a red run means the change; e
 import os
 
 from hypothesis import HealthCheck, settings
+
+# Tables have the same width under every runner; pytest-xdist sets this variable.
+os.environ.pop("COLUMNS", None)
 
 settings.register_profile(
     "unit",

@@ -1,5 +1,6 @@
 """Step functions of time, exact: no sampling."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -64,6 +65,22 @@ class StepFunction:
             if start < t <= end and value > best:
                 best, when = value, t
         return best, when
+
+    def highest_of(self, end: float, parts: int) -> list[float]:
+        """Return the highest value in each of `parts` equal parts of [0, end], in one walk over the steps."""
+        found = [-math.inf] * parts
+        level, part = self.before, 0
+        for t, value in zip((*self.times, end), (*self.values, 0.0), strict=True):
+            reached = min(parts - 1, int(t / end * parts)) if t > 0 else 0
+            for each in range(part, reached + 1):
+                found[each] = max(found[each], level)
+            part = max(part, reached)
+            if t >= end:
+                break
+            level = value
+            if t <= 0:
+                found[0] = -math.inf
+        return found
 
     def settles_at_most(self, limit: float, start: float, end: float) -> float | None:
         """Return the first time from `start` on after which the value stays ≤ `limit` until `end`, or None."""

@@ -73,8 +73,16 @@ class LiveBackend(ABC):
         finally:
             if self.observer is not None:
                 self.observer.detach()
-        if self._request.spec.isolation == "fresh":
+        if self._request.spec.isolation == "fresh" or self._awaits_refused_nodes():
             self.close()
+
+    def _awaits_refused_nodes(self) -> bool:
+        """Return whether v2 would count on nodes in the next trial that the cloud refused in this one."""
+        latest = None if self.observer is None else self.observer.latest
+        if latest is None or not latest.awaited:
+            return False
+        _log.info("the autoscaler still awaits nodes that were refused: %s. The cluster ends", dict(latest.awaited))
+        return True
 
     def _behind(self, told: TrialFailed) -> TrialFailed:
         """Return the cluster's end as the reason if that came first: the jobs API falls silent before it shows."""

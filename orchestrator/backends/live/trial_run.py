@@ -164,7 +164,11 @@ class TrialRun:
             time.sleep(POLL_S)
 
     def _away_from_baseline(self) -> str | None:
-        """Return what differs from the baseline, if anything: `min_workers` nodes, all idle, nothing pending."""
+        """Return what differs from the baseline, if anything: `min_workers` nodes, all idle, nothing pending.
+
+        Of a request that the cloud grants in part, v2 still awaits the rest: after ten minutes it asks again. Such
+        nodes don't count as pending.
+        """
         snapshot = self._observer.latest
         if snapshot is None:
             return "the observer hasn't seen the cluster yet"
@@ -177,7 +181,7 @@ class TrialRun:
             return f"nodes are {existing or 'none'} (alive {snapshot.alive_workers or 'none'}), not {wanted or 'none'}"
         if any(demand.count for demand in snapshot.demand):
             return "tasks are still pending"
-        if any(not pending.instance_id for pending in snapshot.pending):
+        if snapshot.awaited - self._observer.refused():
             return "launches are still pending"
         busy = [node for node in snapshot.nodes if node.status != "dead" and node.used.get("CPU")]
         return "nodes are still busy" if busy else None

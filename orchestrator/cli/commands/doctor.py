@@ -70,10 +70,13 @@ def doctor(
     if as_json:
         print_json({"ready": ready, "checks": [asdict(check) for check in checks]})
         return 0 if ready else MissingPrerequisite.exit_code
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("check", "state", "needed by", "found, and what to do")
+    from orchestrator.report.terminal.table import FittedTable
+
+    found = "found, and what to do"
+    table = FittedTable("check", "state", "needed by", found, prose=("needed by", found), optional=("needed by",))
+    table.columns[1].justify = "left"
     for check in checks:
         words = Text(check.detail)
         if check.hint:

@@ -5,6 +5,7 @@ import typer
 from orchestrator.cli.console import console, print_json
 from orchestrator.cli.options import AsJson, SweepOrTrialId
 from orchestrator.lab.home import Home
+from orchestrator.lab.show import trial_series
 
 LIST_EXAMPLES = """Examples:
 
@@ -50,6 +51,7 @@ def show(
     """Show a sweep's results and its trials, or all that is known of one trial."""
     from orchestrator.report.json_document import sweep_document, trial_document
     from orchestrator.report.terminal.tables import sweep_table, trial_tables, trials_table
+    from orchestrator.report.terminal.trend import trial_trends
 
     common: Home = context.obj
     record, trial = common.ledger().find(wanted)
@@ -62,3 +64,5 @@ def show(
         console().print(trials_table(record))
     else:
         console().print(trial_tables(trial))
+        found = trial_series(trial)
+        console().print(f"no trend: {found}" if isinstance(found, str) else trial_trends(found))

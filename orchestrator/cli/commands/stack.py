@@ -130,9 +130,10 @@ def status(
     if as_json:
         print_json(_document(found))
         return
-    from rich.table import Table
+    from orchestrator.report.terminal.table import FittedTable
 
-    table = Table("service", "state", "health", "url", "image or program")
+    program = "image or program"
+    table = FittedTable("service", "state", "health", "url", program, prose=(program,), optional=(program, "health"))
     for service in found.services:
         table.add_row(
             *(word or "-" for word in (service.name, service.state, service.health, service.url, service.image))

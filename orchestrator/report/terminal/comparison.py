@@ -11,7 +11,7 @@ from rich.text import Text
 from orchestrator.analysis.sweep.comparison import Comparison, Condition, Pair
 from orchestrator.analysis.sweep.evidence import Contrast
 from orchestrator.model.quantities import column_of, find
-from orchestrator.report.terminal.tables import new_table
+from orchestrator.report.terminal.table import FittedTable
 
 _BETTER, _WORSE = "green", "red"
 _STYLES = {"breached": "red", "passed": "", "undecided": "yellow"}
@@ -61,7 +61,11 @@ def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> Rende
     """Return each pair of settings: the medians, their difference with its interval, and whether it is real."""
     parts: list[RenderableType] = [Text(f"a: {comparison.a}\nb: {comparison.b}")]
     for pair in comparison.pairs:
-        rows = new_table("", "a", "b", "b - a", "%", "95 % interval", "p", "n", "verdict", title=f"\n{pair.name}")
+        rows = FittedTable(
+            *("", "a", "b", "b - a", "%", "95 % interval", "p", "n", "verdict"),
+            title=f"\n{pair.name}",
+            optional=("n", "p", "b - a"),
+        )
         for each in pair.contrasts:
             rows.add_row(*_cells(each))
         parts.append(rows)

@@ -7,14 +7,14 @@ from rich.text import Text
 
 from orchestrator.model.billing import whole_cents
 from orchestrator.replay.cost import Amount, Estimate
-from orchestrator.report.terminal.tables import new_table
+from orchestrator.report.terminal.table import FittedTable
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def estimate_table(estimate: Estimate) -> RenderableType:
     """Return the expected and the worst cost and duration, for each trial and in all."""
-    table = new_table(
+    table = FittedTable(
         "cost of", "expected $", "at worst $", "expected min", "at worst min", title="cost, with head, disks, addresses"
     )
     amounts = list(estimate.trials.items())

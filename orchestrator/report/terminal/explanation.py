@@ -8,15 +8,17 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orchestrator.analysis.trial.explain import Explanation, Obstacle, State
-from orchestrator.report.terminal.tables import new_table
+from orchestrator.report.terminal.table import FittedTable
+
+_WHY = "why no more or no fewer"
 
 
 def explanation_tables(explanation: Explanation) -> RenderableType:
     """Return all launches with their rules, all ends with their causes, and why no other node came."""
-    launches = new_table("at s", "nodes", "type", "why no more or no fewer", title="why nodes came")
-    ends = new_table("at s", "nodes", "type", "cause", title="\nwhy nodes went")
+    launches = FittedTable("at s", "nodes", "type", _WHY, title="why nodes came", prose=(_WHY,))
+    ends = FittedTable("at s", "nodes", "type", "cause", title="\nwhy nodes went", prose=("cause",))
     for table in (launches, ends):
-        table.columns[2].justify = table.columns[3].justify = "left"
+        table.columns[2].justify = "left"
     for each in explanation.launches:
         failed = f"; {each.failed} failed to launch" if each.failed else ""
         launches.add_row(f"{each.t:.1f}", f"+{len(each.nodes)}", each.node_type, each.text + failed)

@@ -8,10 +8,12 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.analysis.trial.node_lives import NodeLives
+from orchestrator.analysis.trial.steps import StepFunction
 from orchestrator.model.events import (
     CURRENT_STATES,
     DemandEvent,
@@ -22,9 +24,11 @@ from orchestrator.model.events import (
     NoteEvent,
     PhaseEvent,
     TaskEvent,
+    UsageEvent,
 )
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
+from orchestrator.report.terminal.trend import Trends
 
 _LAST_EVENTS = 6
 _CLUSTER_START_S = 20.0
@@ -85,6 +89,7 @@ class LiveView:
         self._tasks = 0
         self._host = 0.0
         self._last: deque[str] = deque(maxlen=_LAST_EVENTS)
+        self._history: dict[str, dict[float, float]] = {"pending tasks": {}, "nodes": {}, "CPUs used": {}}
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -111,6 +116,7 @@ class LiveView:
         """Show a new event of the running trial."""
         change = self._lives.add(event)
         if change is not None:
+            self._remember("nodes", event.t, len(self._lives.living))
             if not change.is_baseline:
                 self._last.append(f"{self._offset(event.t)} {describe_change(change.event)}")
         elif isinstance(event, PhaseEvent) and event.phase != self._phase:
@@ -126,6 +132,9 @@ class LiveView:
             self._say(f"  {text}")
         elif isinstance(event, DemandEvent):
             self._pending = event.pending
+            self._remember("pending tasks", event.t, sum(event.pending.values()))
+        elif isinstance(event, UsageEvent):
+            self._remember("CPUs used", event.t, sum(used for used, _ in event.cpus.values()))
         elif isinstance(event, TaskEvent):
             self._tasks += event.count
         elif isinstance(event, HostEvent):
@@ -146,6 +155,9 @@ class LiveView:
                 f"  {trial.label()}: makespan {scorecard.makespan_s:.1f} s, {scorecard.launches} launches, {verdict}",
                 style="green" if scorecard.valid else "red",
             )
+
+    def _remember(self, name: str, t: float, value: float) -> None:
+        self._history[name][t - self._trial_began] = value
 
     # Drawing
 
@@ -178,7 +190,12 @@ class LiveView:
             (f"trial {self._number} of {self._total} ", "bold"),
             (self._trial.label(), "cyan"),
             f"  {self._phase.replace('_', ' ')}",
-            f"  elapsed {duration(now - self._began)}, about {duration(self.remaining_s())} left",
+            f"  trial {duration(now - self._trial_began)}" if self._runs else "",
+            f"  sweep {duration(now - self._began)}, about {duration(self.remaining_s())} left",
+        )
+        done = Table.grid(padding=(0, 1))
+        done.add_row(
+            "tasks done", ProgressBar(total=wanted, completed=self._tasks, width=40), f"{self._tasks} of {wanted}"
         )
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("node type", "arch", *CURRENT_STATES):
@@ -189,8 +206,15 @@ class LiveView:
             table.add_row(node_type.name, node_type.arch, *(str(count) if count else "·" for count in cells))
         ended = counts.total() - len(self._lives.living)
         pending = ", ".join(f"{count} x {shape}" for shape, count in self._pending.items() if count) or "none"
-        line = Text(
-            f"pending {pending}   tasks done {self._tasks} of {wanted}   "
-            f"nodes terminated {ended}   host {self._host:.0f} %"
-        )
-        return Group(head, table, line, *(Text(f"  {text}", style="dim") for text in tuple(self._last)))
+        line = Text(f"pending {pending}   nodes terminated {ended}   host CPU {self._host:.0f} %")
+        events = (Text(f"  {text}", style="dim") for text in tuple(self._last))
+        return Group(head, done, table, line, self._trends(now), *events)
+
+    def _trends(self, now: float) -> Trends:
+        steps = {name: StepFunction(*_ordered(values)) for name, values in self._history.items() if values}
+        return Trends([(name, each, None) for name, each in steps.items()], now - self._trial_began)
+
+
+def _ordered(values: dict[float, float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    times = sorted(values)
+    return tuple(times), tuple(values[t] for t in times)

@@ -9,9 +9,11 @@ from rich.text import Text
 from orchestrator.analysis.sweep.summary import SettingSummary
 from orchestrator.model import quantities
 from orchestrator.model.quantities import Quantity
+from orchestrator.model.settings import short_labels
 from orchestrator.optimiser.optimise import TOLERANCE, Optimum
 from orchestrator.report.cluster_lines import cluster_lines
-from orchestrator.report.terminal.tables import new_table, spread_cell
+from orchestrator.report.terminal.table import FittedTable
+from orchestrator.report.terminal.tables import all_with, optional_columns, spread_cell
 
 MAX_ROWS_OF_A_FRONT = 20
 
@@ -75,14 +77,18 @@ def optimum_table(
 ) -> RenderableType:
     """Return the present setting, the best and the front, then the search space and the lines to paste."""
     headings = (each.column for each in _quantities(optimum))
-    table = new_table("", "setting", *headings, "objective", "change")
+    front = optimum.front[:MAX_ROWS_OF_A_FRONT]
+    shared, labels = short_labels([row.settings for row in (optimum.reference, optimum.best, *front)])
+    table = FittedTable(
+        *("", "setting", *headings, "objective", "change"),
+        title=all_with(shared),
+        optional=optional_columns(_quantities(optimum)),
+    )
     table.columns[1].justify = "left"
-    for number in (0, 1, -2, -1):
-        table.columns[number].no_wrap = True
-    table.add_row("reference", *_cells(optimum, optimum.reference))
-    table.add_row("best", *_cells(optimum, optimum.best), style="bold", end_section=True)
-    for number, row in enumerate(optimum.front[:MAX_ROWS_OF_A_FRONT]):
-        table.add_row("front" if number == 0 else "", *_cells(optimum, row))
+    table.add_row("reference", *_cells(optimum, optimum.reference, labels[0]))
+    table.add_row("best", *_cells(optimum, optimum.best, labels[1]), style="bold", end_section=True)
+    for number, (row, label) in enumerate(zip(front, labels[2:], strict=True)):
+        table.add_row("front" if number == 0 else "", *_cells(optimum, row, label))
     more = len(optimum.front) - MAX_ROWS_OF_A_FRONT
     rest = [Text(f"… and {more} more; --json has all")] if more > 0 else []
     notes = [Text(f"assumption: {each}", style="yellow") for each in assumptions]
@@ -94,13 +100,13 @@ def _quantities(optimum: Optimum) -> list[Quantity]:
     return [each for each in quantities.QUANTITIES if "optimum" in each.shown or each.name == optimum.against]
 
 
-def _cells(optimum: Optimum, row: SettingSummary) -> list[str]:
+def _cells(optimum: Optimum, row: SettingSummary, label: str) -> list[str]:
     value, reference = optimum.value(row), optimum.value(optimum.reference)
     change = "-"
     if value is not None and reference and row != optimum.reference:
         change = f"{(value - reference) / abs(reference):+.1%}"
     return [
-        row.label,
+        label,
         *(spread_cell(row.spread(each.name), each) for each in _quantities(optimum)),
         "-" if value is None else f"{value:.5g}",
         change,

@@ -1,6 +1,7 @@
 """Consoles, and tables as text."""
 
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ _WIDTH_WITHOUT_TERMINAL = 160
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return a console on stdout or stderr. Where there is no terminal, it is wide enough for the tables."""
+    """Return a console on stdout or stderr. Without a terminal and COLUMNS, it is wide enough for the tables."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     # A service manager, or `>&-` in a script, may leave no stream at all.
-    width = None if stream is not None and stream.isatty() else _WIDTH_WITHOUT_TERMINAL
+    known = "COLUMNS" in os.environ or (stream is not None and stream.isatty())
+    width = None if known else _WIDTH_WITHOUT_TERMINAL
     return Console(stderr=stderr, width=width, markup=False, highlight=False)
 
 

@@ -9,8 +9,10 @@ from rich.text import Text
 from orchestrator.analysis.sweep.evidence import Evidence, no_choice, recommend
 from orchestrator.analysis.sweep.statistics import Interval
 from orchestrator.model.quantities import Quantity, shown_in
+from orchestrator.model.settings import short_labels
 from orchestrator.report.cluster_lines import cluster_lines
-from orchestrator.report.terminal.tables import new_table
+from orchestrator.report.terminal.table import FittedTable
+from orchestrator.report.terminal.tables import all_with, optional_columns
 
 
 def recommendation_tables(
@@ -38,11 +40,13 @@ def recommendation_tables(
 def _settings_table(evidence: Evidence) -> RenderableType:
     quantities = shown_in("recommend")
     columns = (each.column for each in quantities)
-    rows = new_table("setting", "n", *columns, "front", title="median (95 % interval)")
-    for each in evidence.settings:
+    shared, labels = short_labels([each.settings for each in evidence.settings])
+    title = ", ".join(filter(None, ("median (95 % interval)", all_with(shared))))
+    rows = FittedTable("setting", "n", *columns, "front", title=title, optional=optional_columns(quantities))
+    for each, label in zip(evidence.settings, labels, strict=True):
         front = "x" if each.label in evidence.front else ""
         rows.add_row(
-            each.label,
+            f"{label} *" if each.label == evidence.best else label,
             str(each.valid),
             *(interval_text(each.intervals.get(quantity.name), quantity) for quantity in quantities),
             front,

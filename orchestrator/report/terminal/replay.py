@@ -11,13 +11,13 @@ from rich.text import Text
 from orchestrator.backends import registry
 from orchestrator.model.quantities import column_of
 from orchestrator.replay.replay import DECISIVE, Validation
-from orchestrator.report.terminal.tables import new_table
+from orchestrator.report.terminal.table import FittedTable
 
 
 def validation_table(validation: Validation) -> RenderableType:
     """Return each quantity as recorded and as simulated with its error, and when nodes were requested."""
     trial = validation.trial
-    rows = new_table(
+    rows = FittedTable(
         trial.label(), "recorded", "simulated", "error", "error %", title=f"trial {trial.trial_id} and its replay"
     )
     for row in validation.comparisons:
@@ -29,13 +29,31 @@ def validation_table(validation: Validation) -> RenderableType:
             _number(row.error, "+"),
             "-" if share is None else f"{round(share, 3) + 0.0:+.1%}",
         )
-    requests = new_table("launch", "recorded s", "simulated s", "error")
+    requests = FittedTable("launch", "recorded s", "simulated s", "error")
     for number, (real, simulated) in enumerate(zip_longest(*validation.launches), start=1):
         error = None if real is None or simulated is None else simulated - real
         requests.add_row(str(number), _number(real), _number(simulated), _number(error, "+"))
     invalid = validation.recorded.invalid_because
-    notes = [Text(f"note: the recorded trial is invalid: {'; '.join(invalid)}", style="yellow")] if invalid else []
-    return Group(rows, *([requests] if any(validation.launches) else []), *notes, Text())
+    notes = [f"the recorded trial is invalid: {'; '.join(invalid)}"] if invalid else []
+    notes += _lateness(validation)
+    shown = [Text(f"note: {note}", style="yellow") for note in notes]
+    return Group(rows, *([requests] if any(validation.launches) else []), *shown, Text())
+
+
+def _lateness(validation: Validation) -> list[str]:
+    """Return a sentence for the launches that came whole updates later or earlier than simulated, if there are any."""
+    launches = validation.updates_late
+    shifted = [each for each in launches if each]
+    if not shifted:
+        return []
+    most = max(map(abs, shifted))
+    updates = "one update" if most == 1 else f"up to {most} updates"
+    direction = "later" if min(shifted) > 0 else "earlier" if max(shifted) < 0 else "later or earlier"
+    interval = validation.trial.settings.update_interval_s
+    return [
+        f"{len(shifted)} of {len(launches)} launches came {updates} of the autoscaler ({interval:g} s) {direction} than"
+        " simulated: an update can just miss demand or a node that another one sees"
+    ]
 
 
 def validation_summary(validations: Sequence[Validation]) -> RenderableType:
@@ -66,12 +84,18 @@ def _errors(validations: Sequence[Validation]) -> str:
             + (f" ({missing} unknown)" if known and missing else "")
         )
     equal = sum(1 for each in validations if each.recorded.launches == each.simulated.launches)
+    late = sum(1 for each in validations if any((updates or 0) > 0 for updates in each.updates_late))
     trials = f"{len(validations)} trial{'' if len(validations) == 1 else 's'}"
-    return f"{trials}: {', '.join(parts)}; launches equal in {equal} of {len(validations)}"
+    return f"{trials}: {', '.join(parts)}; launches equal in {equal} of {len(validations)}" + (
+        f", late by an update or more in {late}" if late else ""
+    )
 
 
 def validation_document(validation: Validation) -> dict[str, Any]:
-    """Return the same as JSON: times in seconds after the submission, relative errors as shares."""
+    """Return the same as JSON: times in seconds after the submission, relative errors as shares.
+
+    `updates_late` has a number for each launch, see `Validation`.
+    """
     recorded, simulated = validation.launches
     return {
         "trial_id": validation.trial.trial_id,
@@ -86,7 +110,7 @@ def validation_document(validation: Validation) -> dict[str, Any]:
             }
             for row in validation.comparisons
         },
-        "launches": {"recorded": recorded, "simulated": simulated},
+        "launches": {"recorded": recorded, "simulated": simulated, "updates_late": validation.updates_late},
     }
 
 

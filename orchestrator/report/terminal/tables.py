@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
-from rich.style import StyleType
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.analysis.sweep.evidence import recommend, weigh
@@ -13,40 +11,47 @@ from orchestrator.analysis.sweep.summary import SettingSummary, Spread, summaris
 from orchestrator.model import quantities
 from orchestrator.model.quantities import Quantity, elasticity_fields, quantity, shown_in
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
+from orchestrator.model.settings import short_labels
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.node_tracker import Describe
 from orchestrator.optimiser.storage import SearchRecord
 from orchestrator.replay.prediction import SEEDS, Foresight
+from orchestrator.report.terminal.table import FittedTable
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.plan import Plan
 from orchestrator.sweeps.runner import assumptions_of, bill_of
 from orchestrator.sweeps.way_out import way_out
 
 MAX_ROWS_OF_A_PLAN = 40
+# From the most important: a narrow terminal omits the others first, then these from the last. It keeps the first two.
+_MOST_IMPORTANT = (
+    "makespan_s",
+    "cost_usd",
+    "time_to_peak_s",
+    "cpu_utilisation",
+    "time_to_first_node_s",
+    "scale_down_s",
+)
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
 
 
-class _PlainTable(Table):
-    """A table that shows strings as they are: names and reasons are the user's, and no markup."""
-
-    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
-        plain = (Text(cell) if isinstance(cell, str) else cell for cell in cells)
-        super().add_row(*plain, style=style, end_section=end_section)
-
-
-def _facts() -> Table:
+def _facts() -> FittedTable:
     """Return a table of names and values."""
-    return _PlainTable(box=None, show_header=False, pad_edge=False)
-
-
-def new_table(*columns: str, title: str = "") -> Table:
-    """Return a table whose columns are right-aligned but for the first."""
-    heading = Text(title) if title else None
-    table = _PlainTable(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.header_style = "bold"
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    table = FittedTable("", "", prose=("",))
+    table.show_header = False
     return table
+
+
+def optional_columns(shown: Sequence[Quantity]) -> list[str]:
+    """Return the columns of quantities that a narrow table may omit, in the order in which to omit them."""
+    rank = {name: place for place, name in enumerate(_MOST_IMPORTANT)}
+    ranked = sorted(shown, key=lambda each: rank.get(each.name, len(rank)), reverse=True)
+    return [each.column for each in ranked if each.name not in _MOST_IMPORTANT[:2]]
+
+
+def all_with(shared: str) -> str:
+    """Return the end of a title that names what all rows share."""
+    return f"all with {shared}" if shared else ""
 
 
 def spread_cell(spread: Spread | None, quantity: Quantity) -> str:
@@ -66,10 +71,12 @@ def plan_tables(plan: Plan) -> RenderableType:
     facts.add_row("shape", f"{plan.shape.describe()}; {plan.shape.max_workers} workers at most")
     facts.add_row("workload", plan.workload.describe())
     facts.add_row("trials", f"{len(plan.settings)} settings x {spec.repeat}, {spec.order} order, seed {spec.seed}")
-    table = new_table("#", "trial", "setting", "repeat")
+    shown = plan.trials[:MAX_ROWS_OF_A_PLAN]
+    shared, labels = short_labels([trial.settings for trial in shown])
+    table = FittedTable("#", "trial", "setting", "repeat", title=all_with(shared))
     table.columns[1].justify = table.columns[2].justify = "left"
-    for number, trial in enumerate(plan.trials[:MAX_ROWS_OF_A_PLAN], start=1):
-        table.add_row(str(number), trial.trial_id, trial.settings.label(), str(trial.repeat))
+    for number, (trial, label) in enumerate(zip(shown, labels, strict=True), start=1):
+        table.add_row(str(number), trial.trial_id, label, str(trial.repeat))
     more = len(plan.trials) - MAX_ROWS_OF_A_PLAN
     rest = [Text(f"… and {more} more")] if more > 0 else []
     lines = [f"warning: {each}" for each in plan.warnings]
@@ -80,13 +87,16 @@ def plan_tables(plan: Plan) -> RenderableType:
 def foresight_table(foresight: Foresight) -> RenderableType:
     """Return the simulator's prediction of each setting, and the settings that it can't tell apart."""
     planned = shown_in("plan")
-    table = new_table(
+    shared, labels = short_labels([row.settings for row in foresight.rows])
+    title = f"prediction of the simulator, {SEEDS} seeds: median (lowest-highest)"
+    table = FittedTable(
         "predicted for",
         *(each.column for each in planned),
-        title=f"prediction of the simulator, {SEEDS} seeds: median (lowest-highest)",
+        title=", ".join(filter(None, (title, all_with(shared)))),
+        optional=optional_columns(planned),
     )
-    for row in foresight.rows:
-        table.add_row(row.label, *(spread_cell(row.spread(each.name), each) for each in planned))
+    for row, label in zip(foresight.rows, labels, strict=True):
+        table.add_row(label, *(spread_cell(row.spread(each.name), each) for each in planned))
     alike = [
         Text(f"predicted to be indistinguishable: {', '.join(settings.label() for settings in group)}", style="yellow")
         for group in foresight.alike
@@ -104,11 +114,14 @@ def foresight_table(foresight: Foresight) -> RenderableType:
 def sweep_table(record: SweepRecord) -> RenderableType:
     """Return the result: one row for each setting, the fastest marked, and below it what weakens the numbers."""
     rows = summarise((trial.trial.settings, trial.scorecard) for trial in record.trials)
-    title = f"sweep {record.sweep_id}{f' ({record.name})' if record.name else ''}: {record.status}"
-    columns = (each.column for each in shown_in("terminal"))
-    table = new_table("setting", "n", *columns, "valid", title=title)
-    for row in rows:
-        table.add_row(*_setting_cells(row), style="bold" if row.best else None)
+    name = f" ({record.name})" if record.name else ""
+    shared, labels = short_labels([row.settings for row in rows])
+    title = ", ".join(filter(None, (f"sweep {record.sweep_id}{name}: {record.status}", all_with(shared))))
+    shown = shown_in("terminal")
+    columns = (each.column for each in shown)
+    table = FittedTable("setting", "n", *columns, "valid", title=title, optional=optional_columns(shown))
+    for row, label in zip(rows, labels, strict=True):
+        table.add_row(*_setting_cells(row, label), style="bold green" if row.best else None)
     bill = bill_of(record)
     paid = [] if bill is None else [f"this sweep cost {bill.describe()}"]
     below = [*_verdicts(record, rows), *_weaknesses(record, rows), *paid, *(f"note: {note}" for note in record.notes)]
@@ -119,13 +132,16 @@ def sweep_table(record: SweepRecord) -> RenderableType:
 def trials_table(record: SweepRecord) -> RenderableType:
     """Return a table of a sweep's trials in their order, by the ids that other commands take."""
     makespan = quantity("makespan_s")
-    table = new_table("trial", "setting", "repeat", "status", makespan.column, "valid")
+    shared, labels = short_labels([each.trial.settings for each in record.trials])
+    table = FittedTable(
+        "trial", "setting", "repeat", "status", makespan.column, "valid", title=all_with(shared), optional=("repeat",)
+    )
     table.columns[1].justify = table.columns[3].justify = "left"
-    for each in record.trials:
+    for each, label in zip(record.trials, labels, strict=True):
         card = each.scorecard
         table.add_row(
             each.trial.trial_id,
-            each.trial.settings.label(),
+            label,
             str(each.trial.repeat),
             Text(each.status, style=_STATUS_STYLES[each.status]),
             makespan.text(card.makespan_s if card else None),
@@ -145,12 +161,11 @@ def _verdicts(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str]:
     return [f"fastest: {advice.label}" if advice.decided else advice.headline, *(f"  {line}" for line in said)]
 
 
-def _setting_cells(row: SettingSummary) -> list[str | Text]:
-    label = row.label
+def _setting_cells(row: SettingSummary, label: str) -> list[str | Text]:
     if row.settings.target_utilization_fraction is not None:
         label += f" (effective speed {row.effective_upscaling_speed:g})"
     if row.best:
-        label += "  < fastest"
+        label = f"{label} *"
     good = row.valid == row.ended
     verdict = Text("valid" if good else f"{row.valid} of {row.ended}", style="green" if good else "red")
     return [
@@ -220,7 +235,9 @@ def _quantiles(found: Quantiles) -> str:
 
 def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
     """Return all sweeps, the newest first."""
-    table = new_table("sweep", "name", "backend", "begun", "status", "trials", "valid")
+    table = FittedTable(
+        "sweep", "name", "backend", "begun", "status", "trials", "valid", prose=("name",), optional=("backend",)
+    )
     table.columns[1].justify = table.columns[2].justify = "left"
     for record in records:
         done = sum(1 for trial in record.trials if trial.status == "done")
@@ -239,9 +256,10 @@ def ledger_table(records: Sequence[SweepRecord]) -> RenderableType:
 
 def searches_table(searches: Sequence[SearchRecord], url: str) -> RenderableType:
     """Return all searches, the newest first, and how to look at one."""
-    table = new_table("search", "objective", "best", "ended", "settings tried", title="\nsearches")
-    for number in (1, 2, 3):
-        table.columns[number].justify = "left"
+    table = FittedTable(
+        "search", "objective", "best", "ended", "settings tried", title="\nsearches", prose=("objective", "best")
+    )
+    table.columns[3].justify = "left"
     for each in searches:
         facts = each.facts
         table.add_row(
@@ -273,7 +291,7 @@ def status_table(address: str, snapshot: Snapshot, describe: Describe) -> Render
             cells = group(pending.node_type, describe(pending.node_type, {}, {}).arch)
             cells["pending"] = cells.get("pending", 0) + pending.count
     when = datetime.fromtimestamp(snapshot.t).strftime("%H:%M:%S")
-    table = new_table(
+    table = FittedTable(
         "node type", "arch", "active", "idle", "draining", "pending", "gone", "CPU used", title=f"{address} at {when}"
     )
     for (node_type, arch), cells in sorted(groups.items()):

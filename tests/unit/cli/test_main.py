@@ -196,7 +196,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(run: Run) -> None:
     code, out, _ = run("sweep", "--upscaling-speed", "1,5,10", "--repeat", "2", "--dry-run")
 
     assert code == 0
-    assert out.count("v2 speed=") == 6
+    assert out.count("  speed=") == 6
     assert "3 settings x 2" in out
     assert not Path(".orchestrate").exists()
 

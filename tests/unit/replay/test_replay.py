@@ -67,10 +67,13 @@ def test_the_first_update_comes_when_it_came(first_request: float, phase: float)
 
 @pytest.mark.parametrize(
     ("assumed", "observed", "expected"),
-    [(1.5, 2.5, 1.5), (1.5, 0.5, 0.5), (9.0, 4.0, 3.0), (1.5, None, 1.5)],
+    [(1.5, 1.8, 1.5), (1.5, 0.5, 0.5), (1.5, 2.5, 2.0), (9.0, 4.0, 3.0), (1.5, None, 1.5), (4.0, None, 3.0)],
 )
 def test_the_demand_was_seen_before_it_was_acted_upon(assumed: float, observed: float | None, expected: float) -> None:
-    """As late as the model says, but no later than the observer saw it, nor than the first request after 3 s."""
+    """As late as the model says, but no later than the observer saw it, nor than the first request after 3 s.
+
+    And no earlier than the poll before, half a second earlier, which didn't see it.
+    """
     demand = [seen(observed, 3)] if observed is not None else []
     events = [*(event for event in EVENTS if not isinstance(event, DemandEvent)), *demand]
     model = RayModel(demand_lag=Delay(mean_s=assumed))
@@ -89,10 +92,15 @@ def test_without_a_launch_the_models_stand() -> None:
 # Errors
 
 
-def validation(recorded: dict[str, float], simulated: dict[str, float]) -> Validation:
+Times = tuple[float, ...]
+
+
+def validation(
+    recorded: dict[str, float], simulated: dict[str, float], launches: tuple[Times, Times] = ((), ())
+) -> Validation:
     base = {"time_to_peak_s": 10.0, "launches": 4}
     cards = [scorecard(**{"makespan_s": 100.0, **base, **values}) for values in (recorded, simulated)]
-    return Validation(trial(), cards[0], cards[1], ((), ()))
+    return Validation(trial(), cards[0], cards[1], launches)
 
 
 def test_errors_are_simulated_less_recorded() -> None:
@@ -122,3 +130,21 @@ def test_an_error_that_has_no_share(recorded: float | None, simulated: float | N
 )
 def test_the_worst_error_is_that_of_the_decisive_times(changed: dict[str, float], worst: float) -> None:
     assert validation({}, changed).worst == pytest.approx(worst)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "simulated", "late"),
+    [
+        ((1.2, 6.4), (1.2, 6.2), [0, 0]),
+        ((6.1, 6.1, 11.4), (1.1, 1.1, 11.1), [1, 1, 0]),
+        ((1.1, 6.2), (1.1, 11.1), [0, -1]),
+        ((4.0,), (1.0,), [None]),
+        ((1.0, 6.0), (1.0,), [0, None]),
+        ((), (), []),
+    ],
+)
+def test_launches_that_came_whole_updates_later_or_earlier_are_told(
+    recorded: Times, simulated: Times, late: list[int | None]
+) -> None:
+    """An update each 5 s."""
+    assert validation({}, {}, (recorded, simulated)).updates_late == late

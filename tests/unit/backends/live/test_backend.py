@@ -18,6 +18,7 @@ from orchestrator.faults.schedule import Target
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.model.events import NodeState, PhaseEvent
 from orchestrator.model.settings import Settings
+from orchestrator.model.snapshot import PendingNode, Snapshot
 from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
@@ -139,6 +140,29 @@ def test_a_trial_that_is_done_stays_done_if_its_own_cluster_cannot_be_ended(
 
     assert read_trace(tmp_path / "trace.jsonl").events == (PhaseEvent(t=1.0, phase="done"),)
     assert list(backend.left) == [AWAY]
+
+
+@pytest.mark.parametrize(("pending", "ends"), [((), False), ((PendingNode("arm"),), True)])
+def test_a_cluster_that_awaits_refused_nodes_runs_no_other_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: tuple[PendingNode, ...], *, ends: bool
+) -> None:
+    """v2 would count on them."""
+    backend = Prepared(request(tmp_path))
+    cluster: Any = SimpleNamespace(stop=lambda: None)
+    observer: Any = SimpleNamespace(
+        attach=lambda sink: None, detach=lambda: None, stop=lambda: None, latest=Snapshot(1.0, pending=pending)
+    )
+
+    def ready(*_: object) -> Any:
+        backend._cluster, backend.observer = cluster, observer
+        return cluster, observer
+
+    monkeypatch.setattr(backend, "_ready_cluster", ready)
+    monkeypatch.setattr(live, "TrialRun", lambda *_: SimpleNamespace(execute=lambda: None))
+    with TraceWriter(tmp_path / "trace.jsonl", trial=trial()) as trace:
+        backend.run(trial(), trace, tmp_path / "log")
+
+    assert ends == (backend._cluster is None)
 
 
 def test_what_a_start_left_that_failed_is_told_beside_why_it_failed(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_resuming_a_finished_sweep_shows_it_and_changes_nothing(run: Run, home: 
 
     assert code == 0
     assert "sweep c0ffee00 is complete: there is no trial to run" in err
-    assert "v2 speed=10" in out
+    assert "speed=10" in out
     assert ledger.sweep("c0ffee00") == before
 
 

@@ -183,7 +183,7 @@ def test_the_screen_shows_where_the_sweep_is(screen: Screen, show: Show) -> None
 
     assert "trial 1 of 3 v2 speed=1" in text
     assert "running" in text
-    assert "elapsed 1:10" in text
+    assert "trial 1:10  sweep 1:10, about" in text
 
 
 def test_the_screen_counts_nodes_by_type_and_state(screen: Screen, show: Show) -> None:
@@ -210,8 +210,19 @@ def test_the_screen_shows_demand_tasks_and_load(screen: Screen, show: Show) -> N
     text = show(screen.view.render())
 
     assert "pending 30 x CPU=1 " in text
-    assert "tasks done 19 of 48" in text
-    assert "host 52 %" in text
+    assert "19 of 48" in text
+    assert "host CPU 52 %" in text
+
+
+def test_the_screen_shows_the_trend_of_the_trial(screen: Screen, show: Show) -> None:
+    for seconds, event in ((0, demand(0, **{"CPU=1": 48})), (60, node(60, "n1", "requested")), (90, demand(90))):
+        screen.after(seconds, event)
+    lines = show(screen.view.render()).splitlines()
+    (pending,) = [line for line in lines if line.startswith("pending tasks")]
+    (nodes,) = [line for line in lines if line.startswith("nodes ")]
+
+    assert pending.rstrip().endswith("max 48")
+    assert pending.count("█") > nodes.count("█") > 10
 
 
 def test_the_screen_shows_what_happened_last(screen: Screen, show: Show) -> None:
@@ -244,7 +255,7 @@ def test_the_next_trial_begins_with_an_empty_screen(screen: Screen, show: Show) 
 
     assert "trial 2 of 3 v2 speed=5" in text
     assert "pending none" in text
-    assert "tasks done 0 of 48" in text
+    assert "0 of 48" in text
     assert "scaling down" not in text
     assert "n1" not in text
 

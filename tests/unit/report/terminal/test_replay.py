@@ -5,7 +5,7 @@ import io
 from rich.console import Console, RenderableType
 
 from orchestrator.replay.replay import Validation
-from orchestrator.report.terminal.replay import validation_summary, validation_table
+from orchestrator.report.terminal.replay import validation_document, validation_summary, validation_table
 from tests.support.builders import scorecard, trial
 
 
@@ -16,13 +16,23 @@ def shown(table: RenderableType) -> str:
     return captured.get()
 
 
-def validation(makespan: float, peak: float | None = 50.0, *, launches: int = 3, backend: str = "local") -> Validation:
+Times = tuple[float, ...]
+
+
+def validation(
+    makespan: float,
+    peak: float | None = 50.0,
+    *,
+    launches: int = 3,
+    backend: str = "local",
+    requests: tuple[Times, Times] = ((), ()),
+) -> Validation:
     """A trial with a makespan of 100 s, a peak after 50 s and three launches, and its replay."""
     return Validation(
         trial=trial().model_copy(update={"backend": backend}),
         recorded=scorecard(100.0, time_to_peak_s=50.0, launches=3),
         simulated=scorecard(makespan, time_to_peak_s=peak, launches=launches),
-        launches=((), ()),
+        launches=requests,
     )
 
 
@@ -51,3 +61,27 @@ def test_a_replay_of_a_simulated_trial_is_called_a_repetition() -> None:
 
     assert text.startswith("1 trial: makespan within 6 %")
     assert "note: 1 of 2 trials were simulated: a replay repeats them, and shows nothing about real clusters" in text
+
+
+def test_launches_that_came_an_update_late_are_named_with_the_reason() -> None:
+    late = validation(94.3, requests=((6.0, 6.0, 11.1), (1.0, 1.0, 11.0)))
+    text = shown(validation_table(late))
+
+    assert "note: 2 of 3 launches came one update of the autoscaler (5 s) later than simulated: an update can" in text
+    assert [1, 1, 0] == validation_document(late)["launches"]["updates_late"]
+    assert "launches equal in 2 of 2, late by an update or more in 1" in shown(
+        validation_summary([late, validation(100.0)])
+    )
+
+
+def test_launches_that_came_in_time_need_no_word() -> None:
+    text = shown(validation_table(validation(94.3, requests=((1.0, 6.1), (1.0, 6.0)))))
+
+    assert "note" not in text
+
+
+def test_launches_that_came_earlier_are_named_too() -> None:
+    early = validation(94.3, requests=((1.0, 1.0), (1.0, 11.0)))
+
+    assert "1 of 2 launches came up to 2 updates of the autoscaler (5 s) earlier" in shown(validation_table(early))
+    assert "late" not in shown(validation_summary([early]))

@@ -57,7 +57,7 @@ def test_a_plan_shows_what_would_run(show: Show) -> None:
     assert "48 tasks x 5 s x 1 CPU (sleep), burst" in text
     assert "2 settings x 2, grid order, seed 7" in text
     assert all(each.trial_id in text for each in plan.trials)
-    assert row_of(text, "4 ")[-3:] == ["speed=5", "idle=5", "2"]
+    assert row_of(text, "4 ")[-2:] == ["speed=5", "2"]
 
 
 def test_a_plan_shows_its_notes(show: Show) -> None:
@@ -70,7 +70,7 @@ def test_a_long_plan_is_cut(show: Show) -> None:
     text = show(plan_tables(planned(settings={"upscaling_speed": list(range(1, 101))})))
 
     assert f"… and {100 - MAX_ROWS_OF_A_PLAN} more" in text
-    assert len(text.splitlines()) < MAX_ROWS_OF_A_PLAN + 10
+    assert len(text.splitlines()) < MAX_ROWS_OF_A_PLAN + 11
 
 
 # A sweep
@@ -80,17 +80,18 @@ def test_a_sweeps_trials_are_shown_by_their_ids(show: Show) -> None:
     done, planned = trial_record(FAST, scorecard=scorecard(30.0)), trial_record(SLOW, status="planned", scorecard=None)
     text = show(trials_table(sweep_record(done, planned)))
 
-    assert row_of(text, FAST.trial_id)[1:] == ["v2", "speed=10", "1", "done", "30.0", "valid"]
-    assert row_of(text, SLOW.trial_id)[1:] == ["v2", "speed=1", "1", "planned", "-", "-"]
+    assert row_of(text, FAST.trial_id)[1:] == ["speed=10", "1", "done", "30.0", "valid"]
+    assert row_of(text, SLOW.trial_id)[1:] == ["speed=1", "1", "planned", "-", "-"]
 
 
 def test_a_sweep_has_a_row_for_each_setting_and_marks_the_fastest(show: Show) -> None:
     card = scorecard(30.0, launches=3, peak_nodes=4, time_to_first_node_s=9.0, scale_down_s=21.0, cpu_utilisation=0.5)
     text = show(sweep_table(sweep_record(trial_record(FAST), trial_record(SLOW, scorecard=card), name="night run")))
 
-    assert text.splitlines()[0].strip() == "sweep c0ffee00 (night run): done"
-    assert row_of(text, "v2 speed=10 ")[2:6] == ["<", "fastest", "1", "10.0"]
-    assert row_of(text, "v2 speed=1 ")[2:] == [
+    assert text.splitlines()[0].strip() == "sweep c0ffee00 (night run): done, all with v2"
+    assert row_of(text, "speed=10 ")[:4] == ["speed=10", "*", "1", "10.0"]
+    assert row_of(text, "speed=1 ") == [
+        "speed=1",
         "1",
         "30.0",
         "0.125",
@@ -134,7 +135,7 @@ def test_what_weakens_a_sweep_stands_below_it(show: Show) -> None:
     assert f"warning: {FAST.trial_id} (v2 speed=10): busy host" in text
     assert f"failed: {SLOW.trial_id} (v2 speed=1): the head died" in text
     assert "0 of 1" in text
-    assert "fastest" not in text
+    assert "*" not in text
 
 
 def test_single_runs_are_told_to_be_no_evidence(show: Show) -> None:
