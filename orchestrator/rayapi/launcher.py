@@ -34,7 +34,8 @@ def main(path: str) -> int:
     sdk.configure_logging(log_style="record", color_mode="false", verbosity=1)
     try:
         sdk.create_or_update_cluster(path, no_config_cache=True)
-    except (Exception, SystemExit) as error:  # click's, boto's, Ray's own: the reader raises what it means
+    except (Exception, SystemExit) as error:
+        # not logged: click's, boto's or Ray's own, which the reader of the stages raises.
         tell("failed", error=f"{type(error).__name__}: {error}"[:_LONGEST])
         return 1
     tell("done")

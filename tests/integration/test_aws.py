@@ -132,7 +132,7 @@ def test_each_launch_has_its_finer_stages(swept: Swept) -> None:
     assert {each["node_type"] for each in requested} == {X86, ARM}
     assert all(sorted(found) == sorted(LAUNCH_STAGES) for found in stages.values()), stages
     card = swept.document["trials"][-1]["scorecard"]
-    assert {"request", "boot", "install", *LAUNCH_STAGES} <= card["launch_seconds"]["all"].keys()
+    assert {"request", "boot", "install", *LAUNCH_STAGES} <= card["launch_s"]["all"].keys()
 
 
 def test_prometheus_sees_each_node(swept: Swept) -> None:
@@ -147,7 +147,7 @@ def test_prometheus_sees_each_node(swept: Swept) -> None:
 
 
 def test_the_sweep_has_a_cost(swept: Swept) -> None:
-    assert all(trial["scorecard"]["cost"]["total"] > 0 for trial in swept.document["trials"])
+    assert all(trial["scorecard"]["cost_usd"]["total"] > 0 for trial in swept.document["trials"])
 
 
 def test_nothing_is_left_after_a_sweep(swept: Swept, cloud: Cloud) -> None:

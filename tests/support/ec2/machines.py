@@ -16,7 +16,7 @@ from tests.support.ec2.aws_api import AwsApi, instances, set_reason, set_state
 
 MARK = "ec2.instance"
 # Ray waits 30 s for a raylet. What else runs on this machine must not make it late.
-CPU_SHARES = 10_240
+CPU_SHARES = 40_960
 SPOT = "Server.SpotInstanceTermination"
 SHUTDOWN = "Client.InstanceInitiatedShutdown"
 
