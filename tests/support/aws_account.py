@@ -125,9 +125,9 @@ def fake_account() -> Iterator[FakeAccount]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         patch.delenv("AWS_PROFILE", raising=False)
-        patch.setenv("AWS_ACCESS_KEY_ID", "AKIAPLANTED")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
         with mock_aws():
+            patch.setenv("AWS_ACCESS_KEY_ID", "AKIAPLANTED")  # in place of moto's own
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
             original = botocore.client.BaseClient._make_api_call
 
             def make_api_call(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
