@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from docker import DockerClient
@@ -17,6 +18,7 @@ from tests.support.ec2.aws_api import AwsApi, instances, set_reason, set_state
 MARK = "ec2.instance"
 # Ray waits 30 s for a raylet. What else runs on this machine must not make it late.
 CPU_SHARES = 40_960
+CGROUPS = Path("/sys/fs/cgroup/cpu")
 SPOT = "Server.SpotInstanceTermination"
 SHUTDOWN = "Client.InstanceInitiatedShutdown"
 
@@ -44,6 +46,8 @@ class Machines:
         # An instance finds these services under names of its own; moto serves them all.
         self._session = {"AWS_ENDPOINT_URL": api.url, "AWS_EC2_METADATA_SERVICE_ENDPOINT": api.url}
         self.boot_s, self.minute_s, self._memory = boot_s, minute_s, memory
+        # All of them share what their parent gets. Cgroups of version 2 divide fairly enough as they are.
+        self._priority = {"cgroup_parent": f"/{network}"} if (CGROUPS / "cpu.shares").exists() else {}
         self.silent: set[str] = set()
         self.problems: list[str] = []
         self._made: set[str] = set()
@@ -122,7 +126,7 @@ class Machines:
                 mem_limit=self._memory,
                 shm_size="1g",
                 network_mode=self._network,
-                cpu_shares=CPU_SHARES,
+                **self._priority,
             ),
             networking_config=self._docker.api.create_networking_config(
                 # The stubs want an endpoint where the SDK takes endpoints by network.
@@ -130,6 +134,8 @@ class Machines:
             ),
         )
         self._docker.api.start(container["Id"])
+        if self._priority:
+            (CGROUPS / self._network / "cpu.shares").write_text(str(CPU_SHARES))
         with self._api.serial:
             if instance.state == "pending":
                 set_state(instance, "running")
