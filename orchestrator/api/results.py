@@ -15,7 +15,7 @@ from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.settings import Settings
 from orchestrator.report.export.frames import TraceFrames, has_trace, trace_frames, trials_frame
 from orchestrator.sweeps.ledger import LAST, Ledger, SweepRecord, TrialRecord, results_of
-from orchestrator.sweeps.runner import prices_of
+from orchestrator.sweeps.runner import assumptions_of, prices_of
 from orchestrator.trace.file import Trace, read_trace
 
 if TYPE_CHECKING:
@@ -42,9 +42,13 @@ def load(wanted: str = LAST, *, home: str | Path | None = None, ledger: str | No
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Trial:
-    """One trial of a sweep: its settings, its scorecard (None until it has ended), and its trace, read at first use."""
+    """One trial of a sweep: its settings, its scorecard (None until it has ended), and its trace, read at first use.
+
+    `assumptions` are what its results rest on without the user having said so.
+    """
 
     record: TrialRecord
+    assumptions: Sequence[str] = ()
 
     @property
     def trial_id(self) -> str:
@@ -104,13 +108,14 @@ class Trial:
         from orchestrator.report.document.content import trial_facts
         from orchestrator.report.notebook.tables import facts_html
 
-        return facts_html(f"Trial {self.trial_id}: {self.record.trial.label()}", trial_facts(self.record))
+        facts = [*trial_facts(self.record), *(("assumption", each) for each in self.assumptions)]
+        return facts_html(f"Trial {self.trial_id}: {self.record.trial.label()}", facts)
 
     def __str__(self) -> str:
         from orchestrator.report.terminal.output import as_text
         from orchestrator.report.terminal.tables import trial_tables
 
-        return as_text(trial_tables(self.record))
+        return as_text(trial_tables(self.record, self.assumptions))
 
     def __repr__(self) -> str:
         card = self.scorecard
@@ -131,10 +136,15 @@ class Sweep:
         """The sweep's id."""
         return self.record.sweep_id
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """Sentences that say what the results rest on without the user having said so, such as launch latencies."""
+        return tuple(assumptions_of(self.record))
+
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
         """The trials, in their order."""
-        return tuple(Trial(record) for record in self.chosen)
+        return tuple(Trial(record, self.assumptions) for record in self.chosen)
 
     @cached_property
     def frame(self) -> "pl.DataFrame":
@@ -201,9 +211,8 @@ class Sweep:
         from orchestrator.report.notebook.tables import grid_html
 
         summary = summarise((each.trial.settings, each.scorecard) for each in self.chosen)
-        return grid_html(
-            repr(self).strip("<>"), settings_grid(weigh(results_of(self.chosen)), summary), self.record.notes
-        )
+        told = [*(f"assumption: {each}" for each in self.assumptions), *self.record.notes]
+        return grid_html(repr(self).strip("<>"), settings_grid(weigh(results_of(self.chosen)), summary), told)
 
     def __str__(self) -> str:
         from orchestrator.report.terminal.output import as_text

@@ -18,7 +18,7 @@ from orchestrator.cli.completion import (
 from orchestrator.cli.help import option
 from orchestrator.lab.search import DEFAULT_CANDIDATES
 from orchestrator.model import arrivals
-from orchestrator.model.spec import Fit, Isolation, Order
+from orchestrator.model.spec import Fit, InstanceTypesFrom, Isolation, Order
 from orchestrator.model.workload import TaskKind
 
 TRY = "What to try"
@@ -182,6 +182,15 @@ LaunchProfile = Annotated[
         " kuberay-cold or this-machine.  [default: those of the cluster file, else of its provider]",
         panel=CLUSTER,
         autocompletion=complete_profile,
+    ),
+]
+TypesFrom = Annotated[
+    InstanceTypesFrom | None,
+    option(
+        "--instance-types-from",
+        help="Where to look up CPUs, memory and GPUs that the file leaves to the instance type: catalogue (offline), or"
+        " aws, with your credentials.  [default: catalogue]",
+        panel=CLUSTER,
     ),
 ]
 FitTo = Annotated[

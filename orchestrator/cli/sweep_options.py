@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from orchestrator.cli.parsing import parse_duration, parse_faults, parse_list, parse_pairs, parse_set
 from orchestrator.lab.overrides import SpecOverrides
-from orchestrator.model.spec import Fit, Isolation, Order
+from orchestrator.model.spec import Fit, InstanceTypesFrom, Isolation, Order
 from orchestrator.model.workload import TaskKind
 
 
@@ -24,6 +24,7 @@ class SweepOptions:
     cluster: Path | None = None
     image: str | None = None
     launch_profile: str | None = None
+    instance_types_from: InstanceTypesFrom | None = None
     fit: Fit | None = None
     tasks: int | None = None
     task_seconds: float | None = None
@@ -50,6 +51,7 @@ class SweepOptions:
             "cluster": None if self.cluster is None else str(self.cluster),
             "image": self.image,
             "launch_profile": self.launch_profile,
+            "instance_types_from": self.instance_types_from,
             "fit": self.fit,
             "tasks": self.tasks,
             "seconds": self.task_seconds,

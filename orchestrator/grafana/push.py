@@ -76,6 +76,7 @@ def push(
     boards: Sequence[Board],
     *,
     folder: str = "Orchestrate",
+    folder_uid: str = FOLDER_UID,
     with_datasource: bool = True,
     datasource_url: str | None = None,
     new_datasource_url: str = DATASOURCE_URL,
@@ -86,6 +87,7 @@ def push(
     """Do the steps, and yield the change of each.
 
     Without a `datasource_url` a data source keeps the one it has, and a new one gets `new_datasource_url`.
+    New boards and the rules go into the folder `folder_uid`, which is made with the title `folder` if it is missing.
     With a `datasource_uid`, boards and rules use that data source of this Grafana, and ours isn't written.
 
     Raises Unreachable if no Grafana answers, ForeignAnswer, and WrongToken. Any other problem is a failed change.
@@ -94,7 +96,8 @@ def push(
     if datasource_uid is not None:
         boards = [reading(board, datasource_uid) for board in boards]
     with_datasource = with_datasource and datasource_uid is None
-    todo = _steps(_Push(grafana, dry_run, new_datasource_url), boards, folder, with_datasource, datasource_url, alerts)
+    to = _Push(grafana, dry_run, new_datasource_url, folder_uid)
+    todo = _steps(to, boards, folder, with_datasource, datasource_url, alerts)
     for number, step in enumerate(todo, start=1):
         try:
             outcome, detail = step.run()
@@ -141,18 +144,19 @@ def _steps(
 
 
 class _Push:
-    def __init__(self, grafana: Grafana, dry_run: bool, new_datasource_url: str) -> None:
+    def __init__(self, grafana: Grafana, dry_run: bool, new_datasource_url: str, folder_uid: str) -> None:
         self._grafana = grafana
         self._dry_run = dry_run
         self._new_datasource_url = new_datasource_url
+        self._folder_uid = folder_uid
 
     def folder(self, title: str) -> tuple[Outcome, str]:
         def look() -> Folder | None:
-            return self._grafana.find(lambda api: api.folder.get_folder(FOLDER_UID), Folder)
+            return self._grafana.find(lambda api: api.folder.get_folder(self._folder_uid), Folder)
 
         found = look()
         if found is None:
-            self._write(lambda api: api.folder.create_folder(title, uid=FOLDER_UID), lambda: look() is not None)
+            self._write(lambda api: api.folder.create_folder(title, uid=self._folder_uid), lambda: look() is not None)
             return "created", ""
         return "unchanged", "" if found.get("title") == title else f"its title there is {found.get('title')!r}"
 
@@ -246,7 +250,7 @@ class _Push:
             # Sends the version that was read, so that Grafana refuses if someone has saved another one since.
             "dashboard": {**_content(board), "id": None, "version": found["dashboard"].get("version") if found else 0},
             # If a user moved it, it stays there.
-            "folderUid": FOLDER_UID if found is None else meta.get("folderUid", FOLDER_UID),
+            "folderUid": self._folder_uid if found is None else meta.get("folderUid", self._folder_uid),
             "overwrite": False,
             "message": MESSAGE,
         }
@@ -262,7 +266,7 @@ class _Push:
         """Overwrite a board that was saved in the browser of Grafana 13, in a form that this API can't read."""
         body = {
             "dashboard": {**_content(board), "id": None},
-            "folderUid": FOLDER_UID,
+            "folderUid": self._folder_uid,
             "overwrite": True,
             "message": MESSAGE,
         }
@@ -293,7 +297,7 @@ class _Push:
 
     def rule(self, rule: Mapping[str, Any]) -> tuple[Outcome, str]:
         uid = rule["uid"]
-        wanted = {**rule, "folderUID": FOLDER_UID}
+        wanted = {**rule, "folderUID": self._folder_uid}
 
         def look() -> AlertRule | None:
             return self._grafana.find(lambda api: api.alertingprovisioning.get_alertrule(uid), AlertRule)
@@ -321,7 +325,9 @@ class _Push:
         seconds = f"every {group.interval_s} s"
 
         def look() -> RuleGroup | None:
-            return self._grafana.find(lambda api: api.alertingprovisioning.get_rule_group(FOLDER_UID, name), RuleGroup)
+            return self._grafana.find(
+                lambda api: api.alertingprovisioning.get_rule_group(self._folder_uid, name), RuleGroup
+            )
 
         def arrived() -> bool:
             return (now := look()) is not None and now.get("interval") == group.interval_s
@@ -335,7 +341,9 @@ class _Push:
             return "unchanged", ""
         body = {**found, "interval": group.interval_s}
         self._write(
-            lambda api: api.alertingprovisioning.update_rule_group(FOLDER_UID, name, body, disable_provenance=True),
+            lambda api: api.alertingprovisioning.update_rule_group(
+                self._folder_uid, name, body, disable_provenance=True
+            ),
             arrived,
         )
         return "updated", seconds

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import jsonschema
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.errors import SpecError
+from orchestrator.errors import InputError, SpecError
+from orchestrator.inputs.ec2_api import describe_instance_types
 from orchestrator.inputs.foreign_files import refuse_fixed_machines, refuse_foreign
 from orchestrator.inputs.instance_types import ec2_instance_types
 from orchestrator.inputs.launch_profiles import assume
@@ -21,12 +22,17 @@ from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
+from orchestrator.model.spec import InstanceTypesFrom
 from orchestrator.rayapi.cluster_file import RayRefuses, prepare
 from orchestrator.rayapi.version import cluster_config_schema
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _LEGACY_KEYS = ("head_node", "worker_nodes")
+_WRITE_OR_ASK = (
+    "write it into the file, such as `resources: {CPU: 8}`; or let sweep and simulate ask AWS, with your credentials:"
+    " --instance-types-from aws"
+)
 _UNRESOLVED = "replace ${…} before, for example with `envsubst < FILE > cluster.yaml`; Ray doesn't do that either"
 
 
@@ -63,18 +69,25 @@ class ClusterFile:
         return str(region) if provider.get("type") == "aws" and region is not None else None
 
 
-def read_cluster_file(path: Path, *, launch_profile: str | None = None, real_nodes: bool = False) -> ClusterFile:
+def read_cluster_file(
+    path: Path,
+    *,
+    launch_profile: str | None = None,
+    instance_types_from: InstanceTypesFrom = "catalogue",
+    real_nodes: bool = False,
+) -> ClusterFile:
     """Return the cluster config at `path`, prepared and checked as Ray does it. Raises SpecError.
 
     Latencies that the file doesn't give are those of a launch profile, as are all of them if `launch_profile` names
-    one. `real_nodes`: the nodes will be processes or containers of this machine.
+    one. `real_nodes`: the nodes will be processes or containers of this machine. No cloud is asked, unless
+    `instance_types_from` says so. Raises MissingPrerequisite if AWS doesn't answer then.
     """
     document, notes = read_yaml_as_ray(path, lambda documents: refuse_foreign(path, documents))
     _check_against_rays_schema(path, document)
     refuse_fixed_machines(path, document["provider"])
     if "min_workers" in document:
         notes.append(f"Ray ignores min_workers of the whole cluster in {path}: write it under each node type")
-    raw = _prepared(path, document)
+    raw = _prepared(path, document, instance_types_from, notes)
     settings = _build(
         path,
         "",
@@ -89,7 +102,8 @@ def read_cluster_file(path: Path, *, launch_profile: str | None = None, real_nod
         if not isinstance(section, dict):
             raise SpecError(f"{path}: provider.{name}", "expected keys and values")
     launch = _build(path, "provider.launch", LaunchModel, **sections["launch"])
-    updaters = {"node_updaters": not provider.get("disable_node_updaters", False)}
+    # The providers of backends with real nodes have no updaters, whatever the file says.
+    updaters = {"node_updaters": not real_nodes and not provider.get("disable_node_updaters", False)}
     simulation, launch_text = {**updaters, **sections["simulation"]}, ""
     shape = _shape(path, raw, launch, _build(path, "provider.simulation", RayModel, **simulation))
     if launch_profile is not None or "launch" not in provider:
@@ -139,6 +153,8 @@ def _check_against_rays_schema(path: Path, document: dict[str, Any]) -> None:
 
 def _refused(path: Path, key: str, reason: str) -> SpecError:
     hint = _UNRESOLVED if "${" in reason else None
+    if key == "top level" and "required property" in reason:
+        hint = "a cluster config of `ray up` is needed: see docs/cluster-files.md"
     if "available_node_types" not in reason and any(f"'{legacy}'" in reason for legacy in _LEGACY_KEYS):
         hint = "Ray 2 reads node types only: write them under available_node_types"
     return SpecError(f"{path}: {key}" if key else str(path), reason[:200], hint)
@@ -151,17 +167,45 @@ def _without_what_ray_drops(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kept.items() if key not in _LEGACY_KEYS or value}
 
 
-def _prepared(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+def _prepared(
+    path: Path, document: dict[str, Any], instance_types_from: InstanceTypesFrom, notes: list[str]
+) -> dict[str, Any]:
     """Return the config as Ray prepares it. A file without a provider's type is completed by the same rules here."""
     if "type" not in document["provider"]:
         return _completed(path, _without_what_ray_drops(document))
+    known = ec2_instance_types()
+    if instance_types_from == "aws":
+        known = {**known, **_asked_of_aws(path, document, notes)}
     try:
-        prepared = prepare(document, ec2_instance_types(), inherited())
+        prepared = prepare(document, known, inherited())
     except RayRefuses as refused:
         raise _refused(path, refused.key, refused.reason) from None
     for name, section in prepared["available_node_types"].items():
         _check_cpus_are_known(path, name, section, prepared["provider"]["type"])
     return prepared
+
+
+def _asked_of_aws(path: Path, document: Mapping[str, Any], notes: list[str]) -> dict[str, dict[str, Any]]:
+    """Return what AWS says of the file's instance types, and note that it was asked. Raises SpecError."""
+    provider = document["provider"]
+    if provider["type"] != "aws":
+        raise InputError(
+            f"--instance-types-from aws: {path} is of provider {provider['type']!r:.40}, whose resources Ray"
+            " doesn't ask AWS for",
+            "leave the option out",
+        )
+    configs = [section.get("node_config") or {} for section in (document.get("available_node_types") or {}).values()]
+    names = {config["InstanceType"] for config in configs if isinstance(config.get("InstanceType"), str)}
+    region = str(provider["region"])
+    found = describe_instance_types(names, region, provider.get("aws_credentials")) if names else {}
+    if absent := sorted(names - found.keys()):
+        raise SpecError(
+            f"{path}: available_node_types",
+            f"AWS has no instance type {', '.join(absent)} in {region}",
+            "correct the name or provider.region",
+        )
+    notes.append(f"AWS ({region}) was asked for the resources of {', '.join(sorted(found))}")
+    return found
 
 
 def _check_cpus_are_known(path: Path, name: str, section: Mapping[str, Any], provider: str) -> None:
@@ -173,7 +217,7 @@ def _check_cpus_are_known(path: Path, name: str, section: Mapping[str, Any], pro
         problem = "no CPU, and no InstanceType under node_config that would tell it"
     else:
         problem = f"no CPU: Ray would ask AWS for that of {str(instance_type)!r:.60}, which isn't in the catalogue"
-    hint = _UNRESOLVED if "$" in str(instance_type) else "write it into the file, such as `resources: {CPU: 8}`"
+    hint = _UNRESOLVED if "$" in str(instance_type) else _WRITE_OR_ASK
     raise SpecError(f"{path}: available_node_types.{name}.resources", problem, hint)
 
 
@@ -208,12 +252,31 @@ def _shape(path: Path, raw: dict[str, Any], launch: LaunchModel, simulation: Ray
         path,
         "",
         ClusterShape,
-        head=_node_type(path, head, types[head], limits[head]),
+        head=_node_type(path, head, {**types[head], "min_workers": _heads_minimum(path, types, head)}, limits[head]),
         workers=tuple(_node_type(path, name, types[name], limits[name]) for name in workers),
         max_workers=total,
         launch=launch,
         simulation=simulation,
     )
+
+
+def _heads_minimum(path: Path, types: Mapping[str, Any], head: str) -> Any:
+    """Return 0 where Ray launches no worker of the head's type without demand. Raises SpecError where versions differ.
+
+    v2 counts the head as one of `min_workers`, v1 doesn't. Where there may be no other node of the type, the head alone
+    is enough for both.
+    """
+    minimum = types[head].get("min_workers", 0)
+    if minimum == 1 and not types[head].get("max_workers", 0):
+        return 0
+    if minimum > 0:
+        raise SpecError(
+            f"{path}: available_node_types.{head}.min_workers",
+            f"{minimum} for the head's type means other numbers to Ray's autoscalers: v2 counts the head as one of"
+            " them, v1 doesn't",
+            "write 0, and give workers that always run a node type of their own",
+        )
+    return minimum
 
 
 def _node_type(path: Path, name: str, section: dict[str, Any], max_workers: int) -> NodeType:

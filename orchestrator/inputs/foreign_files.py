@@ -15,7 +15,7 @@ def refuse_foreign(path: Path, documents: Sequence[Any]) -> None:
 
     Of several documents the one that describes a Ray cluster counts.
     """
-    mappings = [document for document in documents if isinstance(document, Mapping)]
+    mappings = [document for document in _listed(documents) if isinstance(document, Mapping)]
     for document in mappings:
         if (kind := document.get("kind")) in _KUBERAY_SPECS and "apiVersion" in document:
             raise SpecError(f"{path}: kind", *_kuberay(str(kind), document))
@@ -47,9 +47,17 @@ def refuse_fixed_machines(path: Path, provider: Mapping[str, Any]) -> None:
 
 
 def _of_helm(document: Mapping[str, Any]) -> bool:
-    """Return true if these are values of the ray-cluster chart, or of Ray's older chart."""
-    groups = {"head", "worker", "additionalWorkerGroups"} & document.keys()
-    return "cluster_name" not in document and (len(groups) > 1 or "podTypes" in document)
+    """Return true if these are values of the ray-cluster chart, all or some, or of Ray's older chart."""
+    groups = {"head", "worker", "additionalWorkerGroups", "podTypes"} & document.keys()
+    return "cluster_name" not in document and any(isinstance(document[group], Mapping) for group in groups)
+
+
+def _listed(documents: Iterable[Any]) -> Iterable[Any]:
+    """Return the documents, and those that a Kubernetes List among them holds before it."""
+    for document in documents:
+        items = document.get("items") if isinstance(document, Mapping) and document.get("kind") == "List" else None
+        yield from items if isinstance(items, list) else ()
+        yield document
 
 
 def _kuberay(kind: str, document: Mapping[str, Any]) -> tuple[str, str]:

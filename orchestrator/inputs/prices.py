@@ -65,6 +65,8 @@ def prices_for(cluster: ClusterFile, where: str | None) -> ClusterPrices:
     else:
         found = _following(cluster)
     found = replace(found, prices=_with_more(found.prices, cluster))
+    if not where and cluster.region is None and cluster.foreign_provider is not None:
+        found = replace(found, assumption=_of_no_region(found.prices, cluster))
     unknown = {
         f"{worker.instance_type or worker.name}{' on spot' if worker.name in found.prices.node_types else ''}"
         for worker in cluster.shape.launchable
@@ -94,6 +96,12 @@ def price_of(region: str, instance_type: str, *, spot: bool = False) -> float | 
 def _more(region: str) -> list[dict[str, str]]:
     with _MORE.open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if row["region"] == region]
+
+
+def _of_no_region(prices: Prices, cluster: ClusterFile) -> str:
+    """Return the sentence that prices are those of a region that the file doesn't name; empty if nothing is priced."""
+    priced = any(prices.of_node(each.name, each.instance_type) is not None for each in cluster.shape.launchable)
+    return f"the file names no AWS region: prices are those of EC2 in {DEFAULT_PRICES}, on demand" if priced else ""
 
 
 def _way_out(found: ClusterPrices, cluster: ClusterFile) -> str:

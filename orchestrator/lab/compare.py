@@ -17,12 +17,13 @@ def find_side(home: Home, wanted: str, settings: Mapping[str, Any], suffix: str 
     """
     from orchestrator.analysis.sweep.comparison import Side
     from orchestrator.sweeps.ledger import results_of
+    from orchestrator.sweeps.runner import assumptions_of
 
     record, trial = home.ledger().find(wanted)
     ray = record.environment.get("ray")
     name = f"{record.name or record.sweep_id}{suffix} ({record.backend}{f', Ray {ray}' if ray else ''})"
     results = results_of(record.trials if trial is None else [trial])
     try:
-        return Side.of(name, results, settings)
+        return Side.of(name, results, settings, assumptions_of(record))
     except ValueError as error:
         raise InputError(str(error)) from None

@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     from orchestrator.trace.file import Trace
 
 
-def recorded_trial(home: Home, wanted: str) -> "tuple[Trial, Trace]":
-    """Return a trial and its trace, by the trial's id or the trace's path. Raises InputError and UnknownId.
+def recorded_trial(home: Home, wanted: str) -> "tuple[Trial, Trace, list[str]]":
+    """Return a trial, its trace and its assumptions, by the trial's id or the trace's path.
 
-    The id of a sweep stands for its only trial.
+    The id of a sweep stands for its only trial. A trace alone names no assumptions. Raises InputError and UnknownId.
     """
+    from orchestrator.sweeps.runner import assumptions_of
     from orchestrator.trace.file import read_trace
 
     if Path(wanted).is_file():
         trace = read_trace(Path(wanted))
         if trace.trial is None:
             raise InputError(f"{wanted} holds no trial: a cluster was only observed", "explain a trial of a sweep")
-        return trace.trial, trace
+        return trace.trial, trace, []
     sweep, record = home.ledger().find(wanted)
     if record is None:
         if len(sweep.trials) != 1:
@@ -34,4 +35,4 @@ def recorded_trial(home: Home, wanted: str) -> "tuple[Trial, Trace]":
         raise InputError(
             f"trial {record.trial.trial_id} hasn't recorded anything yet", "list all sweeps: orchestrate list"
         )
-    return record.trial, read_trace(Path(record.trace))
+    return record.trial, read_trace(Path(record.trace)), assumptions_of(sweep)

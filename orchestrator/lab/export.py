@@ -18,13 +18,14 @@ TableFormat = Literal["parquet", "csv"]
 
 @dataclass(frozen=True)
 class Exported:
-    """The folder that was written, the sizes of its tables, and the trials that have no trace."""
+    """The folder that was written, the sizes of its tables, the trials that have no trace, and all assumptions."""
 
     folder: Path
     trials: int
     nodes: int
     events: int
     without_trace: "Sequence[TrialRecord]"
+    assumptions: Sequence[str]
 
 
 def export_tables(
@@ -32,7 +33,7 @@ def export_tables(
 ) -> Exported:
     """Write the tables into a folder, by default `ID-export`. Raises InputError before traces are read."""
     from orchestrator.report.export.frames import files, has_trace, trace_frames, trials_frame, write
-    from orchestrator.sweeps.runner import prices_of
+    from orchestrator.sweeps.runner import assumptions_of, prices_of
 
     sweep, trial = home.ledger().find(wanted)
     records = sweep.trials if trial is None else (trial,)
@@ -47,11 +48,11 @@ def export_tables(
             recorded, prices_of(sweep), lambda _: update(f"reading trial {next(numbers)} of {len(recorded)}…")
         )
     try:
-        write(folder, form, trials_frame(records), frames)
+        write(folder, form, trials_frame(records), frames, assumptions_of(sweep))
     except OSError as error:
         raise InputError(f"{folder} can't be written: {error.strerror or error}", "choose another with --to") from None
     without = [record for record in records if not has_trace(record)]
-    return Exported(folder, len(records), len(frames.nodes), len(frames.events), without)
+    return Exported(folder, len(records), len(frames.nodes), len(frames.events), without, assumptions_of(sweep))
 
 
 def _check_folder(folder: Path) -> None:

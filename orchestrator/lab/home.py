@@ -45,11 +45,17 @@ class Home:
 
     def trace_files(self, source: str) -> list[Path]:
         """Return the traces of an id of the ledger, or of a path: those of trials that have begun. Raises UnknownId."""
+        return self.recordings(source)[0]
+
+    def recordings(self, source: str) -> tuple[list[Path], list[str]]:
+        """Return the same traces, and the assumptions of their sweep; a path alone names none. Raises UnknownId."""
+        from orchestrator.sweeps.runner import assumptions_of
+
         if Path(source).is_file():
-            return [Path(source)]
+            return [Path(source)], []
         sweep, trial = self.ledger().find(source)
         records = sweep.trials if trial is None else (trial,)
-        return [Path(record.trace) for record in records if record.trace]
+        return [Path(record.trace) for record in records if record.trace], assumptions_of(sweep)
 
     def make(self) -> None:
         """Make the home folder, readable by this user only. Raises InputError."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from orchestrator.errors import InputError
 from orchestrator.model.fault import Fault
 from orchestrator.model.settings import AutoscalerVersion
-from orchestrator.model.spec import Axes, Fit, Isolation, Order, SweepSpec, WorkloadOverrides
+from orchestrator.model.spec import Axes, Fit, InstanceTypesFrom, Isolation, Order, SweepSpec, WorkloadOverrides
 from orchestrator.model.workload import TaskKind
 
 
@@ -25,6 +25,7 @@ class SpecOverrides(TypedDict, total=False):
     cluster: str | Path | None
     image: str | None
     launch_profile: str | None
+    instance_types_from: InstanceTypesFrom | None
     fit: Fit | None
 
     autoscaler: AutoscalerVersion | Sequence[AutoscalerVersion] | None

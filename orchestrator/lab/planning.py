@@ -29,6 +29,7 @@ def plan_sweep(
     cluster = read_cluster_file(
         Path(spec.cluster) if spec.cluster else kind.default_cluster(),
         launch_profile=spec.launch_profile,
+        instance_types_from=spec.instance_types_from,
         real_nodes=kind.real_time and kind.cloud is None,
     )
     kind.check(cluster)

@@ -128,7 +128,7 @@ def resume_sweep(
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
     folder = SweepFolder.of(common.root, record.sweep_id)
-    kind, cluster = registry.kind(record.backend), read_cluster_file(folder.cluster)
+    kind, cluster = registry.kind(record.backend), read_cluster_file(folder.cluster, instance_types_from=planned.instance_types_from)
     budget = rates = None
     if kind.cloud is not None and (trials := trials_to_run(record, keep_invalid=how.keep_invalid)):
         cluster = kind.cloud.complete(cluster)

@@ -1,6 +1,7 @@
 """Replays recorded trials in the simulator."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError
@@ -18,15 +19,16 @@ def replay_recordings(home: Home, sources: Sequence[str], reporter: Reporter) ->
     from orchestrator.trace.file import read_trace
 
     require_supported_ray()
-    paths = [path for source in sources for path in home.trace_files(source)]
+    recorded = [home.recordings(source) for source in sources]
+    paths = [(path, tuple(assumptions)) for traces, assumptions in recorded for path in traces]
     if not paths:
         raise InputError("nothing was recorded there yet", "list all sweeps: orchestrate list")
     found = []
     with reporter.working("") as update:
-        for number, path in enumerate(paths, start=1):
+        for number, (path, assumptions) in enumerate(paths, start=1):
             update(f"replaying trial {number} of {len(paths)}…")
             try:
-                found.append(validate(read_trace(path)))
+                found.append(replace(validate(read_trace(path)), assumptions=assumptions))
             except InputError as error:
                 raise InputError(f"{path}: {error.message}", error.hint) from None
     return found

@@ -158,6 +158,17 @@ METRICS: tuple[Metric, ...] = (
         "scaling_events", "counter", (*_OF_A_TYPE, "event", "cause"), "Transitions of worker nodes into a state.",
     ),
     Metric(
+        "launched_nodes", "counter", (*_OF_A_TYPE, "rules"), "Nodes requested, by the rules that set how many.",
+        note="As in `orchestrate explain`, for example `speed, type limit`; `demand` if no more were needed."
+        " Absent for a cluster that is only observed.",
+    ),
+    Metric(
+        "no_launch", "gauge", ("node_type", "reason"),
+        "1 while tasks wait and no other node of the type comes for this reason; 0 afterwards.",
+        note="As in `orchestrate explain --at`. Without waiting tasks, `idle rule` is 1 while nodes are idle."
+        " Absent for a cluster that is only observed.",
+    ),
+    Metric(
         "faults", "counter", ("kind", *_OF_A_TYPE), "Injected faults.",
         note=f"The kinds are {', '.join(f'`{kind}`' for kind in get_args(FaultKind))}; see [faults.md](faults.md).",
     ),

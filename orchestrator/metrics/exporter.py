@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from orchestrator.metrics.catalogue import counter_family, gauge, histogram_family, info
+from orchestrator.metrics.reasons import Reasons
 from orchestrator.metrics.trial import TrialMetrics
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import Event
@@ -109,6 +110,7 @@ class Exporter(Collector):
                 trial.trial_id,
                 info=_info(trial),
                 shape=trial.shape,
+                reasons=Reasons(trial),
                 prices=self._prices,
                 faults=trial.workload.faults,
                 head_runs_tasks=trial.shape.head_cpus_for(trial.workload.task_resources, trial.workload.labels) > 0,

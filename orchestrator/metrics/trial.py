@@ -18,6 +18,7 @@ from orchestrator.metrics.catalogue import (
     info,
     metric,
 )
+from orchestrator.metrics.reasons import Reasons
 from orchestrator.model.arch import Arch
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.events import (
@@ -59,6 +60,7 @@ class TrialMetrics:
         *,
         info: Mapping[str, str] | None = None,
         shape: ClusterShape | None = None,
+        reasons: Reasons | None = None,
         prices: Prices | None = None,
         faults: Collection[Fault] = (),
         head_runs_tasks: bool = True,
@@ -66,6 +68,7 @@ class TrialMetrics:
         self.ids = {"sweep_id": sweep_id, "trial_id": trial_id}
         self._info = dict(info or {})
         self.shape = shape
+        self._reasons = reasons
         self._prices = prices
         self.now = 0.0
         self.active = True
@@ -129,6 +132,8 @@ class TrialMetrics:
         known = self._lives.get(event.node)
         if known is not None and known.ended:  # its machine is terminated after a failure
             self._count_ended(known, -1)
+        if self._reasons is not None and known is None and self.submitted is not None:
+            self._reasons.arrives(event, self.pending, self._lives.living.values())
         change = self._lives.add(event)
         assert change is not None
         life, labels = change.life, (*self.ids.values(), event.node_type, event.arch)
@@ -145,6 +150,8 @@ class TrialMetrics:
             self._count_ended(life, +1)
             if life.state == "failed":
                 self._failed_at[event.node, life.node_type, life.arch] = life.since
+            if self._reasons is not None and event.state == "failed" and life.never_ran:
+                self._reasons.fails(event)
         else:
             self._meters[event.node] = self._meter(life)
 
@@ -172,6 +179,11 @@ class TrialMetrics:
         yield from computed_gauges(self, self.ids)
         if self.shape is not None:
             yield gauge("infeasible_tasks", self._infeasible(self.shape), self.ids)
+        if self._reasons is not None and self.submitted is not None:
+            living = self._lives.living.values()
+            launched, keeping = self._reasons.at(now, self.pending, living, active=active)
+            yield counter_family("launched_nodes", launched, self.ids)
+            yield gauge("no_launch", keeping, self.ids)
         yield from self._node_metrics(now)
         yield from self._cpu_metrics()
         yield from self._scaling.collect()

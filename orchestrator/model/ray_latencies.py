@@ -11,12 +11,12 @@ from orchestrator.model.latency import Delay
 class RayModel(FrozenModel):
     """The section `provider.simulation` of a cluster file.
 
-    `demand_lag`: delay until the autoscaler sees a change of the pending tasks (drawn once per trial). `worker_start`:
-    wait of a task for a new worker process (drawn once per node). `task_overhead`: time between two tasks of a worker
-    (drawn once per trial). `drain`: from an accepted drain until the node's Ray has ended. `submit_phase`: time of the
-    submission after an update, as a share of the update interval; None draws it. `node_updaters`: true if the
-    autoscaler installs Ray on each booted machine (AWS), false if the machine does; it follows from
-    `disable_node_updaters` of the provider.
+    `demand_lag`: delay until the autoscaler sees which tasks wait and which have started or ended (drawn once per
+    trial). `worker_start`: wait of a task for a new worker process (drawn once per node). `task_overhead`: time between
+    two tasks of a worker (drawn once per trial). `drain`: from an accepted drain until the node's Ray has ended.
+    `submit_phase`: time of the submission after an update, as a share of the update interval; None draws it.
+    `node_updaters`: true if the autoscaler installs Ray on each booted machine (AWS), false if the machine does; it
+    follows from `disable_node_updaters` of the provider.
     """
 
     demand_lag: Delay = Delay(mean_s=1.0)

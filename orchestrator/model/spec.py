@@ -11,6 +11,7 @@ from orchestrator.model.settings import AutoscalerVersion, settings, value_type
 Fit = Literal["machine", "none"]
 Order = Literal["grid", "random"]
 Isolation = Literal["reuse", "fresh"]
+InstanceTypesFrom = Literal["catalogue", "aws"]
 MAX_TRIALS = 10_000
 
 
@@ -87,6 +88,7 @@ class SweepSpec(FrozenModel):
     cluster: str | None = None
     image: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     launch_profile: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    instance_types_from: InstanceTypesFrom = "catalogue"
     fit: Fit = "machine"
     settings: Axes = Axes()
     workload: WorkloadOverrides = WorkloadOverrides()

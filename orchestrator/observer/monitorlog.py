@@ -5,6 +5,7 @@ node(s)" repeat at every update and aren't events; only transitions of instances
 
 Times in the log are wall-clock times without a zone: the official Ray images log in Pacific time, Amazon Linux in UTC.
 `LogClock` finds the zone's offset. Lines from `kubectl logs --timestamps` begin with the exact time, which is used.
+The name of a pod or a service before that, as `kubectl logs --prefix` and `docker compose logs` write it, is skipped.
 """
 
 import logging
@@ -18,7 +19,8 @@ from orchestrator.model.events import NodeState
 _log = logging.getLogger(__name__)
 
 _LINE = re.compile(
-    r"^(?:(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) )?"
+    r"^(?:\[[^\]]{1,300}\] |[\w.-]{1,200} +\| )?"
+    r"(?:(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) )?"
     r"(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3})\s.*?"
     r"(?:New instance |Update instance (?P<old>[A-Z_]+)->)(?P<new>[A-Z_]+) "
     r"\(id=(?P<instance>[^,]*), type=(?P<node_type>[^,]*), cloud_instance_id=(?P<cloud>[^,]*), "
@@ -43,6 +45,8 @@ _STATES: dict[str, NodeState] = {
 
 # Lines that only Ray's v1 monitor writes; it logs no transitions of instances.
 _V1_WORD = "StandardAutoscaler"
+
+_TRANSITION = re.compile(r"(?:New instance |Update instance [A-Z_]+->)[A-Z_]+ \(id=")
 
 # Zones differ by multiples of a quarter of an hour.
 _ZONE_STEP_S = 900.0
@@ -96,6 +100,11 @@ def parse_line(line: str) -> InstanceTransition | None:
 def is_v1_line(line: str) -> bool:
     """Return True for a line that only Ray's v1 monitor writes."""
     return _V1_WORD in line
+
+
+def is_unread(line: str) -> bool:
+    """Return True for a line that tells a transition in a form that `parse_line` doesn't know."""
+    return len(line) <= _LONGEST_LINE and _TRANSITION.search(line) is not None and _LINE.match(line) is None
 
 
 def _stamp(text: str) -> float:

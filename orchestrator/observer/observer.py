@@ -12,7 +12,7 @@ from typing import Protocol
 from orchestrator.model.events import DemandEvent, Emit, Event, HostEvent, NoteEvent, UsageEvent
 from orchestrator.model.histogram import Histogram
 from orchestrator.model.snapshot import Snapshot
-from orchestrator.observer.monitorlog import is_v1_line, parse_line
+from orchestrator.observer.monitorlog import is_unread, is_v1_line, parse_line
 from orchestrator.observer.node_tracker import Describe, NodeTracker, TrackedNode
 
 _log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Observer:
         self._last_poll: float | None = None
         self._last_host = 0.0
         self._unreachable = False
-        self._v1_log_noted = False
+        self._log_notes: set[str] = set()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -265,10 +265,21 @@ class Observer:
         lines = list(monitor.read()) if monitor is not None else []
         for event in self._tracker.observe_log(*filter(None, map(parse_line, lines)), now=self._clock()):
             self._send(event)
-        if journal is None and not self._v1_log_noted and any(map(is_v1_line, lines)):
-            self._v1_log_noted = True
-            text = "the monitor log is one of Ray's v1 autoscaler: it adds no stages of a launch"
-            self._send(NoteEvent(t=self._clock(), kind="v1_monitor_log", text=text))
+        if journal is None and any(map(is_v1_line, lines)):
+            self._note_log(
+                "v1_monitor_log", "the monitor log is one of Ray's v1 autoscaler: it adds no stages of a launch"
+            )
+        if any(map(is_unread, lines)):
+            self._note_log(
+                "unread_monitor_log", "lines of the monitor log have an unknown form: their stages are missing"
+            )
+
+    def _note_log(self, kind: str, text: str) -> None:
+        """Note once what the monitor's log can't tell."""
+        if kind not in self._log_notes:
+            self._log_notes.add(kind)
+            _log.warning(text)
+            self._send(NoteEvent(t=self._clock(), kind=kind, text=text))
 
     def _sample_host(self) -> None:
         now = self._clock()

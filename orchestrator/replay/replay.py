@@ -49,12 +49,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Validation:
-    """A recorded trial and its replay: the scorecards, and the request time of each launch (s after submission)."""
+    """A recorded trial and its replay: the scorecards, and the request time of each launch (s after submission).
+
+    `assumptions` are those of the recorded trial's sweep.
+    """
 
     trial: Trial
     recorded: Scorecard
     simulated: Scorecard
     launches: tuple[tuple[float, ...], tuple[float, ...]]
+    assumptions: tuple[str, ...] = ()
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -132,12 +136,12 @@ def replay_of(trial: Trial, events: Sequence[Event]) -> Trial:
 def measured_latencies(trial: Trial, events: Sequence[Event]) -> Callable[[str, int], NodeLatencies]:
     """Return `latencies(node_type, index)` of the trial's nodes, in the order of their requests by node type.
 
-    Nodes and stages that the trace doesn't show use the cluster file's model.
+    A node that the cloud refused has a place in that order, too. Nodes and stages that the trace doesn't show use the
+    cluster file's model.
     """
     measured: dict[str, list[dict[str, float]]] = defaultdict(list)
     for life in _launched(events):
-        if (stages := launch_stages(life)) is not None:
-            measured[life.node_type].append(stages)
+        measured[life.node_type].append(launch_stages(life) or _stages_until_failure(life))
 
     def latencies(node_type: str, index: int) -> NodeLatencies:
         assumed = trial.shape.launch.latencies(trial.seed, node_type, index)
@@ -145,6 +149,15 @@ def measured_latencies(trial: Trial, events: Sequence[Event]) -> Callable[[str, 
         return assumed._replace(**known[0]) if known else assumed
 
     return latencies
+
+
+def _stages_until_failure(life: NodeLife) -> dict[str, float]:
+    """Return the durations that a node shows that never ran; a refusal ends the stage of the request."""
+    seconds = {stage: each for stage, each in life.stage_seconds().items() if stage != "launch"}
+    failed = life.first("failed")
+    if "request" not in seconds and failed is not None:
+        seconds["request"] = failed - life.states[0][0]
+    return seconds
 
 
 def _submission(events: Iterable[Event]) -> float:

@@ -28,6 +28,12 @@ class TrialDocument(BaseModel):
     scorecard: Scorecard | None
 
 
+class ShownTrialDocument(TrialDocument):
+    """One trial as `show TRIAL` writes it: with the assumptions of its sweep."""
+
+    assumptions: list[str]
+
+
 class SweepDocument(BaseModel):
     """A sweep, its trials and one summary row for each setting. Times in UNIX seconds, durations in seconds.
 
@@ -46,6 +52,11 @@ class SweepDocument(BaseModel):
     trials: list[TrialDocument]
     summary: list[SettingSummary]
     assumptions: list[str] = []
+
+
+def shown_trial_document(record: TrialRecord, sweep: SweepRecord) -> ShownTrialDocument:
+    """Return a trial of the ledger as a document of its own."""
+    return ShownTrialDocument(**dict(trial_document(record)), assumptions=assumptions_of(sweep))
 
 
 def trial_document(record: TrialRecord) -> TrialDocument:

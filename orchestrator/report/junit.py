@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.model.quantities import shown_in
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord
+from orchestrator.sweeps.runner import assumptions_of
 
 if TYPE_CHECKING:
     from junitparser import Error, Skipped, TestCase
@@ -26,6 +27,8 @@ def junit_xml(record: SweepRecord) -> str:
     suite = TestSuite(_text(f"orchestrate sweep {record.sweep_id}" + (f" ({record.name})" if record.name else "")))
     for name, value in (("backend", record.backend), ("ray", record.environment.get("ray", "unknown"))):
         suite.add_property(name, _text(str(value)))
+    for assumption in assumptions_of(record):
+        suite.add_property("assumption", _text(assumption))
     invalid = Skipped if any(each.valid for each in record.trials) else Error
     suite.add_testcases([_case(each, invalid) for each in record.trials])
     document = JUnitXml()

@@ -18,19 +18,20 @@ DEAD_NODES_KEPT = 1000
 
 @dataclass(slots=True, eq=False)
 class SimulatedNode:
-    """A Ray node on a machine; `slots` is the number of the workload's tasks that it can run at once."""
+    """A Ray node on a machine; it can run `slots` of the workload's tasks at once, and runs `used_slots`."""
 
     machine: SimulatedMachine
     view: RayNodeView
     slots: int
     worker_start_s: float
+    used_slots: int = 0
     workers: int = 0
     running: dict[int, "TaskGroup"] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
         """The number of tasks that the node could start now."""
-        return self.slots - self.view.used_slots if self.view.status in ("running", "idle") else 0
+        return self.slots - self.used_slots if self.view.status in ("running", "idle") else 0
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +81,7 @@ class Cluster:
         self._usage: dict[str, list[float]] = {}
         self._groups = 0
         self._view_due: float | None = None
+        self._unseen: set[SimulatedNode] = set()
         self.task_resources: Mapping[str, float] = {k: v for k, v in workload.task_resources.items() if v > 0}
         self.changes = 0
         self.rejected_drains = 0
@@ -114,7 +116,7 @@ class Cluster:
         if slots:
             self._free[node_id] = node
             self._assign()
-        if not view.used_slots:
+        if not node.used_slots:
             self._become_idle(node)
         self._recorder.load_changed()
 
@@ -139,7 +141,7 @@ class Cluster:
     def _die(self, node: SimulatedNode) -> None:
         lost = list(node.running.values())
         node.running.clear()
-        self._use(node, -node.view.used_slots)
+        self._use(node, -node.used_slots)
         self._usage[node.view.node_type][1] -= node.machine.kind.cpus
         self._idle.pop(node.view.node_id, None)
         node.view.status = "dead"
@@ -152,7 +154,7 @@ class Cluster:
             self._pending.appendleft((group.submitted, group.count))
             self.pending += group.count
         if lost:
-            self._demand_changed()
+            self._load_changed()
             self._assign()
         self._recorder.load_changed()
 
@@ -161,7 +163,7 @@ class Cluster:
         node = self._nodes.get(node_id)
         if node is None or node.view.status == "draining":
             return True
-        if node.view.used_slots:
+        if node.used_slots:
             self.rejected_drains += 1
             return False
         self._drain(node, "idle")
@@ -219,7 +221,7 @@ class Cluster:
         self._pending.append((self._loop.now, count))
         self.pending += count
         self._assign()
-        self._demand_changed()
+        self._load_changed()
 
     def _assign(self) -> None:
         """Start as many pending tasks as fit."""
@@ -231,7 +233,7 @@ class Cluster:
             if not node.free:
                 del self._free[node_id]
         if self.pending != before:
-            self._demand_changed()
+            self._load_changed()
 
     def _start(self, node: SimulatedNode, count: int) -> None:
         """Start tasks on a node: first on its idle worker processes, then on new ones."""
@@ -240,9 +242,9 @@ class Cluster:
             node.view.idle_since = None
             self._idle.pop(node.view.node_id, None)
             self._recorder.node(node.machine, "running", "tasks")
-        ready = node.workers - node.view.used_slots
+        ready = node.workers - node.used_slots
         self._use(node, count)
-        node.workers = max(node.workers, node.view.used_slots)
+        node.workers = max(node.workers, node.used_slots)
         self.pending -= count
         while count:
             submitted, waiting = self._pending[0]
@@ -268,43 +270,56 @@ class Cluster:
         if group is None:
             return  # the node died before the end, and the tasks were queued again
         self._recorder.tasks(node.machine, self._workload.cpus, group.submitted, group.started, group.count)
-        before = node.view.used_slots
+        before = node.used_slots
         self._use(node, -group.count)
         self._left -= group.count
         if node.view.status == "running":
             again = min(group.count, self.pending)
             if again:
                 self._start(node, again)
-                self._demand_changed()
+                self._load_changed()
             if node.free:
                 self._free[node.view.node_id] = node
-        if node.view.used_slots != before:
-            self._changed(node)
-        if not node.view.used_slots and node.view.status == "running":
+        if node.used_slots != before:
+            self._load_changed()
+        if not node.used_slots and node.view.status == "running":
             self._become_idle(node)
         self._recorder.load_changed()
         if not self._left:
             self._all_done()
 
-    # The GCS's view of the demand
+    # The GCS's view of demand and use
 
-    def _demand_changed(self) -> None:
-        """Update the GCS's view after the lag. Changes at the same virtual time count as one."""
+    def _load_changed(self) -> None:
+        """Update the GCS's view after the lag. Changes at the same virtual time count as one.
+
+        The GCS asks each node once a second for its waiting tasks and its free resources at once. So a task is never
+        seen both waiting and running. Of a node that has joined, the GCS knows all resources at once, as free.
+        """
         self._recorder.load_changed()
         due = self._loop.now + self._demand_lag_s
         if not self._demand_lag_s:
-            self._see(self.pending)
+            self._see(self.pending, self._use_to_see())
         elif self._view_due != due:
             self._view_due = due
-            self._loop.call_later(0.0, lambda: self._send_demand(due))
+            self._loop.call_later(0.0, lambda: self._send_load(due))
 
-    def _send_demand(self, due: float) -> None:
+    def _send_load(self, due: float) -> None:
         self._view_due = None  # another node may be lost at this same virtual time
-        count = self.pending
-        self._loop.call_at(due, lambda: self._see(count))
+        count, used = self.pending, self._use_to_see()
+        self._loop.call_at(due, lambda: self._see(count, used))
 
-    def _see(self, count: int) -> None:
+    def _use_to_see(self) -> dict[SimulatedNode, int]:
+        used = {node: node.used_slots for node in self._unseen}
+        self._unseen.clear()
+        return used
+
+    def _see(self, count: int, used: Mapping[SimulatedNode, int]) -> None:
         self.visible = count
+        for node, slots in used.items():
+            if node.view.used_slots != slots:
+                node.view.used_slots = slots
+                self._changed(node)
         self._recorder.load_changed()
 
     def usage(self) -> dict[str, tuple[float, float]]:
@@ -313,5 +328,6 @@ class Cluster:
         return {name: (used * cpus, total) for name, (used, total) in self._usage.items() if total}
 
     def _use(self, node: SimulatedNode, slots: int) -> None:
-        node.view.used_slots += slots
+        node.used_slots += slots
+        self._unseen.add(node)
         self._usage[node.view.node_type][0] += slots

@@ -157,6 +157,17 @@ def test_boards_and_rules_use_a_data_source_that_is_there_already(grafana: Stand
     assert {change.outcome for change in pushed(grafana, boards, alerts=rules, datasource_uid="mimir")} == {"unchanged"}
 
 
+def test_boards_and_rules_go_into_a_folder_that_is_there_already(grafana: Standin) -> None:
+    grafana.folders["ray"] = {"uid": "ray", "title": "Ray"}
+    changes = pushed(grafana, alerts=alerts(), folder="Ray", folder_uid="ray")
+
+    assert outcomes(changes)["Ray"] == "unchanged"
+    assert grafana.folders.keys() == {"ray"}
+    assert {stored["meta"]["folderUid"] for stored in grafana.dashboards.values()} == {"ray"}
+    assert {rule["folderUID"] for rule in grafana.rules.values()} == {"ray"}
+    assert {each.outcome for each in pushed(grafana, alerts=alerts(), folder="Ray", folder_uid="ray")} == {"unchanged"}
+
+
 def test_a_board_that_was_moved_stays_where_it_is(grafana: Standin) -> None:
     pushed(grafana)
     grafana.folders["team"] = {"uid": "team", "title": "Team"}

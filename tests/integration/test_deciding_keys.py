@@ -131,6 +131,22 @@ def test_tasks_that_need_no_cpu_run_on_any_head(version: AutoscalerVersion) -> N
     assert (10.0, 0, {"head": 20}) == (card.makespan_s, card.launches, ran_on(events))
 
 
+# What the autoscaler sees
+
+
+@both_versions
+@pytest.mark.parametrize("boot_s", [58, 60.5, 61.5])
+def test_tasks_that_nodes_have_just_taken_call_for_no_other_node(version: AutoscalerVersion, boot_s: float) -> None:
+    """The autoscaler looks each 5 s, also between the nodes' start and the moment when it sees what they run."""
+    shape = cluster(head(), worker(cpus=1)).replace(
+        launch=LaunchModel(request=Delay(mean_s=3), boot=Delay(mean_s=boot_s)),
+        simulation=RayModel(submit_phase=0.0, demand_lag=Delay(mean_s=1.5)),
+    )
+    card, _ = run(shape, Workload(tasks=2, seconds=30), version)
+
+    assert 2 == card.launches
+
+
 # Rules of a node type
 
 

@@ -112,6 +112,34 @@ def test_a_file_without_latencies_takes_a_profile_and_each_result_says_so(
     )
 
 
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_every_command_that_shows_results_shows_what_they_rest_on(
+    orchestrate: Orchestrate, tmp_path: Path, as_json: bool
+) -> None:
+    """Not the sweep's own table alone."""
+    cluster = str(FILES / "public" / "guide-lesson-5-spot.yaml")
+    found = summary(orchestrate, cluster, "--upscaling-speed", "1,10", "--tasks", "32")
+    sweep, trial = found["sweep_id"], found["trials"][0]["trial_id"]
+    more = ("--json",) if as_json else ()
+    commands: list[tuple[str, ...]] = [
+        ("show", sweep, *more),
+        ("show", f"{sweep}/{trial}", *more),
+        ("recommend", sweep, *more),
+        ("explain", f"{sweep}/{trial}", *more),
+        ("explain", f"{sweep}/{trial}", "--at", "20s", *more),
+        ("validate", f"{sweep}/{trial}", *more),
+        ("compare", f"{sweep}:upscaling_speed=1", f"{sweep}:upscaling_speed=10", *(("--json", "-") if as_json else ())),
+    ]
+    if not as_json:
+        commands.append(("export", sweep, "--to", str(tmp_path / "export")))
+    for command in commands:
+        said = " ".join(orchestrate(*command).stdout.split())
+        for assumption in found["assumptions"]:
+            assert " ".join(assumption.split()) in said, command
+    if not as_json:
+        assert found["assumptions"][0] in (tmp_path / "export" / "data-dictionary.md").read_text()
+
+
 def test_the_guides_file_behaves_like_its_built_in_twin(orchestrate: Orchestrate) -> None:
     """First node, peak, makespan and cost are within what the twin's own repeats show."""
     options = ("--upscaling-speed", "1,10", "--repeat", "10", "--parallel", "1")

@@ -2,11 +2,14 @@
 
 import compileall
 import contextlib
+import ensurepip
 import importlib.metadata
 import importlib.util
 import re
+import shutil
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from packaging.requirements import Requirement
 
 from tests.support.docker_engine import Engine, Root
 
+PROJECT = "ray-orchestrate"
 RAY_VERSION = importlib.metadata.version("ray")
 PYTHON_TAG = f"{sys.version_info.major}{sys.version_info.minor}"
 OFFICIAL = f"rayproject/ray:{RAY_VERSION}-py{PYTHON_TAG}"
@@ -45,6 +49,32 @@ def ray_image(engine: Engine, tag: str = OFFICIAL) -> None:
     with like_official(engine, tag, f"/{BASE}/bin/{VERSIONED}") as root:
         root.program(Path("/bin/bash"))
         root.libraries([*add_python(root), *add_packages(root, "ray[default]")])
+
+
+def python_image(engine: Engine, tag: str, wheel: Path) -> None:
+    """Stands in for an official Python image: pip, what `wheel` requires installed, and `wheel` to be installed.
+
+    Root runs it, `useradd` works, and pip asks no index.
+    """
+    staged = f"{tag.replace(':', '-')}-staged:test"
+    with like_official(engine, staged, f"/{BASE}/bin/{VERSIONED}") as root:
+        root.program(Path("/bin/bash"))
+        useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin")
+        assert useradd is not None
+        root.program(Path(useradd))
+        root.file("etc/login.defs", b"UID_MIN 1000\nUSERGROUPS_ENAB yes\n")
+        root.file("etc/shadow", b"")
+        root.file("etc/gshadow", b"")
+        root.file(f"wheels/{wheel.name}", wheel.read_bytes())
+        (pip,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
+        with zipfile.ZipFile(pip) as archive:
+            for name in archive.namelist():
+                root.file(f"{site_packages()}/{name}", archive.read(name))
+        root.file(
+            f"{HOME}/bin/pip", f"#!/{HOME}/bin/python\nfrom pip._internal.cli.main import main\nmain()\n".encode()
+        )
+        root.libraries([*add_python(root), *add_packages(root, PROJECT, itself=False)])
+    engine.build(tag, f"FROM {staged}\nUSER 0\nENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_ROOT_USER_ACTION=ignore\n")
 
 
 @contextlib.contextmanager
@@ -114,10 +144,13 @@ def add_python(root: Root) -> list[Path]:
     return [executable, *_add_files(root, standard, kept, f"{BASE}/lib/{VERSIONED}")]
 
 
-def add_packages(root: Root, requirement: str, at: str = "") -> list[Path]:
-    """A package of this virtual environment and all that it requires; what is linked with libraries is returned."""
+def add_packages(root: Root, requirement: str, at: str = "", *, itself: bool = True) -> list[Path]:
+    """A package of this virtual environment and all that it requires; what is linked with libraries is returned.
+
+    Without the package `itself`, only what it requires.
+    """
     linked = []
-    for distribution in required(Requirement(requirement)):
+    for distribution in required(Requirement(requirement))[0 if itself else 1 :]:
         files = [Path(file) for file in distribution.files or () if not str(file).startswith(("..", *LEFT_OUT_OF_RAY))]
         kept = [file for file in files if "tests" not in file.parts and file.suffix not in (".map", ".pyc")]
         site = Path(str(distribution.locate_file("")))

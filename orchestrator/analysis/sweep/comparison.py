@@ -57,14 +57,20 @@ def _longest(text: str) -> int:
 
 @dataclass(frozen=True)
 class Side:
-    """One side: a name for people, its trials, and the knobs by which they were chosen, which need not agree."""
+    """One side: a name for people, its trials, and the knobs by which they were chosen, which need not agree.
+
+    `assumptions` are what its results rest on without the user having said so.
+    """
 
     name: str
     results: tuple[Result, ...]
     chosen_by: frozenset[str] = frozenset()
+    assumptions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, name: str, results: Iterable[Result], wanted: Mapping[str, Any]) -> "Side":
+    def of(
+        cls, name: str, results: Iterable[Result], wanted: Mapping[str, Any], assumptions: Sequence[str] = ()
+    ) -> "Side":
         """Return the trials whose settings have the wanted values. Raises ValueError if there are none."""
         every = list(results)
         found = tuple(
@@ -73,7 +79,7 @@ class Side:
         if not found:
             there = "; ".join(settings.label() for settings in by_setting(every)) or "nothing"
             raise ValueError(f"{name}: no trial has these settings; there are {there}")
-        return cls(name, found, frozenset(wanted))
+        return cls(name, found, frozenset(wanted), tuple(assumptions))
 
 
 @dataclass(frozen=True)
@@ -92,12 +98,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison, and the settings of either side that the other side lacks."""
+    """A comparison, the settings of either side that the other side lacks, and the assumptions of each side."""
 
     a: str
     b: str
     pairs: tuple[Pair, ...]
     unmatched: tuple[str, ...]
+    assumptions_of_a: tuple[str, ...] = ()
+    assumptions_of_b: tuple[str, ...] = ()
+
+    @property
+    def assumptions(self) -> list[str]:
+        """Return all assumptions as sentences. Those of one side begin with its letter."""
+        shared = [each for each in self.assumptions_of_a if each in self.assumptions_of_b]
+        sides = ("a", self.assumptions_of_a), ("b", self.assumptions_of_b)
+        return shared + [f"{side}: {each}" for side, own in sides for each in own if each not in shared]
 
 
 def compare_sides(a: Side, b: Side, quantities: Sequence[str]) -> Comparison:
@@ -139,7 +154,7 @@ def compare_sides(a: Side, b: Side, quantities: Sequence[str]) -> Comparison:
         for settings in group
         if settings not in known
     )
-    return Comparison(a.name, b.name, pairs, tuple(unmatched))
+    return Comparison(a.name, b.name, pairs, tuple(unmatched), a.assumptions, b.assumptions)
 
 
 def _sample(settings: Settings, results: Sequence[Result], objective: Objective) -> Sample:

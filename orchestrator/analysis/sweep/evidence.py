@@ -1,5 +1,6 @@
 """Evidence from the trials of a sweep: the certainty of each number, real differences, and the setting to use."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ class Contrast(FrozenModel):
 class Evidence(FrozenModel):
     """Evidence from a sweep: its settings, their contrasts with the best in `objective`, and the caveats.
 
-    `best` has the lowest median of the objective, `value`; `alike` are the settings indistinguishable from it.
+    `best` has the lowest median of the objective, `value`; of several with the same, the fastest and then the cheapest
+    counts. `alike` are the settings indistinguishable from it.
     `front` are the settings for which no other is both faster and cheaper. All name settings by their labels.
 
     `cost_contrasts` compare the cost of the best setting with that of each in `alike`, unless the objective contains
@@ -138,7 +140,10 @@ def weigh(results: Sequence[Result], objective: Objective | None = None) -> Evid
     settings = tuple(_setting_evidence(own) for own in groups.values())
     values = {choice: values_by_seed(own, objective) for choice, own in groups.items()}
     judged = {choice: each for choice, each in values.items() if each}
-    best = min(judged, key=lambda choice: statistics.median(judged[choice].values()), default=None)
+    told = {each.settings: each.intervals for each in settings}
+    best = min(
+        judged, key=lambda choice: (statistics.median(judged[choice].values()), *_tie(told[choice])), default=None
+    )
     found = []
     if best is not None:
         samples = {choice: Sample(choice.label(), each) for choice, each in judged.items()}
@@ -368,6 +373,11 @@ def _setting_evidence(results: Sequence[Result]) -> SettingEvidence:
         valid=sum(1 for result in results if result.valid),
         intervals={name: median_interval(values, CONFIDENCE) for name, values in known.items() if values},
     )
+
+
+def _tie(intervals: Mapping[str, Interval]) -> tuple[float, ...]:
+    """Return the medians that decide between equal objectives, so that the best is never a dominated setting."""
+    return tuple(intervals[name].median if name in intervals else math.inf for name in ("makespan_s", "cost_usd"))
 
 
 def _speed_and_cost(settings: Iterable[SettingEvidence]) -> Iterable[tuple[str, tuple[float, float]]]:

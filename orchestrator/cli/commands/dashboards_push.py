@@ -24,7 +24,7 @@ EXAMPLES = """Examples:
 
   orchestrate dashboards push --url http://localhost:3000 --datasource-url http://prometheus:9090 --skip alerts
 
-  orchestrate dashboards push --url https://grafana.example.com --datasource-uid mimir
+  orchestrate dashboards push --url https://grafana.example.com --datasource-uid mimir --folder-uid ray
 
 The alert rules read what prometheus/rules/recording.yml records: load that file in the Prometheus of the data source.
 """
@@ -69,6 +69,14 @@ def push(
         option(metavar="URL", help="Where docs/runbook.md can be read: alerts lead to its sections."),
     ] = None,
     folder: Annotated[str, option(help="Title of the folder, where it is missing.")] = "Orchestrate",
+    folder_uid: Annotated[
+        str | None,
+        option(
+            metavar="UID",
+            help="A folder of this Grafana for new dashboards and the alert rules, such as the one of Ray's dashboards."
+            "  [default: one is made]",
+        ),
+    ] = None,
     skip: Annotated[list[Skip] | None, option(help="What to leave out; may be repeated.", show_default=False)] = None,
     dry_run: Annotated[bool, option("--dry-run", help="Say what would change, and change nothing.")] = False,
 ) -> int:
@@ -80,7 +88,7 @@ def push(
     from orchestrator.grafana.alerts import read_alerts
     from orchestrator.grafana.boards.build import build_all
     from orchestrator.grafana.client import Grafana, grafana_address, take_token
-    from orchestrator.grafana.push import DATASOURCE_UID, DATASOURCE_URL, push
+    from orchestrator.grafana.push import DATASOURCE_UID, DATASOURCE_URL, FOLDER_UID, push
     from orchestrator.remote_api import travels_openly
 
     left_out = set(skip or ())
@@ -106,6 +114,7 @@ def push(
             grafana,
             boards,
             folder=folder,
+            folder_uid=FOLDER_UID if folder_uid is None else folder_uid,
             with_datasource=Skip.DATASOURCE not in left_out,
             datasource_url=reads,
             new_datasource_url=url_of_stack(context.obj.root, "prometheus") or DATASOURCE_URL,

@@ -41,16 +41,19 @@ def explain(
     from orchestrator.report.terminal import explanation as report
 
     moment = None if at in ("0", "0s") else parse_duration("--at", at)
-    trial, trace = recorded_trial(context.obj, wanted)
+    trial, trace, assumptions = recorded_trial(context.obj, wanted)
     if at is not None:
         state = explain_at(trial, trace.events, moment or 0.0)
         if state is not None:
-            print_json(report.state_document(state)) if as_json else console().print(report.state_table(state))
+            if as_json:
+                print_json(report.state_document(state, assumptions))
+            else:
+                console().print(report.state_table(state, assumptions))
             return
     elif (found := explain(trial, trace.events)) is not None:
         if as_json:
-            print_json(report.explanation_document(found))
+            print_json(report.explanation_document(found, assumptions))
         else:
-            console().print(report.explanation_tables(found))
+            console().print(report.explanation_tables(found, assumptions))
         return
     raise InputError(f"trial {trial.trial_id} submitted no task", "explain a trial that is done")

@@ -40,6 +40,8 @@ def export(
         f"{done.folder}: {done.trials} trials, {done.nodes} nodes, {done.events} scaling events;"
         f" data-dictionary.md explains the columns"
     )
+    for each in done.assumptions:
+        console().print(f"assumption: {each}", style="yellow", markup=False, highlight=False)
 
 
 def _note_missing_traces(records: "Sequence[TrialRecord]") -> None:

@@ -49,20 +49,21 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a sweep's results and its trials, or all that is known of one trial."""
-    from orchestrator.report.json_document import sweep_document, trial_document
+    from orchestrator.report.json_document import shown_trial_document, sweep_document
     from orchestrator.report.terminal.tables import sweep_table, trial_tables, trials_table
     from orchestrator.report.terminal.trend import trial_trends
+    from orchestrator.sweeps.runner import assumptions_of
 
     common: Home = context.obj
     record, trial = common.ledger().find(wanted)
     if as_json:
-        document = sweep_document(record) if trial is None else trial_document(trial)
+        document = sweep_document(record) if trial is None else shown_trial_document(trial, record)
         print_json(document.model_dump(mode="json"))
     elif trial is None:
         console().print(sweep_table(record))
         console().print()
         console().print(trials_table(record))
     else:
-        console().print(trial_tables(trial))
+        console().print(trial_tables(trial, assumptions_of(record)))
         found = trial_series(trial)
         console().print(f"no trend: {found}" if isinstance(found, str) else trial_trends(found))

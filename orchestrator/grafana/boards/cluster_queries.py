@@ -46,13 +46,16 @@ def holding() -> Query:
     waits = f"sum({CLUSTER.of('orchestrator_pending_cpu_cores')}) > 0"
     coming = f"sum({CLUSTER.of('orchestrator_nodes', _COMING)})"
     present = f"sum({CLUSTER.of('orchestrator_nodes', _PRESENT)})"
+    # Without the monitor's log, a node is first seen when it joins: other nodes of the same launch follow.
+    nodes = "trial_arch:orchestrator_nodes:sum"
+    joined = f"sum({CLUSTER.of(nodes)}) > sum({Scope(CLUSTER.matchers, '1m').of(nodes)})"
     limit = f"sum({CLUSTER.of('orchestrator_cluster_max_workers')})"
     unfit = f"sum({CLUSTER.of('orchestrator_infeasible_tasks')}) > 0"
     reasons = [
         f"6 + 0 * ({unfit})",
         f"(5 + 0 * ({waits})) and {_since('10m', _FAILED, _NO_LAUNCH)} > 0",
         f"(4 + 0 * ({waits})) and {present} >= {limit}",
-        f"(3 + 0 * ({waits})) and {coming} > 0",
+        f"(3 + 0 * ({waits})) and ({coming} > 0 or {joined})",
         f"2 + 0 * ({waits})",
         f"1 + 0 * sum({CLUSTER.of('orchestrator_pending_cpu_cores')})",
     ]

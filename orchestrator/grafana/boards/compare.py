@@ -77,6 +77,11 @@ class _Slot:
         return f"${{{self.variable}:text}}"
 
     @property
+    def short(self) -> str:
+        """The number in the table of scorecards, for legends with many series or little room."""
+        return f"trial {self.number + 1}"
+
+    @property
     def scope(self) -> Scope:
         return Scope(f"${{{self.variable}:raw}}", f"-${{{self.variable}_start}}s")
 
@@ -114,7 +119,7 @@ def compare_board() -> Dashboard:
         UID,
         "Overlays two to four trials. Choose sweeps and trials above, or open the address that `orchestrate"
         " dashboards compare TRIAL TRIAL` prints. The axis is the time since each trial began, shown as a date in"
-        " the year 2000 (UTC). Zoom out for longer trials.",
+        " the year 2000 (UTC). “Fit time” shows the whole of the longest trial.",
         variables=[
             sweeps_ever(),
             *chain.from_iterable(pickers),
@@ -141,6 +146,8 @@ def compare_board() -> Dashboard:
         time=(_iso(ZERO), _iso(ZERO + timedelta(seconds=USUAL_S))),
         timezone="utc",
         refresh="",
+        # Its dates mean nothing here, and it would leave the five variables a third of the width.
+        time_picker=False,
     )
 
 
@@ -195,8 +202,7 @@ def _scorecards() -> Panel:
 
 def _demand_and_nodes() -> Sequence[Panel]:
     demand = [
-        (q.demand(slot.scope, f"{slot.called}: demand"), q.supply(slot.scope, f"{slot.called}: supply"))
-        for slot in SLOTS
+        (q.demand(slot.scope, f"{slot.short}: demand"), q.supply(slot.scope, f"{slot.short}: supply")) for slot in SLOTS
     ]
     demand_styles = [
         from_query(
@@ -210,7 +216,7 @@ def _demand_and_nodes() -> Sequence[Panel]:
         graph(
             PENDING,
             f"Tasks that wait, over the time since each trial began. Marks are where all tasks have ended. {EQUAL}",
-            _each(q.pending_tasks),
+            [q.pending_tasks(slot.scope, slot.called) for slot in SLOTS],
             unit=style.COUNT,
             size=(24, 8),
             decimals=0,
@@ -279,7 +285,7 @@ def _cpus_and_cost() -> Sequence[Panel]:
 
 
 def _each(query: Callable[[Scope, str], Query]) -> list[Query]:
-    return [query(slot.scope, slot.called) for slot in SLOTS]
+    return [query(slot.scope, slot.short) for slot in SLOTS]
 
 
 def _by_trial() -> list[Override]:

@@ -91,18 +91,6 @@ def _autoscaler() -> Section:
                 overrides=[named("^Ray: ", {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lineWidth": 2})],
             ),
             graph(
-                "Nodes counted by the autoscaler",
-                "Trap: under v2, “recently failed” (autoscaler_recently_failed_nodes) counts nodes that are being"
-                " terminated, so every normal scale-down looks like failures. The board “Nodes” shows real"
-                " failures.",
-                q.autoscaler_nodes(),
-                unit=style.COUNT,
-                decimals=0,
-                steps=True,
-                overrides=[named("^“recently failed” ", {"custom.lineStyle": DASHED})],
-                no_value=NO_AUTOSCALER,
-            ),
-            graph(
                 "Nodes reported by Ray's head",
                 "ray_cluster_*_nodes, every 10 s, including the head. Trap: “failed” (dashed) counts every ended"
                 " node, even after a normal scale-down, and never decreases. The board “Nodes” shows real failures.",
@@ -114,11 +102,25 @@ def _autoscaler() -> Section:
                 no_value="Ray's own metrics aren't scraped, or no cluster is running",
             ),
             graph(
+                "Nodes counted by the autoscaler",
+                "Trap: under v2, “recently failed” (autoscaler_recently_failed_nodes) counts nodes that are being"
+                " terminated, so every normal scale-down looks like failures. The board “Nodes” shows real"
+                " failures.",
+                q.autoscaler_nodes(),
+                unit=style.COUNT,
+                decimals=0,
+                steps=True,
+                size=(16, 9),
+                overrides=[named("^“recently failed” ", {"custom.lineStyle": DASHED})],
+                no_value=NO_AUTOSCALER,
+            ),
+            graph(
                 "CPUs counted by the autoscaler",
                 "Trap: under v2, pending CPUs keep their last value when nothing is pending, and cluster CPUs keep"
                 " theirs when the last node has ended. Ray sets them only while there is something to count.",
                 q.autoscaler_cpus(),
                 unit=style.COUNT,
+                size=(8, 9),
                 decimals=0,
                 axis="CPUs",
                 steps=True,

@@ -63,11 +63,13 @@ def board(
     time: tuple[str, str] = ("now-15m", "now"),
     timezone: str = "browser",
     refresh: str = REFRESH,
+    time_picker: bool = True,
 ) -> model.Dashboard:
     """Return the board `uid` of `BOARDS`; panels get ids in their order on the board.
 
     `annotations` mark the panels with the titles `annotated`. A variable can choose among them; a switch for each would
-    push the panels off the screen. `links` come before the links to all other boards.
+    push the panels off the screen. `links` come before the links to all other boards. Without a `time_picker`, controls
+    have the whole width.
     """
     frame = (
         build.Dashboard(f"Orchestrate / {BOARDS[uid]}")
@@ -77,6 +79,7 @@ def board(
         .timezone(timezone)
         .time(*time)
         .refresh(refresh)
+        .timepicker(build.TimePicker().hidden(not time_picker))
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .variables([datasource_variable(), *variables])
         .annotations(list(annotations))

@@ -42,11 +42,19 @@ def nodes_board() -> Dashboard:
     return board(
         UID,
         "The nodes of one trial: the life of each node, launch durations and failures.",
-        variables=[stage, sweep_variable(), trial_variable(), arch_variable(), *times_of_trial(), *times_of_sweep()],
+        variables=[
+            stage,
+            sweep_variable(),
+            trial_variable(),
+            arch_variable(shown=False),
+            *times_of_trial(),
+            *times_of_sweep(),
+        ],
         annotations=[
             annotation(
                 "Faults",
-                q.fault_marks(),
+                # The life of a killed or reclaimed node ends in “failed”, so a mark would only hide other nodes.
+                q.fault_marks('kind=~"pause|partition"'),
                 style.FAULT,
                 title="injected fault: {{kind}} of {{node_type}}",
                 text="{{arch}}",
@@ -55,7 +63,7 @@ def nodes_board() -> Dashboard:
         ],
         annotated=[LIVES, PROCESSORS],
         links=[fit_trial(UID)],
-        sections=[_lives(), _stages(), _failures()],
+        sections=[_lives(), _stages(), _failures(), _processors()],
     )
 
 
@@ -73,17 +81,6 @@ def _lives() -> Section:
                 rows=30,
                 values=True,
             ),
-            graph(
-                PROCESSORS,
-                "Share of each worker machine's CPU time in use, measured by Ray every 10 s. The names match those"
-                " above. All nodes of a local cluster show the same machine.",
-                [q.machine_share_by_node(TRIAL, OF_CHOSEN_ARCHS)],
-                unit=style.SHARE,
-                size=(24, 8),
-                decimals=0,
-                most=1.05,
-                no_value="Ray's own metrics of this trial weren't scraped: see “Autoscaler health”",
-            ),
         ],
     )
 
@@ -98,7 +95,7 @@ def _stages() -> Section:
                 " set-up begins; install: until it runs; launch: all of them. Values are estimated from histogram"
                 " buckets.",
                 q.stages_of_trial(TRIAL),
-                size=(12, 9),
+                size=(12, 10),
                 unit=style.PLAIN,
                 transformations=[
                     ("merge", {}),
@@ -129,7 +126,7 @@ def _stages() -> Section:
                 [q.stage_quantile(TRIAL, "p50"), q.stage_quantile(TRIAL, "p95")],
                 unit=style.SECONDS,
                 decimals=0,
-                size=(12, 9),
+                size=(12, 10),
                 steps=True,
                 overrides=[
                     *lanes_of_architectures("p50"),
@@ -177,6 +174,25 @@ def _failures() -> Section:
                     column("Nodes", {"custom.width": 70}),
                 ],
                 no_value="no node failed",
+            ),
+        ],
+    )
+
+
+def _processors() -> Section:
+    return Section(
+        "CPU load",
+        [
+            graph(
+                PROCESSORS,
+                "Share of each worker machine's CPU time in use, measured by Ray every 10 s. The names match those"
+                " above. All nodes of a local cluster show the same machine.",
+                [q.machine_share_by_node(TRIAL, OF_CHOSEN_ARCHS)],
+                unit=style.SHARE,
+                size=(24, 8),
+                decimals=0,
+                most=1.05,
+                no_value="Ray's own metrics of this trial weren't scraped: see “Autoscaler health”",
             ),
         ],
     )

@@ -13,6 +13,8 @@ Override = tuple[model.MatcherConfig, list[model.DynamicConfigValue]]
 
 DASHED = {"fill": "dash", "dash": [10, 8]}
 
+HIDDEN: Mapping[str, Any] = {"custom.hideFrom.viz": True, "custom.hidden": True}
+"""Hide a column that only links use: in Grafana 12.2 and newer, and before."""
 UNSTACKED: Mapping[str, Any] = {"custom.stacking": {"mode": "none"}, "custom.fillOpacity": 0}
 LIMIT: Mapping[str, Any] = {**UNSTACKED, "custom.lineStyle": DASHED, "custom.lineWidth": 1}
 """The style of a limit or a total over a stack."""

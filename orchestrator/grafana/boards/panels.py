@@ -234,11 +234,15 @@ def scatter(
     *,
     x: tuple[str, str, str],
     y: tuple[str, str, str],
+    size_by: str,
     transformations: Sequence[tuple[str, Mapping[str, Any]]],
     size: tuple[int, int] = (12, 10),
     no_value: str,
 ) -> model.Panel:
-    """Return points. `x` and `y` give a column's name, its axis label and its unit. Each frame is one series."""
+    """Return rings. `x` and `y` give a column's name, its axis label and its unit. Each frame is one series.
+
+    The column `size_by` sizes the rings, so that equal points don't hide each other.
+    """
 
     def axis(of: tuple[str, str, str]) -> Override:
         return named(
@@ -253,6 +257,7 @@ def scatter(
         xychart.XYSeriesConfig()
         .x(xychart.XychartXYSeriesConfigX().matcher(of_column(x[0])))
         .y(xychart.XychartXYSeriesConfigY().matcher(of_column(y[0])))
+        .size(xychart.XychartXYSeriesConfigSize().matcher(of_column(size_by)))
     )
     panel = (
         _common(xychart.Panel(), title, description, [query], size, no_value)
@@ -260,7 +265,9 @@ def scatter(
         .mapping(xy.SeriesMapping.AUTO)
         .series([series])
         .show(xy.XYShowMode.POINTS)
-        .point_size(xychart.XychartFieldConfigPointSize().fixed(9))
+        .point_size(xychart.XychartFieldConfigPointSize().fixed(9).min(4).max(24))
+        .point_stroke_width(2)
+        .fill_opacity(0)
         .legend(_legend((), as_table=False))
         .tooltip(common.VizTooltipOptions().mode(shown.TooltipDisplayMode.SINGLE))
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))

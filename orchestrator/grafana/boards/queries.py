@@ -20,6 +20,8 @@ ANNOTATED_EVENTS: Sequence[NodeState] = ("requested", "running", "terminated", "
 MARGIN_S = 30
 """Seconds that a link shows before a trial's submission and after its end, to include last states and scorecard."""
 
+NO_POINT = "no valid trial has a value yet"
+
 _ALWAYS = "90y"
 # The only name of a node of a local cluster is Ray's id of 56 hexadecimal digits.
 SHORT_NAME = '"node", "$1", "node", "([0-9a-f]{8})[0-9a-f]{32,}"'
@@ -163,6 +165,16 @@ def supply(scope: Scope, called: str = "supply") -> Query:
     return Query(f"sum({scope.of('trial:orchestrator_supply_cores:sum')})", called)
 
 
+def launches_by_rules(scope: Scope) -> Query:
+    """Return the nodes requested since the previous step, by type and the rules that set how many."""
+    return Query(growth(scope, "orchestrator_launched_nodes_total", "node_type, rules"), "{{node_type}}: {{rules}}")
+
+
+def no_launch(scope: Scope) -> Query:
+    """Return 1 while a reason keeps another node of a type from coming, and 0 afterwards."""
+    return Query(f"max by (node_type, reason) ({scope.of('orchestrator_no_launch')})", "{{reason}} {{node_type}}")
+
+
 def cost(scope: Scope, called: str = "cost") -> Query:
     """Return the query of the cost so far in dollars."""
     return Query(f"sum({scope.of('trial:orchestrator_cost_dollars:sum')})", called)
@@ -248,9 +260,9 @@ def scaling_event_marks(event: str) -> str:
     return growth(TRIAL, "orchestrator_scaling_events_total", "arch, node_type, event", *chosen) + " > 0"
 
 
-def fault_marks() -> str:
+def fault_marks(*more: str) -> str:
     """Return the number of faults that began since the previous step, where any did."""
-    return growth(TRIAL, "orchestrator_faults_total", "arch, node_type, kind") + " > 0"
+    return growth(TRIAL, "orchestrator_faults_total", "arch, node_type, kind", *more) + " > 0"
 
 
 # Nodes
@@ -281,7 +293,7 @@ def stages_of_trial(scope: Scope) -> Sequence[Query]:
     rules = (f"trial_arch_stage:orchestrator_node_stage_seconds:{q}" for q in ("p50", "p95"))
     quantiles = [f"max by (arch, stage) ({latest(scope, rule)})" for rule in rules]
     # The trial's histogram begins at 0, so its last value covers the whole trial.
-    counted = f"sum by (arch, stage) ({latest(scope, 'orchestrator_node_stage_seconds_count')})"
+    counted = f"sum by (arch, stage) ({latest(scope, 'orchestrator_node_stage_seconds_count')}) > 0"
     return [Query(_in_order(expr), kind="table") for expr in (*quantiles, counted)]
 
 
@@ -325,14 +337,16 @@ def scorecards(scope: Scope, window: str = _ALWAYS) -> Query:
 
 
 def points(scope: Scope, *quantities: str) -> Query:
-    """Return two quantities of each valid trial. Both fields always exist, without a value if no trial has it.
+    """Return two quantities of each valid trial.
 
-    A scatter plot shows “Err” if a field is missing.
+    A scatter plot shows “Err” if a field is missing, and no text if it is empty. So each quantity without a value has
+    a series whose setting is that text.
     """
     names = "|".join(quantities)
     matchers = (f'quantity=~"{names}"', 'valid="true"')
     found = f"max by (sweep_id, trial_id, setting, quantity) ({ever(scope, 'orchestrator_scorecard', *matchers)})"
-    empty = " or ".join(f'label_replace(vector(NaN), "quantity", "{each}", "", "")' for each in quantities)
+    none = f'label_replace(vector(NaN), "setting", "{NO_POINT}", "", "")'
+    empty = " or ".join(f'label_replace({none}, "quantity", "{each}", "", "")' for each in quantities)
     return Query(f"{found} or on (quantity) ({empty})", "{{quantity}}", "instant")
 
 

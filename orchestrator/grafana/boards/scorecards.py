@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from grafana_foundation_sdk.models import dashboard as model
 
 from orchestrator.grafana.boards import style
-from orchestrator.grafana.boards.overrides import Override, column
+from orchestrator.grafana.boards.overrides import HIDDEN, Override, column
 from orchestrator.grafana.boards.panels import columns, grid
 from orchestrator.grafana.boards.queries import Query
 from orchestrator.model.quantities import Quantity, Unit, quantity, shown_in
@@ -122,7 +122,7 @@ _VERDICTS = {
     "false": {"text": "invalid", "color": style.BAD, "index": 1},
 }
 _SPECIALS = (
-    *(column(each.heading, {"custom.hidden": True}) for each in TIMES),
+    *(column(each.heading, HIDDEN) for each in TIMES),
     column("Trial", {"links": [{"title": "Open the trial", "url": TRIAL_LINK, "targetBlank": False}]}),
     column(
         "Valid",

@@ -24,19 +24,20 @@ class Column(NamedTuple):
 
 VERDICT = "Verdict"
 SORTED_BY = "Makespan, s"
+ENDED = "ended"
 COLUMNS = (
-    Column("ended", "ended", "", decimals=0),
     Column("n", "count", "makespan_s", decimals=0),
     Column(SORTED_BY, "median", "makespan_s"),
     Column("Lowest", "min", "makespan_s"),
     Column("Highest", "max", "makespan_s"),
     Column("Cost", "median", "cost_usd", style.DOLLARS, 4),
-    Column("1st node, s", "median", "time_to_first_node_s"),
-    Column("Peak, s", "median", "time_to_peak_s"),
-    Column("p95 wait, s", "median", "task_wait_p95_s"),
     Column("CPU use", "median", "cpu_utilisation", style.SHARE, 0),
     Column("θ under", "median", "theta_u", decimals=2),
     Column("θ over", "median", "theta_o", decimals=2),
+    Column("p95 wait, s", "median", "task_wait_p95_s"),
+    Column("1st node, s", "median", "time_to_first_node_s"),
+    Column("Peak, s", "median", "time_to_peak_s"),
+    Column(ENDED, "ended", "", decimals=0),
 )
 _COLOURS = (style.GOOD, style.STATE["idle"], style.MUTED, style.BAD)
 _MEANINGS = {
@@ -56,7 +57,8 @@ def setting_table(title: str, description: str, *, height: int) -> model.Panel:
     organise: dict[str, Any] = {
         "excludeByName": {"Time": True},
         "indexByName": order,
-        "renameByName": {"setting": "Setting", **values},
+        # Grafana omits the letter if only one query has an answer: before the first valid trial, the last column's.
+        "renameByName": {"setting": "Setting", "Value": ENDED, **values},
     }
     formats = [
         column(each.heading, {"unit": each.unit, "decimals": each.decimals, "custom.width": 80}) for each in COLUMNS
@@ -73,12 +75,12 @@ def setting_table(title: str, description: str, *, height: int) -> model.Panel:
         ],
         overrides=[
             *formats,
-            column("ended", {"custom.width": 60}),
-            column("n", {"custom.width": 40}),
+            column(ENDED, {"custom.width": 66}),
+            column("n", {"custom.width": 36}),
             column(SORTED_BY, {"custom.width": 100}),
             *(column(name, {"custom.width": 92}) for name in ("p95 wait, s", "1st node, s")),
             *(column(name, {"custom.width": 72}) for name in ("Lowest", "Highest", "Peak, s", "θ under", "θ over")),
-            column("Setting", {"custom.minWidth": 130}),
+            column("Setting", {"custom.minWidth": 170}),
             column(
                 VERDICT,
                 {

@@ -48,5 +48,7 @@ DOLLARS = "currencyUSD"
 SHARE = "percentunit"
 CPUS = "suffix:CPU"
 PLAIN = "none"
+# For labels: Grafana would show a label "0.2" as 0.200.
+TEXT = "string"
 
 NO_TRIAL = "no samples of this trial in the time range: click “Fit time” above, or run a sweep first"

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from orchestrator.grafana.boards import queries as q
 from orchestrator.grafana.boards import style
 from orchestrator.grafana.boards.layout import FIT, Section, board, link, tagged
-from orchestrator.grafana.boards.overrides import NODES_AT_THE_RIGHT, colour, column, from_query
+from orchestrator.grafana.boards.overrides import HIDDEN, NODES_AT_THE_RIGHT, colour, column, from_query, named
 from orchestrator.grafana.boards.panels import graph, number, scatter
 from orchestrator.grafana.boards.queries import SWEEP, SWEEP_EVER
 from orchestrator.grafana.boards.scorecards import ONE_ROW_EACH, scorecard_table
@@ -25,10 +25,21 @@ COMPARE = {
     + choosing("base", "${__data.fields.Sweep}", "${__data.fields.Trial}"),
     "targetBlank": False,
 }
+ORDER = "order"
 COURSE = "Pending tasks and nodes"
 NO_SCORECARD = "no trial of this sweep has ended yet"
+RINGS = (
+    "Each ring is a valid trial and each colour a setting. The size only separates the settings: equal results are"
+    " rings around each other."
+)
 # The repeats of a setting form one series of points.
-BY_SETTING = (*ONE_ROW_EACH, ("partitionByValues", {"fields": ["setting"], "keepFields": True}))
+# Their number in this order sizes the points.
+BY_SETTING = (
+    *ONE_ROW_EACH,
+    ("sortBy", {"sort": [{"field": "setting", "desc": False}]}),
+    ("calculateField", {"mode": "index", "index": {"asPercentile": False}, "alias": ORDER, "replaceFields": False}),
+    ("partitionByValues", {"fields": ["setting"], "keepFields": True}),
+)
 
 
 def sweep_board() -> Dashboard:
@@ -120,20 +131,22 @@ def _trade_offs() -> Section:
         [
             scatter(
                 "Makespan against cost",
-                "Each point is a valid trial and each colour a setting. Lower left is better. A setting is on the"
-                " Pareto front if no other is both faster and cheaper. Empty if no price is known.",
+                f"{RINGS} Lower left is better. A setting is on the Pareto front if no other is both faster and"
+                " cheaper. Empty if no price is known.",
                 q.points(SWEEP_EVER, "makespan_s", "cost_usd"),
                 x=("makespan_s", "makespan", style.SECONDS),
                 y=("cost_usd", "cost", style.DOLLARS),
+                size_by=ORDER,
                 transformations=BY_SETTING,
                 no_value=f"{NO_SCORECARD}, or no price is known",
             ),
             scatter(
                 "Under- and over-provisioning",
-                "Each point is a valid trial: mean CPUs missing (θ under) and mean CPUs in excess (θ over).",
+                f"{RINGS} Mean CPUs missing (θ under) and mean CPUs in excess (θ over).",
                 q.points(SWEEP_EVER, "theta_u", "theta_o"),
                 x=("theta_u", "θ under: CPUs missing", style.COUNT),
                 y=("theta_o", "θ over: excess CPUs", style.COUNT),
+                size_by=ORDER,
                 transformations=BY_SETTING,
                 no_value=NO_SCORECARD,
             ),
@@ -151,7 +164,7 @@ def _trials() -> Section:
                 " “Compare” and overlay other trials.",
                 [q.scorecards(SWEEP_EVER), *q.trial_times(SWEEP_EVER)],
                 height=12,
-                overrides=[column("Setting", {"links": [COMPARE]})],
+                overrides=[column("Setting", {"links": [COMPARE]}), column("Sweep", HIDDEN)],
             )
         ],
     )
@@ -165,7 +178,7 @@ def _course() -> Section:
                 COURSE,
                 "Pending tasks (left) and live nodes (right) of all trials in the time range. Regions mark trials"
                 " if the sweep ran with --annotate.",
-                [q.pending_tasks(SWEEP), q.nodes(SWEEP)],
+                [q.nodes(SWEEP), q.pending_tasks(SWEEP)],
                 unit=style.COUNT,
                 size=(24, 8),
                 decimals=0,
@@ -173,8 +186,8 @@ def _course() -> Section:
                 steps=True,
                 listed=True,
                 overrides=[
-                    from_query(0, colour(style.INK)),
-                    from_query(1, NODES_AT_THE_RIGHT),
+                    named("^nodes ", NODES_AT_THE_RIGHT),
+                    from_query(1, colour(style.INK)),
                 ],
                 no_value="no trial of this sweep ran in the time range: click “Fit time” above",
             )

@@ -87,7 +87,7 @@ def trial_board() -> Dashboard:
         ],
         annotated=[OVERLAY],
         links=[fit_trial(UID)],
-        sections=[_overlay(), _results(), _supply(), _nodes(), _cpus()],
+        sections=[_overlay(), _results(), _supply(), _reasons(), _nodes(), _cpus()],
     )
 
 
@@ -107,7 +107,8 @@ def _overlay() -> Section:
                 " share of each architecture's CPUs held by tasks, 0 to 100 % of the height. Where lines coincide,"
                 " the wider one shows on both sides of the narrower. With good settings, nodes follow tasks"
                 " closely.",
-                [q.pending_tasks(TRIAL), q.nodes(TRIAL), q.cpu_share(TRIAL, IN_CPU_USE)],
+                # Grafana draws them in this order: lines over areas.
+                [q.nodes(TRIAL), q.pending_tasks(TRIAL), q.cpu_share(TRIAL, IN_CPU_USE)],
                 unit=style.COUNT,
                 size=(24, 9),
                 decimals=0,
@@ -116,8 +117,8 @@ def _overlay() -> Section:
                 listed=True,
                 overrides=[
                     *lanes_of_architectures(IN_CPU_USE),
-                    from_query(0, colour(style.INK)),
-                    from_query(1, NODES_AT_THE_RIGHT),
+                    named("^nodes ", NODES_AT_THE_RIGHT),
+                    from_query(1, colour(style.INK)),
                     from_query(
                         2, {"unit": style.SHARE, "custom.axisPlacement": "hidden", "min": 0, "max": 1.05, "decimals": 0}
                     ),
@@ -159,16 +160,17 @@ def _overlay() -> Section:
                 q.verdicts(TRIAL_EVER),
                 unit=style.PLAIN,
                 only_name=True,
-                value_size=14,
+                value_size=11,  # a reason is a sentence
                 overrides=[from_query(0, colour(style.GOOD)), from_query(1, colour(style.BAD))],
             ),
         ],
     )
 
 
-def _result(title: str, description: str, quantity: str, unit: str, decimals: int) -> Panel:
+def _result(title: str, description: str, quantity: str, unit: str, decimals: int, width: int = 4) -> Panel:
     description = f"{description} Known when the trial has ended."
-    return number(title, description, q.result(TRIAL_EVER, quantity), unit=unit, decimals=decimals)
+    query = q.result(TRIAL_EVER, quantity)
+    return number(title, description, query, unit=unit, decimals=decimals, size=(width, 3))
 
 
 def _last(title: str, description: str, rule: str, unit: str) -> Panel:
@@ -192,11 +194,11 @@ def _results() -> Section:
                 "CPU use", "Share of the nodes' logical CPU time held by tasks.", "cpu_utilisation", style.SHARE, 0
             ),
             _result("Wait, p95", "95 % of tasks started within this time.", "task_wait_p95_s", style.SECONDS, 1),
-            _result("Peak", "Highest number of nodes running at once.", "peak_nodes", style.COUNT, 0),
-            _result("First node", "Time until the first launched node ran.", "time_to_first_node_s", style.SECONDS, 1),
-            _result("Peak after", "Time until the supply peaked.", "time_to_peak_s", style.SECONDS, 1),
-            _result("Scale-down", "Time from the last task's end to min_workers.", "scale_down_s", style.SECONDS, 1),
             _result("Launches", "Launched nodes.", "launches", style.COUNT, 0),
+            _result("First node", "Time until the first launched node ran.", "time_to_first_node_s", style.SECONDS, 1),
+            _result("Peak", "Highest number of nodes running at once.", "peak_nodes", style.COUNT, 0, 3),
+            _result("Peak after", "Time until the supply peaked.", "time_to_peak_s", style.SECONDS, 1),
+            _result("Scale-down", "Time from the last task's end to min_workers.", "scale_down_s", style.SECONDS, 1, 5),
             _result("Failed", "Launched nodes that never ran.", "failed_launches", style.COUNT, 0),
             _result("Excess", "Launched nodes that never ran a task.", "excess_nodes", style.COUNT, 0),
             timeline(
@@ -212,9 +214,12 @@ def _results() -> Section:
                 "The settings of the trial. An empty column means that the cluster file decides.",
                 [q.settings(TRIAL_EVER)],
                 size=(24, 3),
-                transformations=[columns(_SETTINGS, "Time", "Value")],
-                unit=style.PLAIN,
-                overrides=[named("^Workload$", {"custom.width": 420})],
+                transformations=[columns(_SETTINGS, "Time", "Value", "setting", "repeat")],
+                unit=style.TEXT,
+                overrides=[
+                    named("^Workload$", {"custom.width": 310}),
+                    named("^(Backend|Autoscaler)$", {"custom.width": 95}),
+                ],
             ),
         ],
     )
@@ -225,8 +230,6 @@ _SETTINGS = {
     "workload": "Workload",
     "backend": "Backend",
     **{name: "Autoscaler" if name == "autoscaler" else name for name in info_settings()},
-    "setting": "Setting",
-    "repeat": "Repeat",
 }
 
 
@@ -256,6 +259,36 @@ def _supply() -> Section:
                 unit=style.DOLLARS,
                 stacked=True,
                 no_value="no price is known for these nodes",
+            ),
+        ],
+    )
+
+
+def _reasons() -> Section:
+    return Section(
+        "Why nodes come",
+        [
+            graph(
+                "Launches and their rules",
+                "Nodes that the autoscaler requested, and the rules that set how many: the upscaling speed, the cap of"
+                " concurrent launches, the limit of the type or of the cluster, min_workers; “demand” if no more were"
+                " needed. `orchestrate explain $trial_id` says it in words.",
+                [q.launches_by_rules(TRIAL)],
+                unit=style.COUNT,
+                decimals=0,
+                bars=True,
+                stacked=True,
+                listed=True,
+                no_value="no node was requested in the time range",
+            ),
+            timeline(
+                "Why no other node comes",
+                "Coloured while tasks wait and the reason holds for the node type; “idle rule” while nodes are idle and"
+                " nothing waits. `orchestrate explain $trial_id --at 45s` says it in words.",
+                q.no_launch(TRIAL),
+                {"0": ("no", style.INVISIBLE), "1": ("holds", style.MUTED)},
+                size=(12, 8),
+                no_value="no task has waited in the time range",
             ),
         ],
     )

@@ -59,7 +59,8 @@ class LaunchCall(Protocol):
 class RayNodeView:
     """A node as the GCS reports it. `revision` grows with each change, except with growing idle time.
 
-    `status` is `running`, `idle`, `draining` or `dead`; times are UNIX seconds; `used` is resources taken by tasks.
+    `status` is `running`, `idle`, `draining` or `dead`; times are UNIX seconds; `used_slots` is the number of tasks of
+    which the GCS knows that they run there.
     """
 
     node_id: bytes

@@ -131,6 +131,16 @@ def launches_grid(explanation: Explanation | None) -> Grid | None:
     )
 
 
+def why_no_other(explanation: Explanation | None) -> str:
+    """Return in one sentence why no other node came after the last launch; empty if no task waited then."""
+    after = None if explanation is None else explanation.after
+    if after is None or not after.pending:
+        return ""
+    waiting = ", ".join(f"{count} x {shape}" for shape, count in after.pending.items())
+    reasons = "; ".join(str(each) for each in after.obstacles) or "no rule kept any"
+    return f"Why no other node came: {after.t:.1f} s after the submission {waiting} waited. {reasons}."
+
+
 def shown_as(value: float | None, form: str) -> str:
     """Return the value in a format such as `{:.1f} s`, or a dash."""
     return "-" if value is None else form.format(value)

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.palette import INK, MUTED, PAPER
 from orchestrator.report.document.content import Report, SettingSection, trial_facts
 from orchestrator.report.document.environment import when
-from orchestrator.report.document.grids import faults_grid, launches_grid
+from orchestrator.report.document.grids import faults_grid, launches_grid, why_no_other
 from orchestrator.report.document.plot import Figure
 from orchestrator.report.document.sweep_plots import costs_grid, sweep_figures
 from orchestrator.report.document.trial_plots import trial_figures
@@ -87,6 +87,7 @@ def _section(section: SettingSection, figures: _Figures) -> dict[str, Any]:
                 "problem": drawn.problem,
                 "faults": None if drawn.series is None else faults_grid(drawn.series.hits),
                 "launches": launches_grid(drawn.explanation),
+                "why_no_other": why_no_other(drawn.explanation),
                 "figures": [figures.place(figure) for figure in trial_figures(drawn.series)],
             }
             for drawn in section.drawn

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from orchestrator.report.document.content import Report, SettingSection, trial_facts
 from orchestrator.report.document.environment import when
-from orchestrator.report.document.grids import Cell, Grid, faults_grid
+from orchestrator.report.document.grids import Cell, Grid, faults_grid, launches_grid, why_no_other
 from orchestrator.report.document.sweep_plots import costs_grid, sweep_figures
 from orchestrator.report.document.trial_plots import trial_figures
 
@@ -79,6 +79,10 @@ def _section(section: SettingSection) -> Iterable[str]:
         yield from _items(f"{figure.title}: {figure.alternative}" for figure in trial_figures(drawn.series))
         if drawn.series is not None and (faults := faults_grid(drawn.series.hits)) is not None:
             yield from _table(faults)
+        if (launches := launches_grid(drawn.explanation)) is not None:
+            yield from _table(launches)
+        if why := why_no_other(drawn.explanation):
+            yield from (escaped(why), "")
     if len(section.trials.rows) > 1 or not section.drawn:
         yield from _table(section.trials)
 

@@ -62,6 +62,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
         "--cluster": (spec.cluster, None),
         "--image": (spec.image, None),
         "--launch-profile": (spec.launch_profile, None),
+        "--instance-types-from": (spec.instance_types_from, default.instance_types_from),
         "--fit": (spec.fit, default.fit),
         **{
             each.option: (_arrival(workload) if name == "arrival" else getattr(workload, name), None)

@@ -41,8 +41,8 @@ _KINDS: dict[Kind, str] = {
 }
 
 
-def data_dictionary(tables: Iterable[TableOf[Any]]) -> str:
-    """Return the tables and their columns in Markdown."""
+def data_dictionary(tables: Iterable[TableOf[Any]], assumptions: Sequence[str] = ()) -> str:
+    """Return the tables and their columns in Markdown, and what the numbers rest on."""
     lines = [
         "# Data dictionary",
         "",
@@ -54,4 +54,6 @@ def data_dictionary(tables: Iterable[TableOf[Any]]) -> str:
         lines += ["", f"## {table.name}", "", f"{table.row_is}", "", "| column | type | unit | meaning |"]
         lines += ["|---|---|---|---|"]
         lines += [f"| `{each.name}` | {_KINDS[each.kind]} | {each.unit} | {each.meaning} |" for each in table.columns]
+    if assumptions:
+        lines += ["", "## Assumptions", "", *(f"- {each}" for each in assumptions)]
     return "\n".join(lines) + "\n"

@@ -90,8 +90,13 @@ def files(folder: Path, format: Format) -> list[Path]:
     return [*(folder / f"{table.name}.{format}" for table in tables()), folder / DICTIONARY]
 
 
-def write(folder: Path, format: Format, trials: "pl.DataFrame", frames: TraceFrames) -> None:
-    """Write all tables and their dictionary, over files of these names; makes the folder. Raises OSError."""
+def write(
+    folder: Path, format: Format, trials: "pl.DataFrame", frames: TraceFrames, assumptions: Sequence[str] = ()
+) -> None:
+    """Write all tables and their dictionary, over files of these names; makes the folder. Raises OSError.
+
+    The dictionary ends with what the numbers rest on without the user having said so.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     named = {TRIALS: trials, **{field.name: getattr(frames, field.name) for field in fields(frames)}}
     for name, frame in named.items():
@@ -100,7 +105,7 @@ def write(folder: Path, format: Format, trials: "pl.DataFrame", frames: TraceFra
                 frame.write_parquet(file)
             else:
                 frame.write_csv(file)
-    (folder / DICTIONARY).write_text(data_dictionary(tables()), encoding="utf-8")
+    (folder / DICTIONARY).write_text(data_dictionary(tables(), assumptions), encoding="utf-8")
 
 
 def _frame(table: TableOf[Any], rows: Sequence[Any]) -> "pl.DataFrame":

@@ -68,10 +68,14 @@ def comparison_tables(comparison: Comparison, checked: Sequence[Check]) -> Rende
         )
         for each in pair.contrasts:
             rows.add_row(*_cells(each))
-        parts.append(rows)
+        nothing = Text(
+            f"\n{pair.name}: nothing to compare, as no valid trial of one side shows these numbers", style="yellow"
+        )
+        parts.append(rows if pair.contrasts else nothing)
         needed = max((each.repeats_needed or 0 for each in pair.contrasts if each.quantity == "makespan_s"), default=0)
         if needed:
             parts.append(Text(f"note: about {needed} repeats of each would tell a difference in makespan as large"))
+    parts += [Text(f"assumption: {each}", style="yellow") for each in comparison.assumptions]
     parts += [Text(f"note: {each}", style="yellow") for each in comparison.unmatched]
     parts += [Text(f"fail-if: {check.sentence}", style=_STYLES[check.outcome]) for check in checked]
     return Group(*parts)
@@ -118,6 +122,7 @@ def comparison_document(comparison: Comparison, checked: Sequence[Check]) -> dic
             for pair in comparison.pairs
         ],
         "unmatched": list(comparison.unmatched),
+        "assumptions": {"a": list(comparison.assumptions_of_a), "b": list(comparison.assumptions_of_b)},
         "checks": [
             {
                 "condition": check.condition.text,
@@ -147,6 +152,8 @@ def write_junit(
     suite = TestSuite("orchestrate compare")
     suite.add_property("a", comparison.a)
     suite.add_property("b", comparison.b)
+    for assumption in comparison.assumptions:
+        suite.add_property("assumption", assumption)
     for check in checked:
         case = TestCase(check.condition.text, check.pair.name)
         if check.breached is None:

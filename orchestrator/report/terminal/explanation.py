@@ -1,19 +1,19 @@
 """The reasons for a trial's launches, for the terminal and as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.analysis.trial.explain import Explanation, Obstacle, State
+from orchestrator.analysis.trial.explain import Explanation, State
 from orchestrator.report.terminal.table import FittedTable
 
 _WHY = "why no more or no fewer"
 
 
-def explanation_tables(explanation: Explanation) -> RenderableType:
+def explanation_tables(explanation: Explanation, assumptions: Sequence[str] = ()) -> RenderableType:
     """Return all launches with their rules, all ends with their causes, and why no other node came."""
     launches = FittedTable("at s", "nodes", "type", _WHY, title="why nodes came", prose=(_WHY,))
     ends = FittedTable("at s", "nodes", "type", "cause", title="\nwhy nodes went", prose=("cause",))
@@ -28,12 +28,16 @@ def explanation_tables(explanation: Explanation) -> RenderableType:
     parts += [ends] if explanation.ends else []
     if explanation.after is not None and explanation.after.pending:
         parts += [Text(), *_lines(explanation.after)]
-    return Group(*parts)
+    return Group(*parts, *_told(assumptions))
 
 
-def state_table(state: State) -> RenderableType:
+def state_table(state: State, assumptions: Sequence[str] = ()) -> RenderableType:
     """Return one moment: demand, nodes, and why no other node comes."""
-    return Group(*_lines(state))
+    return Group(*_lines(state), *_told(assumptions))
+
+
+def _told(assumptions: Sequence[str]) -> Iterable[Text]:
+    return [Text(f"assumption: {each}", style="yellow") for each in assumptions]
 
 
 def _lines(state: State) -> Iterable[Text]:
@@ -41,22 +45,16 @@ def _lines(state: State) -> Iterable[Text]:
     yield Text(f"at {round(state.t, 1):g} s: pending {pending}", style="bold")
     for node_type, counts in state.nodes.items():
         yield Text(f"  {node_type}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
-    yield from (Text(f"  {obstacle_line(each)}") for each in state.obstacles)
+    yield from (Text(f"  {each}") for each in state.obstacles)
     if not state.obstacles:
         yield Text("  nothing is waited for")
 
 
-def obstacle_line(each: Obstacle) -> str:
-    """Return `CPU=1 on x86: type limit: 8 of at most 8 …`."""
-    subject = " on ".join(filter(None, (each.demand, each.node_type)))
-    return f"{subject}: {each.reason}: {each.text}"
-
-
-def explanation_document(explanation: Explanation) -> dict[str, Any]:
+def explanation_document(explanation: Explanation, assumptions: Sequence[str] = ()) -> dict[str, Any]:
     """Return the same as JSON; times in seconds after the submission."""
-    return {**asdict(explanation), "after": None if explanation.after is None else state_document(explanation.after)}
+    return {**asdict(explanation), "assumptions": list(assumptions)}
 
 
-def state_document(state: State) -> dict[str, Any]:
+def state_document(state: State, assumptions: Sequence[str] = ()) -> dict[str, Any]:
     """Return one moment as JSON."""
-    return asdict(state)
+    return {**asdict(state), "assumptions": list(assumptions)}

@@ -23,13 +23,14 @@ def recommendation_tables(
 ) -> RenderableType:
     """Return the setting, reasons, doubts, assumptions, lines for a cluster config, all settings with intervals."""
     advice = recommend(evidence)
+    told = [Text(f"  assumption: {each}", style="yellow") for each in assumptions]
     if advice is None:
-        return Group(Text(no_choice(evidence, unpriced), style="yellow"), *map(Text, evidence.warnings))
+        return Group(Text(no_choice(evidence, unpriced), style="yellow"), *map(Text, evidence.warnings), *told)
     return Group(
         Text(advice.headline, style="bold" if advice.decided else "bold yellow"),
         *(Text(f"  because: {reason}") for reason in advice.reasons),
         *(Text(f"  but: {doubt}", style="yellow") for doubt in advice.doubts),
-        *(Text(f"  assumption: {each}", style="yellow") for each in assumptions),
+        *told,
         Text(),
         *(Text(f"  {line}") for line in cluster_lines(advice.settings, provider).splitlines()),
         Text(),

@@ -57,7 +57,7 @@ def _lateness(validation: Validation) -> list[str]:
 
 
 def validation_summary(validations: Sequence[Validation]) -> RenderableType:
-    """Return the largest error of the main times over all trials, and what the replay of a simulated one says."""
+    """Return the largest error of the main times over all trials, what replays of simulated ones say, assumptions."""
     recorded = [each for each in validations if registry.real_time(each.trial.backend)]
     simulated = len(validations) - len(recorded)
     lines = [Text(_errors(recorded), style="bold")] if recorded else []
@@ -69,6 +69,8 @@ def validation_summary(validations: Sequence[Validation]) -> RenderableType:
                 style="yellow",
             )
         )
+    assumptions = dict.fromkeys(assumption for each in validations for assumption in each.assumptions)
+    lines += [Text(f"assumption: {each}", style="yellow") for each in assumptions]
     return Group(*lines)
 
 
@@ -111,6 +113,7 @@ def validation_document(validation: Validation) -> dict[str, Any]:
             for row in validation.comparisons
         },
         "launches": {"recorded": recorded, "simulated": simulated, "updates_late": validation.updates_late},
+        "assumptions": list(validation.assumptions),
     }
 
 

@@ -23,15 +23,7 @@ from orchestrator.sweeps.runner import assumptions_of, bill_of
 from orchestrator.sweeps.way_out import way_out
 
 MAX_ROWS_OF_A_PLAN = 40
-# From the most important: a narrow terminal omits the others first, then these from the last. It keeps the first two.
-_MOST_IMPORTANT = (
-    "makespan_s",
-    "cost_usd",
-    "time_to_peak_s",
-    "cpu_utilisation",
-    "time_to_first_node_s",
-    "scale_down_s",
-)
+_ALWAYS_SHOWN = 2
 _STATUS_STYLES = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "planned": "dim"}
 
 
@@ -43,10 +35,12 @@ def _facts() -> FittedTable:
 
 
 def optional_columns(shown: Sequence[Quantity]) -> list[str]:
-    """Return the columns of quantities that a narrow table may omit, in the order in which to omit them."""
-    rank = {name: place for place, name in enumerate(_MOST_IMPORTANT)}
-    ranked = sorted(shown, key=lambda each: rank.get(each.name, len(rank)), reverse=True)
-    return [each.column for each in ranked if each.name not in _MOST_IMPORTANT[:2]]
+    """Return the columns that a narrow table may omit, in the order in which to omit them. The first two stay.
+
+    First come those of which neither more nor less is better, then the others; within both, the last goes first.
+    """
+    optional = shown[_ALWAYS_SHOWN:][::-1]
+    return [each.column for each in sorted(optional, key=lambda each: each.better is not None)]
 
 
 def all_with(shared: str) -> str:
@@ -191,8 +185,8 @@ def _weaknesses(record: SweepRecord, rows: Sequence[SettingSummary]) -> list[str
     return lines
 
 
-def trial_tables(record: TrialRecord) -> RenderableType:
-    """Everything that a trial's scorecard holds."""
+def trial_tables(record: TrialRecord, assumptions: Sequence[str] = ()) -> RenderableType:
+    """Return everything that a trial's scorecard holds, and the assumptions of its sweep."""
     trial, card = record.trial, record.scorecard
     facts = _facts()
     facts.add_row("trial", f"{trial.trial_id} in sweep {record.sweep_id}")
@@ -201,6 +195,8 @@ def trial_tables(record: TrialRecord) -> RenderableType:
     facts.add_row("shape", trial.shape.describe())
     facts.add_row("workload", trial.workload.describe())
     facts.add_row("trace", record.trace or "-")
+    for each in assumptions:
+        facts.add_row("assumption", Text(each, style="yellow"))
     if card is None:
         return facts
     for name, value in _scorecard_rows(card):

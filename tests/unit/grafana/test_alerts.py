@@ -99,6 +99,25 @@ def test_each_alert_leads_to_a_panel_of_a_board() -> None:
     assert shown == {name: title for name, (_, title) in PANELS.items()}
 
 
+def test_each_alert_has_the_address_of_the_same_board_and_of_the_cluster_if_it_is_observed() -> None:
+    variables = {
+        board["uid"]: {each["name"] for each in board["templating"]["list"]}
+        for board in map(json.loads, build_all().values())
+    }
+    condition, alternatives = r'\{\{ if eq \$labels\.sweep_id "observed" \}\}', r"(.+)\{\{ else \}\}(.+)\{\{ end \}\}"
+    for each in of_ours():
+        found = re.fullmatch(condition + alternatives, each["annotations"]["dashboard"])
+        assert found, each["title"]
+        boards = []
+        for address in found.groups():
+            path, _, query = address.partition("?")
+            boards.append(path.removeprefix("/d/"))
+            given = dict(part.split("=") for part in query.split("&"))
+            assert {name.removeprefix("var-") for name in given} <= variables[boards[-1]], each["title"]
+            assert all(re.fullmatch(r"\{\{ \$labels\.\w+ \}\}", value) for value in given.values()), each["title"]
+        assert boards == ["orchestrate-cluster", each["annotations"]["__dashboardUid__"]], each["title"]
+
+
 def test_each_alert_has_a_section_of_the_runbook() -> None:
     text = (Path(__file__).parents[3] / "docs" / "runbook.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))

@@ -434,3 +434,11 @@ def test_nodes_on_this_machine_are_started_without_updaters(backend: str) -> Non
     shipped = read_cluster_file(Path(__file__).parents[3] / "cluster" / f"{backend}.yaml")
 
     assert not shipped.shape.simulation.node_updaters
+
+
+def test_a_foreign_file_has_updaters_in_the_cloud_and_none_on_this_machine() -> None:
+    """Its provider's updaters install Ray in the cloud; the backends' own providers have none."""
+    path = Path(__file__).parents[2] / "data" / "cluster_files" / "public" / "guide-lesson-2.yaml"
+
+    assert read_cluster_file(path).shape.simulation.node_updaters
+    assert not read_cluster_file(path, real_nodes=True).shape.simulation.node_updaters

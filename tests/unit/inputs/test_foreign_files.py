@@ -1,8 +1,10 @@
 """Files that are no cluster configs of `ray up` are called by their name, and the hint says what to do instead."""
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchestrator.errors import SpecError
 from orchestrator.inputs.cluster_config import read_cluster_file
@@ -40,6 +42,11 @@ def refusal(folder: Path, text: str) -> tuple[str, str]:
         (SERVICE, "a RayService of KubeRay", "serve: {min_workers: 2, max_workers: 3"),
         (f"{CLUSTER}---\n{CONFIG_MAP}", "a RayCluster of KubeRay", "small: {min_workers: 0, max_workers: 10"),
         (f"{CONFIG_MAP}---\n{CLUSTER}", "a RayCluster of KubeRay", "small: {min_workers: 0, max_workers: 10"),
+        (
+            f"apiVersion: v1\nkind: List\nitems:\n- {json.dumps(yaml.safe_load(CLUSTER))}\n",
+            "a RayCluster of KubeRay",
+            "small: {min_workers: 0, max_workers: 10",
+        ),
         ("apiVersion: ray.io/v1alpha1\nkind: RayCluster\nspec:\n", "a RayCluster of KubeRay", "available_node_types"),
         (
             "apiVersion: ray.io/v1\nkind: RayCluster\nspec: {workerGroupSpecs: [1, {}]}\n",
@@ -64,6 +71,7 @@ def test_a_kuberay_manifest_is_named_and_its_groups_are_written_as_node_types(
         (CONFIG_MAP, "kind: a Kubernetes ConfigMap"),
         ("image: {tag: 2.9.0}\nhead: {}\nworker: {replicas: 1}\n", "values for a Helm chart of KubeRay"),
         ("head: {}\nadditionalWorkerGroups: {small: {}}\n", "values for a Helm chart of KubeRay"),
+        ("head: {enableInTreeAutoscaling: true}\n", "values for a Helm chart of KubeRay"),
         ("podTypes: {rayHeadType: {}}\n", "values for a Helm chart of KubeRay"),
         ("settings: {upscaling_speed: [1, 2]}\n", "a sweep spec"),
         ("services: {ray: {image: rayproject/ray}}\n", "a Docker Compose file"),
@@ -74,6 +82,13 @@ def test_other_files_are_called_by_their_name(tmp_path: Path, text: str, named: 
 
     assert named in message
     assert "not a cluster config of `ray up`" in message
+
+
+def test_a_file_of_another_program_is_refused_with_the_page_that_says_what_is_needed(tmp_path: Path) -> None:
+    message, hint = refusal(tmp_path, "cloud: my-cloud\nhead_node: {instance_type: m5.2xlarge}\n")
+
+    assert "is a required property" in message
+    assert "docs/cluster-files.md" in hint
 
 
 def test_several_documents_are_no_cluster_config(tmp_path: Path) -> None:

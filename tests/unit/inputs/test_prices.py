@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,16 @@ def test_spot_workers_cost_what_the_spot_market_asks_and_others_what_they_do_on_
     assert (0.1832, 0.35904) == (priced(found, "m7i.2xlarge"), priced(found, "m8g.2xlarge"))
     assert "on demand, and on spot for w-m7i.2xlarge" in found.assumption
     assert found.prices == Prices.model_validate(found.prices.model_dump(mode="json"))
+
+
+def test_a_file_of_another_provider_with_ec2_types_says_whose_prices_it_has() -> None:
+    mine = cluster(None, "m7i.2xlarge")
+    external = replace(mine, raw={"provider": {"type": "external", "module": "mine.Provider"}})
+    unpriced = replace(cluster(None, "n2-standard-8"), raw={"provider": {"type": "gcp"}})
+
+    said = "the file names no AWS region: prices are those of EC2 in us-east-1, on demand"
+    assert [prices_for(each, None).assumption for each in (external, mine, unpriced)] == [said, "", ""]
+    assert prices_for(external, "eu-west-1").assumption == ""
 
 
 def test_a_file_without_a_provider_costs_what_us_east_1_asks() -> None:

@@ -110,10 +110,11 @@ def test_a_trial_that_ended_costs_no_more() -> None:
 
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 def test_two_trials_at_once_share_their_families(accept: str) -> None:
-    exporter = exporter_of(LIVES, demand(1), phase(0, "running"), task("n1", 3, 13), prices=PRICES)
+    events = phase(0, "running"), LIVES, demand(1), task("n1", 3, 13)
+    exporter = exporter_of(*events, prices=PRICES)
     exporter.trial_ended(trial(upscaling_speed=5), scorecard(), "")
     exporter.trial_started(2, 2, trial(upscaling_speed=1))
-    feed(exporter, LIVES, demand(1), phase(0, "running"), task("n1", 3, 13))
+    feed(exporter, *events)
     lines = exposed(exporter, accept).splitlines()
     kinds = [line.split()[2] for line in lines if line.startswith("# TYPE")]
 
@@ -126,6 +127,7 @@ def test_two_trials_at_once_share_their_families(accept: str) -> None:
             "orchestrator_trial_verdict",
             "orchestrator_faults",
             "orchestrator_infeasible_tasks",
+            "orchestrator_no_launch",
         )
         assert name in once or len(per_trial) == 2, name
 
@@ -322,7 +324,7 @@ def full() -> Exporter:
     exporter.trial_ended(first, scorecard(), "")
     exporter.trial_started(2, 2, trial(upscaling_speed=1, idle_timeout_minutes=1))
     usage = UsageEvent(t=T0, cpus={"x86": (1, 2)})
-    feed(exporter, LIVES, life("n1", **WHOLE), fault(1, "n0"), usage, task("n1", 3, 13), phase(0, "running"))
+    feed(exporter, phase(0, "running"), LIVES, life("n1", **WHOLE), fault(1, "n0"), usage, task("n1", 3, 13))
     feed(exporter, demand(1, **{"CPU=1": 7, "GPU=1": 1}))
     return exporter
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.observer.monitorlog import InstanceTransition, LogClock, is_v1_line, parse_line
+from orchestrator.observer.monitorlog import InstanceTransition, LogClock, is_unread, is_v1_line, parse_line
 
 HEAD = (
     "2026-11-23 06:45:28,581\tINFO instance_manager.py:247 -- New instance ALLOCATED "
@@ -143,6 +143,22 @@ def test_without_any_other_time_a_line_is_in_the_zone_of_this_machine(zone: str)
 def test_lines_of_the_v1_monitor_are_recognised() -> None:
     assert is_v1_line("2026-11-23 06:46:18,780\tINFO autoscaler.py:146 -- StandardAutoscaler: {'cluster_name': 'c'}")
     assert not any(map(is_v1_line, (HEAD, REQUESTED, STOP_REQUESTED, "")))
+
+
+@pytest.mark.parametrize("prefix", ["[pod/ray-head-abcde/autoscaler] ", "ray-head-1  | "])
+@pytest.mark.parametrize("stamp", ["", "2026-11-23T14:45:38.672123456Z "])
+def test_the_name_of_the_pod_or_service_before_a_line_is_skipped(prefix: str, stamp: str) -> None:
+    assert parse_line(prefix + stamp + ALLOCATED) == parse_line(stamp + ALLOCATED)
+    assert not is_unread(prefix + stamp + ALLOCATED)
+
+
+@pytest.mark.parametrize(
+    "line", [ALLOCATED.replace("2026-11-23", "23.11.2026"), f"Nov 23 14:45 head ray[7]: {ALLOCATED}"]
+)
+def test_a_transition_in_an_unknown_form_is_recognised(line: str) -> None:
+    assert parse_line(line) is None
+    assert is_unread(line)
+    assert not any(map(is_unread, (ALLOCATED, QUEUED, RAY_RUNNING, "", "Adding 1 node(s)")))
 
 
 @pytest.mark.parametrize("line", [QUEUED, RAY_RUNNING])

@@ -42,11 +42,28 @@ def test_nodes_take_what_they_took_in_the_order_of_their_requests() -> None:
     assert latencies("arm", 0) == NodeLatencies(request=1, boot=6, install=0, terminate=7)
 
 
+def test_a_refused_node_keeps_its_place_among_those_that_were_launched() -> None:
+    events = sound(
+        baseline("n0"),
+        *life("refused", requested=3, failed=5),
+        *life("granted", requested=8, allocated=9, installing=12, running=20),
+        *life("broken", requested=10, allocated=11, installing=15, failed=16),
+        task("n0", 0, 30),
+        end=40,
+    )
+    latencies = measured_latencies(assuming(launch=LaunchModel(boot=Delay(mean_s=60))), events)
+
+    assert latencies("x86", 0) == NodeLatencies(request=2, boot=60)
+    assert latencies("x86", 1) == NodeLatencies(request=1, boot=3, install=8)
+    assert latencies("x86", 2) == NodeLatencies(request=1, boot=4)
+
+
 def test_for_a_node_that_was_not_launched_the_model_stands_in() -> None:
     latencies = measured_latencies(assuming(launch=LaunchModel(boot=Delay(mean_s=60))), EVENTS)
 
     assert latencies("x86", 2) == NodeLatencies(boot=60)
-    assert latencies("arm", 1) == NodeLatencies(boot=60)
+    assert latencies("arm", 1) == NodeLatencies(request=2, boot=60)
+    assert latencies("arm", 2) == NodeLatencies(boot=60)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,31 @@ def test_the_gcs_hears_of_tasks_whose_node_is_lost_at_the_moment_when_it_took_th
     assert 1 == world.cluster.visible
 
 
+def test_the_gcs_sees_a_task_waiting_or_running_and_never_both() -> None:
+    """It asks a node for its waiting tasks and its free resources at once, and takes a node that joins for free."""
+    world = World(3, demand_lag=Delay(mean_s=2))
+    seen: list[tuple[float, int, int]] = []
+
+    def look() -> None:
+        used = sum(view.used_slots for view in world.cluster.views())
+        seen.append((world.loop.now, world.cluster.visible, used))
+
+    def join() -> None:
+        world.join()
+
+    world.cluster.submit(3)
+    for when in (1, 3, 5, 7, 13, 15, 17, 19):
+        world.loop.call_at(when, look)
+    world.loop.call_at(4, join)
+    world.loop.run_until(30)
+
+    assert [
+        *((1, 0, 0), (3, 3, 0)),
+        *((5, 3, 0), (7, 1, 2), (13, 1, 2)),  # two tasks run from 4 to 14
+        *((15, 1, 2), (17, 0, 1), (19, 0, 1)),
+    ] == seen
+
+
 def test_only_the_first_task_of_a_worker_waits_for_its_start() -> None:
     world = World(4, worker_start=Delay(mean_s=2), task_overhead=Delay(mean_s=0.5))
     world.join()

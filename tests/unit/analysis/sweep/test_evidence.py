@@ -241,7 +241,7 @@ def test_enough_runs_decide() -> None:
 def test_settings_that_are_as_fast_may_still_differ_in_cost() -> None:
     evidence = weigh(
         [
-            *results(FAST, TEN, cost=1.0),
+            *results(FAST, [makespan - 0.01 for makespan in TEN], cost=1.0),
             *results(SLOW, TEN[::-1], cost=0.6),
             *results(OTHER, TEN[::-1], cost=1.5),
         ]
@@ -313,3 +313,11 @@ def test_a_contrast_is_from_the_side_of_b(b: list[float], verdict: str) -> None:
     a = dict(enumerate([50.0, 51, 49, 50]))
 
     assert contrasts("makespan_s", [(Sample("a", a), Sample("b", dict(enumerate(b, start=50))))])[0].verdict == verdict
+
+
+def test_of_settings_with_the_same_objective_the_best_is_never_a_dominated_one() -> None:
+    evidence = weigh([*results(SLOW, [50.0], cost=2.0), *results(FAST, [50.0], cost=1.0)])
+    by_cost = weigh([*results(SLOW, [60.0]), *results(FAST, [50.0])], Objective.parse("cost_usd"))
+
+    assert [evidence.best, by_cost.best] == [FAST.label()] * 2
+    assert evidence.best in evidence.front

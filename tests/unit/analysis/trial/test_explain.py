@@ -170,13 +170,20 @@ def test_nodes_that_are_being_launched_are_named() -> None:
 def test_requests_up_to_the_cap_are_named() -> None:
     tried = trial(max_concurrent_launches=2).model_copy(update={"shape": wide(20)})
 
-    assert ("x86", "launch cap") in reasons(tried, 8, baseline("n0"), launched((5, "arm", 2)))
+    assert ("x86", "launch cap") in reasons(tried, 8, baseline("n0"), launched((5, "arm", 2)), **{"CPU=1": 80})
+
+
+def test_nodes_on_their_way_that_hold_all_demand_are_the_only_reason() -> None:
+    """Another type isn't kept back by any rule: it isn't needed."""
+    assert reasons(trial(), 8, baseline("n0"), launched((5, "arm", 2))) == {("arm", "on its way")}
 
 
 def test_a_speed_that_lets_no_more_be_pending_is_named() -> None:
     tried = trial(autoscaler="v1", upscaling_speed=1).model_copy(update={"shape": wide(20)})
 
-    assert ("arm", "speed") in reasons(tried, 8, baseline("n0"), launched((5, "arm", 5), allocated=1))
+    launching = launched((5, "arm", 5), allocated=1)
+
+    assert ("arm", "speed") in reasons(tried, 8, baseline("n0"), launching, **{"CPU=1": 80})
 
 
 @pytest.mark.parametrize(("version", "back_off"), [("v1", True), ("v2", False)])

@@ -49,6 +49,7 @@ PROMETHEUS_OWN = {"ALERTS", "up", "scrape_duration_seconds", "scrape_samples_scr
 BARE_COUNTERS = {
     "orchestrator_scaling_events_total": "exact differences: increase() misses the event that a series begins with",
     "orchestrator_faults_total": "exact differences, for the same reason",
+    "orchestrator_launched_nodes_total": "exact differences, for the same reason",
     "orchestrator_node_stage_seconds_bucket": "exact differences, for the same reason",
     "orchestrator_node_stage_seconds_count": "begins at 0 with its trial: its last value is the whole trial",
     "orchestrator_task_wait_seconds_bucket": "the same: quantiles of all tasks of the trial so far",

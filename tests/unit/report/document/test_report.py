@@ -33,6 +33,7 @@ from orchestrator.trace.file import TraceWriter
 from tests.support.builders import (
     T0,
     baseline,
+    demand,
     fault,
     life,
     node,
@@ -492,10 +493,25 @@ def test_each_trial_says_why_its_nodes_came(tmp_path: Path) -> None:
     with TraceWriter(path, trial=tried) as writer:
         for event in sound(baseline("n0"), list(requested), task("n0", 6, 16)):
             writer.emit(event)
-    page = html_page(gather(sweep(trial_record(tried, trace=str(path)))))
+    report = gather(sweep(trial_record(tried, trace=str(path))))
+    page, text = html_page(report), markdown(report)
 
     assert "Why nodes came: 1 launches" in page
-    assert "speed 1 with 0 running allows 1 in one update" in page
+    for told in (page, text):
+        assert "speed 1 with 0 running allows 1 in one update" in told
+
+
+def test_each_trial_says_why_no_other_node_came_for_tasks_that_waited(tmp_path: Path) -> None:
+    tried, path = trial(tasks=3, upscaling_speed=1), tmp_path / "full.jsonl"
+    with TraceWriter(path, trial=tried) as writer:
+        for event in sound(baseline("n0"), demand(1, **{"CPU=1,Graviton=9": 2}), task("n0", 6, 16)):
+            writer.emit(event)
+    report = gather(sweep(trial_record(tried, trace=str(path))))
+    page, text = html_page(report), markdown(report)
+
+    for told in (page, text):
+        assert "Why no other node came: 6.0 s after the submission 2 x CPU=1,Graviton=9 waited." in told
+        assert "infeasible: no node type holds it" in told
 
 
 def test_in_junit_a_sweep_without_a_valid_trial_is_no_success() -> None:
