@@ -1,7 +1,6 @@
 """The commands on an AWS account in this process: what they ask first, what they print, and what they never do."""
 
 import json
-import logging
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import yaml
 from orchestrator.analysis.sweep.summary import summarise
 from orchestrator.aws.cluster_file import HEAD_PROFILE
 from orchestrator.cli.commands import sweep as sweep_command
+from orchestrator.logs import MASK
 from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.replay.prediction import Foresight
 from orchestrator.sweeps.plan import Plan
@@ -267,21 +267,18 @@ def test_no_other_command_calls_aws(run: Run, aws: FakeAccount, arguments: tuple
 @pytest.mark.parametrize(
     "arguments",
     [
-        (*SWEEP_AWS, "--dry-run"),
         (*SWEEP_AWS, "--dry-run", "--json", "-"),
         (*SWEEP_AWS,),
         ("doctor", "--backend", "aws"),
-        ("doctor", "--backend", "aws", "--json"),
         ("clean", "--backend", "aws", "--json"),
     ],
     ids=lambda arguments: " ".join((*arguments[:3], *arguments[-2:])),
 )
-@pytest.mark.parametrize("fault", [None, "ExpiredToken", "SignatureDoesNotMatch"])
+@pytest.mark.parametrize("fault", [None, "SignatureDoesNotMatch"])
 def test_planted_credentials_are_in_no_output_log_or_file(
     run: Run,
     aws: FakeAccount,
     tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
     arguments: tuple[str, ...],
     fault: str | None,
 ) -> None:
@@ -289,11 +286,12 @@ def test_planted_credentials_are_in_no_output_log_or_file(
         message = "The security token AKIAPLANTED included in the request is expired: planted-session"
         for operation in ("GetCallerIdentity", "DescribeInstances", "GetProducts"):
             aws.refuse(operation, fault, message)
-    with caplog.at_level(logging.DEBUG, logger="orchestrator"):
-        _, out, err = run(*arguments)
+    _, out, err = run("-vv", *arguments)  # -vv logs to stderr what else goes into files
     written = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
-    everything = "\n".join((out, err, caplog.text, *written))
+    everything = "\n".join((out, err, *written))
 
+    if fault is not None and arguments[0] == "sweep":
+        assert f"{MASK} included in the request is expired: {MASK}" in err
     assert [secret for secret in SECRETS if secret in everything] == []
 
 

@@ -49,9 +49,8 @@ def mark(cluster_id: str = "1a2b3c4d", owner: Owner = DEAD, expires: timedelta =
 def make_cluster(aws: FakeAccount, made: Mark, region: str = REGION, instances: int = 2) -> dict[str, list[str]]:
     """A cluster as a killed run leaves it, with a disk and an interface that no instance has any more."""
     ec2 = aws.client("ec2", region)
-    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     launched = ec2.run_instances(
-        ImageId=image,
+        ImageId=aws.image,
         InstanceType="m7i.2xlarge",
         MinCount=instances,
         MaxCount=instances,
@@ -84,10 +83,9 @@ def make_cluster(aws: FakeAccount, made: Mark, region: str = REGION, instances: 
 def make_foreign(aws: FakeAccount) -> dict[str, str]:
     """Somebody else's: without our tags, or with tags that only look like ours."""
     ec2 = aws.client("ec2")
-    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     tags = [{"Key": "orchestrate:clusters", "Value": "1a2b3c4d"}, {"Key": "Name", "Value": "orchestrate-1a2b3c4d"}]
     launched = ec2.run_instances(
-        ImageId=image,
+        ImageId=aws.image,
         InstanceType="m7i.large",
         MinCount=1,
         MaxCount=1,

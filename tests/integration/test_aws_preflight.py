@@ -14,7 +14,7 @@ from orchestrator.assets import bundled
 from orchestrator.aws import preflight
 from orchestrator.aws.session import Account
 from orchestrator.doctor.checks import Check, examine
-from orchestrator.inputs.cluster_config import read_cluster_file
+from orchestrator.inputs.cluster_config import ClusterFile, read_cluster_file
 from tests.support.aws_account import FakeAccount, fake_account
 
 DEFAULT = yaml.safe_load(bundled("cluster/aws.yaml").read_text())
@@ -37,11 +37,22 @@ def aws(ready: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     return ready
 
 
+READ: dict[str, ClusterFile] = {}
+
+
+def read(text: str, folder: Path) -> ClusterFile:
+    """Read each file once: Ray prepares it in a process of its own, which takes seconds."""
+    if text not in READ:
+        path = folder / "cluster.yaml"
+        path.write_text(text)
+        READ[text] = read_cluster_file(path)
+    return READ[text]
+
+
 def checks(aws: FakeAccount, tmp_path: Path, config: dict[str, Any] | None = None, only: str = "") -> dict[str, Check]:
     """The answers of the preflight for a cluster file, by name."""
-    path = tmp_path / "cluster.yaml"
-    path.write_text(yaml.safe_dump(DEFAULT if config is None else config, sort_keys=False))
-    questions = preflight.questions(read_cluster_file(path), lambda: aws.account)
+    file = read(yaml.safe_dump(DEFAULT if config is None else config, sort_keys=False), tmp_path)
+    questions = preflight.questions(file, lambda: aws.account)
     asked = [question for question in questions if only in ("", question.name.removeprefix("AWS "))]
     return {check.name.removeprefix("AWS "): check for check in examine(asked, time_limit_s=60)}
 

@@ -48,6 +48,12 @@ class FakeAccount:
         """A client of the account's own user."""
         return self.account.elsewhere(region).client(service)
 
+    @functools.cached_property
+    def image(self) -> str:
+        """An image that moto has in all regions of this test, as it takes any id."""
+        parameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+        return str(self.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"])
+
     def refuse(self, operation: str, code: str, message: str = "refused") -> None:
         """From now on, this operation is refused."""
 
@@ -119,9 +125,9 @@ def fake_account() -> Iterator[FakeAccount]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         patch.delenv("AWS_PROFILE", raising=False)
-        patch.setenv("AWS_ACCESS_KEY_ID", "AKIAPLANTED")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
         with mock_aws():
+            patch.setenv("AWS_ACCESS_KEY_ID", "AKIAPLANTED")  # in place of moto's own
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
             original = botocore.client.BaseClient._make_api_call
 
             def make_api_call(self: Any, operation: str, arguments: dict[str, Any]) -> Any:

@@ -62,7 +62,7 @@ def lab(cloud: Cloud, home: Path) -> Iterator[Orchestrate]:
 
 
 def assert_nothing_is_left(cloud: Cloud, home: Path) -> None:
-    assert cloud.left() == {}
+    assert (left := cloud.left()) == {}, left
     assert not list((home / "clusters").glob("*"))
     cloud.assert_foreign_is_untouched()
     assert cloud.machines.problems == []
