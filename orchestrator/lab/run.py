@@ -79,9 +79,7 @@ def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, re
         return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter, budget)
 
 
-def _agreed(
-    common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter
-) -> "Budget | None":
+def _agreed(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "Budget | None":
     """Return the limit of what a sweep may cost, after its account was checked and the user has agreed to its cost."""
     from orchestrator.backends.live.ownership import ensure_token
     from orchestrator.rayapi.environment import authenticate

@@ -42,7 +42,7 @@ def test_a_failing_command_says_why(remote: Remote) -> None:
 
 
 def test_a_machine_that_is_silent_is_given_up(remote: Remote) -> None:
-    with pytest.raises(ClusterFailed, match="no answer within 0.2 s"):
+    with pytest.raises(ClusterFailed, match="no answer within"):
         remote.run("sleep 60", timeout_s=0.2)
 
 

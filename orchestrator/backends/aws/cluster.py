@@ -143,7 +143,6 @@ class AwsCluster(LiveCluster):
         self._config: dict[str, Any] = {}
         self._stopping = threading.Event()
         self._watch = MachineWatch(self._account, self.cluster_id, self._note_machine, place.on_instances)
-        self._proxy_port = free_port_or(PROXY_PORT)
 
     @classmethod
     def start(cls, launch: ClusterLaunch, place: Place) -> "AwsCluster":
@@ -275,7 +274,7 @@ class AwsCluster(LiveCluster):
         found = json.loads(remote.run(f"cat {_CONFIG}"))
         self._config = cast("dict[str, Any]", found)
         gcs, dashboard = free_ports(2)
-        remote.forward({gcs: _GCS_PORT, dashboard: _DASHBOARD_PORT}, self._proxy_port)
+        remote.forward({gcs: _GCS_PORT, dashboard: _DASHBOARD_PORT}, free_port_or(PROXY_PORT))
         self.gcs, self.dashboard = f"{LOOPBACK}:{gcs}", f"http://{LOOPBACK}:{dashboard}"
         for there, here in (
             (f"{_RAY_LOGS}/monitor.log", self.files.monitor_log),

@@ -47,7 +47,7 @@ class Machines:
         self._session = {"AWS_ENDPOINT_URL": api.url, "AWS_EC2_METADATA_SERVICE_ENDPOINT": api.url}
         self.boot_s, self.minute_s, self._memory = boot_s, minute_s, memory
         # All of them share what their parent gets. Cgroups of version 2 divide fairly enough as they are.
-        self._priority = {"cgroup_parent": f"/{network}"} if (CGROUPS / "cpu.shares").exists() else {}
+        self._priority: dict[str, Any] = {"cgroup_parent": f"/{network}"} if (CGROUPS / "cpu.shares").exists() else {}
         self.silent: set[str] = set()
         self.problems: list[str] = []
         self._made: set[str] = set()
@@ -137,6 +137,8 @@ class Machines:
         if self._priority:
             (CGROUPS / self._network / "cpu.shares").write_text(str(CPU_SHARES))
         with self._api.serial:
+            for interface in instance.nics.values():
+                interface.delete_on_termination = True  # as on EC2, unless a launch says otherwise
             if instance.state == "pending":
                 set_state(instance, "running")
 
