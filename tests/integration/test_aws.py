@@ -187,7 +187,7 @@ def test_a_failing_setup_command_shows_its_output(cloud: Cloud, orchestrate: Orc
 
 
 def test_a_head_without_capacity_fails_the_trial(cloud: Cloud, orchestrate: Orchestrate, tmp_path: Path) -> None:
-    with cloud.api.refusing("RunInstances", "InsufficientInstanceCapacity", InstanceType="m7i.xlarge"):
+    with cloud.api.refusing("RunInstances", "InsufficientInstanceCapacity", InstanceType="m7i.xlarge", DryRun=""):
         done = orchestrate(*sweep(cluster_file(tmp_path), "--upscaling-speed", "1", "--yes"))
 
     assert done.returncode == 1

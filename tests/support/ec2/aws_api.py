@@ -270,4 +270,6 @@ def set_state(instance: Any, name: str) -> None:
 
 def set_reason(instance: Any, code: str, message: str) -> None:
     """Say why the instance ends, as EC2 does."""
-    instance._state_reason.code, instance._state_reason.message = code, message
+    from moto.ec2.models.instances import StateReason
+
+    instance.state_reason = StateReason(message, code)
