@@ -34,3 +34,12 @@ def needing_room(folder: Path) -> Iterator[None]:
         if (missing := no_room(error, folder)) is None:
             raise
         raise missing from None
+
+
+def is_file(path: str | Path) -> bool:
+    """Return true if this is a file; false too for what no file can be called."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long a name, or a NUL in it
+        # not logged: it is the answer.
+        return False

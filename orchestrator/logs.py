@@ -21,9 +21,10 @@ import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
 
 from orchestrator.errors import InputError
+from orchestrator.plain_text import visible
 
 VARIABLE = "ORCHESTRATE_LOG"
 FILE_NAME = "orchestrate.log"
@@ -36,10 +37,12 @@ _secrets: set[str] = set()
 _lock = threading.RLock()
 
 # Shapes of secrets that nobody has named: headers, users and passwords in URLs, values of some keys, Grafana's tokens.
+_SHORTEST_SECRET = 3
 _KEYS = r"(?:password|passwd|secret|token|api_?key)"
 _SHAPES = (
     (re.compile(r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)[^\s\"',}]+"), rf"\1{MASK}"),
     (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
+    (re.compile(r"([a-z][\w+.-]*://)[^\s@\"'/?#]+:[^\s\"']*@"), rf"\1{MASK}@"),
     (re.compile(r"([a-z][\w+.-]*://)[^\s/@\"']+@"), rf"\1{MASK}@"),
     (re.compile(rf"(?i)({_KEYS}(?:\s*=\s*[\"']?|[\"']\s*:\s*[\"']))[^\s\"'&,;)}}\]]+"), rf"\1{MASK}"),
     (re.compile(r"\bgl(?:sa|c)_\w+"), MASK),
@@ -50,11 +53,23 @@ def hide(*secrets: str) -> None:
     """Replace these secrets in everything that is logged from now on. Of a URL, its password is the secret."""
     with _lock:
         for secret in secrets:
-            found = [(urlsplit(secret).password or "") if "://" in secret else secret]
-            if "://" not in secret and ":" in secret:  # user:password
-                found.append(secret.partition(":")[2])
-            for each in found:
-                _secrets.update(form for form in (each, quote(each, safe=""), repr(each)[1:-1]) if form)
+            for each in _passwords_in(secret):
+                forms = (each, quote(each, safe=""), unquote(each), repr(each)[1:-1])
+                _secrets.update(form for form in forms if len(form) >= _SHORTEST_SECRET)
+
+
+def _passwords_in(secret: str) -> list[str]:
+    """Return the secret parts of a secret: a word, `user:password`, or a URL in any spelling, wrong ones too."""
+    before, at, _ = secret.rpartition("@")
+    if not at:
+        whole = [] if "://" in secret else [secret]
+        found = [*whole, secret.partition(":")[2]] if ":" in secret and whole else whole
+    else:
+        # A password can hold any character, so it ends at the last @; where it begins is clear only after the user.
+        user_and_password = before.partition("://")[2] or before
+        found = [user_and_password.partition(":")[2], user_and_password.rpartition(":")[2]]
+        found += [] if "://" in secret else [secret]
+    return [*found, *re.findall(rf"(?i)[?&][^=&]*{_KEYS}[^=&]*=([^&]*)", secret)]
 
 
 def redacted(text: str) -> str:
@@ -82,7 +97,7 @@ class RedactingFormatter(logging.Formatter):
         """Return the record as text. Another handler may have cached a traceback that is neither whole nor redacted."""
         cached, record.exc_text = record.exc_text, None
         try:
-            return redacted(super().format(record))
+            return visible(redacted(super().format(record)))
         finally:
             record.exc_text = cached
 

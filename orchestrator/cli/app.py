@@ -77,7 +77,7 @@ def _common(
 ) -> None:
     logs.configure(verbose)
     logs.hide(ledger_url)
-    context.obj = Home(home.resolve(), ledger_url)
+    context.obj = Home(home.resolve(), ledger_url, home)
 
 
 def _add(command: Callable[..., Any], examples: str, name: str | None = None) -> None:

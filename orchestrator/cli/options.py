@@ -93,6 +93,30 @@ CandidateCount = Annotated[
 
 # Workload
 
+JobCommand = Annotated[
+    str | None,
+    option(
+        "--job",
+        metavar="COMMAND",
+        help="Run your own script, such as 'python train.py', in place of the stress job. It is submitted through Ray's"
+        " jobs API, unchanged. Its tasks and actors come from Ray's own records.",
+        panel=WORKLOAD,
+    ),
+]
+JobToRefuse = Annotated[str | None, typer.Option("--job", hidden=True)]
+"""For commands that can't run a job, and say why."""
+WorkingDir = Annotated[
+    Path | None,
+    option(
+        "--working-dir", metavar="FOLDER", help="Folder with the script, which Ray uploads for --job.", panel=WORKLOAD
+    ),
+]
+RuntimeEnv = Annotated[
+    Path | None,
+    option(
+        "--runtime-env", metavar="FILE", help="Runtime environment for --job: YAML in Ray's format.", panel=WORKLOAD
+    ),
+]
 Tasks = Annotated[int | None, option("--tasks", help="Number of tasks of the stress job.", panel=WORKLOAD)]
 TaskSeconds = Annotated[float | None, option("--task-seconds", help="Seconds that each task takes.", panel=WORKLOAD)]
 TaskCpus = Annotated[float | None, option("--task-cpus", help="CPUs that each task holds.", panel=WORKLOAD)]
@@ -101,7 +125,8 @@ TaskResources = Annotated[
     option(
         "--task-resources",
         metavar="NAME=AMOUNT",
-        help="Custom resource that each task needs, such as Graviton=0.1; can be repeated.",
+        help="Resource that each task needs in addition to CPUs, such as GPU=0.5, memory=2e9 (bytes) or Graviton=0.1;"
+        " can be repeated.",
         panel=WORKLOAD,
     ),
 ]

@@ -26,6 +26,9 @@ class SweepOptions:
     launch_profile: str | None = None
     instance_types_from: InstanceTypesFrom | None = None
     fit: Fit | None = None
+    job: str | None = None
+    working_dir: Path | None = None
+    runtime_env: Path | None = None
     tasks: int | None = None
     task_seconds: float | None = None
     task_cpus: float | None = None
@@ -53,6 +56,7 @@ class SweepOptions:
             "launch_profile": self.launch_profile,
             "instance_types_from": self.instance_types_from,
             "fit": self.fit,
+            "job": self._job(),
             "tasks": self.tasks,
             "seconds": self.task_seconds,
             "cpus": self.task_cpus,
@@ -70,6 +74,11 @@ class SweepOptions:
             "timeout_s": parse_duration("--timeout", self.timeout),
         }
         return cast(SpecOverrides, {**overrides, **self._axes()})
+
+    def _job(self) -> dict[str, str] | None:
+        """Return the parts of a job that were given, None without any."""
+        given = {"entrypoint": self.job, "working_dir": self.working_dir, "runtime_env": self.runtime_env}
+        return {name: str(value) for name, value in given.items() if value is not None} or None
 
     def _axes(self) -> dict[str, list[Any]]:
         """Return the values to try for each setting; those of an option and of `--set` add up."""

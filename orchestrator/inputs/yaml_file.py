@@ -1,4 +1,7 @@
-"""Read YAML files that users write: every fault is a SpecError that names the file and the line or key."""
+"""Read YAML files that users write: every fault is a SpecError that names the file and the line or key.
+
+Sizes are bounded before anything is built: a few lines of aliases can stand for more values than a memory holds.
+"""
 
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -10,10 +13,41 @@ from orchestrator.errors import SpecError
 
 MAX_FILE_BYTES = 1_000_000
 MAX_VALUES = 100_000
+MAX_DEPTH = 100
+MAX_DIGITS = 100
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that appears twice is an error instead of a silent last one."""
+    """PyYAML's safe loader, bounded; a key that appears twice is an error instead of a silent last one."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:
+        """Return the next node. Raises ComposerError if it holds too many values, with all aliases unfolded."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+        node: Any = super().compose_node(parent, index)
+        self._depth -= 1
+        if is_alias and not hasattr(node, "values_in_it"):
+            raise yaml.composer.ComposerError(None, None, "an alias stands for a value that it is part of", mark)
+        if not is_alias:
+            node.values_in_it = 1 + sum(part.values_in_it for part in _parts(node))
+        if node.values_in_it > MAX_VALUES:
+            problem = f"more than {MAX_VALUES} values; aliases unfold too far"
+            raise yaml.composer.ComposerError(None, None, problem, mark)
+        return node
+
+    def construct_whole_number(self, node: yaml.ScalarNode) -> int:
+        """Return the number. Raises ConstructorError for a length that no number here has."""
+        if len(node.value) > MAX_DIGITS:
+            problem = f"a whole number of more than {MAX_DIGITS} digits"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return int(self.construct_yaml_int(node))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -28,6 +62,15 @@ class _Loader(yaml.SafeLoader):
     def meet_twice(self, key: str, node: yaml.Node) -> None:
         """Raise ConstructorError, which names the line."""
         raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} appears twice", node.start_mark)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole_number)
+
+
+def _parts(node: Any) -> list[Any]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
@@ -61,7 +104,7 @@ def _read_documents(path: Path, loader: type[_Loader]) -> list[Any]:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise SpecError(where, f"not valid YAML: {getattr(error, 'problem', None) or 'unreadable'}") from None
-    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError):
         raise SpecError(str(path), "not valid YAML: a value can't be read") from None
 
 
@@ -89,7 +132,11 @@ def _read_text(path: Path) -> str:
             raise SpecError(str(path), "not a file")
         if status.st_size > MAX_FILE_BYTES:
             raise SpecError(str(path), f"larger than {MAX_FILE_BYTES} bytes; is this the right file?")
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_FILE_BYTES + 1)  # a file of /proc has no size
+        if len(text) > MAX_FILE_BYTES:
+            raise SpecError(str(path), f"larger than {MAX_FILE_BYTES} bytes; is this the right file?")
+        return text
     except FileNotFoundError:
         raise SpecError(str(path), "no such file") from None
     except UnicodeDecodeError:

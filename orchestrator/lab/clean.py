@@ -30,15 +30,17 @@ def clean_home(
     region: str | None = None,
     sweep: str | None = None,
 ) -> Cleaned:
-    """Remove leftovers of this home; with `dry_run`, only find them. `force` includes clusters of running sweeps.
+    """Remove leftovers of this home; with `dry_run`, only find them.
 
+    `force` includes clusters of running sweeps, and takes sweeps of machines that can't be looked at for ended.
     `backend` limits this to one backend, which is the only way to reach an account in a cloud: there it finds clusters
     of other homes and machines as well, in `region`. `sweep` is the id of the only sweep to clean up after.
     """
     from orchestrator.backends import registry
     from orchestrator.backends.cleanup import find_abandoned, remove
-    from orchestrator.sweeps.runner import still_runs
+    from orchestrator.sweeps.runner import running
 
+    home.check()
     only = None if backend is None else registry.kind(backend)
     if region is not None or sweep is not None:
         clouds = ", ".join(kind.name for kind in registry.kinds() if kind.cloud is not None)
@@ -56,7 +58,9 @@ def clean_home(
         for cluster in found.clusters:
             remove(home.root, cluster, only)
         if home.root.is_dir():
-            interrupted = home.ledger().interrupt_abandoned(still_runs)
+            interrupted = home.ledger().interrupt_abandoned(
+                lambda sweep: runs if (runs := running(home.root, sweep)) is not None else not force
+            )
     return Cleaned(found, tuple(interrupted))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import InputError
+from orchestrator.filesystem import is_file
 from orchestrator.lab.home import Home
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def recorded_trial(home: Home, wanted: str) -> "tuple[Trial, Trace, list[str]]":
     from orchestrator.sweeps.runner import assumptions_of
     from orchestrator.trace.file import read_trace
 
-    if Path(wanted).is_file():
+    if is_file(wanted):
         trace = read_trace(Path(wanted))
         if trace.trial is None:
             raise InputError(f"{wanted} holds no trial: a cluster was only observed", "explain a trial of a sweep")

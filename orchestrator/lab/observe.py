@@ -48,9 +48,10 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
     from orchestrator.metrics.exporter import Exporter
     from orchestrator.observer.node_tracker import describe_by
     from orchestrator.observer.observer import LogSources, Observer
-    from orchestrator.trace.file import TraceWriter
+    from orchestrator.trace.file import TraceWriter, new_trace_path
     from orchestrator.trace.tail import Tail
 
+    home.check()
     metrics.check_port(wanted.metrics_port, wanted.metrics_access.host)
     if wanted.name is not None and not re.fullmatch(r"[\w.-]+", wanted.name):
         raise InputError(f"--name: {wanted.name!r} is no name", "letters, digits, dots, dashes and underscores")
@@ -58,7 +59,7 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
         raise InputError(f"--monitor-log: {wanted.monitor_log} is not a file")
     address = find_address(home, wanted.address)
     view, _ = open_view(address)
-    path = wanted.trace or home.root / "observed" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    path = wanted.trace or new_trace_path(home.root / "observed", time.strftime("%Y%m%d-%H%M%S"))
     shape = shape_of_file(wanted.cluster)
     logs = LogSources(monitor=Tail(wanted.monitor_log) if wanted.monitor_log is not None else None)
     observer = Observer(view, describe_by(shape), logs=logs, interval_s=wanted.interval_s)
@@ -68,6 +69,8 @@ def observe_cluster(home: Home, wanted: Observation, sink: "Callable[[Event], No
     reporter.say(f"observing {address}, trace in {path}; Ctrl-C ends it")
     try:
         writer = TraceWriter(path, context={"observed": address}, sinks=[sink, exporter.event])
+    except FileExistsError:
+        raise InputError(f"--trace: {path} exists already, and is left as it is", "name a file that doesn't") from None
     except OSError as error:
         raise InputError(f"--trace: {path} can't be written: {error.strerror}") from None
     served = metrics.serving(

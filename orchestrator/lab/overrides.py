@@ -38,6 +38,7 @@ class SpecOverrides(TypedDict, total=False):
     min_workers: int | Sequence[int] | None
     max_workers: int | Sequence[int] | None
 
+    job: str | Mapping[str, str] | None
     tasks: int | None
     seconds: float | None
     cpus: float | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import InputError
 from orchestrator.lab.home import Home
 from orchestrator.lab.overrides import SpecOverrides, spec_document
+from orchestrator.model.job import CANNOT_SIMULATE, RUN_INSTEAD
 
 if TYPE_CHECKING:
     from orchestrator.inputs.cluster_config import ClusterFile
@@ -20,12 +21,18 @@ def plan_sweep(
     """Return the plan of a spec file with overrides, and the cluster file that it is for. Raises InputError."""
     from orchestrator.backends import registry
     from orchestrator.inputs.cluster_config import read_cluster_file
+    from orchestrator.inputs.job_files import located
     from orchestrator.inputs.sweep_spec import read_spec
     from orchestrator.sweeps.fit import this_machine
     from orchestrator.sweeps.plan import make_plan
 
     spec = read_spec(spec_file, spec_document(overrides), registry.names())
     kind = registry.kind(spec.backend)
+    if spec.workload.job is not None:
+        if not kind.real_time:
+            raise InputError(CANNOT_SIMULATE, RUN_INSTEAD)
+        job = located(spec.workload.job, home.root)
+        spec = spec.replace(workload=spec.workload.replace(job=job))
     cluster = read_cluster_file(
         Path(spec.cluster) if spec.cluster else kind.default_cluster(),
         launch_profile=spec.launch_profile,

@@ -63,7 +63,7 @@ def _recorded(
     """Return the sweeps by id, and the trials that have ended and recorded something, each once."""
     from orchestrator.backends import registry
     from orchestrator.prometheus.placement import RecordedTrial
-    from orchestrator.sweeps.runner import still_runs
+    from orchestrator.sweeps.runner import running
     from orchestrator.trace.file import read_trace
 
     ledger = home.ledger()
@@ -71,9 +71,9 @@ def _recorded(
     for each in wanted:
         sweep, trial = ledger.find(each)
         records[sweep.sweep_id] = sweep
+        goes_on = running(home.root, sweep) is not False
         for record in sweep.trials if trial is None else (trial,):
-            running = record.status == "running" and still_runs(sweep.environment.get("process") or {})
-            if record.trace and not running:
+            if record.trace and not (record.status == "running" and goes_on):
                 chosen[sweep.sweep_id, record.trial.trial_id] = record
     found = []
     for number, (key, record) in enumerate(chosen.items(), start=1):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.backends import registry
-from orchestrator.errors import InputError, Interrupted
+from orchestrator.errors import InputError, Interrupted, MissingPrerequisite
 from orchestrator.lab import annotate, metrics
 from orchestrator.lab.cost import Consent, agree, budget_of, estimate_cost
 from orchestrator.lab.home import Home
@@ -15,6 +15,7 @@ from orchestrator.lab.preflight import require_ready
 from orchestrator.lab.progress import Reporter
 from orchestrator.lab.stack import stack_running
 from orchestrator.logs import recording
+from orchestrator.private_files import check_private_folder
 from orchestrator.version import __version__
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Execution:
 def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "SweepRecord":
     """Run a plan as a new sweep; return the sweep as it ended."""
     from orchestrator.sweeps.folder import SweepFolder
-    from orchestrator.sweeps.runner import begin_sweep, new_sweep_id
+    from orchestrator.sweeps.runner import begin_sweep, claimed, new_sweep_id
 
     sweep_id = new_sweep_id()
     folder = SweepFolder.of(common.root, sweep_id)
@@ -72,11 +73,12 @@ def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, re
     backend = _create_backend(common, plan.spec, cluster, how, folder, reporter, plan.rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
-        folder.root.mkdir(parents=True)
-        shutil.copy(cluster.path, folder.cluster)
-        begin_sweep(ledger, plan, sweep_id)
-        reporter.say(plan.starts)
-        return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter, budget)
+        _make_folder(folder)
+        with claimed(folder):
+            shutil.copy(cluster.path, folder.cluster)
+            begin_sweep(ledger, plan, sweep_id)
+            reporter.say(plan.starts)
+            return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter, budget)
 
 
 def _agreed(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "Budget | None":
@@ -109,7 +111,7 @@ def resume_sweep(
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweeps.folder import SweepFolder
-    from orchestrator.sweeps.runner import plan_of, take_over, trials_to_run
+    from orchestrator.sweeps.runner import check_ended, claimed, plan_of, take_over, trials_to_run
 
     ledger = common.ledger()
     record, trial = ledger.find(wanted)
@@ -126,16 +128,31 @@ def resume_sweep(
     planned = SweepSpec.model_validate(record.spec)
     how = how.ready(common, planned)
     folder = SweepFolder.of(common.root, record.sweep_id)
-    kind, cluster = registry.kind(record.backend), read_cluster_file(folder.cluster, instance_types_from=planned.instance_types_from)
-    budget = rates = None
-    if kind.cloud is not None and (trials := trials_to_run(record, keep_invalid=how.keep_invalid)):
-        cluster = kind.cloud.complete(cluster)
-        rest = plan_of(record, trials, cluster)
-        budget, rates = _agreed(common, rest, cluster, how, reporter), rest.rates
-    created = _create_backend(common, planned, cluster, how, folder, reporter, rates)
-    with stack_running(common.root, wanted=how.stack, reporter=reporter):
-        take_over(ledger, record)
-        return _run(common, ledger, record.sweep_id, planned, how, created, reporter, budget)
+    check_private_folder(folder.root, "the sweep's folder")
+    check_ended(common.root, record)
+    with claimed(folder):
+        record = ledger.sweep(record.sweep_id)  # it may have gone on until just now
+        cluster = read_cluster_file(folder.cluster, instance_types_from=planned.instance_types_from)
+        kind, budget, rates = registry.kind(record.backend), None, None
+        if kind.cloud is not None and (trials := trials_to_run(record, keep_invalid=how.keep_invalid)):
+            cluster = kind.cloud.complete(cluster)
+            rest = plan_of(record, trials, cluster)
+            budget, rates = _agreed(common, rest, cluster, how, reporter), rest.rates
+        created = _create_backend(common, planned, cluster, how, folder, reporter, rates)
+        with stack_running(common.root, wanted=how.stack, reporter=reporter):
+            take_over(ledger, record)
+            return _run(common, ledger, record.sweep_id, planned, how, created, reporter, budget)
+
+
+def _make_folder(folder: "SweepFolder") -> None:
+    """Make the folder of a new sweep. Raises InputError."""
+    try:
+        folder.root.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"the sweep's folder {folder.root} can't be made: {error.strerror}", "choose another home with --home"
+        ) from None
+    check_private_folder(folder.root.parent, "the folder of sweeps")
 
 
 def _run(
@@ -186,6 +203,12 @@ def _run_in(
     )
     real_time = registry.kind(spec.backend).real_time
     port = how.metrics_port if real_time else 0
+    resume = f"orchestrate sweep --resume {sweep_id}"
+    ledger.on_long_wait(
+        lambda limit_s: reporter.say(
+            f"note: another program has locked the ledger: waiting up to {limit_s:g} s; then resume with: {resume}"
+        )
+    )
     try:
         with (
             metrics.serving(exporter, backend.targets, port, reporter, how.metrics_access),
@@ -194,8 +217,11 @@ def _run_in(
         ):
             watchers = [view, *([] if port == 0 else [exporter]), *annotators]
             return Runner(ledger, backend, folder, watchers, how.keep_invalid, budget).run(sweep_id)
+    except MissingPrerequisite as error:
+        kept = f"finished trials are kept; resume with: {resume}"
+        raise MissingPrerequisite(error.message, f"{error.hint}; {kept}" if error.hint else kept) from None
     except KeyboardInterrupt:
-        reporter.say(f"finished trials are kept; go on with: orchestrate sweep --resume {sweep_id}")
+        reporter.say(f"finished trials are kept; go on with: {resume}")
         if backend.left:
             raise Interrupted("interrupted; not all that was started could be ended", "orchestrate clean") from None
         raise

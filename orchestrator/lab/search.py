@@ -123,7 +123,7 @@ def _with_assumption(plan: "Plan", space: "Space") -> "Plan":
     from orchestrator.sweeps.plan import ONE_BURST
 
     searched = any(knob.name == "idle_timeout_minutes" for knob in space.knobs)
-    if not searched or not plan.workload.pattern.at_once or ONE_BURST in plan.assumptions:
+    if not searched or not plan.workload.all_at_once or ONE_BURST in plan.assumptions:
         return plan
     return replace(plan, assumptions=(*plan.assumptions, ONE_BURST))
 

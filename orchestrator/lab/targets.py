@@ -18,6 +18,7 @@ def find_address(common: Home, address: str | None) -> str:
     """`host:port` of a GCS. For a cluster of this home its token is put in place. Raises MissingPrerequisite."""
     from orchestrator.backends.live.ownership import ensure_token, running_owners
 
+    common.check()
     ours = {owner.gcs_address for owner in running_owners(common.root)}
     if address is not None:
         _check_form(address)

@@ -1,14 +1,23 @@
-"""The events of a trace. `t` is in UNIX seconds. Unknown fields and types are kept, so newer traces stay readable."""
+"""The events of a trace. `t` is in UNIX seconds. Unknown fields and types are kept, so newer traces stay readable.
+
+A trace can come from anybody, so each value has the range that any real one has.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from orchestrator.model.arch import Arch
 from orchestrator.model.fault import FaultKind
 
 TRACE_VERSION = 1
+
+YEAR_3000 = 32_503_680_000.0
+Time = Annotated[float, Field(ge=0, lt=YEAR_3000)]
+"""UNIX seconds."""
+Amount = Annotated[float, Field(ge=0, le=1e12)]
+Number = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 NodeState = Literal["requested", "allocated", "installing", "running", "idle", "draining", "terminated", "failed"]
 Phase = Literal["starting", "preparing", "submitting", "running", "scaling_down", "done", "failed"]
@@ -45,7 +54,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
-    t: float
+    t: Time
     type: str
 
 
@@ -69,8 +78,8 @@ class DemandEvent(Event):
     """Pending tasks and actors by resource shape, as the GCS reports them to the autoscaler; written on change."""
 
     type: Literal["demand"] = "demand"
-    pending: dict[str, int]
-    pending_cpus: float
+    pending: dict[str, Number]
+    pending_cpus: Amount
 
 
 class NodeEvent(Event):
@@ -81,14 +90,14 @@ class NodeEvent(Event):
     node_type: str
     arch: Arch = "unknown"
     instance_type: str = ""
-    cpus: float = 0.0
+    cpus: Amount = 0.0
     is_head: bool = False
     state: NodeState
     previous: NodeState | None = None
     cause: str = ""
     detail: str = ""
     ray_node_id: str = ""
-    since: float | None = None
+    since: Time | None = None
 
 
 class StageEvent(Event):
@@ -109,7 +118,7 @@ class UsageEvent(Event):
     """Logical CPUs used and supplied by node type, `{node_type: [used, total]}`; written on change."""
 
     type: Literal["usage"] = "usage"
-    cpus: dict[str, tuple[float, float]]
+    cpus: dict[str, tuple[Amount, Amount]]
 
 
 class TaskEvent(Event):
@@ -119,11 +128,11 @@ class TaskEvent(Event):
     node: str
     node_type: str = ""
     arch: Arch = "unknown"
-    cpus: float = 1.0
-    submitted: float
-    started: float
-    ended: float
-    count: int = 1
+    cpus: Amount = 1.0
+    submitted: Time
+    started: Time
+    ended: Time
+    count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     ok: bool = True
 
 
@@ -131,9 +140,9 @@ class HostEvent(Event):
     """Load of the machine that runs the laboratory: CPU in percent of all cores, memory in bytes."""
 
     type: Literal["host"] = "host"
-    cpu_percent: float
-    load_1m: float
-    memory_available: int
+    cpu_percent: Amount
+    load_1m: Amount
+    memory_available: Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class NoteEvent(Event):
@@ -142,7 +151,7 @@ class NoteEvent(Event):
     type: Literal["note"] = "note"
     kind: str
     text: str
-    seconds: float = 0.0
+    seconds: Annotated[float, Field(ge=-1e12, le=1e12)] = 0.0
 
 
 class FaultEvent(Event):
@@ -159,9 +168,9 @@ class FaultEvent(Event):
     node_type: str
     arch: Arch = "unknown"
     detail: str = ""
-    since: float | None = None
-    until: float | None = None
-    tasks: int | None = None
+    since: Time | None = None
+    until: Time | None = None
+    tasks: Number | None = None
 
 
 class OtherEvent(Event):
@@ -184,7 +193,7 @@ _KINDS: dict[str, type[Event]] = {
 
 def _kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return kind if kind in _KINDS else "other"
+    return kind if isinstance(kind, str) and kind in _KINDS else "other"
 
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(

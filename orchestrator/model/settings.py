@@ -23,6 +23,9 @@ Launches = Annotated[int, Field(ge=1, le=10_000)]
 UpdateIntervalS = Annotated[int, Field(ge=1, le=3600)]
 Workers = Annotated[int, Field(ge=0, le=1_000_000)]
 
+RAYS_IDLE_TIMEOUT_MINUTES = 5.0
+"""The idle timeout of a cluster whose file has none."""
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -1,6 +1,6 @@
 """The model of a sweep, the same for a YAML file and for command-line options."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, create_model, model_validator
 
@@ -55,11 +55,18 @@ else:
     )
 
 
-class _SplitsArrivals(FrozenModel):
+class _ChecksWorkload(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _arrival_from_text(cls, value: Any) -> Any:
         return workload.split_arrival(value)
+
+    @model_validator(mode="after")
+    def _a_job_has_tasks_of_its_own(self) -> Self:
+        given = {name for name, value in self if value is not None}
+        if "job" in given and (others := sorted(given - workload.OF_EVERY_KIND)):
+            raise ValueError(f"a job brings its own tasks: leave {others[0]} out, or leave the job out")
+        return self
 
 
 if TYPE_CHECKING:
@@ -73,7 +80,7 @@ if TYPE_CHECKING:
 else:
     WorkloadOverrides = create_model(
         "WorkloadOverrides",
-        __base__=_SplitsArrivals,
+        __base__=_ChecksWorkload,
         __module__=__name__,
         __doc__="The parts of a workload that a spec sets. The backend has defaults for the others. See `Workload`.",
         **{name: (workload.value_type(name) | None, None) for name in workload.Workload.model_fields},

@@ -6,7 +6,8 @@ from pydantic import Field, computed_field, model_validator
 
 from orchestrator.model.base import FrozenModel, content_hash
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.settings import Settings
+from orchestrator.model.job import PATHS
+from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings
 from orchestrator.model.workload import Workload
 
 
@@ -30,14 +31,18 @@ class Trial(FrozenModel):
     @property
     def trial_id(self) -> str:
         """Return twelve hex digits. The same trial has the same id on every machine and in every sweep."""
-        return content_hash(self.model_dump(mode="json", exclude={"trial_id"}))
+        described = self.model_dump(mode="json", exclude={"trial_id"})
+        for path in PATHS:
+            described["workload"].get("job", {}).pop(path, None)
+        return content_hash(described)
 
     @property
     def longest_idle_s(self) -> float:
         """Seconds that a node may be idle before the autoscaler ends it, of the type with the longest idle timeout."""
-        everywhere = 60 * (self.settings.idle_timeout_minutes or 0.0)
-        if self.settings.autoscaler == "v1":  # it doesn't read a type's own
-            return everywhere
+        minutes = self.settings.idle_timeout_minutes
+        if self.settings.autoscaler == "v1":  # it needs one, and doesn't read a type's own
+            return 60 * (RAYS_IDLE_TIMEOUT_MINUTES if minutes is None else minutes)
+        everywhere = 60 * (minutes or 0.0)
         own = (worker.idle_timeout_s for worker in self.shape.launchable)
         return max(everywhere if seconds is None else seconds for seconds in own)
 

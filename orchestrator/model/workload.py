@@ -1,4 +1,4 @@
-"""The workload of a trial: tasks, their duration and resources, and their arrival."""
+"""The workload of a trial: tasks, their duration and resources, and their arrival; or the user's own script."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -16,11 +16,14 @@ from pydantic import (
 from orchestrator.model import arrivals
 from orchestrator.model.base import Finite, FrozenModel, NonNegative, Positive
 from orchestrator.model.fault import MAX_FAULTS, Fault
+from orchestrator.model.job import Job
 from orchestrator.model.labels import check_selectors
 
 MAX_TASKS = 1_000_000
 # Fields that trials of the first version don't have.
-_ADDED_LATER = frozenset({"faults", arrivals.PARAMETERS})
+_ADDED_LATER = frozenset({"faults", arrivals.PARAMETERS, "job"})
+OF_EVERY_KIND = frozenset({"faults", "job"})
+"""The fields that don't describe the tasks of the stress job."""
 
 
 def _known_arrival(name: str) -> str:
@@ -65,6 +68,8 @@ class Workload(FrozenModel):
     They arrive in the pattern `arrival`, see `model/arrivals.py`. `sleep` only holds the CPU in Ray's accounting;
     `burn` keeps a core busy. `labels` are label selectors in Ray's syntax: `v`, `!v`, `in(a,b)`, `!in(a,b)`. `faults`
     are injected into the nodes meanwhile.
+
+    With a `job`, the workload is that script instead, and the fields that describe tasks mean nothing.
     """
 
     tasks: Annotated[Tasks, Parameter("tasks that are submitted", "tasks", "--tasks")] = 512
@@ -80,6 +85,7 @@ class Workload(FrozenModel):
     kind: Annotated[TaskKind, Parameter("sleep, or burn (keeps a core busy)", option="--task-kind")] = "sleep"
     faults: Faults = ()
     arrival_parameters: dict[str, Finite] = Field(default_factory=dict)
+    job: Job | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -100,20 +106,33 @@ class Workload(FrozenModel):
         return value
 
     @model_validator(mode="after")
-    def _resources_are_custom_ones(self) -> Self:
+    def _resources_are_those_of_a_task(self) -> Self:
+        """Refuse what Ray refuses for a task, and what can't be modelled."""
         if "CPU" in self.resources:
-            raise ValueError("resources are custom ones such as Graviton; CPUs are `cpus`, or --task-cpus")
-        if reserved := {"GPU", "memory", "object_store_memory"} & self.resources.keys():
+            raise ValueError("resources are those other than CPUs, such as GPU; CPUs are `cpus`, or --task-cpus")
+        if "object_store_memory" in self.resources:
             raise ValueError(
-                f"tasks that need {sorted(reserved)[0]} can't be modelled yet: a task needs CPUs (--task-cpus) and"
-                " custom resources (--task-resources Graviton=0.1), but no GPU and no memory"
+                "object_store_memory can't be modelled: Ray gives it to objects and not to tasks, so leave it out"
             )
+        if (gpus := self.resources.get("GPU", 0.0)) > 1 and gpus != int(gpus):
+            raise ValueError(
+                f"Ray takes whole numbers of GPUs above 1, and {gpus:g} isn't one; a task may share one GPU"
+            )
+        if (memory := self.resources.get("memory", 1.0)) != int(memory):
+            raise ValueError(f"memory is in whole bytes, such as 2e9, and {memory:g} isn't one")
         return self
 
     @model_serializer(mode="wrap")
     def _without_empty_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Omit fields that older workloads don't have, unless they are set: a trial's id is a hash of this."""
-        return {name: value for name, value in dump(self).items() if value or name not in _ADDED_LATER}
+        """Omit fields that older workloads don't have, unless they are set: a trial's id is a hash of this.
+
+        With a job, omit the fields that describe tasks.
+        """
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if (value or name not in _ADDED_LATER) and (self.job is None or name in OF_EVERY_KIND)
+        }
 
     @property
     def pattern(self) -> arrivals.Arrival:
@@ -122,20 +141,31 @@ class Workload(FrozenModel):
 
     @property
     def task_resources(self) -> dict[str, float]:
-        """Return the resources of one task, in Ray's names."""
-        return {"CPU": self.cpus, **self.resources}
+        """Return the resources of one task, in Ray's names; empty for a job, whose tasks nobody knows beforehand."""
+        return {} if self.job is not None else {"CPU": self.cpus, **self.resources}
+
+    @property
+    def all_at_once(self) -> bool:
+        """Return True if all demand is known to be there from the beginning."""
+        return self.job is None and self.pattern.at_once
 
     @property
     def cpu_seconds(self) -> float:
-        """Return the CPU-seconds of all tasks together."""
-        return self.tasks * self.seconds * self.cpus
+        """Return the CPU-seconds of all tasks together; 0 for a job."""
+        return 0.0 if self.job is not None else self.tasks * self.seconds * self.cpus
 
     def describe(self) -> str:
-        """Return a summary such as `48 tasks x 5 s x 1 CPU (sleep), burst, with kill@20`."""
+        """Return a summary such as `48 tasks x 5 s x 1 CPU (sleep), burst, with kill@20`, or `job: python a.py`."""
         needs = "".join(f" + {amount:g} {name}" for name, amount in self.resources.items())
         faults = f", with {', '.join(map(str, self.faults))}" if self.faults else ""
+        if self.job is not None:
+            return f"{self.job.describe()}{faults}"
         tasks = f"{self.tasks} tasks x {self.seconds:g} s x {self.cpus:g} CPU{needs} ({self.kind})"
         return f"{tasks}, {self.pattern.describe()}{faults}"
+
+    def shown(self, name: str) -> Any:
+        """Return the value of a field; None if it describes tasks and the workload is a job."""
+        return None if self.job is not None and name not in OF_EVERY_KIND else getattr(self, name)
 
 
 def parameters() -> dict[str, Parameter]:

@@ -8,12 +8,13 @@ import logging
 import sqlite3
 import warnings
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError
+from orchestrator.sqlite_files import is_read_only, read_only_uri, sqlite_url
 
 if TYPE_CHECKING:
     import optuna
@@ -41,7 +42,7 @@ class SearchStore:
     @property
     def url(self) -> str:
         """The address for optuna and optuna-dashboard."""
-        return f"sqlite:///{self.path}"
+        return sqlite_url(self.path)
 
     def add(self, study: "optuna.Study", search_id: str, facts: Mapping[str, Any]) -> None:
         """Copy a study that is in memory. Raises InputError."""
@@ -69,11 +70,15 @@ class SearchStore:
         if not self.path.is_file():
             return []
         try:
-            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+            with ExitStack() as opened:
+                uri = f"{self.path.as_uri()}?mode=ro"
+                if is_read_only(self.path):
+                    uri = opened.enter_context(read_only_uri(self.path))
+                database = opened.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=10)))
                 return [
                     SearchRecord(name, {key: json.loads(value) for key, value in database.execute(_ATTRIBUTES, (row,))})
                     for row, name in database.execute(_STUDIES).fetchall()
                 ]
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
             _log.debug("no searches", exc_info=True)
             raise InputError(f"{self.path} holds no searches: {error}", "move it away, and search again") from None

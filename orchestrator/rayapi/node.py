@@ -82,6 +82,8 @@ def start_node(options: NodeOptions) -> Callable[[], dict[str, int]]:
         # Ray numbers sockets by what it finds in the folder, so two nodes that start at once would share a name.
         raylet_socket_name=f"{options.temp_dir}/{options.node_id[:12]}.raylet",
         plasma_store_socket_name=f"{options.temp_dir}/{options.node_id[:12]}.plasma",
+        # Each node unpacks a job's files anew. In a shared folder it would delete those that other nodes work in.
+        runtime_env_dir_name=f"runtime_resources_{options.node_id[:12]}",
         include_log_monitor=False,
         **(head if options.is_head else {"gcs_address": options.gcs_address, "redis_address": options.gcs_address}),
     )

@@ -12,6 +12,7 @@ from orchestrator.analysis.trial.score import score
 from orchestrator.backends.registry import SIMULATED
 from orchestrator.errors import InputError
 from orchestrator.model.events import DemandEvent, Event, TaskEvent
+from orchestrator.model.job import CANNOT_SIMULATE
 from orchestrator.model.latency import Delay, NodeLatencies
 from orchestrator.model.quantities import shown_in
 from orchestrator.model.scorecard import Scorecard
@@ -107,6 +108,8 @@ def validate(trace: Trace) -> Validation:
 
     if trace.trial is None:
         raise InputError("the trace holds no trial: a cluster was only observed", "validate a trial of a sweep")
+    if trace.trial.workload.job is not None:
+        raise InputError(f"trial {trace.trial.trial_id}: {CANNOT_SIMULATE}", "validate one of the stress job")
     recorded = score(trace.trial, trace.events)
     if recorded.makespan_s is None:
         raise InputError(f"trial {trace.trial.trial_id} recorded no task", "validate one that is done")

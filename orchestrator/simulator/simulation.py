@@ -10,6 +10,7 @@ from functools import partial
 from orchestrator.errors import BaselineNotReached, InputError, TrialTimedOut
 from orchestrator.model.events import Emit
 from orchestrator.model.fault import impossible
+from orchestrator.model.job import CANNOT_SIMULATE, RUN_INSTEAD
 from orchestrator.model.latency import NodeLatencies
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.live_settings import differences, settings_in_force
@@ -59,6 +60,8 @@ def simulate(
     every process. Raises TrialFailed as a real backend does, AutoscalerRaised if Ray's code fails, and InputError for
     a fault that can't be simulated.
     """
+    if trial.workload.job is not None:
+        raise InputError(CANNOT_SIMULATE, RUN_INSTEAD)
     if silent := impossible(trial.workload.faults, POSSIBLE):
         raise InputError(f"{silent[0]}: the simulator has no {silent[0].kind} of a node, only kill and spot")
     world = Simulation(trial, emit, latencies)

@@ -12,7 +12,7 @@ class SweepFolder:
     """The paths of a sweep's files.
 
     `TRIAL.jsonl` (trace), `TRIAL.log` (job), `cluster.yaml` (the cluster config as it was when the sweep was planned),
-    `ray/CLUSTER/` (logs of Ray's monitor), `orchestrate.log` (our own log).
+    `ray/CLUSTER/` (logs of Ray's monitor), `orchestrate.log` (our own log), `lock` (held while the sweep runs).
     """
 
     root: Path
@@ -29,6 +29,11 @@ class SweepFolder:
     def log(self, trial: Trial) -> Path:
         """Return the path of the log of the trial's job."""
         return self.root / f"{trial.trial_id}.log"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process which runs the sweep keeps locked, see `orchestrator.liveness`."""
+        return self.root / "lock"
 
     @property
     def cluster(self) -> Path:

@@ -18,13 +18,12 @@ from orchestrator.model.billing import Rates
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import impossible
 from orchestrator.model.prices import Prices
-from orchestrator.model.settings import Settings, settings
+from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings, settings
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
 
-RAYS_IDLE_TIMEOUT_MINUTES = 5.0
 ONE_BURST = "all tasks arrive in one burst, so a short idle timeout does no harm here; --arrival waves shows its price"
 # Times of a trace have to be dates: with 10^9 minutes a simulated trial ends in the year 3901.
 MAX_IDLE_S = 6e10
@@ -94,7 +93,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     _check_faults(kind, workload, shape)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes
-    if workload.pattern.at_once and len({choice.idle_timeout_minutes for choice in settings}) > 1:
+    if workload.all_at_once and len({choice.idle_timeout_minutes for choice in settings}) > 1:
         assumptions = (*assumptions, ONE_BURST)
     notes += _notes_on_keys(workload, shape, settings)
     trials = []
@@ -146,7 +145,7 @@ def _starts(kind: BackendKind, cluster: ClusterFile) -> str:
 
 
 def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:
-    base = fitted_workload(shape) if fitted else Workload()
+    base = fitted_workload(shape) if fitted and spec.workload.job is None else Workload()
     chosen = {name: value for name, value in spec.workload.model_dump().items() if value is not None}
     try:
         return base.replace(**chosen)
@@ -175,6 +174,7 @@ def _check_faults(backend: BackendKind, workload: Workload, shape: ClusterShape)
 
 def _check_can_run(workload: Workload, shape: ClusterShape, settings: Settings, *, fitted: bool) -> None:
     """Raise InputError unless the head, a node of the minimum or a launched node can run the tasks."""
+    _check_memory_is_known(workload, shape)
     task = workload.task_resources, workload.labels
     able = [worker for worker in shape.launchable if worker.max_workers and worker.fits(*task)]
     reached = [
@@ -198,10 +198,26 @@ def _check_can_run(workload: Workload, shape: ClusterShape, settings: Settings, 
     )
 
 
+def _check_memory_is_known(workload: Workload, shape: ClusterShape) -> None:
+    """Raise InputError if tasks need memory, and may run on nodes of which the cluster file doesn't say how much."""
+    if "memory" not in workload.resources:
+        return
+    others = {name: amount for name, amount in workload.task_resources.items() if name != "memory"}
+    for node_type in (shape.head, *shape.workers):
+        if "memory" not in node_type.resources and node_type.fits(others, workload.labels):
+            raise InputError(
+                f"tasks need memory, and the cluster file doesn't say how much {node_type.name} has: Ray would take the"
+                " machine's own",
+                f"add it under available_node_types.{node_type.name}.resources, in bytes: {{memory: 8000000000}}",
+            )
+
+
 def _notes_on_keys(workload: Workload, shape: ClusterShape, chosen: Sequence[Settings]) -> list[str]:
     """Return notes about where tasks run, and about keys of the cluster file that an autoscaler doesn't read."""
     notes = []
     slots = shape.head.slots(workload.task_resources, workload.labels)
+    if workload.job is not None and not shape.head.cpus:
+        slots = 0
     if slots != 0:
         at_once = "" if slots is None else f", {slots} at once"
         notes.append(f"Ray runs tasks on the head, too ({shape.head.name}{at_once})")

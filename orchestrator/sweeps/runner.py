@@ -1,11 +1,12 @@
 """The runner of a plan: each trial becomes a trace, each trace a scorecard, each step a record in the ledger."""
 
+import contextlib
 import json
 import logging
 import os
 import platform
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 from orchestrator.analysis.trial.score import score
 from orchestrator.backends import registry
 from orchestrator.backends.base import Backend, BilledBackend
-from orchestrator.backends.live.ownership import process_alive
-from orchestrator.errors import InputError, TrialFailed
+from orchestrator.errors import InputError, MissingPrerequisite, TrialFailed
 from orchestrator.filesystem import needing_room
 from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.liveness import Lock, ProcessMark, still_runs
 from orchestrator.logs import suppressed
 from orchestrator.model.billing import Bill
 from orchestrator.model.prices import Prices
@@ -55,17 +56,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _this_process() -> dict[str, Any]:
-    import psutil
-
-    return {"host": platform.node(), "pid": os.getpid(), "started": psutil.Process().create_time()}
-
-
-def still_runs(process: dict[str, Any]) -> bool:
-    """Return whether the process in a sweep's environment lives. A process on another host counts as alive."""
-    if process.get("host", platform.node()) != platform.node():
-        return True
-    return process_alive(int(process.get("pid", -1)), float(process.get("started", 0)))
+def process_of(record: SweepRecord) -> Mapping[str, Any]:
+    """Return the record of the process that ran a sweep last; empty if there is none."""
+    process = record.environment.get("process")
+    return process if isinstance(process, dict) else {}
 
 
 @dataclass
@@ -119,7 +113,7 @@ class Runner:
                         self._run_trial(sweep_id, record.trial, prices)
         except BaseException:
             # A full disk is the ledger's, too, but what led here matters more.
-            with suppressed(_log, "writing down the interruption", InputError):
+            with suppressed(_log, "writing down the interruption", InputError, MissingPrerequisite):
                 self.ledger.interrupt(sweep_id, "interrupted")
             raise
         finally:
@@ -175,7 +169,7 @@ class Runner:
         """Keep in the result which watchers stopped."""
         notes = [watcher.stopped for watcher in self._guarded if watcher.stopped]
         if notes:
-            with suppressed(_log, "keeping notes in the ledger", InputError):
+            with suppressed(_log, "keeping notes in the ledger", InputError, MissingPrerequisite):
                 self.ledger.add_notes(sweep_id, notes)
 
 
@@ -220,12 +214,46 @@ def unpriced_of(record: SweepRecord) -> list[str]:
     return (prices_of(record) or Prices(usd_per_hour={})).without(workers)
 
 
+def running(home: Path, record: SweepRecord) -> bool | None:
+    """Return true if a process runs a sweep now; None if this machine can't know."""
+    if record.status != "running":
+        return False
+    return still_runs(process_of(record), SweepFolder.of(home, record.sweep_id).lock)
+
+
+@contextlib.contextmanager
+def claimed(folder: SweepFolder) -> Iterator[None]:
+    """Hold a sweep's lock, so that no other process runs it meanwhile. Raises InputError if one does."""
+    try:
+        lock = Lock.take(folder.lock)
+    except OSError as error:
+        raise InputError(f"{folder.root} can't be written: {error.strerror}", "choose another with --home") from None
+    if lock is None:
+        raise InputError(f"sweep {folder.root.name} still runs, in another process")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_ended(home: Path, record: SweepRecord) -> None:
+    """Raise InputError unless the process that ran a sweep is known to have ended."""
+    if (runs := running(home, record)) is False:
+        return
+    process = process_of(record)
+    who = f"as process {process.get('pid', '?')} on {process.get('host', '?')}"
+    if runs:
+        raise InputError(f"sweep {record.sweep_id} still runs, {who}")
+    raise InputError(
+        f"sweep {record.sweep_id} may still run, {who}, which this machine can't look at",
+        "if that machine is gone: orchestrate clean --force, then resume the sweep",
+    )
+
+
 def take_over(ledger: Ledger, record: SweepRecord) -> None:
-    """Let this process run an unfinished sweep. Raises InputError while another process still runs it."""
-    process = record.environment.get("process") or {}
-    if record.status == "running" and still_runs(process):
-        raise InputError(f"sweep {record.sweep_id} still runs, as process {process['pid']} on {process['host']}")
-    ledger.take_over(record.sweep_id, {**record.environment, **environment(), "process": _this_process()})
+    """Record that this process, which holds the sweep's lock, runs it from now on."""
+    mark = ProcessMark.this_process().as_record()
+    ledger.take_over(record.sweep_id, {**record.environment, **environment(), "process": mark})
 
 
 def plan_of(record: SweepRecord, trials: Sequence[Trial], cluster: ClusterFile) -> Plan:
@@ -255,7 +283,7 @@ def begin_sweep(ledger: Ledger, plan: Plan, sweep_id: str | None = None) -> str:
         environment={
             **environment(),
             "prices": plan.prices.model_dump(mode="json"),
-            "process": _this_process(),
+            "process": ProcessMark.this_process().as_record(),
             **({"assumptions": list(plan.assumptions)} if plan.assumptions else {}),
             **({"provider": plan.provider} if plan.provider else {}),
         },

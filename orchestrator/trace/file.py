@@ -1,19 +1,33 @@
-"""A writer and a reader of traces: JSON lines, flushed one by one, with a header that contains the whole trial."""
+"""A writer and a reader of traces: JSON lines, flushed one by one, with a header that contains the whole trial.
+
+A trace can come from anybody. The reader bounds its size, the types and ranges of its values, and the memory that they
+can take; what it refuses, it names by file and line.
+"""
 
 import json
 import logging
+import os
+import stat
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from orchestrator.errors import SpecError
-from orchestrator.model.events import TRACE_VERSION, Emit, Event, parse_event
+from orchestrator.model.events import TRACE_VERSION, Emit, Event, TaskEvent, parse_event
 from orchestrator.model.trial import Trial
 
 _log = logging.getLogger(__name__)
+
+MAX_LINE_BYTES = 4_000_000
+MAX_EVENTS = 10_000_000
+MAX_TASKS = 10_000_000
+MAX_OBSERVED_S = 400 * 86_400.0
+MAX_TRIAL_S = 31 * 86_400.0
 
 
 class TraceWriter:
@@ -22,8 +36,8 @@ class TraceWriter:
         with TraceWriter(path, trial=trial, sinks=[live_view]) as trace:
             trace.emit(PhaseEvent(t=time.time(), phase="starting"))
 
-    A sink that raises is logged and gets no more events: nothing that only watches may fail a trial. `stopped` has the
-    errors of such sinks.
+    A file that is there already is never overwritten: FileExistsError. A sink that raises is logged and gets no more
+    events: nothing that only watches may fail a trial. `stopped` has the errors of such sinks.
     """
 
     def __init__(
@@ -39,7 +53,7 @@ class TraceWriter:
         self.stopped: tuple[str, ...] = ()
         self._lock = threading.RLock()
         self._sinks = list(sinks)
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("x", encoding="utf-8")
         described = trial.model_dump(mode="json") if trial is not None else None
         self._write(json.dumps({"trace": TRACE_VERSION, "trial": described, **(context or {})}))
 
@@ -87,32 +101,87 @@ class Trace:
     events: tuple[Event, ...]
 
 
+def new_trace_path(folder: Path, name: str) -> Path:
+    """Return the path of a trace that doesn't exist yet: `NAME.jsonl`, or `NAME-2.jsonl` and so on."""
+    path, number = folder / f"{name}.jsonl", 1
+    while os.path.lexists(path):
+        number += 1
+        path = folder / f"{name}-{number}.jsonl"
+    return path
+
+
 def read_trace(path: Path) -> Trace:
     """Read a trace. Only an incomplete last line is dropped. Raises SpecError with the file and the line."""
+    lines = _lines(path)
+    first = next(lines, None)
+    if first is None:
+        raise SpecError(str(path), "no trace: it has no complete first line")
+    trial, context = _read_header(path, first)
+    events: list[Event] = []
+    tasks = 0
+    for number, line in enumerate(lines, start=2):
+        try:
+            event = parse_event(line)
+        except ValidationError as error:
+            raise SpecError(f"{path}:{number}", _problem(error)) from None
+        except (ValueError, RecursionError):
+            raise SpecError(f"{path}:{number}", "damaged: this line is not an event") from None
+        tasks += event.count if isinstance(event, TaskEvent) else 0
+        if tasks > MAX_TASKS:
+            raise SpecError(f"{path}:{number}", f"more than {MAX_TASKS} tasks; no trace has that many")
+        if number > MAX_EVENTS:
+            raise SpecError(f"{path}:{number}", f"more than {MAX_EVENTS} events; no trace has that many")
+        events.append(event)
+    events.sort(key=lambda event: event.t)
+    if events and events[-1].t - events[0].t > (MAX_TRIAL_S if trial is not None else MAX_OBSERVED_S):
+        days = (events[-1].t - events[0].t) / 86_400
+        raise SpecError(str(path), f"damaged: {days:.0f} days are between its first event and its last one")
+    return Trace(trial, context, tuple(events))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the complete lines of a regular file without their ends. Raises SpecError."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        # Without a wait: a pipe that nobody writes to would block.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise SpecError(str(path), "not a file")
+            number = 0
+            while (line := file.readline(MAX_LINE_BYTES + 1)).endswith(b"\n"):
+                number += 1
+                yield line[:-1]
+            # Else the last line is incomplete: its writer was killed, or still runs.
+            if len(line) > MAX_LINE_BYTES:
+                raise SpecError(f"{path}:{number + 1}", f"longer than {MAX_LINE_BYTES} bytes; no line of a trace is")
     except OSError as error:
         raise SpecError(str(path), f"can't be read: {error.strerror}") from None
-    if len(lines) < 2:
-        raise SpecError(str(path), "no trace: it has no complete first line")
+    except ValueError:
+        raise SpecError(repr(str(path)), "no path that a file can have") from None
+
+
+def _read_header(path: Path, line: bytes) -> tuple[Trial | None, Mapping[str, Any]]:
     try:
-        header = json.loads(lines[0])
+        header = json.loads(line)
         version = header.pop("trace")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SpecError(f"{path}:1", 'no trace: the first line isn\'t {"trace": 1, "trial": …}') from None
     if version != TRACE_VERSION:
         raise SpecError(
-            f"{path}:1", f"trace version {version!r} isn't one that this orchestrate reads ({TRACE_VERSION})"
+            f"{path}:1", f"trace version {version!r:.40} isn't one that this orchestrate reads ({TRACE_VERSION})"
         )
     described = header.pop("trial", None)
     try:
-        trial = None if described is None else Trial.model_validate(described)
-    except ValueError:
+        return None if described is None else Trial.model_validate(described), header
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise SpecError(f"{path}:1", "the header doesn't hold a trial that this version understands") from None
-    events = []
-    for number, line in enumerate(lines[1:-1], start=2):
-        try:
-            events.append(parse_event(line))
-        except ValueError:
-            raise SpecError(f"{path}:{number}", "damaged: this line is not an event") from None
-    return Trace(trial, header, tuple(sorted(events, key=lambda event: event.t)))
+
+
+def _problem(error: ValidationError) -> str:
+    """Return the first problem of a line that isn't an event."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"][1:])[:80]
+    return (
+        f"damaged: this line is not an event ({where}: {first['msg'].lower()})"
+        if where
+        else ("damaged: this line is not an event")
+    )

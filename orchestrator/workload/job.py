@@ -1,4 +1,4 @@
-"""Submission of the stress job through Ray's jobs API, and a reader that follows its log."""
+"""Submission of a job through Ray's jobs API: the stress job or a script, and a reader that follows its log."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import logging
 import shlex
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,23 @@ def stress_entrypoint(workload: Workload, seed: int, address: str, python: str =
     return f"PYTHONSAFEPATH=1 {shlex.quote(python)} -m orchestrator.workload.stress {shlex.quote(request)}"
 
 
-class StressJob:
-    """One submitted job. Its log is copied to `log_path` as it grows, and its reports are passed to `on_message`.
+class SubmittedJob:
+    """One submitted job. Its log is copied to `log_path` as it grows, in a thread of its own.
 
-    `on_message` is called in the thread that follows the log, with the messages that `stress` describes.
+    `what` names the job in messages. Raises WorkloadFailed if the jobs API refuses it.
     """
 
-    def __init__(self, dashboard: str, entrypoint: str, log_path: Path, on_message: Callable[[Message], None]) -> None:
-        self._on_message = on_message
+    what = "the job"
+
+    def __init__(
+        self, dashboard: str, entrypoint: str, log_path: Path, runtime_env: Mapping[str, Any] | None = None
+    ) -> None:
         self._log_path = log_path
-        self._lines_seen = 0
         try:
             self._client = job_client(dashboard)
-            self.job_id: str = self._client.submit_job(entrypoint=entrypoint)
+            self.job_id: str = self._client.submit_job(
+                entrypoint=entrypoint, runtime_env=None if runtime_env is None else dict(runtime_env)
+            )
         except Exception as error:  # errors of requests, and Ray's RuntimeError and ConnectionError, mean the same here
             raise WorkloadFailed(f"Ray's jobs API at {dashboard} refused the job: {error}") from error
         self._thread = threading.Thread(target=self._follow, name="orchestrate-job-log", daemon=True)
@@ -68,7 +72,7 @@ class StressJob:
     def check(self) -> None:
         """Raise WorkloadFailed with Ray's reason if the job has failed or was stopped."""
         if self.status() in ("FAILED", "STOPPED"):
-            raise WorkloadFailed(f"the stress job failed: {self._reason()}", f"log: {self._log_path}")
+            raise WorkloadFailed(f"{self.what} failed: {self._reason()}", f"log: {self._log_path}")
 
     def _reason(self) -> str:
         try:
@@ -79,18 +83,16 @@ class StressJob:
         return (message.strip().splitlines() or ["Ray gives no reason"])[-1]
 
     def finish(self, timeout_s: float = 10.0) -> None:
-        """Read the whole log again, so that no report is missed if following it was interrupted."""
+        """Read the whole log again, so that nothing is missed if following it was interrupted."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise WorkloadFailed("the stress job has ended, but its log doesn't", f"log: {self._log_path}")
+            raise WorkloadFailed(f"{self.what} has ended, but its log doesn't", f"log: {self._log_path}")
         try:
             text = self._client.get_job_logs(self.job_id)
         except Exception as error:
-            raise WorkloadFailed(f"the stress job's log can't be read: {error}") from error
+            raise WorkloadFailed(f"the log of {self.what} can't be read: {error}") from error
         self._log_path.write_text(text)
-        lines = text.splitlines()
-        for line in lines[self._lines_seen :]:
-            self._read(line)
+        self._read_again(text.splitlines())
 
     def _follow(self) -> None:
         try:
@@ -110,6 +112,26 @@ class StressJob:
                     self._read(line)
 
     def _read(self, line: str) -> None:
+        """Take a complete line of the log."""
+
+    def _read_again(self, lines: Sequence[str]) -> None:
+        """Take all lines of the log, after its end."""
+
+
+class StressJob(SubmittedJob):
+    """The stress job. Its reports are passed to `on_message`.
+
+    `on_message` is called in the thread that follows the log, with the messages that `stress` describes.
+    """
+
+    what = "the stress job"
+
+    def __init__(self, dashboard: str, entrypoint: str, log_path: Path, on_message: Callable[[Message], None]) -> None:
+        self._on_message = on_message
+        self._lines_seen = 0
+        super().__init__(dashboard, entrypoint, log_path)
+
+    def _read(self, line: str) -> None:
         self._lines_seen += 1
         if line.startswith(MARK):
             try:
@@ -118,3 +140,28 @@ class StressJob:
                 _log.warning("a damaged line in the job's log: %.200r", line)
                 return  # another process wrote into the line; validity will report its tasks as missing
             self._on_message(message)
+
+    def _read_again(self, lines: Sequence[str]) -> None:
+        for line in lines[self._lines_seen :]:
+            self._read(line)
+
+
+class ScriptJob(SubmittedJob):
+    """The user's own script."""
+
+    def submitted(self) -> float:
+        """Return when the job was submitted, in UNIX seconds, as Ray recorded it. Raises WorkloadFailed."""
+        return self._moment("start_time")
+
+    def end(self) -> float:
+        """Return when the job ended, in the same way."""
+        return self._moment("end_time")
+
+    def _moment(self, name: str) -> float:
+        try:
+            milliseconds = getattr(self._client.get_job_info(self.job_id), name)
+        except Exception as error:  # requests' and Ray's own, which have no common base
+            raise WorkloadFailed(f"Ray's jobs API gives no {name} of the job: {error}") from error
+        if milliseconds is None:
+            raise WorkloadFailed(f"Ray has no {name} of the job", f"log: {self._log_path}")
+        return float(milliseconds) / 1000

@@ -31,6 +31,20 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def task_options(workload: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of Ray for one task: GPUs and memory aren't among the custom resources."""
+    custom = dict(workload["resources"])
+    options = {
+        "num_cpus": workload["cpus"],
+        "num_gpus": custom.pop("GPU", None),
+        "memory": custom.pop("memory", None),
+        "resources": custom or None,
+    }
+    if workload["labels"]:
+        options["label_selector"] = workload["labels"]
+    return options
+
+
 def run(workload: dict[str, Any], seed: int, address: str) -> None:
     """Submit the workload's tasks to the cluster at `address` as they arrive, and report each as it ends."""
     import ray
@@ -44,10 +58,7 @@ def run(workload: dict[str, Any], seed: int, address: str) -> None:
         hold_cpu(seconds, kind)
         return ray.get_runtime_context().get_node_id(), started, time.time()
 
-    options: dict[str, Any] = {"num_cpus": workload["cpus"], "resources": workload["resources"] or None}
-    if workload["labels"]:
-        options["label_selector"] = workload["labels"]
-    task = heavy_task.options(**options)
+    task = heavy_task.options(**task_options(workload))
     offsets = arrival_of(workload).offsets(workload["tasks"], seed)
     submitted: dict[Any, float] = {}
     position, ended, begin = 0, 0, time.time()

@@ -42,7 +42,7 @@ def run(
     version: AutoscalerVersion = "v2",
     *,
     plain: bool = False,
-    minutes: float = 1,
+    minutes: float | None = 1,
     **knobs: Any,
 ) -> tuple[Scorecard, list[Event]]:
     """Simulate one trial."""
@@ -169,6 +169,13 @@ def test_v1_ignores_the_idle_timeout_of_a_type() -> None:
     )
 
     assert own == everywhere
+
+
+def test_v1_without_an_idle_timeout_ends_idle_nodes_after_rays_five_minutes() -> None:
+    card, _ = run(cluster(head(), worker()), Workload(tasks=8, seconds=30), "v1", minutes=None)
+
+    assert card.scale_down_s is not None
+    assert 300 < card.scale_down_s < 315
 
 
 def test_v2_prefers_the_type_with_the_higher_priority() -> None:

@@ -44,6 +44,7 @@ def test_a_node_can_still_be_started_by_parameters() -> None:
         *("num_cpus", "num_gpus", "memory", "resources", "labels", "object_store_memory", "temp_dir"),
         *("raylet_socket_name", "plasma_store_socket_name", "include_log_monitor", "gcs_server_port"),
         *("dashboard_port", "include_dashboard", "autoscaling_config", "gcs_address", "redis_address"),
+        "runtime_env_dir_name",
     }
 
     assert wanted <= parameters(import_module("ray._private.parameter").RayParams)

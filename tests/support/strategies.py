@@ -154,6 +154,8 @@ def machines() -> st.SearchStrategy[Machine]:
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+times = st.floats(0, 31 * 86_400)
+amounts = st.floats(0, 1e12)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 """Any text that can be written as UTF-8, with control characters and all line ends of Unicode."""
 node_states = st.sampled_from(
@@ -165,47 +167,47 @@ def events() -> st.SearchStrategy[Event]:
     """Events of every known type."""
     arches = st.sampled_from(["x86_64", "arm64", "unknown"])
     return st.one_of(
-        st.builds(PhaseEvent, t=finite, phase=st.sampled_from(["starting", "running", "done", "failed"]), detail=texts),
-        st.builds(SettingsEvent, t=finite, in_force=st.dictionaries(texts, finite | texts), as_wanted=st.booleans()),
-        st.builds(DemandEvent, t=finite, pending=st.dictionaries(texts, st.integers(0)), pending_cpus=finite),
+        st.builds(PhaseEvent, t=times, phase=st.sampled_from(["starting", "running", "done", "failed"]), detail=texts),
+        st.builds(SettingsEvent, t=times, in_force=st.dictionaries(texts, finite | texts), as_wanted=st.booleans()),
+        st.builds(DemandEvent, t=times, pending=st.dictionaries(texts, st.integers(0, 10**9)), pending_cpus=amounts),
         st.builds(
             NodeEvent,
-            t=finite,
+            t=times,
             node=texts,
             node_type=texts,
             arch=arches,
-            cpus=finite,
+            cpus=amounts,
             is_head=st.booleans(),
             state=node_states,
             previous=st.none() | node_states,
             detail=texts,
-            since=st.none() | finite,
+            since=st.none() | times,
         ),
-        st.builds(UsageEvent, t=finite, cpus=st.dictionaries(texts, st.tuples(finite, finite))),
+        st.builds(UsageEvent, t=times, cpus=st.dictionaries(texts, st.tuples(amounts, amounts))),
         st.builds(
             TaskEvent,
-            t=finite,
+            t=times,
             node=texts,
             arch=arches,
-            submitted=finite,
-            started=finite,
-            ended=finite,
-            count=st.integers(1),
+            submitted=times,
+            started=times,
+            ended=times,
+            count=st.integers(1, 10**6),
             ok=st.booleans(),
         ),
-        st.builds(HostEvent, t=finite, cpu_percent=finite, load_1m=finite, memory_available=st.integers(0)),
-        st.builds(NoteEvent, t=finite, kind=texts, text=texts, seconds=finite),
+        st.builds(HostEvent, t=times, cpu_percent=amounts, load_1m=amounts, memory_available=st.integers(0, 2**63 - 1)),
+        st.builds(NoteEvent, t=times, kind=texts, text=texts, seconds=st.floats(-1e12, 1e12)),
         st.builds(
             FaultEvent,
-            t=finite,
+            t=times,
             kind=st.sampled_from(["kill", "pause", "partition", "spot"]),
             stage=st.sampled_from(["begin", "end"]),
             node=texts,
             node_type=texts,
             arch=arches,
             detail=texts,
-            since=st.none() | finite,
-            until=st.none() | finite,
-            tasks=st.none() | st.integers(0),
+            since=st.none() | times,
+            until=st.none() | times,
+            tasks=st.none() | st.integers(0, 10**9),
         ),
     )

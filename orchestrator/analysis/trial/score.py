@@ -9,9 +9,9 @@ from orchestrator.analysis.trial.elasticity import elasticity
 from orchestrator.analysis.trial.node_lives import Interval, NodeLife, by_part, seconds_within, stacked
 from orchestrator.analysis.trial.validity import judge
 from orchestrator.analysis.trial.window import measured
-from orchestrator.model.events import Event, FaultEvent, HostEvent, TaskEvent
+from orchestrator.model.events import Event, FaultEvent, HostEvent, NoteEvent, TaskEvent
 from orchestrator.model.prices import Prices
-from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
+from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecard
 from orchestrator.model.trial import Trial
 
 
@@ -39,7 +39,7 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
     cost = None if prices is None else cost_usd(bills(lives, prices, start, window.accounted, last))
     arch_of = {life.ray_node_id: life.arch for life in window.suppliers}
     reasons, warnings = judge(trial, events, lives, (start, end))
-    return Scorecard(
+    card = Scorecard(
         makespan_s=end - start,
         time_to_first_node_s=min(joined) - start if joined else None,
         time_to_peak_s=supply.maximum(start, end)[1] - start,
@@ -67,6 +67,18 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
         invalid_because=reasons,
         warnings=warnings,
     )
+    return card if _records_suffice(events) else card.replace(**_NEED_EVERY_TASK)
+
+
+def _records_suffice(events: Sequence[Event]) -> bool:
+    return not any(isinstance(event, NoteEvent) and event.kind == "records_incomplete" for event in events)
+
+
+# Fields that would be wrong without the record of each task, at their empty values.
+_NEED_EVERY_TASK = {
+    name: Scorecard.model_fields[name].get_default(call_default_factory=True)
+    for name in (*Elasticity.model_fields, "uncapped", "cpu_utilisation", "task_wait_s", "tasks_per_usd")
+}
 
 
 def quantiles(values: Sequence[float]) -> Quantiles:

@@ -22,6 +22,7 @@ SATURATED = "the host's CPUs were saturated"
 SATURATED_PERCENT = 95.0
 SATURATED_SHARE = 0.5
 BUSY_SHARE = 0.2
+_WARNING_NOTES = ("fault_missed", "records_missing", "records_incomplete")
 
 
 def judge(
@@ -32,14 +33,17 @@ def judge(
     failures = [event for event in events if isinstance(event, PhaseEvent) and event.phase == "failed"]
     reasons += [f"failed: {event.detail}" for event in failures]
     tasks = [event for event in events if isinstance(event, TaskEvent)]
-    recorded, wanted = sum(task.count for task in tasks), trial.workload.tasks
-    if recorded != wanted:
+    recorded, wanted = sum(task.count for task in tasks), trial.workload.shown("tasks")
+    if wanted is not None and recorded != wanted:
         reasons.append(f"{recorded} of {wanted} tasks were recorded")
     nodes = {event.ray_node_id for event in events if isinstance(event, NodeEvent)}
     if strays := sum(task.count for task in tasks if task.ok and task.node not in nodes):
         reasons.append(f"{strays} tasks ran on nodes that are not of this cluster")
     if lost := sum(task.count for task in tasks if not task.ok):
-        reasons.append(f"{lost} tasks failed")
+        if trial.workload.job is None:
+            reasons.append(f"{lost} tasks failed")
+        else:  # scripts may cancel and retry tasks: their exit code decides
+            warnings.append(f"{lost} attempts at tasks failed")
     notes = [event for event in events if isinstance(event, NoteEvent)]
     reasons += [f"a fault failed: {note.text}" for note in notes if note.kind == "fault_failed"]
     settings = [event for event in events if isinstance(event, SettingsEvent)]
@@ -49,7 +53,7 @@ def judge(
         within_reasons, within_warnings = _judge_window(trial, events, window)
         reasons += within_reasons
         warnings += within_warnings
-    warnings += [note.text for note in notes if note.kind == "fault_missed"]
+    warnings += [note.text for note in notes if note.kind in _WARNING_NOTES]
     if failed := sum(1 for life in lives if life.never_ran):
         warnings.append(f"{failed} launch{'' if failed == 1 else 'es'} failed")
     on_purpose = lost_on_purpose(aftermaths(events, lives))
@@ -76,11 +80,10 @@ def _judge_window(trial: Trial, events: Sequence[Event], window: tuple[float, fl
             reasons.append(text)
         elif share > BUSY_SHARE:
             warnings.append(text)
-    at_once = trial.workload.pattern.at_once
     workload, shape = trial.workload, trial.shape
     at_hand = shape.baseline_cpus + shape.head_cpus_for(workload.task_resources, workload.labels)
     more_than_baseline = workload.tasks * workload.cpus > at_hand
     seen = any(isinstance(event, DemandEvent) and event.pending_cpus > 0 for event in events)
-    if at_once and more_than_baseline and not seen:
+    if workload.all_at_once and more_than_baseline and not seen:
         reasons.append("the autoscaler never saw the demand")
     return reasons, warnings

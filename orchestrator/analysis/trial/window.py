@@ -12,8 +12,9 @@ from orchestrator.model.trial import Trial
 class Window:
     """The measured window, in UNIX seconds, and the worker nodes that were there in it or later.
 
-    `start` is the first task's submission, `end` the last one's end; the cluster is back at `min_workers` from
-    `settled` on, if the trace shows it; the trace ends at `last`. `heads` has the head if it can run the tasks.
+    `start` is the first task's submission, `end` the last one's end, or those of a job; the cluster is back at
+    `min_workers` from `settled` on, if the trace shows it; the trace ends at `last`. `heads` has the head if it can run
+    the tasks.
     """
 
     start: float
@@ -47,12 +48,14 @@ def submission(events: Sequence[Event]) -> float | None:
 
 
 def measured(trial: Trial, events: Sequence[Event]) -> Window | None:
-    """Return the window of a trial from its events, in the order of `t`; None if no task was recorded."""
-    tasks = [event for event in events if isinstance(event, TaskEvent)]
-    if not tasks:
+    """Return the window of a trial from its events, in the order of `t`; None if it has none.
+
+    A job's window is from its submission to its own end, also where Ray recorded no task.
+    """
+    span = _of_tasks(events) if trial.workload.job is None else _of_job(events)
+    if span is None:
         return None
-    start = min(task.submitted for task in tasks)
-    end = max(task.ended for task in tasks)
+    start, end = span
     last = max(max(event.t for event in events), end)
     lives = tuple(life for life in node_lives(events) if _last_time(life, last) > start)
     # The trace may end with the very event that brings the cluster back, while nodes that live on end with the trace.
@@ -61,6 +64,16 @@ def measured(trial: Trial, events: Sequence[Event]) -> Window | None:
     head_runs_tasks = trial.shape.head_cpus_for(trial.workload.task_resources, trial.workload.labels) > 0
     heads = tuple(node_lives(events, heads=True)) if head_runs_tasks else ()
     return Window(start, end, settled, last, lives, heads)
+
+
+def _of_tasks(events: Sequence[Event]) -> tuple[float, float] | None:
+    tasks = [event for event in events if isinstance(event, TaskEvent)]
+    return (min(task.submitted for task in tasks), max(task.ended for task in tasks)) if tasks else None
+
+
+def _of_job(events: Sequence[Event]) -> tuple[float, float] | None:
+    began = {event.phase: event.t for event in events if isinstance(event, PhaseEvent)}
+    return (began["running"], began["scaling_down"]) if {"running", "scaling_down"} <= began.keys() else None
 
 
 def _last_time(life: NodeLife, last: float) -> float:

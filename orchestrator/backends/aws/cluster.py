@@ -161,9 +161,9 @@ class AwsCluster(LiveCluster):
 
     def _start(self) -> None:
         shape, settings = self._launch.shape, self._launch.settings
-        self.files.create()
         self.gcs = self.dashboard = ""
-        self._write_owner()
+        self._make_folder()
+        self.files.create()
         self._progress("making a key pair and a security group")
         made = self._make(shape)
         config = launch_config(self._raw, shape, settings, made)
@@ -360,7 +360,7 @@ class AwsCluster(LiveCluster):
             if self._logs_dir is not None:
                 with suppressed(_log, "keeping the logs", OSError):  # a full disk must not keep anything running
                     self._keep_logs(self._logs_dir)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_folder()
 
     def _remove(self) -> None:
         """Remove all that carries the cluster's tags. Wait for a user to log in again if the credentials have expired.

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -93,9 +92,9 @@ class DockerCluster(SharedFilesCluster):
 
     def _start(self) -> None:
         shape, settings = self._launch.shape, self._launch.settings
-        self.files.create()
         self.gcs = self.dashboard = ""
-        self._write_owner()
+        self._make_folder()
+        self.files.create()
         with explain("making a network for the cluster"):
             self._network.create()
         self.inner_gcs = f"{self._network.head_address}:{_GCS_PORT}"
@@ -321,7 +320,7 @@ class DockerCluster(SharedFilesCluster):
             if self._logs_dir is not None and self.files.root.is_dir():
                 with suppressed(_log, "keeping the logs", OSError):  # a full disk must not keep anything running
                     self._keep_logs(self._logs_dir)
-        shutil.rmtree(self.files.root, ignore_errors=True)
+        self._remove_folder()
 
     def _keep_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

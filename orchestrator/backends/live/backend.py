@@ -62,7 +62,8 @@ class LiveBackend(ABC):
             cluster, observer = self._ready_cluster(trial, trace)
             observer.attach(trace.emit)
             timeout_s = self._request.spec.timeout_s or default_timeout_s(trial)
-            TrialRun(trial, trace, log_path, cluster, observer, timeout_s).execute()
+            run = TrialRun(trial, trace, log_path, cluster, observer, timeout_s, self._request.home)
+            run.execute()
         except TrialFailed as told:
             error = self._behind(told)
             try:
@@ -73,7 +74,7 @@ class LiveBackend(ABC):
         finally:
             if self.observer is not None:
                 self.observer.detach()
-        if self._request.spec.isolation == "fresh" or self._awaits_refused_nodes():
+        if self._request.spec.isolation == "fresh" or run.leaves_helpers or self._awaits_refused_nodes():
             self.close()
 
     def _awaits_refused_nodes(self) -> bool:

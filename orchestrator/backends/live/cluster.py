@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.ownership import Owner
+from orchestrator.backends.live.ownership import (
+    LOCK_NAME,
+    OWNER_NAME,
+    Owner,
+    remove_cluster_folder,
+    unfinished_name,
+)
 from orchestrator.errors import ClusterFailed, SettingsNotInForce
 from orchestrator.filesystem import write_atomically
 from orchestrator.inputs.cluster_config import ClusterFile
+from orchestrator.liveness import Lock
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
@@ -70,6 +77,7 @@ class LiveCluster(ABC):
         self.folder = launch.home.resolve() / "clusters" / self.cluster_id
         self._launch = launch
         self._home = launch.home
+        self._lock: Lock | None = None
         self._logs_dir = launch.logs_dir / self.cluster_id if launch.logs_dir is not None else None
 
     @abstractmethod
@@ -132,10 +140,31 @@ class LiveCluster(ABC):
 
     # For subclasses
 
+    def _make_folder(self, scratch: str = "") -> None:
+        """Make `folder` for this user only, with its owner in it and its lock held.
+
+        It gets its name last: no moment leaves a folder of which `orchestrate clean` can't tell that it is ours.
+        """
+        partial = self.folder.with_name(unfinished_name(self.cluster_id))
+        partial.mkdir(parents=True, mode=0o700)
+        self._lock = Lock.take(partial / LOCK_NAME)
+        (partial / OWNER_NAME).write_text(self._owner(scratch).as_json())
+        partial.rename(self.folder)
+
     def _write_owner(self, scratch: str = "") -> None:
         """Record in `folder` which process owns the cluster, and its addresses: for `status` and `clean`."""
-        owner = Owner.this_process(self.cluster_id, self.gcs, self.dashboard, scratch, self.backend)
-        write_atomically(ClusterFiles(self.folder).owner, owner.as_json())
+        if self._lock is None:
+            self._lock = Lock.take(self.folder / LOCK_NAME)
+        write_atomically(ClusterFiles(self.folder).owner, self._owner(scratch).as_json())
+
+    def _remove_folder(self) -> None:
+        """Remove `folder`, and release its lock; safe to call twice."""
+        remove_cluster_folder(self.folder)
+        if self._lock is not None:
+            self._lock.release()
+
+    def _owner(self, scratch: str) -> Owner:
+        return Owner.this_process(self.cluster_id, self.gcs, self.dashboard, scratch, self.backend)
 
     def _wait(self, ready: Callable[[], bool], part: str) -> None:
         """Wait until a part of Ray is ready. Raises ClusterFailed if it isn't within START_TIMEOUT_S."""

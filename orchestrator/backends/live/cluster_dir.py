@@ -9,6 +9,7 @@ outbox/          messages from the head
 journal.jsonl    the events of each node's life
 trial.json       the running trial's id and seed, for the random latencies of its launches
 owner.json       the orchestrator process that this cluster belongs to, and the address of its head
+lock             held by that process as long as it lives
 nodes/           options and log of each node process
 
 A head in a container can read its inbox and write the files of its outbox, and sees nothing else. Treat the outbox as
@@ -38,8 +39,8 @@ class ClusterFiles:
     root: Path
 
     def create(self) -> None:
-        """Make the folder, for this user only."""
-        self.root.mkdir(parents=True, mode=0o700)
+        """Make the folder, for this user only, and the folders in it."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.inbox, self.outbox, self.root / "nodes"):
             folder.mkdir()
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.settings import Settings, config_settings
+from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings, config_settings
 
 # Ray's minimum is 75 MB; the stress job stores nothing.
 OBJECT_STORE_BYTES = 80_000_000
@@ -69,6 +69,8 @@ def with_settings(config: Mapping[str, Any], shape: ClusterShape, settings: Sett
     changed = copy.deepcopy(dict(config))
     changed["max_workers"] = shape.max_workers
     changed |= {name: value for name in config_settings() if (value := getattr(settings, name)) is not None}
+    if settings.autoscaler == "v1":  # it raises KeyError without an idle timeout
+        changed.setdefault("idle_timeout_minutes", RAYS_IDLE_TIMEOUT_MINUTES)
     if settings.target_utilization_fraction is not None:
         changed.pop("upscaling_speed", None)  # v1 reads the fraction only where no speed is set
     for node_type in (shape.head, *shape.workers):

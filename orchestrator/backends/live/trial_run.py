@@ -5,25 +5,32 @@ import time
 from pathlib import Path
 
 from orchestrator.backends.live.cluster import NODE_START_S, LiveCluster
+from orchestrator.backends.live.job_trace import events_of, settled_records
 from orchestrator.errors import (
     BaselineNotReached,
+    InputError,
     TrialFailed,
     TrialTimedOut,
+    WorkloadFailed,
 )
 from orchestrator.faults.injector import FaultInjector
 from orchestrator.faults.schedule import Target
 from orchestrator.filesystem import no_room
+from orchestrator.inputs.job_files import runtime_env
 from orchestrator.logs import FILE_NAME
 from orchestrator.model.events import ALIVE_STATES, Phase, PhaseEvent, SettingsEvent, TaskEvent
+from orchestrator.model.job import Job
 from orchestrator.model.trial import Trial
 from orchestrator.observer.observer import Observer
 from orchestrator.rayapi.live_settings import differences
 from orchestrator.trace.file import TraceWriter
-from orchestrator.workload.job import Message, StressJob, stress_entrypoint
+from orchestrator.workload.job import Message, ScriptJob, StressJob, SubmittedJob, stress_entrypoint
 
 POLL_S = 0.2
 _STATUS_EVERY_S = 2.0
+_JOB_POLL_S = 0.5
 _SETTLE_MARGIN_S = 90.0
+_JOB_S = 3600.0
 
 
 def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
@@ -37,7 +44,12 @@ def settle_timeout_s(trial: Trial, start_s: float = NODE_START_S) -> float:
 
 
 def default_timeout_s(trial: Trial) -> float:
-    """Return the default time limit of a trial: twice the need of the smallest cluster, plus ten minutes."""
+    """Return the default time limit of a trial: twice the need of the smallest cluster, plus ten minutes.
+
+    Nobody knows what a job needs: it gets an hour.
+    """
+    if trial.workload.job is not None:
+        return _JOB_S + 2 * settle_timeout_s(trial)
     smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.launchable) or 1.0
     arrivals_s = trial.workload.pattern.span_s
     work_s = 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
@@ -76,8 +88,10 @@ class TrialRun:
         cluster: LiveCluster,
         observer: Observer,
         timeout_s: float,
+        home: Path,
     ) -> None:
         self._trial = trial
+        self._home = home
         self._trace = trace
         self._log_path = log_path
         self._cluster = cluster
@@ -87,6 +101,8 @@ class TrialRun:
         self._faults = FaultInjector(
             trial.workload.faults, trial.seed, _InjectableCluster(cluster, observer), trace.emit
         )
+        self.leaves_helpers = False
+        """True after a job that left helper actors of Ray's own libraries: the next trial needs a cluster without."""
         self._submitted = False
         self._all_ended = threading.Event()
         self._last_end = 0.0
@@ -103,10 +119,9 @@ class TrialRun:
         # Only now: the nodes of the baseline must not use up the boot times of the trial's own launches.
         cluster.begin_trial(trial.trial_id, trial.seed)
         enter_phase(self._trace, "submitting")
-        entrypoint = stress_entrypoint(trial.workload, trial.seed, cluster.inner_gcs, cluster.python)
-        job = StressJob(cluster.dashboard, entrypoint, self._log_path, self._read)
+        script = trial.workload.job
         try:
-            self._wait_for_tasks(job)
+            job = self._run_stress_job() if script is None else self._run_script(script)
         finally:
             self._faults.stop()
         enter_phase(self._trace, "scaling_down", t=self._last_end)
@@ -115,7 +130,44 @@ class TrialRun:
         self._check_settings_still_in_force()
         enter_phase(self._trace, "done")
 
-    # What the job reports, in the thread that follows its log
+    def _run_stress_job(self) -> SubmittedJob:
+        trial, cluster = self._trial, self._cluster
+        entrypoint = stress_entrypoint(trial.workload, trial.seed, cluster.inner_gcs, cluster.python)
+        job = StressJob(cluster.dashboard, entrypoint, self._log_path, self._read)
+        self._wait_for_tasks(job)
+        return job
+
+    def _run_script(self, script: Job) -> SubmittedJob:
+        """Run the user's script to its end, and write down what Ray recorded of it. Raises TrialFailed."""
+        try:
+            environment = runtime_env(script, self._home)
+        except InputError as error:
+            raise WorkloadFailed(error.message, error.hint) from error
+        job = ScriptJob(self._cluster.dashboard, script.entrypoint, self._log_path, environment)
+        submitted = job.submitted()
+        enter_phase(self._trace, "running", t=submitted, detail=script.entrypoint)
+        self._faults.start(submitted)
+        while not job.ended():
+            self._check()
+            time.sleep(_JOB_POLL_S)
+        self._last_end = job.end()
+        job.finish()
+        try:
+            records = settled_records(self._cluster.gcs, job.job_id, self._last_end, self._check)
+        except ConnectionError as error:
+            raise WorkloadFailed(str(error), "what the job ran is unknown") from error
+        for event in events_of(records, self._observer.of_ray_node, self._last_end):
+            self._trace.emit(event)
+        job.check()
+        self.leaves_helpers = bool(records.helpers)
+        if records.left:
+            raise WorkloadFailed(
+                f"the job has ended, and left {', '.join(records.left)} behind, which would disturb the next trial",
+                "end what is detached at the end of the script, for example with ray.kill",
+            )
+        return job
+
+    # What the stress job reports, in the thread that follows its log
 
     def _read(self, message: Message) -> None:
         if "submitted" in message and not self._submitted:

@@ -8,7 +8,7 @@ import psutil
 
 from orchestrator.backends.base import Orphan
 from orchestrator.backends.live.cluster_dir import ClusterFiles
-from orchestrator.backends.live.ownership import Owner
+from orchestrator.backends.live.ownership import Owner, is_cluster_id, is_own_folder
 from orchestrator.backends.local.cluster import scratch_folder
 from orchestrator.backends.local.processes import MARKER, end_marked, find_marked
 
@@ -16,13 +16,13 @@ from orchestrator.backends.local.processes import MARKER, end_marked, find_marke
 def find_orphans(home: Path) -> list[Orphan]:
     """Return the processes and temporary folders of the home's clusters, also of clusters that are in use."""
     clusters = home / "clusters"
-    known = {folder.name for folder in clusters.iterdir() if folder.is_dir()} if clusters.is_dir() else set()
+    known = {path.parent.name for path in clusters.glob("*/owner.json")}
     found = []
-    for cluster_id in sorted(known | _of_processes(home)):
+    for cluster_id in sorted(filter(is_cluster_id, known | _of_processes(home))):
         pids = tuple(str(process.pid) for process in find_marked(home, cluster_id))
         scratch = _scratch(home, cluster_id)
-        folders = (str(scratch),) if scratch.is_dir() else ()
-        if cluster_id and (pids or folders):
+        folders = (str(scratch),) if is_own_folder(scratch) else ()
+        if pids or folders:
             found.append(Orphan(cluster_id, {"process": pids, "folder": folders}))
     return found
 
@@ -30,7 +30,8 @@ def find_orphans(home: Path) -> list[Orphan]:
 def remove_orphan(home: Path, cluster_id: str) -> None:
     """End the processes of a cluster and remove its temporary folder."""
     end_marked(home, cluster_id)
-    shutil.rmtree(_scratch(home, cluster_id), ignore_errors=True)
+    if is_own_folder(scratch := _scratch(home, cluster_id)):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _scratch(home: Path, cluster_id: str) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import secrets
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 from orchestrator.backends.live import node_process
 from orchestrator.backends.live.cluster import ClusterLaunch
-from orchestrator.backends.live.ownership import ensure_token
+from orchestrator.backends.live.ownership import ensure_token, is_own_folder
 from orchestrator.backends.live.ports import free_ports
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.backends.live.shared_files import SharedFilesCluster
@@ -80,9 +81,9 @@ class LocalCluster(SharedFilesCluster):
 
     def _start(self) -> None:
         files, head, settings = self.files, self._launch.shape.head, self._launch.settings
+        self._make_folder(str(self._scratch))
         files.create()
         self._scratch.mkdir(mode=0o700)  # Ray lets everybody write into the folder that it makes in this one
-        self._write_owner(str(self._scratch))
         self.apply_settings(self._launch.shape, settings)
         options = NodeOptions(
             node_id=self._head_id,
@@ -98,6 +99,8 @@ class LocalCluster(SharedFilesCluster):
         options_file.write_text(json.dumps(asdict(options)))
         environment = {
             **inherited(),
+            # `python` in a job's command is this one, which has Ray.
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
             **processes.marker_environment(self.cluster_id, self._home),
             **token_environment(ensure_token(self._home)),
             **LOOPBACK_ENVIRONMENT,
@@ -165,8 +168,9 @@ class LocalCluster(SharedFilesCluster):
         if self._logs_dir is not None:
             with suppressed(_log, "keeping the logs", OSError):  # a full disk must not keep anything running
                 self._keep_logs(self._logs_dir)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        shutil.rmtree(self.files.root, ignore_errors=True)
+        if is_own_folder(self._scratch):
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._remove_folder()
 
     def _keep_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,8 @@ def find_marked(home: Path, cluster_id: str | None = None) -> list[psutil.Proces
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
+            if process.uids().real != os.getuid():  # anybody can write our marker into an environment
+                continue
             session = os.getsid(process.pid)
             sessions.setdefault(session, []).append(process)
             environments.append((process, session, process.environ()))

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,13 @@ class RunAhead:
         if trial in self._queue:
             self._queue.remove(trial)
         begun = self._begun.pop(trial.trial_id, None)
-        return None if begun is None else begun.result()
+        try:
+            return None if begun is None else begun.result()
+        except BrokenExecutor:
+            raise MissingPrerequisite(
+                "a process that simulates trials was killed, probably because memory ran out",
+                "use fewer: --parallel 1",
+            ) from None
 
     @contextlib.contextmanager
     def here(self) -> Iterator[None]:
@@ -98,7 +104,13 @@ class RunAhead:
         """Submit trials, but keep no more recordings in memory than it takes to keep the executor busy."""
         while self._queue and len(self._begun) < 2 * executor.width:
             trial = self._queue.popleft()
-            self._begun[trial.trial_id] = executor.submit(trial, self._timeout_s(trial))
+            try:
+                self._begun[trial.trial_id] = executor.submit(trial, self._timeout_s(trial))
+            except BrokenExecutor as error:
+                # not logged: it is raised where the trial's recording is read.
+                begun: Future[Recording] = Future()
+                begun.set_exception(error)
+                self._begun[trial.trial_id] = begun
 
     def close(self) -> None:
         """End the executor. It may be called twice."""

@@ -81,6 +81,8 @@ def _print(cleaned: Cleaned, verb: str) -> None:
         out.print(f"cluster {orphan.cluster_id} is in use by {orphan.owner}: {orphan.describe()}; --force includes it")
     for sweep_id in cleaned.interrupted:
         out.print(f"sweep {sweep_id} was killed; go on with: orchestrate sweep --resume {sweep_id}")
+    for folder in found.foreign:
+        out.print(f"left alone {folder}: nothing in it proves that orchestrate made it", soft_wrap=True)
     if not found.clusters and not cleaned.interrupted and not found.hidden:
         out.print("nothing to clean")
 
@@ -106,4 +108,5 @@ def _document(cleaned: Cleaned, *, removed: bool) -> dict[str, Any]:
         ],
         "in_use": [{"cluster_id": each.cluster_id, "owner": each.owner} for each in found.in_use],
         "interrupted_sweeps": list(cleaned.interrupted),
+        "left_alone": [str(folder) for folder in found.foreign],
     }

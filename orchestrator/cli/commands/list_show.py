@@ -29,7 +29,10 @@ def list_sweeps(context: typer.Context, as_json: AsJson = False) -> None:
     from orchestrator.report.terminal.tables import ledger_table, searches_table
 
     common: Home = context.obj
-    records = common.ledger().sweeps()
+    ledger = common.ledger()
+    records = ledger.sweeps()
+    for problem in ledger.unreadable.values():
+        console(stderr=True).print(f"not listed: {problem}")
     if as_json:
         print_json([sweep_document(record).model_dump(mode="json") for record in records])
         return
@@ -38,7 +41,7 @@ def list_sweeps(context: typer.Context, as_json: AsJson = False) -> None:
         console().print(ledger_table(records))
     if searches:
         console().print(searches_table(searches, common.searches.url))
-    if records or searches:
+    if records or searches or ledger.unreadable:
         return
     console(stderr=True).print("no sweeps yet; run one: orchestrate sweep --upscaling-speed 1,5,10")
 

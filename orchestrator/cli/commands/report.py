@@ -12,6 +12,7 @@ from orchestrator.cli.help import option
 from orchestrator.cli.options import SweepId
 from orchestrator.errors import InputError
 from orchestrator.lab.report import ReportFormat, report_text, sweep_to_report
+from orchestrator.plain_text import visible
 
 EXAMPLES = """Examples:
 
@@ -41,7 +42,7 @@ def report(
     with reporter().working("writing the report…"):
         text = report_text(context.obj, record, form)
     if target == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         return
     try:
         Path(target).write_text(text, encoding="utf-8")

@@ -17,6 +17,7 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import parse_parallel
 from orchestrator.lab.planning import changes_of, plan_sweep
 from orchestrator.lab.run import Execution, begin, resume_sweep
+from orchestrator.model.job import CANNOT_SIMULATE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +42,8 @@ EXAMPLES = """Examples:
   orchestrate sweep --backend docker --upscaling-speed 1,5,10 --fault kill@20
 
   orchestrate sweep --backend aws --upscaling-speed 1,5,10 --max-cost 10
+
+  orchestrate sweep --job 'python train.py' --working-dir . --upscaling-speed 1,10 --timeout 30m
 
   orchestrate sweep --spec sweep.yaml --json result.json
 
@@ -68,6 +71,9 @@ def sweep(
     target_utilization_fraction: cli.TargetUtilizationFraction = None,
     autoscaler: cli.Autoscaler = None,
     set_: cli.Set = None,
+    job: cli.JobCommand = None,
+    working_dir: cli.WorkingDir = None,
+    runtime_env: cli.RuntimeEnv = None,
     tasks: cli.Tasks = None,
     task_seconds: cli.TaskSeconds = None,
     task_cpus: cli.TaskCpus = None,
@@ -106,7 +112,7 @@ def sweep(
     dry_run: cli.DryRun = False,
     json_file: cli.JsonFile = None,
 ) -> int:
-    """Run the stress job once for each setting on a Ray cluster, and report which setting does better."""
+    """Run the stress job, or your own script, once for each setting on a Ray cluster; report which setting is best."""
     access = metrics.access(metrics_host, metrics_token_file)
     metrics.check_port(metrics_port, access.host)
     return run(
@@ -124,6 +130,9 @@ def sweep(
                 launch_profile=launch_profile,
                 instance_types_from=instance_types_from,
                 fit=fit,
+                job=job,
+                working_dir=working_dir,
+                runtime_env=runtime_env,
                 tasks=tasks,
                 task_seconds=task_seconds,
                 task_cpus=task_cpus,
@@ -223,6 +232,9 @@ def _print_prediction(plan: "Plan", out: "Console") -> "Foresight | None":
     from orchestrator.report.terminal.tables import foresight_table
 
     out.print()
+    if plan.workload.job is not None:
+        out.print(f"note: no prediction: {CANNOT_SIMULATE}")
+        return None
     if (left_out := len(plan.settings) - MAX_SETTINGS) > 0:
         out.print(f"note: the prediction has the first {MAX_SETTINGS} settings, without the {left_out} others")
     try:

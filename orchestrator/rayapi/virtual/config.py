@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.model.cluster import ClusterShape, NodeType
-from orchestrator.model.settings import Settings, config_settings
+from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings, config_settings
 from orchestrator.rayapi.virtual import provider
 
 
@@ -36,6 +36,8 @@ def simulated_config(shape: ClusterShape, settings: Settings, key: str) -> dict[
     for name in config_settings():
         if (value := getattr(settings, name)) is not None:
             config[name] = value
+    if settings.autoscaler == "v1":  # it raises KeyError without an idle timeout
+        config.setdefault("idle_timeout_minutes", RAYS_IDLE_TIMEOUT_MINUTES)
     return config
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from orchestrator.plain_text import visible
 from orchestrator.report.document.content import Report, SettingSection, trial_facts
 from orchestrator.report.document.environment import when
 from orchestrator.report.document.grids import Cell, Grid, faults_grid, launches_grid, why_no_other
@@ -15,7 +16,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&])")
 
 def markdown(report: Report) -> str:
     """Return the whole report; what users typed is escaped."""
-    return "\n".join(_lines(report)).rstrip() + "\n"
+    return visible("\n".join(_lines(report))).rstrip() + "\n"
 
 
 def escaped(text: str) -> str:

@@ -57,6 +57,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
     axes = {name: values for name, values in dict(spec.settings).items() if values != getattr(default.settings, name)}
     own = option_settings()
     named: dict[str, Any] = {f"--{name.replace('_', '-')}": _listed(axes[name]) for name in own if name in axes}
+    job = workload.job
     told = {
         "--backend": (spec.backend, default.backend),
         "--cluster": (spec.cluster, None),
@@ -69,6 +70,9 @@ def _options(spec: SweepSpec) -> list[str] | None:
             for name, each in parameters().items()
             if each.option
         },
+        "--job": (job and job.entrypoint, None),
+        "--working-dir": (job and job.working_dir, None),
+        "--runtime-env": (job and job.runtime_env, None),
         "--repeat": (spec.repeat, default.repeat),
         "--order": (spec.order, default.order),
         "--seed": (spec.seed, default.seed),
@@ -95,6 +99,8 @@ def _notes(record: SweepRecord, spec: SweepSpec, cluster: Path | None) -> list[s
         notes.append(f"with the same versions: {versions}")
     if spec.cluster is not None:
         notes.append(f"with the cluster file {spec.cluster} as it was" + (f": {cluster}" if cluster else ""))
+    if spec.workload.job is not None and spec.workload.job.content:
+        notes.append(f"with the files of the job as they were, whose hash is {spec.workload.job.content}")
     kind = registry.find(spec.backend)
     if kind is not None and kind.runs_here and spec.fit == "machine":
         notes.append("on a machine of the same size: the shape is fitted to it, and --fit none takes the file's own")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "csv"]
 DICTIONARY = "data-dictionary.md"
+# Spreadsheets pass over blanks and control characters before a sign, and know the wide forms of signs, too.
+_FORMULA = r"^[\s\x00-\x1f]*[=+\-@|\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
 
 # The tables of one trace: definition, and the rows of it.
 _OF_TRACE: tuple[tuple[TableOf[Any], Callable[[Recorded], Sequence[Any]]], ...] = (
@@ -104,8 +106,19 @@ def write(
             if format == "parquet":
                 frame.write_parquet(file)
             else:
-                frame.write_csv(file)
+                _without_formulas(frame).write_csv(file)
     (folder / DICTIONARY).write_text(data_dictionary(tables(), assumptions), encoding="utf-8")
+
+
+def _without_formulas(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Return the table with an apostrophe before each text that a spreadsheet would take for a formula and run.
+
+    Names can come from a cluster file or a trace of somebody else. Numbers have columns of their own and stay.
+    """
+    import polars as pl
+
+    texts = pl.col(pl.String)
+    return frame.with_columns(pl.when(texts.str.contains(_FORMULA)).then("'" + texts).otherwise(texts).name.keep())
 
 
 def _frame(table: TableOf[Any], rows: Sequence[Any]) -> "pl.DataFrame":

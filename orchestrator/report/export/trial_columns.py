@@ -45,7 +45,8 @@ def _columns() -> Iterator[TrialColumn]:
         yield Column(name, _KINDS[type_of(name)], setting.unit, setting.meaning, attrgetter(f"trial.settings.{name}"))
     for name, about in parameters().items():
         of_workload = _KINDS.get(plain_type(name), "text")
-        yield Column(f"workload_{name}", of_workload, about.unit, about.meaning, attrgetter(f"trial.workload.{name}"))
+        yield Column(f"workload_{name}", of_workload, about.unit, about.meaning, partial(_of_workload, name))
+    yield Column("workload_job", "text", "", "the command of the user's own script", _job)
     for pattern in arrivals.ARRIVALS.values():
         for name, own in arrivals.own_parameters(pattern).items():
             yield Column(
@@ -110,6 +111,15 @@ def _of_card(value: Callable[[Scorecard], Any]) -> Callable[[TrialRecord], Any]:
         return ("; ".join(found) or None) if isinstance(found, tuple) else found
 
     return of_record
+
+
+def _of_workload(name: str, record: TrialRecord) -> Any:
+    return record.trial.workload.shown(name)
+
+
+def _job(record: TrialRecord) -> str | None:
+    job = record.trial.workload.job
+    return None if job is None else job.entrypoint
 
 
 def _of_arrival(name: str, record: TrialRecord) -> float | None:

@@ -39,7 +39,7 @@ def estimate_s(trial: Trial) -> float:
     """Return a first guess at how long a trial takes: ideal makespan, ramp-up, submission, idle timeout."""
     workload = trial.workload
     ramp = trial.shape.launch.boot.expected_s + 3 * trial.settings.update_interval_s
-    ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.seconds)
+    ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.shown("seconds") or 0.0)
     return _SUBMISSION_S + ramp + ideal + trial.longest_idle_s + ramp
 
 
@@ -185,7 +185,7 @@ class LiveView:
         if self._trial is None:
             return Text("starting…")
         now = self._clock()
-        wanted = self._trial.workload.tasks
+        wanted = self._trial.workload.shown("tasks")
         head = Text.assemble(
             (f"trial {self._number} of {self._total} ", "bold"),
             (self._trial.label(), "cyan"),
@@ -194,9 +194,12 @@ class LiveView:
             f"  sweep {duration(now - self._began)}, about {duration(self.remaining_s())} left",
         )
         done = Table.grid(padding=(0, 1))
-        done.add_row(
-            "tasks done", ProgressBar(total=wanted, completed=self._tasks, width=40), f"{self._tasks} of {wanted}"
-        )
+        if wanted is None:
+            done.add_row("the tasks of a job are read when it has ended")
+        else:
+            done.add_row(
+                "tasks done", ProgressBar(total=wanted, completed=self._tasks, width=40), f"{self._tasks} of {wanted}"
+            )
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("node type", "arch", *CURRENT_STATES):
             table.add_column(column, justify="left" if column in ("node type", "arch") else "right")

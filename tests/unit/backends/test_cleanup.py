@@ -13,6 +13,7 @@ from orchestrator.backends.base import BackendKind, BackendRequest, Cloud, Orpha
 from orchestrator.backends.cleanup import Search, find_abandoned, remove
 from orchestrator.backends.live.ownership import Owner
 from orchestrator.errors import MissingPrerequisite
+from orchestrator.liveness import Lock
 
 ALIVE = Owner.this_process("a", "", "", backend="moon")
 DEAD = replace(ALIVE, pid=2**22 + 1)
@@ -107,15 +108,112 @@ def test_parts_that_say_that_they_are_in_use_are_left_alone(home: Path, moon: Mo
     assert found(home, force=True) == {"a": {"lander": ("probe",)}}
 
 
-def test_a_folder_without_an_owner_is_left_alone_while_it_is_young(home: Path, moon: Moon) -> None:
-    folder = home / "clusters" / "a"
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"kustomization.yaml": "kind: Kustomization"},
+        {"owner.json": "{}"},
+        {"owner.json": '{"owner": "team-a"}'},
+        {"owner.json": DEAD.as_json()},  # of cluster a: a copy of its folder, not a cluster's own
+    ],
+)
+def test_a_folder_without_proof_is_never_removed_whatever_its_age(
+    home: Path, moon: Moon, content: dict[str, str]
+) -> None:
+    folder = home / "clusters" / "production"
     folder.mkdir(parents=True)
+    for name, text in content.items():
+        (folder / name).write_text(text)
+    os.utime(folder, (0, 0))
+    moon.orphans = [Orphan("production", {"lander": ("head",)})]  # a marker that somebody else wrote
+
+    search = find_abandoned(home, force=True)
+    for cluster in search.clusters:
+        remove(home, cluster)
+
+    assert sorted(path.name for path in folder.iterdir()) == sorted(content)
+    assert found(home, force=True) == {"production": {"lander": ("head",)}}
+
+
+def test_folders_without_proof_are_named(home: Path, moon: Moon) -> None:
+    (home / "clusters" / "staging").mkdir(parents=True)
+
+    assert find_abandoned(home).foreign == (home / "clusters" / "staging",)
+
+
+def test_a_link_to_a_folder_elsewhere_is_never_followed(home: Path, moon: Moon, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "a"
+    elsewhere.mkdir()
+    (elsewhere / "owner.json").write_text(DEAD.as_json())
+    (home / "clusters").mkdir(parents=True)
+    (home / "clusters" / "a").symlink_to(elsewhere)
+
+    assert found(home) == {}
+    assert (elsewhere / "owner.json").is_file()
+
+
+@pytest.mark.parametrize("cluster_id", ["../../etc", "..", ".", "", "a/b", "a\n", "x" * 99])
+def test_ids_that_could_lead_elsewhere_are_no_clusters(home: Path, moon: Moon, cluster_id: str) -> None:
+    moon.orphans = [Orphan(cluster_id, {"lander": ("head",)})]
+
+    assert found(home, force=True) == {}
+
+
+def test_a_folder_that_was_being_made_or_removed_by_a_killed_process_is_found(home: Path, moon: Moon) -> None:
+    folder = home / "clusters" / f".0a0b0c0d.{DEAD.pid}"
+    folder.mkdir(parents=True)
+    (home / "clusters" / f".0a0b0c0e.{os.getpid()}").mkdir()
+    (home / "clusters" / f".0a0b0c0f.{DEAD.pid}").mkdir()
+    (home / "clusters" / f".0a0b0c0f.{DEAD.pid}" / "notes.txt").write_text("mine")
+    (cluster,) = find_abandoned(home).clusters
+    remove(home, cluster)
+
+    assert sorted(path.name for path in (home / "clusters").iterdir()) == [
+        f".0a0b0c0e.{os.getpid()}",
+        f".0a0b0c0f.{DEAD.pid}",
+    ]
+
+
+def test_a_cluster_whose_lock_is_held_is_left_alone_even_if_its_process_seems_to_be_gone(
+    home: Path, moon: Moon
+) -> None:
+    """The process may be in another container, or the clock may have moved."""
+    folder = Path(owned(home, "a", DEAD))
+    lock = Lock.take(folder / "lock")
+    assert lock is not None
 
     assert found(home) == {}
 
-    os.utime(folder, (0, 0))
+    lock.release()
 
     assert found(home) == {"a": {"folder": (str(folder),)}}
+
+
+def test_a_removal_that_is_cut_short_leaves_the_proof(home: Path, moon: Moon, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(owned(home, "a", DEAD))
+    (folder / "a-first.txt").write_text("")
+    (folder / "z-last.txt").write_text("")
+
+    def killed(path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove(home, find_abandoned(home).clusters[0])
+    monkeypatch.undo()
+
+    assert (folder / "owner.json").is_file()
+
+
+def test_two_cleans_at_once_both_end_well(home: Path, moon: Moon) -> None:
+    folder = Path(owned(home, "a", DEAD))
+    (cluster,) = find_abandoned(home).clusters
+    remove(home, cluster)
+    remove(home, cluster)
+
+    assert not folder.exists()
+    assert list((home / "clusters").iterdir()) == []
 
 
 def test_removing_a_cluster_ends_its_parts_and_then_its_folder(home: Path, moon: Moon) -> None:

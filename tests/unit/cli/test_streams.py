@@ -50,3 +50,51 @@ def test_a_stream_that_can_write_everything_is_left_as_it_is() -> None:
     )
 
     assert result.stdout.decode() == "θ\n"
+
+
+LIST = 'exec "$0" -m orchestrator --home "$1" list'
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_streams_that_are_closed_are_no_error_and_no_file_gets_their_number(tmp_path: Path, closed: str) -> None:
+    write_sweep(tmp_path / "home", {1: [50.0]}).close()
+    ran = subprocess.run(
+        ["sh", "-c", f"{LIST} {closed}", sys.executable, str(tmp_path / "home")], capture_output=True, text=True
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    assert "speed" not in (tmp_path / "home" / "ledger.db").read_bytes()[:16].decode(errors="replace")
+    assert ("c0ffee00" in ran.stdout) is ("1>&-" not in closed)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["list", "show", "show --json", "--help", "--version", "report --format md --to -"]
+)
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path, arguments: str) -> None:
+    write_sweep(tmp_path / "home", {1: [50.0]}).close()
+    ran = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'exec "$0" -m orchestrator --home "$1" {arguments} >/dev/full',
+            sys.executable,
+            tmp_path / "home",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    assert ran.returncode == 3, ran.stderr
+    assert [line for line in ran.stderr.splitlines() if line.startswith("error")] == [
+        "error: there is no room left to write the output: No space left on device"
+    ]
+    assert "Exception" not in ran.stderr
+
+
+def test_a_full_disk_behind_stderr_ends_nothing(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f"{LIST} 2>/dev/full", sys.executable, str(tmp_path / "home")], stdout=subprocess.PIPE
+    )
+
+    assert ran.returncode == 0

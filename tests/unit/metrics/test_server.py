@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import platform
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,9 +16,17 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from orchestrator.metrics import server as server_module
 from orchestrator.metrics.discovery import Target
 from orchestrator.metrics.exporter import LONGEST_LINGER_S, Exporter
-from orchestrator.metrics.server import DEFAULT_HOST, FRESH_S, UNHEALTHY_AFTER_S, MetricsServer
+from orchestrator.metrics.server import (
+    DEFAULT_HOST,
+    FRESH_S,
+    MAX_CONNECTIONS,
+    UNHEALTHY_AFTER_S,
+    MetricsServer,
+    _Exposition,
+)
 from orchestrator.model.snapshot import Snapshot
 from orchestrator.observer.node_tracker import NodeTraits
 from orchestrator.observer.observer import Observer
@@ -351,3 +361,62 @@ def test_with_the_token_one_reads_and_whether_all_is_well_is_no_secret() -> None
         statuses = [served.ask(path, Authorization="Bearer secret").status for path in ("/metrics", "/sd")]
         assert statuses == [200, 200]
         assert served.ask("/healthz").status == 503
+
+
+# Bounded, whatever clients do
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9477", "127.0.0.1.evil.example", "localhost.evil", ""])
+@pytest.mark.parametrize("path", ["/metrics", "/sd", "/healthz", "/"])
+def test_a_web_page_that_gave_its_name_to_this_machine_reads_nothing(served: Served, host: str, path: str) -> None:
+    answer = served.ask(path, Host=host)
+
+    assert answer.status == 421
+    assert "orchestrator_" not in answer.body
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:9477", "localhost", "LOCALHOST:9477", "localhost.", "[::1]:9477", "[::1]", "10.0.0.5:9477",
+     "host.docker.internal:9477", platform.node()],
+)  # fmt: skip
+def test_addresses_and_names_of_this_machine_are_answered(served: Served, host: str) -> None:
+    assert served.ask("/metrics", Host=host).status == 200
+
+
+def test_with_a_token_any_name_is_answered() -> None:
+    served = Served(token="s3cret")
+    with served.running():
+        assert served.ask("/metrics", Host="lab.example", Authorization="Bearer s3cret").status == 200
+        assert served.ask("/metrics", Host="evil.example").status == 401
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=1.0.{}", "text/plain; version=0.0.{}", "{}"])
+def test_content_types_that_a_client_thinks_up_are_not_kept(accept: str) -> None:
+    exporter = Exporter("c0ffee00")
+    exposition = _Exposition(exporter, lambda: 0.0)
+    for number in range(100):
+        exposition.answer(accept.format(number))
+
+    assert len(exposition._made) <= 8
+
+
+def test_more_connections_than_it_takes_do_not_keep_others_from_it(served: Served) -> None:
+    with ExitStack() as silent:
+        for _ in range(3 * MAX_CONNECTIONS):
+            connection = silent.enter_context(socket.create_connection((served.host, served.port), TIMEOUT_S))
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nX")
+        answer = served.ask("/metrics")
+        threads = [each for each in threading.enumerate() if "process_request_thread" in each.name]
+
+    assert answer.status == 200
+    assert len(threads) <= 2 * MAX_CONNECTIONS
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_cut_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_REQUEST_TIMEOUT_S", 0.2)
+    with socket.create_connection((served.host, served.port), TIMEOUT_S) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nX")
+        slow.sendall(b"a")
+
+        assert slow.recv(1) == b""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import Fault
+from orchestrator.model.job import Job
 from orchestrator.model.latency import Delay, LaunchModel, StageOverrides
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
@@ -93,6 +94,7 @@ CHANGES: dict[type[BaseModel], dict[str, Any]] = {
         "labels": {"zone": "a"},
         "kind": "burn",
         "faults": (Fault(kind="kill", at_s=20),),
+        "job": Job(entrypoint="python train.py"),
     },
 }
 
@@ -134,6 +136,14 @@ def test_every_field_of_every_noun_in_a_trial_changes_its_id(path: tuple[str | i
     other = _changed(TRIAL, path, name, CHANGES[type(noun)][name])
 
     assert TRIAL.trial_id != other.trial_id
+
+
+def test_the_id_of_a_job_depends_on_its_command_and_its_files_and_not_on_where_they_are() -> None:
+    def id_of(**job: str) -> str:
+        return TRIAL.replace(workload=Workload(job=Job(entrypoint="python train.py").replace(**job))).trial_id
+
+    assert id_of() == id_of(working_dir="/somewhere/else", runtime_env="/environment.yaml")
+    assert len({id_of(), id_of(content="c0ffee"), id_of(entrypoint="python other.py")}) == 3
 
 
 def test_a_trial_without_faults_has_the_id_that_it_had_before_there_were_any() -> None:

@@ -40,6 +40,26 @@ def test_cpus_among_the_custom_resources_are_refused() -> None:
         Workload(cpus=1, resources={"CPU": 4})
 
 
+@pytest.mark.parametrize(
+    "resources", [{"GPU": 0.5}, {"GPU": 2}, {"memory": 2e9}, {"GPU": 1, "memory": 1, "Intel": 0.1}]
+)
+def test_a_task_may_need_gpus_and_memory(resources: dict[str, float]) -> None:
+    assert {"CPU": 1.0, **resources} == Workload(resources=resources).task_resources
+
+
+@pytest.mark.parametrize(
+    ("resources", "problem"),
+    [
+        ({"GPU": 1.5}, "whole numbers of GPUs above 1"),
+        ({"memory": 0.5}, "whole bytes"),
+        ({"object_store_memory": 1e9}, "object_store_memory can't be modelled"),
+    ],
+)
+def test_what_ray_refuses_for_a_task_is_refused(resources: dict[str, float], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Workload(resources=resources)
+
+
 @pytest.mark.parametrize("key", ["tasks", "seconds", "cpus"])
 def test_a_workload_refuses_yes_and_no_as_numbers(key: str) -> None:
     with pytest.raises(ValidationError, match=key):

@@ -268,6 +268,16 @@ def test_a_task_that_no_node_type_can_ever_run_is_refused(workload: dict[str, An
     assert "arm" in error.hint
 
 
+def test_memory_is_refused_where_a_node_may_have_more_than_the_file_says() -> None:
+    sized = ARM.replace(resources={**ARM.resources, "memory": 2**30})
+    workload = {"resources": {"memory": 2**20}}
+    error = refusal(shape=SHAPE.replace(workers=(X86, sized)), workload=workload)
+
+    assert "the cluster file doesn't say how much x86 has" in error.message
+    assert "available_node_types.x86.resources" in (error.hint or "")
+    assert plan(shape=SHAPE.replace(workers=(sized,)), workload=workload).trials
+
+
 def test_a_task_that_needs_two_kinds_of_node_at_once_is_refused() -> None:
     assert "1 Intel" in refusal(workload={"resources": {"Intel": 1, "Graviton": 1}}).message
 

@@ -3,14 +3,13 @@
 import errno
 import json
 import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, TrialFailed
+from orchestrator.liveness import ProcessMark
 from orchestrator.logs import recording
 from orchestrator.model.billing import Bill
 from orchestrator.model.events import Event
@@ -20,7 +19,17 @@ from orchestrator.model.trial import Trial
 from orchestrator.sweeps.budget import Budget
 from orchestrator.sweeps.folder import SweepFolder
 from orchestrator.sweeps.ledger import Ledger, SweepRecord
-from orchestrator.sweeps.runner import Runner, begin_sweep, bill_of, new_sweep_id, prices_of, still_runs, take_over
+from orchestrator.sweeps.runner import (
+    Runner,
+    begin_sweep,
+    bill_of,
+    check_ended,
+    claimed,
+    new_sweep_id,
+    prices_of,
+    running,
+    take_over,
+)
 from orchestrator.trace.file import TraceWriter, read_trace
 from tests.support.builders import T0, phase, settings_in_force
 from tests.support.prepared_backend import SOUND, Behaviour, PreparedBackend, planned
@@ -50,7 +59,7 @@ class Told:
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     yield made
-    made._engine.dispose()
+    made.close()
 
 
 @pytest.fixture
@@ -330,20 +339,8 @@ def test_a_new_sweep_holds_its_plan_and_its_process(ledger: Ledger) -> None:
     assert tuple(trial.trial for trial in record.trials) == plan.trials
     assert (record.name, record.backend) == ("night run", "local")
     assert SweepSpec.model_validate(record.spec) == plan.spec
-    assert record.environment["process"] == {
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "started": psutil.Process().create_time(),
-    }
+    assert record.environment["process"] == ProcessMark.this_process().as_record()
     json.dumps(record.environment)
-
-
-def test_a_process_of_another_host_counts_as_alive() -> None:
-    """A shared ledger: this host can't know."""
-    here = {"host": platform.node(), "pid": 2**22 + 1, "started": T0}
-
-    assert not still_runs(here)
-    assert still_runs({**here, "host": "elsewhere"})
 
 
 def test_a_sweep_id_is_eight_hex_digits_and_never_the_same() -> None:
@@ -353,14 +350,58 @@ def test_a_sweep_id_is_eight_hex_digits_and_never_the_same() -> None:
     assert all(len(sweep_id) == 8 and int(sweep_id, 16) >= 0 for sweep_id in ids)
 
 
-def test_a_sweep_that_still_runs_is_not_taken_over(ledger: Ledger, sweep_id: str) -> None:
+def test_a_sweep_that_still_runs_is_not_resumed(ledger: Ledger, sweep_id: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"still runs, as process {os.getpid()}"):
-        take_over(ledger, ledger.sweep(sweep_id))
+        check_ended(tmp_path, ledger.sweep(sweep_id))
 
 
-@pytest.mark.parametrize("process", [{}, {"pid": os.getpid(), "started": T0}, {"pid": 2**22 + 1, "started": T0}])
-def test_a_sweep_whose_process_is_gone_is_taken_over(ledger: Ledger, sweep_id: str, process: dict[str, float]) -> None:
+def test_a_sweep_whose_lock_is_free_has_ended_whatever_its_process_seems_to_be(
+    ledger: Ledger, sweep_id: str, tmp_path: Path
+) -> None:
+    folder = SweepFolder.of(tmp_path, sweep_id)
+    folder.root.mkdir(parents=True)
+    with claimed(folder):
+        assert running(tmp_path, ledger.sweep(sweep_id)) is True
+
+    assert running(tmp_path, ledger.sweep(sweep_id)) is False
+    check_ended(tmp_path, ledger.sweep(sweep_id))
+
+
+def test_a_sweep_is_claimed_by_one_only(folder: SweepFolder) -> None:
+    folder.root.mkdir(parents=True)
+    with claimed(folder), pytest.raises(InputError, match="sweep s still runs"), claimed(folder):
+        pass
+
+    with claimed(folder):
+        pass
+
+
+def test_a_sweep_of_a_machine_that_cannot_be_looked_at_is_resumed_only_if_told(
+    ledger: Ledger, sweep_id: str, tmp_path: Path
+) -> None:
+    ledger.take_over(sweep_id, {"process": {"host": "elsewhere", "pid": 1, "started": T0}})
+    with pytest.raises(InputError, match="may still run") as refused:
+        check_ended(tmp_path, ledger.sweep(sweep_id))
+
+    assert "clean --force" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        {},
+        {"pid": os.getpid(), "started": T0},
+        {"pid": 2**22 + 1, "started": T0},
+        {"pid": "x", "started": None},
+        {"pid": 1e400, "started": T0},
+        ["pid"],
+    ],
+)
+def test_a_sweep_whose_process_is_gone_is_taken_over(
+    ledger: Ledger, sweep_id: str, process: dict[str, float], tmp_path: Path
+) -> None:
     ledger.take_over(sweep_id, {"process": process})
+    check_ended(tmp_path, ledger.sweep(sweep_id))
     take_over(ledger, ledger.sweep(sweep_id))
 
     assert ledger.sweep(sweep_id).environment["process"]["pid"] == os.getpid()

@@ -184,7 +184,7 @@ def test_a_last_line_without_its_line_end_is_torn_even_if_it_can_be_read(written
 def test_damage_anywhere_else_is_named_with_file_and_line(written: Callable[[str], Path], damage: str) -> None:
     path = written(HEADER + NOTE + damage + NOTE)
 
-    assert refusal(path) == "trial.jsonl:3: damaged: this line is not an event"
+    assert refusal(path).startswith("trial.jsonl:3: damaged: this line is not an event")
 
 
 @pytest.mark.parametrize("first", ["{}", "[]", "null", "1", '"trace"', "not json", "", '{"trial": null}'])

@@ -158,7 +158,7 @@ def test_a_cluster_that_awaits_refused_nodes_runs_no_other_trial(
         return cluster, observer
 
     monkeypatch.setattr(backend, "_ready_cluster", ready)
-    monkeypatch.setattr(live, "TrialRun", lambda *_: SimpleNamespace(execute=lambda: None))
+    monkeypatch.setattr(live, "TrialRun", lambda *_: SimpleNamespace(execute=lambda: None, leaves_helpers=False))
     with TraceWriter(tmp_path / "trace.jsonl", trial=trial()) as trace:
         backend.run(trial(), trace, tmp_path / "log")
 
@@ -198,7 +198,7 @@ def test_an_observer_that_failed_fails_the_trial_and_a_full_disk_the_sweep(
     observer: Any = SimpleNamespace(failure=failure)
     trace: Any = SimpleNamespace(emit=lambda event: None)
     with pytest.raises(meant) as ended:
-        TrialRun(trial, trace, Path("job.log"), cluster, observer, 60.0)._check()
+        TrialRun(trial, trace, Path("job.log"), cluster, observer, 60.0, Path())._check()
 
     if meant is TrialFailed:
         assert str(ended.value) == f"the observer stopped after an error: {failure}; see orchestrate.log"

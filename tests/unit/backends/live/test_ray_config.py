@@ -84,6 +84,16 @@ def test_unset_settings_leave_speed_and_idle_timeout_as_the_file_has_them() -> N
     assert FILE.raw["idle_timeout_minutes"] == config["idle_timeout_minutes"]
 
 
+def test_v1_gets_rays_idle_timeout_where_neither_the_settings_nor_the_file_have_one() -> None:
+    raw = {key: value for key, value in FILE.raw.items() if key != "idle_timeout_minutes"}
+    rendered = [
+        yaml.safe_load(render_config(raw, FILE.shape, Settings(autoscaler=version), "c0ffee", {"module": "m.C"}))
+        for version in ("v1", "v2")
+    ]
+
+    assert [5.0, None] == [config.get("idle_timeout_minutes") for config in rendered]
+
+
 @given(machines())
 def test_worker_limits_and_resources_are_those_of_the_shape(machine: Any) -> None:
     shape = fit_shape(FILE.shape, machine)

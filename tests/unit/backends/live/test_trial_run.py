@@ -45,7 +45,7 @@ def found(*entries: tuple[str, str], awaited: int) -> str | None:
     observer.step()
     cluster: Any = SimpleNamespace(inject=None, recover=None)
     trace: Any = SimpleNamespace(emit=lambda event: None)
-    return TrialRun(trial(), trace, Path("job.log"), cluster, observer, 60.0)._away_from_baseline()
+    return TrialRun(trial(), trace, Path("job.log"), cluster, observer, 60.0, Path())._away_from_baseline()
 
 
 REFUSED = (("requested", "a"), ("failed", "a"))

@@ -132,7 +132,10 @@ def test_there_is_no_owner_where_the_file_is_a_folder(tmp_path: Path) -> None:
         b"{}",
         b'{"pid": 1}',
         b'{"pid": 1, "started": 1.0}',
-        b'{"pid": 1, "started": 1.0, "cluster_id": "c", "colour": "red"}',
+        b'{"pid": 1, "started": 1.0, "cluster_id": "../c"}',
+        b'{"pid": 1, "started": 1.0, "cluster_id": "c", "scratch": 5}',
+        b'{"pid": 1e999, "started": 1.0, "cluster_id": "c"}',
+        b"[" * 99_999,
     ],
 )
 def test_a_damaged_file_names_no_owner(tmp_path: Path, content: bytes) -> None:
@@ -140,6 +143,13 @@ def test_a_damaged_file_names_no_owner(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
     assert Owner.read(path) is None
+
+
+def test_an_owner_of_a_newer_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "owner.json"
+    path.write_text('{"pid": 1, "started": 1.0, "cluster_id": "c", "colour": "red"}')
+
+    assert Owner.read(path) == Owner(1, 1.0, "c")
 
 
 @pytest.mark.parametrize(

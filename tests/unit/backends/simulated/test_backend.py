@@ -1,14 +1,15 @@
 """The simulated backend hands trials to an executor in their order, and no more of them than it can take."""
 
 import time
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 
 import pytest
 
 from orchestrator.backends.base import Recording
 from orchestrator.backends.simulated.backend import SimulatedBackend
-from orchestrator.errors import InputError, TrialTimedOut
+from orchestrator.backends.simulated.executors import RunAhead
+from orchestrator.errors import InputError, MissingPrerequisite, TrialTimedOut
 from orchestrator.lab.parallel import Parallel, automatic, parse_parallel
 from orchestrator.model.events import Event
 from orchestrator.model.trial import Trial
@@ -133,3 +134,28 @@ def test_what_parallel_can_not_mean(text: str) -> None:
 def test_an_address_without_ray_is_an_error(text: str | None) -> None:
     with pytest.raises(InputError, match="--address"):
         parse_parallel(text, "127.0.0.1:6379")
+
+
+class KilledExecutor(RememberingExecutor):
+    """One of its processes is killed: by the kernel, for example, when memory runs out."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        super().__init__()
+        self._at_once = at_once
+
+    def submit(self, trial: Trial, timeout_s: float) -> Future[Recording]:
+        if self._at_once:
+            raise BrokenExecutor("a child process terminated abruptly")
+        broken: Future[Recording] = Future()
+        broken.set_exception(BrokenExecutor("a child process terminated abruptly"))
+        return broken
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_killed_process_is_one_line_with_the_next_step(at_once: bool) -> None:
+    ahead = RunAhead(lambda: KilledExecutor(at_once=at_once), lambda trial: 60.0)
+    ahead.expect(TRIALS)
+    with pytest.raises(MissingPrerequisite, match="was killed, probably because memory ran out") as refused:
+        ahead.recording(TRIALS[0])
+
+    assert refused.value.hint == "use fewer: --parallel 1"

@@ -7,11 +7,11 @@ import pytest
 from orchestrator.cli.app import app
 from orchestrator.errors import InputError
 from orchestrator.lab.home import Home
+from orchestrator.liveness import ProcessMark
 from orchestrator.prometheus.client import CREDENTIALS_VARIABLE, Prometheus
 from orchestrator.stack.services import Service, Status
 from orchestrator.stack.stack import Stack
 from orchestrator.sweeps.ledger import Ledger
-from orchestrator.sweeps.runner import _this_process
 from orchestrator.trace.file import TraceWriter
 from tests.support.builders import phase, trial
 
@@ -56,7 +56,14 @@ def test_the_prometheus_of_the_stack_is_the_default(monkeypatch: pytest.MonkeyPa
 def test_a_trial_that_still_runs_is_not_pushed(tmp_path: Path) -> None:
     """What it becomes would differ from what was pushed, at the same times."""
     ledger, running, path = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), trial(), tmp_path / "t.jsonl"
-    ledger.add_sweep("s", [running], name="", backend="local", spec={}, environment={"process": _this_process()})
+    ledger.add_sweep(
+        "s",
+        [running],
+        name="",
+        backend="local",
+        spec={},
+        environment={"process": ProcessMark.this_process().as_record()},
+    )
     ledger.start_trial("s", running.trial_id, str(path))
     with TraceWriter(path, trial=running) as trace:
         trace.emit(phase(0, "running"))

@@ -81,3 +81,35 @@ def test_with_json_on_stdout_nothing_else_is_there(run: Run, monkeypatch: pytest
 
     assert code == 0
     assert json.loads(out)["prediction"] == {"summary": [], "alike": [], "without": []}
+
+
+JOB = ("--job", "python train.py")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ((*JOB, "--backend", "simulated"), "a script can't be simulated"),
+        ((*JOB, "--working-dir", "."), "there is no train.py in"),
+        (JOB, "train.py needs a folder"),
+        ((*JOB, "--tasks", "5"), "a job brings its own tasks: leave tasks out"),
+        (("--working-dir", "."), "the command is missing, such as --job 'python train.py'"),
+    ],
+)
+def test_a_job_that_can_not_run_ends_with_2_and_one_error(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], problem: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    code, _, err = run("sweep", *options)
+
+    assert code == 2
+    assert problem in err
+
+
+def test_simulate_says_that_a_script_can_not_be_simulated(run: Run, home: Path) -> None:
+    code, _, err = run("simulate", *JOB)
+
+    assert code == 2
+    assert "a script can't be simulated" in err
+    assert "describe its tasks with --tasks" in err

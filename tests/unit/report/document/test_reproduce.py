@@ -53,6 +53,7 @@ def read_again(command: str, monkeypatch: pytest.MonkeyPatch) -> SweepSpec:
         {"workload": {"tasks": 7, "seconds": 2.5, "cpus": 0.5, "kind": "burn", "resources": {"Graviton": 0.1}}},
         {"workload": {"arrival": "waves", "arrival_s": 30, "waves": 4}, "timeout_s": 900, "fit": "none"},
         {"workload": {"faults": ["kill@20", "pause@0.1+15:a b", "spot@2.5/h"]}, "backend": "simulated"},
+        {"workload": {"job": {"entrypoint": "python train.py --name 'a b'", "working_dir": "/my files"}}},
         {"cluster": "my clusters/a.yaml", "prices": "eu-west-1:spot"},
     ],
 )

@@ -325,3 +325,35 @@ def test_what_is_written_is_what_can_be_read_again(recorded: TrialRecord, tmp_pa
             read = pl.read_csv(path, schema_overrides=frame.schema)
             assert read.columns == frame.columns
             assert read.select(pl.selectors.numeric()).equals(frame.select(pl.selectors.numeric()))
+
+
+FORMULAS = [
+    "=1+1",
+    "+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    " =1",
+    "\r=1",
+    "|calc",
+    "\uff1d1",
+    '=HYPERLINK("http://evil.example")',
+]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_name_of_somebody_else_is_no_formula_in_a_spreadsheet(tmp_path: Path, name: str) -> None:
+    lives = [each.model_copy(update={"node_type": name}) for each in life("n1", requested=0, allocated=5, running=30)]
+    frames = trace_frames([record(tmp_path, sound(*lives))], PRICES)
+    write(tmp_path / "csv", "csv", trials_frame([]), frames)
+    read = pl.read_csv(tmp_path / "csv" / "nodes.csv", infer_schema=False)
+
+    assert f"'{name}" in read["node_type"].to_list()
+    assert not [cell for column in read for cell in column if cell and cell.lstrip()[:1] in "=+@|\uff1d"]
+
+
+def test_numbers_below_zero_stay_numbers(tmp_path: Path) -> None:
+    frames = trace_frames([record(tmp_path, sound(*life("n1", requested=-5, allocated=5, running=30)))], PRICES)
+    write(tmp_path / "csv", "csv", trials_frame([]), frames)
+
+    assert "'-" not in (tmp_path / "csv" / "nodes.csv").read_text()
