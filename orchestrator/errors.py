@@ -8,6 +8,7 @@
     ├── Interrupted                   exit 130 Ctrl-C, and not all that was started could be ended
     └── TrialFailed                   exit 1   one trial can't be finished; the sweep goes on
         ├── ClusterFailed                      the Ray cluster didn't start, or died
+        │   └── CostLimitReached               it was ended because it cost as much as `--max-cost` allows
         ├── SettingsNotInForce                 the autoscaler never took the settings over
         ├── BaselineNotReached                 the cluster didn't go back to its minimum size
         ├── WorkloadFailed                     the stress job itself failed
@@ -72,6 +73,10 @@ class TrialFailed(OrchestrateError):
 
 class ClusterFailed(TrialFailed):
     """The Ray cluster didn't come up, or its head or monitor died under the trial."""
+
+
+class CostLimitReached(ClusterFailed):
+    """The machines have cost as much as they may, so they were ended under the trial."""
 
 
 class SettingsNotInForce(TrialFailed):

@@ -10,6 +10,7 @@ from orchestrator.api.search_result import SearchResult
 from orchestrator.backends import registry
 from orchestrator.backends.registry import SIMULATED
 from orchestrator.errors import InputError
+from orchestrator.lab.cost import Consent
 from orchestrator.lab.home import Home, find_home
 from orchestrator.lab.overrides import SpecOverrides
 from orchestrator.lab.parallel import Parallel, automatic, parse_parallel
@@ -57,6 +58,8 @@ def sweep(
     parallel: Parallelism = None,
     address: str | None = None,
     metrics_port: int | None = None,
+    yes: bool = False,
+    max_cost: float | None = None,
     home: str | Path | None = None,
     ledger: str | None = None,
     progress: bool = True,
@@ -64,11 +67,13 @@ def sweep(
 ) -> Sweep:
     """Run a sweep on a real cluster, by default on this machine, and return it, as `orchestrate sweep` does.
 
-    See `simulate` for the arguments. `metrics_port` is where metrics are served meanwhile; 0 serves none.
+    See `simulate` for the arguments. `metrics_port` is where metrics are served meanwhile; 0 serves none. A backend
+    whose machines cost money needs `yes`, or `max_cost` in dollars.
     """
     given = parallel is not None or address is not None
     engine = _engine(parallel, address) if given else None
-    execution = Execution(engine=engine, metrics_port=metrics_port)
+    consent = Consent(yes=yes, max_usd=max_cost)
+    execution = Execution(engine=engine, metrics_port=metrics_port, consent=consent)
     return _run(find_home(home, ledger), spec, overrides, boot_from, execution, _reporter(progress))
 
 

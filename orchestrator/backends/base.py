@@ -6,15 +6,18 @@ A backend registers itself by one `BackendKind`: see `registry` for where.
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from orchestrator.errors import TrialFailed
     from orchestrator.inputs.cluster_config import ClusterFile
+    from orchestrator.inputs.prices import ClusterPrices
     from orchestrator.metrics.discovery import Target
+    from orchestrator.model.billing import Bill, Rates
     from orchestrator.model.fault import FaultKind
+    from orchestrator.model.prices import Prices
     from orchestrator.model.spec import SweepSpec
     from orchestrator.model.trial import Trial
     from orchestrator.observer.observer import Observer
@@ -55,6 +58,15 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class BilledBackend(Protocol):
+    """A backend whose machines cost money, and which knows how much. A trial that exceeds `max_usd` is ended."""
+
+    def bill(self) -> "Bill":
+        """Return what all machines since its creation have cost until now. Any thread may call it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Recording:
     """The events of a simulated trial as JSON lines, and the reason if it failed."""
@@ -90,6 +102,7 @@ class BackendRequest:
 
     Ray's logs go to `logs_dir` when a cluster ends. `start_executor` and `lazy` are for simulated trials, see
     `simulated.executors.RunAhead`. `note` takes lines that the user should read, `progress` the current step.
+    `sweep_id` is for tags of machines in a cloud, `rates` is their cost an hour, `max_usd` the most that they may cost.
     """
 
     home: Path
@@ -100,6 +113,9 @@ class BackendRequest:
     lazy: bool = False
     note: Say = _say_nothing
     progress: Say = _say_nothing
+    sweep_id: str = ""
+    rates: "Rates | None" = None
+    max_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,12 +123,17 @@ class Orphan:
     """Parts of one cluster, such as its processes, containers or folders, which outlive a killed orchestrator.
 
     `parts` are names by kind in the singular: `{"container": ("orchestrate-1a2b3c4d-head",)}`. `in_use` says whether
-    the cluster's orchestrator still runs, where the parts themselves show it; None where they don't.
+    the cluster's orchestrator still runs, where the parts themselves show it; None where they don't. `details` are
+    lines about single parts, `usd` is what those in a cloud have cost, `owner` says who uses them, and until when.
     """
 
     cluster_id: str
     parts: Mapping[str, tuple[str, ...]]
     in_use: bool | None = None
+    sweep_id: str = ""
+    details: tuple[str, ...] = ()
+    usd: float | None = None
+    owner: str = ""
 
     def describe(self) -> str:
         """Return the number of parts by kind, such as `2 processes, 1 folder`."""
@@ -140,6 +161,26 @@ def _no_questions(home: Path) -> "tuple[Question, ...]":
 
 
 @dataclass(frozen=True)
+class Cloud:
+    """The part of a `BackendKind` for machines that cost money. Nothing asks it unless a user names the backend.
+
+    complete   fill in what the user's own configuration decides, such as the region; no call is made. Raises InputError
+    preflight  questions about what a sweep with this cluster file needs of the account
+    prices     return current prices in place of those of the catalogue, or these with a note that says why not
+    rates      return what each machine of the cluster costs an hour, with its disk and address
+    changes    return the lines of a diff: what a sweep launches instead of what the file says
+    regions    return the kind that looks for leftovers in another region, or in `all`. Raises InputError
+    """
+
+    complete: "Callable[[ClusterFile], ClusterFile]"
+    preflight: "Callable[[ClusterFile], Iterable[Question]]"
+    prices: "Callable[[ClusterFile, ClusterPrices], ClusterPrices]"
+    rates: "Callable[[ClusterFile, Prices], Rates]"
+    changes: "Callable[[ClusterFile], Sequence[str]]"
+    regions: "Callable[[str], BackendKind]"
+
+
+@dataclass(frozen=True)
 class BackendKind:
     """A backend as the rest of the program knows it. A module that defines one imports nothing heavy.
 
@@ -156,6 +197,8 @@ class BackendKind:
     orphans          find parts of its clusters outside `HOME/clusters`, also of clusters that are in use
     remove           remove those parts of one cluster; safe to call twice
     questions        questions for `orchestrate doctor`
+    cloud            set if its machines cost money: a sweep is confirmed first, and no command reaches the account
+                     unless the user names the backend
     """
 
     name: str
@@ -171,3 +214,4 @@ class BackendKind:
     orphans: Callable[[Path], Iterable[Orphan]] = _no_orphans
     remove: Callable[[Path, str], None] = _remove_nothing
     questions: "Callable[[Path], Iterable[Question]]" = _no_questions
+    cloud: Cloud | None = None

@@ -6,7 +6,7 @@ A folder is removed only if its own `owner.json` proves that orchestrate made it
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.backends import registry
@@ -46,11 +46,13 @@ class Abandoned:
 class Search:
     """The abandoned clusters of a home, and by backend the reason why some can't be found.
 
+    `in_use` are clusters in a cloud that are left alone, because they have neither expired nor lost their owner.
     `foreign` are folders among those of clusters that nothing proves to be ours: they are never removed.
     """
 
     clusters: list[Abandoned]
     hidden: Mapping[str, OrchestrateError]
+    in_use: tuple[Orphan, ...] = ()
     foreign: tuple[Path, ...] = ()
 
     def problem(self) -> MissingPrerequisite | None:
@@ -62,16 +64,29 @@ class Search:
         return MissingPrerequisite(f"what killed runs left of clusters can't be found. {reasons}", hint)
 
 
-def find_abandoned(home: Path, *, force: bool = False) -> Search:
-    """Return the clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator runs."""
+def find_abandoned(home: Path, *, force: bool = False, only: BackendKind | None = None) -> Search:
+    """Return the clusters of `home` whose orchestrator is gone; with `force` also those whose orchestrator runs.
+
+    `only` looks for those of one backend. Accounts in a cloud are looked at only if their backend is named so.
+    """
     folders = _folders(home / "clusters")
     recorded = {folder.name: owner for folder in folders if (owner := _proven(folder)) is not None}
+    foreign = tuple(
+        folder for folder in folders if folder.name not in recorded and not UNFINISHED.fullmatch(folder.name)
+    )
     unfinished = [folder for folder in folders if is_unfinished(folder)]
+    if only is not None:
+        recorded = {name: owner for name, owner in recorded.items() if owner.backend == only.name}
     found: dict[str, dict[str, Orphan]] = {}
     silent: dict[str, OrchestrateError] = {}
-    for each in registry.all_backends():
+    for each in registry.all_backends() if only is None else (only,):
         if not isinstance(each, BackendKind):
             silent[each.name] = each.error
+            continue
+        if each.cloud is not None and only is None:
+            silent[each.name] = MissingPrerequisite(
+                "the account is looked at on request only", f"orchestrate clean --backend {each.name}"
+            )
             continue
         try:
             for orphan in each.orphans(home):
@@ -100,14 +115,17 @@ def find_abandoned(home: Path, *, force: bool = False) -> Search:
         if (cluster := _abandoned(home, cluster_id, owner, found.get(cluster_id, {}), force=force)) is not None
     ]
     clusters += [Abandoned(Orphan(folder.name.split(".")[1], {"folder": (str(folder),)}), ()) for folder in unfinished]
-    foreign = tuple(folder for folder in folders if folder.name not in owners and not UNFINISHED.fullmatch(folder.name))
-    return Search(clusters, {name: error for name, error in silent.items() if _missed(home, name, owners)}, foreign)
+    hidden = {name: error for name, error in silent.items() if only is not None or _missed(home, name, owners)}
+    spared = found.keys() - {cluster.cluster_id for cluster in clusters}
+    in_use = tuple(orphan for name in sorted(spared) for orphan in found[name].values() if orphan.owner)
+    return Search(clusters, hidden, in_use, foreign)
 
 
-def remove(home: Path, cluster: Abandoned) -> None:
-    """Remove all parts of a cluster, then its folder. Raises MissingPrerequisite."""
+def remove(home: Path, cluster: Abandoned, only: BackendKind | None = None) -> None:
+    """Remove all parts of a cluster, then its folder; `only` is as for `find_abandoned`. Raises MissingPrerequisite."""
     for name in cluster.backends:
-        registry.kind(name).remove(home, cluster.cluster_id)
+        kind = only if only is not None and only.name == name else registry.kind(name)
+        kind.remove(home, cluster.cluster_id)
     for folder in map(Path, cluster.parts("folder")):
         # Looked at once more: another `clean` may have been first, and somebody may have put something else there.
         if folder.parent == home / "clusters" and (_proven(folder) is not None or is_unfinished(folder)):
@@ -129,7 +147,9 @@ def _abandoned(
     # Folders come last, the cluster's own first.
     folders = (*((str(folder),) if owner is not None else ()), *parts.pop("folder", ()))
     backends = dict.fromkeys((*orphans, *([owner.backend] if owner is not None else ())))
-    return Abandoned(Orphan(cluster_id, {**parts, "folder": folders}), tuple(backends))
+    # A cluster that is in a cloud has one backend only.
+    told = next((orphan for orphan in orphans.values() if orphan.details), Orphan(cluster_id, {}))
+    return Abandoned(replace(told, parts={**parts, "folder": folders}), tuple(backends))
 
 
 def _missed(home: Path, backend: str, recorded: Mapping[str, Owner | None]) -> bool:

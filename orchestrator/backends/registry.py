@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
+from orchestrator.backends.aws.kind import AWS
 from orchestrator.backends.base import BackendKind
 from orchestrator.backends.docker.kind import DOCKER
 from orchestrator.backends.local.kind import LOCAL
@@ -18,6 +19,7 @@ from orchestrator.backends.simulated.kind import SIMULATED
 from orchestrator.errors import InputError, MissingPrerequisite
 
 __all__ = [
+    "AWS",
     "BUILT_IN",
     "DOCKER",
     "GROUP",
@@ -36,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 GROUP = "orchestrate.backends"
 
-BUILT_IN = (LOCAL, DOCKER, SIMULATED)
+BUILT_IN = (LOCAL, DOCKER, AWS, SIMULATED)
 
 _BUILT_IN = {kind.name: kind for kind in BUILT_IN}
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ def reporter() -> "TerminalReporter":
     from orchestrator.report.terminal.reporter import TerminalReporter
 
     return TerminalReporter(console(stderr=True))
+
+
+def is_terminal() -> bool:
+    """Return true if somebody can read a question here, and answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def print_json(document: Any) -> None:

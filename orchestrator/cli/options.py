@@ -29,7 +29,8 @@ WATCHING = "Watching"
 OUTPUT = "Output"
 
 
-def _known_backend(value: str | None) -> str | None:
+def known_backend(value: str | None) -> str | None:
+    """Return the name of a backend as it was typed. Raises BadParameter for any other."""
     if value is not None and value not in (names := registry.names()):
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.")
     return value
@@ -167,10 +168,10 @@ Backend = Annotated[
     option(
         "--backend",
         metavar=f"[{'|'.join(kind.name for kind in registry.BUILT_IN)}]",
-        help="Where trials run: processes or containers on this machine, virtual time, or a backend of an installed"
-        f" package.  [default: {registry.LOCAL.name}]",
+        help="Where trials run: processes or containers on this machine, machines in your AWS account, virtual time, or"
+        f" a backend of an installed package.  [default: {registry.LOCAL.name}]",
         panel=CLUSTER,
-        callback=_known_backend,
+        callback=known_backend,
         autocompletion=complete_backend,
     ),
 ]
@@ -283,6 +284,18 @@ ParallelWork = Annotated[
 RayAddress = Annotated[
     str | None,
     option("--address", metavar="HOST:PORT", help="Ray cluster for --parallel ray, as for status.", panel=RUN),
+]
+Yes = Annotated[
+    bool, option("--yes", "-y", help="Agree to what a sweep on a cloud costs, without a question.", panel=RUN)
+]
+MaxCost = Annotated[
+    float | None,
+    option(
+        "--max-cost",
+        metavar="USD",
+        help="Agree to costs up to this. No trial begins if it could cross the limit, and one is ended if it does.",
+        panel=RUN,
+    ),
 ]
 DryRun = Annotated[bool, option("--dry-run", help="Print the plan and a prediction, and stop.", panel=RUN)]
 

@@ -6,17 +6,33 @@ from pathlib import Path
 
 from orchestrator.backends import registry
 from orchestrator.backends.base import BackendKind
+from orchestrator.errors import InputError
+from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.readiness import Finding, Question
 
 _log = logging.getLogger(__name__)
 
 
-def backend_questions(home: Path) -> list[Question]:
-    """Return the question which backends there are, and the questions of each backend."""
-    return [
+def backend_questions(home: Path, named: str | None = None, cluster: Path | None = None) -> list[Question]:
+    """Return the question which backends there are, and the questions of each backend.
+
+    If the backend `named` is in a cloud, these include the questions about what `cluster`, or its default cluster file,
+    needs of the account. Raises InputError for a cluster file that can't be read, or is for another backend.
+    """
+    questions = [
         Question("backends", (), backends),
         *(question for kind in registry.kinds() for question in _questions_of(kind, home)),
     ]
+    cloud = None if named is None else registry.kind(named).cloud
+    if named is None or cloud is None:
+        if cluster is not None:
+            clouds = " or ".join(f"--backend {kind.name}" for kind in registry.kinds() if kind.cloud is not None)
+            raise InputError("--cluster is for backends in a cloud", f"add {clouds}")
+        return questions
+    kind = registry.kind(named)
+    file = read_cluster_file(cluster or kind.default_cluster())
+    kind.check(file)
+    return [*questions, *cloud.preflight(file)]
 
 
 def backends() -> Finding:

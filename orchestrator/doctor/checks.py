@@ -11,6 +11,8 @@ from orchestrator.readiness import Finding, Question, State
 _log = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 15.0
+CLOUD_TIME_LIMIT_S = 60.0
+"""A question about an account may take several calls, and a cloud that throttles answers late."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ def examine(questions: Iterable[Question], *, time_limit_s: float = TIME_LIMIT_S
         yield Check(question.name, found.state, detail, hint, question.needed_by)
 
 
-def can_sweep(checks: Iterable[Check]) -> bool:
-    """Return true if local sweeps lack nothing."""
-    return not any(check.state == "missing" and "sweep" in check.needed_by for check in checks)
+def can_sweep(checks: Iterable[Check], feature: str = "sweep") -> bool:
+    """Return true if nothing is missing for local sweeps, or for those of a backend."""
+    return not any(check.state == "missing" and feature in check.needed_by for check in checks)
 
 
 def _answer(question: Question, time_limit_s: float) -> Finding:

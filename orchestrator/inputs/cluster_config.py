@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import jsonschema
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.aws.instance_types import describe_instance_types
 from orchestrator.errors import InputError, SpecError
+from orchestrator.inputs.ec2_api import describe_instance_types
 from orchestrator.inputs.foreign_files import refuse_fixed_machines, refuse_foreign
 from orchestrator.inputs.instance_types import ec2_instance_types
 from orchestrator.inputs.launch_profiles import assume

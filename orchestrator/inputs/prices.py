@@ -79,6 +79,25 @@ def prices_for(cluster: ClusterFile, where: str | None) -> ClusterPrices:
     return replace(found, notes=(*found.notes, lacking))
 
 
+def price_of(region: str, instance_type: str, *, spot: bool = False) -> float | None:
+    """Return the dollars an hour of an instance type by the catalogue; None if it isn't there."""
+    try:
+        listed = _from_catalogue(region, spot=spot).of(instance_type)
+    except InputError:
+        # not logged: None is the answer.
+        listed = None
+    if listed is not None or spot:
+        return listed
+    return Prices(usd_per_hour={row["instance_type"]: float(row["usd_per_hour"]) for row in _more(region)}).of(
+        instance_type
+    )
+
+
+def _more(region: str) -> list[dict[str, str]]:
+    with _MORE.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["region"] == region]
+
+
 def _of_no_region(prices: Prices, cluster: ClusterFile) -> str:
     """Return the sentence that prices are those of a region that the file doesn't name; empty if nothing is priced."""
     priced = any(prices.of_node(each.name, each.instance_type) is not None for each in cluster.shape.launchable)
@@ -125,8 +144,7 @@ def _with_more(prices: Prices, cluster: ClusterFile) -> Prices:
     }
     if prices.spot or not lacking:
         return prices
-    with _MORE.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["region"] == prices.region]
+    rows = _more(prices.region)
     more = Prices(usd_per_hour={row["instance_type"]: float(row["usd_per_hour"]) for row in rows})
     found = {each: usd for each in sorted(lacking) if (usd := more.of(each)) is not None}
     if not found:

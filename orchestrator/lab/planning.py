@@ -37,9 +37,11 @@ def plan_sweep(
         Path(spec.cluster) if spec.cluster else kind.default_cluster(),
         launch_profile=spec.launch_profile,
         instance_types_from=spec.instance_types_from,
-        real_nodes=kind.real_time,
+        real_nodes=kind.real_time and kind.cloud is None,
     )
     kind.check(cluster)
+    if kind.cloud is not None:
+        cluster = kind.cloud.complete(cluster)
     if boot_from and kind.real_time:
         raise InputError("--boot-from is for the simulator", "nodes of a real backend take the time that they take")
     if boot_from and spec.launch_profile is not None:
@@ -47,6 +49,14 @@ def plan_sweep(
     if boot_from:
         cluster = _with_measured_latencies(home, cluster, boot_from)
     return make_plan(spec, cluster, this_machine()), cluster
+
+
+def changes_of(backend: str, cluster: "ClusterFile") -> Sequence[str]:
+    """Return the lines of a diff between a cluster file and what a backend in a cloud launches; none for others."""
+    from orchestrator.backends import registry
+
+    cloud = registry.kind(backend).cloud
+    return () if cloud is None else cloud.changes(cluster)
 
 
 def _with_measured_latencies(home: Home, cluster: "ClusterFile", sources: Sequence[str]) -> "ClusterFile":

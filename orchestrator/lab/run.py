@@ -2,14 +2,16 @@
 
 import logging
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.backends import registry
 from orchestrator.errors import InputError, Interrupted, MissingPrerequisite
 from orchestrator.lab import annotate, metrics
+from orchestrator.lab.cost import Consent, agree, budget_of, estimate_cost
 from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import Parallel, automatic
+from orchestrator.lab.preflight import require_ready
 from orchestrator.lab.progress import Reporter
 from orchestrator.lab.stack import stack_running
 from orchestrator.logs import recording
@@ -19,7 +21,9 @@ from orchestrator.version import __version__
 if TYPE_CHECKING:
     from orchestrator.backends.base import Backend
     from orchestrator.inputs.cluster_config import ClusterFile
+    from orchestrator.model.billing import Rates
     from orchestrator.model.spec import SweepSpec
+    from orchestrator.sweeps.budget import Budget
     from orchestrator.sweeps.folder import SweepFolder
     from orchestrator.sweeps.ledger import Ledger, SweepRecord
     from orchestrator.sweeps.plan import Plan
@@ -37,11 +41,16 @@ class Execution:
     annotations: annotate.Target | None = None
     stack: bool = False
     keep_invalid: bool = False
+    consent: Consent = field(default_factory=Consent)
 
     def ready(self, common: Home, spec: "SweepSpec") -> "Execution":
         """Return the same with ports and addresses filled in. Raises InputError for what this spec can't have."""
         in_real_time = {"--annotate": self.annotations, "--metrics-port": self.metrics_port, "--stack": self.stack}
-        real_time = registry.kind(spec.backend).real_time
+        kind = registry.kind(spec.backend)
+        real_time = kind.real_time
+        if kind.cloud is None and self.consent.max_usd is not None:
+            raise InputError(f"--max-cost: the {spec.backend} backend costs nothing", "leave it out")
+        self.consent.check()
         for option, given in in_real_time.items():
             if given and not real_time:
                 raise InputError(f"{option} is for trials in real time", "a simulated one: orchestrate push")
@@ -60,7 +69,8 @@ def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, re
 
     sweep_id = new_sweep_id()
     folder = SweepFolder.of(common.root, sweep_id)
-    backend = _create_backend(common, plan.spec, cluster, how, folder, reporter)
+    budget = _agreed(common, plan, cluster, how, reporter)
+    backend = _create_backend(common, plan.spec, cluster, how, folder, reporter, plan.rates)
     with stack_running(common.root, wanted=how.stack, reporter=reporter):
         ledger = common.ledger()
         _make_folder(folder)
@@ -68,7 +78,22 @@ def begin(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, re
             shutil.copy(cluster.path, folder.cluster)
             begin_sweep(ledger, plan, sweep_id)
             reporter.say(plan.starts)
-            return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter)
+            return _run(common, ledger, sweep_id, plan.spec, how, backend, reporter, budget)
+
+
+def _agreed(common: Home, plan: "Plan", cluster: "ClusterFile", how: Execution, reporter: Reporter) -> "Budget | None":
+    """Return the limit of what a sweep may cost, after its account was checked and the user has agreed to its cost."""
+    from orchestrator.backends.live.ownership import ensure_token
+    from orchestrator.rayapi.environment import authenticate
+
+    require_ready(registry.kind(plan.spec.backend), cluster, reporter)
+    if plan.rates is not None:
+        # The prediction loads Ray, which reads its token only then.
+        authenticate(ensure_token(common.root))
+    estimate = estimate_cost(plan, reporter)
+    if estimate is not None:
+        agree(estimate, how.consent)
+    return budget_of(estimate, how.consent)
 
 
 def resume_sweep(
@@ -86,7 +111,7 @@ def resume_sweep(
     from orchestrator.inputs.cluster_config import read_cluster_file
     from orchestrator.model.spec import SweepSpec
     from orchestrator.sweeps.folder import SweepFolder
-    from orchestrator.sweeps.runner import check_ended, claimed, take_over, trials_to_run
+    from orchestrator.sweeps.runner import check_ended, claimed, plan_of, take_over, trials_to_run
 
     ledger = common.ledger()
     record, trial = ledger.find(wanted)
@@ -108,10 +133,15 @@ def resume_sweep(
     with claimed(folder):
         record = ledger.sweep(record.sweep_id)  # it may have gone on until just now
         cluster = read_cluster_file(folder.cluster, instance_types_from=planned.instance_types_from)
-        created = _create_backend(common, planned, cluster, how, folder, reporter)
+        kind, budget, rates = registry.kind(record.backend), None, None
+        if kind.cloud is not None and (trials := trials_to_run(record, keep_invalid=how.keep_invalid)):
+            cluster = kind.cloud.complete(cluster)
+            rest = plan_of(record, trials, cluster)
+            budget, rates = _agreed(common, rest, cluster, how, reporter), rest.rates
+        created = _create_backend(common, planned, cluster, how, folder, reporter, rates)
         with stack_running(common.root, wanted=how.stack, reporter=reporter):
             take_over(ledger, record)
-            return _run(common, ledger, record.sweep_id, planned, how, created, reporter)
+            return _run(common, ledger, record.sweep_id, planned, how, created, reporter, budget)
 
 
 def _make_folder(folder: "SweepFolder") -> None:
@@ -133,6 +163,7 @@ def _run(
     how: Execution,
     backend: "Backend",
     reporter: Reporter,
+    budget: "Budget | None",
 ) -> "SweepRecord":
     from orchestrator.sweeps.folder import SweepFolder
 
@@ -140,7 +171,7 @@ def _run(
     with recording(folder.own_log):
         asked = spec.model_dump_json(exclude_defaults=True)
         _log.info("orchestrate %s, sweep %s, spec %s", __version__, sweep_id, asked)
-        return _run_in(folder, ledger, sweep_id, spec, how, backend, reporter)
+        return _run_in(folder, ledger, sweep_id, spec, how, backend, reporter, budget)
 
 
 def _run_in(
@@ -151,6 +182,7 @@ def _run_in(
     how: Execution,
     backend: "Backend",
     reporter: Reporter,
+    budget: "Budget | None",
 ) -> "SweepRecord":
     from orchestrator.analysis.sweep.evidence import places, weigh
     from orchestrator.metrics.exporter import Exporter
@@ -184,7 +216,7 @@ def _run_in(
             reporter.running(trials, real_time=real_time) as view,
         ):
             watchers = [view, *([] if port == 0 else [exporter]), *annotators]
-            return Runner(ledger, backend, folder, watchers, keep_invalid=how.keep_invalid).run(sweep_id)
+            return Runner(ledger, backend, folder, watchers, how.keep_invalid, budget).run(sweep_id)
     except MissingPrerequisite as error:
         kept = f"finished trials are kept; resume with: {resume}"
         raise MissingPrerequisite(error.message, f"{error.hint}; {kept}" if error.hint else kept) from None
@@ -206,6 +238,7 @@ def _create_backend(
     how: Execution,
     folder: "SweepFolder",
     reporter: Reporter,
+    rates: "Rates | None" = None,
 ) -> "Backend":
     """Create the sweep's backend. What it needs of this machine is checked before anything is written."""
     from orchestrator.backends.base import BackendRequest
@@ -222,5 +255,8 @@ def _create_backend(
             lazy=executor.lazy,
             note=lambda line: reporter.say(f"note: {line}"),
             progress=update,
+            sweep_id=folder.root.name,
+            rates=rates,
+            max_usd=how.consent.max_usd,
         )
         return registry.kind(spec.backend).create(request)

@@ -40,6 +40,8 @@ STATE_RANK: dict[NodeState, int] = {
     "terminated": 5,
     "failed": 5,
 }
+LAUNCH_STAGES = ("machine", "ssh", "files", "setup", "ray_start")
+"""The stages of a `StageEvent`, in order: `machine` and `ssh` split a node's boot, the others its installation."""
 ALIVE_STATES: frozenset[NodeState] = frozenset({"running", "idle"})
 BILLED_STATES: frozenset[NodeState] = frozenset({"allocated", "installing", "running", "idle", "draining"})
 FINAL_STATES: frozenset[NodeState] = frozenset({"terminated", "failed"})
@@ -96,6 +98,20 @@ class NodeEvent(Event):
     detail: str = ""
     ray_node_id: str = ""
     since: Time | None = None
+
+
+class StageEvent(Event):
+    """A node on its way to Ray begins a stage of its launch, at `t`; only sources that know the machine tell it.
+
+    `machine`: the cloud reports the machine as running. `ssh`: Ray begins to wait for SSH. `files`: SSH has answered,
+    and files are copied. `setup`: setup commands run. `ray_start`: the commands that start Ray run.
+    """
+
+    type: Literal["stage"] = "stage"
+    node: str
+    node_type: str
+    stage: str
+    detail: str = ""
 
 
 class UsageEvent(Event):
@@ -166,6 +182,7 @@ _KINDS: dict[str, type[Event]] = {
     "settings": SettingsEvent,
     "demand": DemandEvent,
     "node": NodeEvent,
+    "stage": StageEvent,
     "usage": UsageEvent,
     "task": TaskEvent,
     "host": HostEvent,
@@ -185,6 +202,7 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
         | Annotated[SettingsEvent, Tag("settings")]
         | Annotated[DemandEvent, Tag("demand")]
         | Annotated[NodeEvent, Tag("node")]
+        | Annotated[StageEvent, Tag("stage")]
         | Annotated[UsageEvent, Tag("usage")]
         | Annotated[TaskEvent, Tag("task")]
         | Annotated[HostEvent, Tag("host")]

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.model.arch import Arch, infer_arch
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.events import FINAL_STATES, STATE_RANK, NodeEvent, NodeState
+from orchestrator.model.events import FINAL_STATES, LAUNCH_STAGES, STATE_RANK, NodeEvent, NodeState, StageEvent
 from orchestrator.model.snapshot import NodeRow, Snapshot
 from orchestrator.observer.monitorlog import InstanceTransition, LogClock
 
@@ -142,8 +142,16 @@ class NodeTracker:
             else:
                 yield from self._enter(node, "terminated", end, node.cause or cause or "", row.death_message)
 
-    def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent]:
-        """Yield the events in an entry of the provider's journal: requests, allocations, terminations and failures."""
+    def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent | StageEvent]:
+        """Yield the events in an entry of the provider's journal: requests, allocations, terminations and failures.
+
+        An entry may also say that a stage of a launch begins.
+        """
+        if entry.get("event") == "stage":
+            if entry["stage"] in LAUNCH_STAGES:
+                self._know_time(entry["t"])
+                yield StageEvent(t=entry["t"], node=entry["node"], node_type=entry["node_type"], stage=entry["stage"])
+            return
         # The GCS takes a quarter of a minute to notice that a raylet has ended.
         crashed = entry.get("event") == "ray_ended" and entry.get("code", 0) != 0
         state = "failed" if crashed else _JOURNAL_STATES.get(entry.get("event", ""))

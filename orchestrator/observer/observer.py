@@ -83,6 +83,8 @@ class Observer:
     observer = Observer(GcsView(address), describe)
     observer.start()
     observer.attach(trace.emit)
+
+    `completes_gaps`: the logs go on where a broken connection interrupted them, so that a gap hides no node.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Observer:
         logs: LogSources = NO_LOGS,
         interval_s: float = DEFAULT_INTERVAL_S,
         host: HostSample | None = sample_host,
+        completes_gaps: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.interval_s = interval_s
@@ -103,6 +106,7 @@ class Observer:
         self._view = view
         self._clock = clock
         self._host = host
+        self._completes_gaps = completes_gaps
         self._tracker = NodeTracker(describe, provider_journal=logs.journal is not None)
         self._logs = logs
         self._lock = threading.Lock()
@@ -221,7 +225,11 @@ class Observer:
         gap = snapshot.t - self._last_poll if self._last_poll is not None else 0.0
         if gap > max(GAP_S, 3 * self.interval_s):
             text = f"the observer saw nothing of the cluster for {gap:.1f} s"
-            self._send(NoteEvent(t=snapshot.t, kind="observer_gap", text=text, seconds=gap))
+            kind = "observer_gap"
+            if self._completes_gaps:
+                text += "; nodes and tasks were completed from logs, pending tasks weren't"
+                kind = "observer_gap_completed"
+            self._send(NoteEvent(t=snapshot.t, kind=kind, text=text, seconds=gap))
         before = self.latest
         if before is not None and (snapshot.version < before.version or snapshot.session != before.session):
             self._send(NoteEvent(t=snapshot.t, kind="gcs_restarted", text="the GCS was restarted"))

@@ -1,12 +1,15 @@
 """A plan and its prediction as JSON: what `--dry-run --json` writes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.analysis.sweep.summary import SettingSummary
+from orchestrator.model.billing import Rates
 from orchestrator.model.prices import Prices
 from orchestrator.model.settings import Settings
+from orchestrator.replay.cost import Amount, Estimate
 from orchestrator.replay.prediction import Foresight
 from orchestrator.sweeps.plan import Plan
 
@@ -31,8 +34,30 @@ class Prediction(BaseModel):
     without: list[str]
 
 
+class PlannedAmount(BaseModel):
+    """Dollars and seconds, as expected (null without a prediction) and at worst."""
+
+    usd: float | None
+    seconds: float | None
+    worst_usd: float
+    worst_seconds: float
+
+
+class PlannedCost(BaseModel):
+    """The cost of a sweep on machines that cost money, with head, disks and addresses: in all, and by trial id."""
+
+    total: PlannedAmount
+    trials: dict[str, PlannedAmount]
+    clusters: int
+    rates: Rates
+    unknown: list[str]
+
+
 class PlanDocument(BaseModel):
-    """A sweep before it runs. `trials` are in their order; `prediction` is null where the simulator can't run."""
+    """A sweep before it runs. `trials` are in their order; `prediction` is null where the simulator can't run.
+
+    `cost` is null where nothing costs money. `changes` are the lines of a diff: what is launched in place of the file.
+    """
 
     model_config = ConfigDict(title="Plan")
 
@@ -51,9 +76,13 @@ class PlanDocument(BaseModel):
     notes: list[str]
     warnings: list[str]
     prediction: Prediction | None
+    cost: PlannedCost | None = None
+    changes: list[str] = []
 
 
-def plan_document(plan: Plan, foresight: Foresight | None) -> PlanDocument:
+def plan_document(
+    plan: Plan, foresight: Foresight | None, cost: Estimate | None = None, changes: Sequence[str] = ()
+) -> PlanDocument:
     """Return a plan as a document."""
     spec = plan.spec
     return PlanDocument(
@@ -75,6 +104,23 @@ def plan_document(plan: Plan, foresight: Foresight | None) -> PlanDocument:
         notes=list(plan.notes),
         warnings=list(plan.warnings),
         prediction=None if foresight is None else _prediction(foresight),
+        cost=None if cost is None else _cost(cost),
+        changes=list(changes),
+    )
+
+
+def _cost(estimate: Estimate) -> PlannedCost:
+    def planned(amount: Amount) -> PlannedAmount:
+        return PlannedAmount(
+            usd=amount.usd, seconds=amount.seconds, worst_usd=amount.worst_usd, worst_seconds=amount.worst_s
+        )
+
+    return PlannedCost(
+        total=planned(estimate.total),
+        trials={trial_id: planned(amount) for trial_id, amount in estimate.trials.items()},
+        clusters=estimate.clusters,
+        rates=estimate.rates,
+        unknown=list(estimate.unknown),
     )
 
 

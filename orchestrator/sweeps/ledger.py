@@ -20,6 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from orchestrator.analysis.sweep.evidence import Result
 from orchestrator.errors import InputError, SpecError, UnknownId
 from orchestrator.inputs.problems import first_problem
+from orchestrator.model.billing import Bill
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.trial import Trial
 from orchestrator.sweeps.database import Database
@@ -251,6 +252,13 @@ class Ledger:
             row = session.get_one(SweepRow, sweep_id)
             kept = list(row.environment.get("notes", []))
             row.environment = {**row.environment, "notes": kept + [note for note in notes if note not in kept]}
+
+    def add_bill(self, sweep_id: str, bill: Bill) -> None:
+        """Add to what the sweep's machines have cost."""
+        with self._writing() as session:
+            row = session.get_one(SweepRow, sweep_id)
+            earlier = Bill.model_validate(row.environment.get("bill") or {})
+            row.environment = {**row.environment, "bill": earlier.plus(bill).model_dump(mode="json")}
 
     # Reading
 

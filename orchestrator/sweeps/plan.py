@@ -14,6 +14,7 @@ from orchestrator.errors import InputError
 from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.inputs.prices import prices_for
 from orchestrator.inputs.problems import first_problem
+from orchestrator.model.billing import Rates
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import impossible
 from orchestrator.model.prices import Prices
@@ -53,6 +54,7 @@ class Plan:
     assumptions: tuple[str, ...] = ()
     provider: str | None = None  # of the cluster file
     warnings: tuple[str, ...] = ()
+    rates: Rates | None = None  # of machines that cost money
 
     @property
     def settings(self) -> list[Settings]:
@@ -83,6 +85,8 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     if kind.real_time and launch.spot_interruptions_per_hour:
         notes.append("only the simulator uses spot_interruptions_per_hour; on docker, use --fault spot@N/h")
     prices = prices_for(cluster, spec.prices)
+    if kind.cloud is not None and spec.prices is None:
+        prices = kind.cloud.prices(cluster, prices)
     notes += prices.notes
     assumptions: tuple[str, ...] = (cluster.launch_text, prices.assumption, _as_if(kind, shape, prices.prices))
     workload = _workload(spec, shape, fitted=fit)
@@ -121,6 +125,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         tuple(filter(None, assumptions)),
         cluster.foreign_provider,
         warnings,
+        None if kind.cloud is None else kind.cloud.rates(cluster, prices.prices),
     )
 
 
@@ -135,7 +140,7 @@ def _as_if(backend: BackendKind, shape: ClusterShape, prices: Prices) -> str:
 
 def _starts(kind: BackendKind, cluster: ClusterFile) -> str:
     foreign = cluster.foreign_provider
-    unused = "" if foreign is None else f"; provider {foreign} of {cluster.path} is not used"
+    unused = "" if foreign is None or kind.cloud is not None else f"; provider {foreign} of {cluster.path} is not used"
     return f"{kind.name}: {kind.starts}{unused}"
 
 

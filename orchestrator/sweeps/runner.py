@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.trial.score import score
-from orchestrator.backends.base import Backend
+from orchestrator.backends import registry
+from orchestrator.backends.base import Backend, BilledBackend
 from orchestrator.errors import InputError, MissingPrerequisite, TrialFailed
 from orchestrator.filesystem import needing_room
+from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.liveness import Lock, ProcessMark, still_runs
 from orchestrator.logs import suppressed
+from orchestrator.model.billing import Bill
 from orchestrator.model.prices import Prices
+from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.version import ray_version
+from orchestrator.sweeps.budget import Budget
 from orchestrator.sweeps.folder import SweepFolder
 from orchestrator.sweeps.ledger import Ledger, SweepRecord
 from orchestrator.sweeps.plan import Plan
@@ -66,10 +71,13 @@ class Runner:
     folder: SweepFolder
     watchers: Sequence[Watcher] = ()
     keep_invalid: bool = False
+    budget: Budget | None = None
     _guarded: list[GuardedWatcher] = field(init=False, default_factory=list)
 
     def run(self, sweep_id: str) -> SweepRecord:
         """Run the trials that are to run, and return the sweep. The failure of a trial doesn't end the sweep.
+
+        A trial that could cross the budget doesn't begin: the sweep is interrupted then, with a note.
 
         The ledger is complete before the backend is closed, because ending a cluster can take long, and fail. Raises
         MissingPrerequisite for a problem that all other trials would have too, such as a full disk.
@@ -77,7 +85,10 @@ class Runner:
         try:
             self._run_trials(sweep_id)
         finally:
-            self.backend.close()
+            try:
+                self.backend.close()
+            finally:
+                self._keep_bill(sweep_id)
         return self.ledger.sweep(sweep_id)
 
     def _run_trials(self, sweep_id: str) -> None:
@@ -93,6 +104,9 @@ class Runner:
             self.backend.expect(to_run)
             for number, record in enumerate(trials, start=1):
                 if not record.finished(keep_invalid=self.keep_invalid):
+                    if (refusal := self._refusal(record.trial)) is not None:
+                        self._stop(sweep_id, refusal)
+                        return
                     for watcher in self._guarded:
                         watcher.trial_started(number, len(trials), record.trial)
                     with needing_room(self.folder.root):  # the next trial would fail in the same way
@@ -126,8 +140,30 @@ class Runner:
         scorecard = score(trial, read_trace(path).events, prices)
         self.ledger.end_trial(sweep_id, trial.trial_id, "failed" if reason else "done", reason, scorecard)
         _log.info("trial %s ends: %s", trial.trial_id, reason or ", ".join(scorecard.invalid_because) or "valid")
+        if self.budget is not None and isinstance(self.backend, BilledBackend):
+            self.budget.end(trial, self.backend.bill())
         for watcher in self._guarded:
             watcher.trial_ended(trial, scorecard, reason)
+
+    def _refusal(self, trial: Trial) -> str | None:
+        """Return why the budget doesn't allow a trial to begin; None if it does, or if there is none."""
+        if self.budget is None or not isinstance(self.backend, BilledBackend):
+            return None
+        bill = self.backend.bill()
+        self.budget.begin(bill)
+        return self.budget.refusal(trial, bill)
+
+    def _stop(self, sweep_id: str, why: str) -> None:
+        _log.info("the sweep stops: %s", why)
+        self.ledger.interrupt(sweep_id, why)
+        note = f"stopped: {why}; go on with: orchestrate sweep --resume {sweep_id} --max-cost N"
+        self.ledger.add_notes(sweep_id, [note])
+
+    def _keep_bill(self, sweep_id: str) -> None:
+        """Keep in the result what the machines have cost in all."""
+        if isinstance(self.backend, BilledBackend):
+            with suppressed(_log, "keeping the bill in the ledger", InputError):
+                self.ledger.add_bill(sweep_id, self.backend.bill())
 
     def _keep_notes(self, sweep_id: str) -> None:
         """Keep in the result which watchers stopped."""
@@ -158,6 +194,12 @@ def provider_of(record: SweepRecord) -> str | None:
     """Return the node provider that a sweep's cluster file names, such as `aws`; None if it names none."""
     provider = record.environment.get("provider")
     return None if provider is None else str(provider)
+
+
+def bill_of(record: SweepRecord) -> Bill | None:
+    """Return what a sweep's machines have cost in all, head and disks included; None where machines cost nothing."""
+    bill = record.environment.get("bill")
+    return None if bill is None else Bill.model_validate(bill)
 
 
 def prices_of(record: SweepRecord) -> Prices | None:
@@ -212,6 +254,21 @@ def take_over(ledger: Ledger, record: SweepRecord) -> None:
     """Record that this process, which holds the sweep's lock, runs it from now on."""
     mark = ProcessMark.this_process().as_record()
     ledger.take_over(record.sweep_id, {**record.environment, **environment(), "process": mark})
+
+
+def plan_of(record: SweepRecord, trials: Sequence[Trial], cluster: ClusterFile) -> Plan:
+    """Return trials of a recorded sweep as a plan, with the prices that it was planned with."""
+    kind, prices = registry.kind(record.backend), prices_of(record) or Prices(usd_per_hour={})
+    first = trials[0]
+    return Plan(
+        spec=SweepSpec.model_validate(record.spec),
+        shape=first.shape,
+        workload=first.workload,
+        trials=tuple(trials),
+        prices=prices,
+        starts=kind.starts,
+        rates=None if kind.cloud is None else kind.cloud.rates(cluster, prices),
+    )
 
 
 def begin_sweep(ledger: Ledger, plan: Plan, sweep_id: str | None = None) -> str:

@@ -56,8 +56,12 @@ class Engine:
         return set(self.docker(kind, "ls", *everything, "--format", column).split())
 
     @contextlib.contextmanager
-    def new_image(self, tag: str, *, busybox: Path | None = None, **config: str) -> Iterator["Root"]:
+    def new_image(
+        self, tag: str, *, busybox: Path | None = None, bare: bool = False, **config: str
+    ) -> Iterator["Root"]:
         """An image of one layer: what is added within the block. `config` are instructions of a Dockerfile.
+
+        A `bare` image has no busybox: it brings a shell and tools of its own.
 
         The files go straight to the engine: no archive of them is ever kept.
         """
@@ -71,7 +75,7 @@ class Engine:
             assert importing.stderr is not None
             try:
                 with tarfile.open(fileobj=importing.stdin, mode="w|", bufsize=1 << 20) as archive:
-                    yield Root(archive, busybox or self.programs / "bin/busybox")
+                    yield Root(archive, None if bare else busybox or self.programs / "bin/busybox")
             except BrokenPipeError:  # docker has ended, and says why
                 pass
             with contextlib.suppress(BrokenPipeError):
@@ -102,11 +106,14 @@ class Engine:
 
 
 class Root:
-    """The files of an image, with busybox for a shell and the usual tools."""
+    """The files of an image, with busybox for a shell and the usual tools, unless it is None."""
 
-    def __init__(self, archive: tarfile.TarFile, busybox: Path) -> None:
+    def __init__(self, archive: tarfile.TarFile, busybox: Path | None) -> None:
         self._archive = archive
         self._names: set[str] = set()
+        self._usr = "usr" if busybox is None else ""  # where a bare root has bin, lib and lib64, as Debian has
+        if busybox is None:
+            return
         for folder in ("bin", "etc", "lib", "run", "var", "var/lib"):
             self.folder(folder)
         self.folder("tmp", mode=0o1777)
@@ -161,7 +168,8 @@ class Root:
         for library in sorted(found):
             if library.is_file() and ".so" in library.name:
                 at = library if library.parts[1] in ("lib", "lib64", "usr") else Path("/usr/lib", library.name)
-                self.file(str(at).lstrip("/"), library.read_bytes())
+                where = at.relative_to("/") if at.parts[1] == "usr" else Path(self._usr, at.relative_to("/"))
+                self.file(str(where), library.read_bytes())
 
 
 class CannotRun(Exception):

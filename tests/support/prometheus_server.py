@@ -41,13 +41,19 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, exporter_port: int) -> Iterator[Prometheus]:
-    """Started with what the stack runs with, but on this host; skips the test where Prometheus is missing."""
+def running(folder: Path, exporter_port: int, **changes: str) -> Iterator[Prometheus]:
+    """Started with what the stack runs with, but on this host; skips the test where Prometheus is missing.
+
+    `changes` are texts of the configuration, and what stands in their place.
+    """
     program = shutil.which("prometheus")
     require("prometheus", program is not None, HOW)
     port = free_port()
     configuration = bundled("prometheus/prometheus.yml").read_text().replace("host.docker.internal", "127.0.0.1")
     configuration = configuration.replace("127.0.0.1:9477", f"127.0.0.1:{exporter_port}")
+    for old, new in changes.items():
+        assert old in configuration, old
+        configuration = configuration.replace(old, new)
     (folder / "prometheus.yml").write_text(on_port(configuration, port))
     shutil.copytree(bundled("prometheus/rules"), folder / "rules")
     command = [str(program), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]

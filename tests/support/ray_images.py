@@ -48,7 +48,7 @@ def ray_image(engine: Engine, tag: str = OFFICIAL) -> None:
     """Ray with its dashboard under `tag`, on the Python that the tests run on, byte-compiled."""
     with like_official(engine, tag, f"/{BASE}/bin/{VERSIONED}") as root:
         root.program(Path("/bin/bash"))
-        root.libraries([*_add_python(root), *_add_packages(root, "ray[default]")])
+        root.libraries([*add_python(root), *add_packages(root, "ray[default]")])
 
 
 def python_image(engine: Engine, tag: str, wheel: Path) -> None:
@@ -73,7 +73,7 @@ def python_image(engine: Engine, tag: str, wheel: Path) -> None:
         root.file(
             f"{HOME}/bin/pip", f"#!/{HOME}/bin/python\nfrom pip._internal.cli.main import main\nmain()\n".encode()
         )
-        root.libraries([*_add_python(root), *_add_packages(root, PROJECT, itself=False)])
+        root.libraries([*add_python(root), *add_packages(root, PROJECT, itself=False)])
     engine.build(tag, f"FROM {staged}\nUSER 0\nENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_ROOT_USER_ACTION=ignore\n")
 
 
@@ -87,7 +87,7 @@ def like_official(engine: Engine, tag: str, python: str, *, busybox: Path | None
     path = f"/{HOME}/bin:/usr/local/bin:/usr/bin:/bin:/sbin"
     environment = f"PATH={path} HOME=/home/ray LANG=C.UTF-8 LC_ALL=C.UTF-8"
     config = {"env": environment, "user": "1000", "workdir": "/home/ray", "cmd": '["bash"]'}
-    with engine.new_image(tag, busybox=busybox, **config) as root:
+    with engine.new_image(tag, busybox=busybox, bare=False, **config) as root:
         root.file("etc/passwd", b"root:x:0:0::/root:/bin/bash\nray:x:1000:100::/home/ray:/bin/bash\n")
         root.file("etc/group", b"root:x:0:\nusers:x:100:\n")
         root.folder("home")
@@ -133,7 +133,7 @@ def other_python_image(engine: Engine) -> None:
     )
 
 
-def _add_python(root: Root) -> list[Path]:
+def add_python(root: Root) -> list[Path]:
     """The Python that this virtual environment stands on; what is linked with libraries is returned."""
     executable = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     root.file(f"{BASE}/bin/{VERSIONED}", executable.read_bytes())
@@ -144,7 +144,7 @@ def _add_python(root: Root) -> list[Path]:
     return [executable, *_add_files(root, standard, kept, f"{BASE}/lib/{VERSIONED}")]
 
 
-def _add_packages(root: Root, requirement: str, *, itself: bool = True) -> list[Path]:
+def add_packages(root: Root, requirement: str, at: str = "", *, itself: bool = True) -> list[Path]:
     """A package of this virtual environment and all that it requires; what is linked with libraries is returned.
 
     Without the package `itself`, only what it requires.
@@ -154,7 +154,7 @@ def _add_packages(root: Root, requirement: str, *, itself: bool = True) -> list[
         files = [Path(file) for file in distribution.files or () if not str(file).startswith(("..", *LEFT_OUT_OF_RAY))]
         kept = [file for file in files if "tests" not in file.parts and file.suffix not in (".map", ".pyc")]
         site = Path(str(distribution.locate_file("")))
-        linked += _add_files(root, site, kept, site_packages())
+        linked += _add_files(root, site, kept, at or site_packages())
     return linked
 
 

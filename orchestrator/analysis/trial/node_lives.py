@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 
 from orchestrator.analysis.trial.steps import StepFunction, covered
 from orchestrator.model.arch import Arch
-from orchestrator.model.events import ALIVE_STATES, BILLED_STATES, FINAL_STATES, STATE_RANK, Event, NodeEvent, NodeState
+from orchestrator.model.events import (
+    ALIVE_STATES,
+    BILLED_STATES,
+    FINAL_STATES,
+    STATE_RANK,
+    Event,
+    NodeEvent,
+    NodeState,
+    StageEvent,
+)
 from orchestrator.model.scorecard import ByPart
 
 Interval = tuple[float, float]
@@ -25,12 +34,22 @@ STAGES: tuple[tuple[str, NodeState, NodeState], ...] = (
     ("launch", "requested", "running"),
 )
 
+# The parts of boot and install, where the trace tells them: name, and what they lie between. See `StageEvent`.
+PARTS_OF_STAGES: tuple[tuple[str, str, str], ...] = (
+    ("machine", "allocated", "machine"),
+    ("ssh", "machine", "files"),
+    ("files", "files", "setup"),
+    ("setup", "setup", "ray_start"),
+    ("ray_start", "ray_start", "running"),
+)
+
 
 @dataclass
 class NodeLife:
     """One node: the states that it entered and when (UNIX seconds, ascending); `baseline` if it existed from the start.
 
-    `state` is the present state and `since` when the node entered it; `seen` is the time of its first event.
+    `state` is the present state and `since` when the node entered it; `seen` is the time of its first event. `stages`
+    are the times at which finer stages of the launch began, where the trace tells them.
     """
 
     node: str
@@ -45,6 +64,12 @@ class NodeLife:
     state: NodeState = "requested"
     since: float = 0.0
     seen: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def reached(self, stage: str) -> float | None:
+        """Return when the node first entered a state, or began a stage of its launch (`StageEvent`); or None."""
+        entered = (t for t, state in self.states if state == stage)
+        return self.stages[stage] if stage in self.stages else next(entered, None)
 
     def first(self, state: NodeState) -> float | None:
         """Return when the node first entered a state, or None."""
@@ -106,7 +131,18 @@ class NodeLife:
             start, stop = self.first(begin), self.first(until)
             if not self.baseline and start is not None and stop is not None:
                 seconds[name] = stop - start
-        return seconds
+        return seconds | self.part_seconds()
+
+    def part_seconds(self) -> dict[str, float]:
+        """Return the duration of each part of boot and install that the trace tells."""
+        if self.baseline or not self.stages:
+            return {}
+        spans = {name: (self.reached(begin), self.reached(until)) for name, begin, until in PARTS_OF_STAGES}
+        return {
+            name: max(0.0, end - start)  # two clocks: EC2's account, and the head's
+            for name, (start, end) in spans.items()
+            if start is not None and end is not None
+        }
 
     def add(self, event: NodeEvent) -> None:
         """Take in an event of this node."""
@@ -157,6 +193,8 @@ class NodeChange:
         if not self.is_first:
             return {}
         completed = {name for name, begin, until in STAGES if self.event.state in (begin, until)}
+        if self.event.state == "running":
+            completed |= {name for name, _, _ in PARTS_OF_STAGES}
         return {name: seconds for name, seconds in self.life.stage_seconds().items() if name in completed}
 
 
@@ -173,6 +211,7 @@ class NodeLives:
         self._heads = heads
         self.living: dict[str, NodeLife] = {}
         self._lives: dict[str, NodeLife] = {}
+        self._stages: dict[str, dict[str, float]] = {}
         self._keep_ended = keep_ended
 
     def __iter__(self) -> Iterator[NodeLife]:
@@ -185,12 +224,16 @@ class NodeLives:
 
     def add(self, event: Event) -> NodeChange | None:
         """Take in an event, and return its effect; None for an event of anything else than such a node."""
+        if isinstance(event, StageEvent):
+            self._stages.setdefault(event.node, {}).setdefault(event.stage, event.t)
+            return None
         if not isinstance(event, NodeEvent) or event.is_head != self._heads:
             return None
         life = self._lives.get(event.node)
         if life is None:
             baseline = event.cause == "baseline"
             life = NodeLife(event.node, event.node_type, event.arch, event.cpus, event.is_head, baseline)
+            life.stages = self._stages.setdefault(event.node, {})
             self._lives[event.node] = life
         is_first = life.first(event.state) is None
         life.add(event)
@@ -202,6 +245,7 @@ class NodeLives:
             life.forget_alternation()
             if life.ended and not life.may_be_terminated:
                 del self._lives[event.node]
+                self._stages.pop(event.node, None)
         return NodeChange(life, event, is_first)
 
 

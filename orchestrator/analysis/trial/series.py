@@ -33,7 +33,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Span:
-    """A node was in `state` from `begin` to `end`, in seconds after the submission."""
+    """A node was in `state` from `begin` to `end`, in seconds after the submission.
+
+    `stages` began meanwhile: finer stages of a launch, where the trace tells them.
+    """
 
     node: str
     node_type: str
@@ -41,6 +44,7 @@ class Span:
     state: NodeState
     begin: float
     end: float
+    stages: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,4 +168,13 @@ def _spans(life: NodeLife, start: float, last: float) -> Iterable[Span]:
     for (begin, state), end in zip(life.states, ends, strict=True):
         gone = state == "terminated" or (state == "failed" and life.first("terminated") is None)
         if not gone and end > max(begin, start):
-            yield Span(life.node, life.node_type, life.arch, state, max(begin, start) - start, end - start)
+            stages = sorted((t, name) for name, t in life.stages.items() if begin <= t < end)
+            yield Span(
+                life.node,
+                life.node_type,
+                life.arch,
+                state,
+                max(begin, start) - start,
+                end - start,
+                tuple((name, max(t, start) - start) for t, name in stages),
+            )

@@ -69,6 +69,7 @@ def _judge_window(trial: Trial, events: Sequence[Event], window: tuple[float, fl
     gaps = [note.seconds for note in notes if note.kind == "observer_gap" and note.t - note.seconds <= end]
     if gaps:
         reasons.append(f"the observer saw nothing for {max(gaps):.0f} s")
+    warnings += [note.text for note in notes if note.kind == "observer_gap_completed" and note.t - note.seconds <= end]
     if any(note.kind == "gcs_restarted" for note in notes):
         reasons.append("the GCS was restarted")
     host = [event for event in events if isinstance(event, HostEvent) and start <= event.t <= end]

@@ -30,6 +30,14 @@ PARTS: tuple[tuple[str, str, str], ...] = (
     ("idle", "idle", "draining"),
     ("drain", "draining", "terminated"),
 )
+# Parts of boot and install, in traces that tell them: EC2's `pending`, SSH, copying files, setup commands, Ray's start.
+FINER_PARTS: tuple[tuple[str, str, str], ...] = (
+    ("machine", "allocated", "machine"),
+    ("ssh", "machine", "installing"),
+    ("files", "installing", "setup"),
+    ("setup", "setup", "ray_start"),
+    ("ray_start", "ray_start", "running"),
+)
 # The wait until a node can run tasks, by who makes it: Ray's autoscaler, the cloud, the set-up of the node.
 WAITS: tuple[tuple[str, str, str], ...] = (
     ("autoscaler", "queued", "requested"),
@@ -46,8 +54,9 @@ class Waterfall:
     """Times at which a worker node reached its stages, in UNIX seconds; None where the trace doesn't show it.
 
     `queued` is since when the demand that this node was launched for had been waiting: see `queued_since`. `idle` is
-    the beginning of the idle time that led to its end, `draining` that of the drain that Ray didn't take back. Of a
-    node that was there at the beginning (`baseline`), nothing before its first task is known.
+    the beginning of the idle time that led to its end, `draining` that of the drain that Ray didn't take back.
+    `machine`, `setup` and `ray_start` are those of a `StageEvent`, where the machines are a cloud's. Of a node that was
+    there at the beginning (`baseline`), nothing before its first task is known.
     """
 
     node: str
@@ -57,7 +66,10 @@ class Waterfall:
     queued: float | None = None
     requested: float | None = None
     allocated: float | None = None
+    machine: float | None = None
     installing: float | None = None
+    setup: float | None = None
+    ray_start: float | None = None
     running: float | None = None
     first_task: float | None = None
     idle: float | None = None
@@ -73,6 +85,10 @@ class Waterfall:
     def seconds(self) -> dict[str, float]:
         """Return the duration of each of `PARTS` that the trace shows whole."""
         return _durations(self, PARTS)
+
+    def finer_seconds(self) -> dict[str, float]:
+        """Return the duration of each of `FINER_PARTS` that the trace tells."""
+        return _durations(self, FINER_PARTS)
 
 
 class TimeSpent(FrozenModel):
@@ -219,7 +235,10 @@ def _waterfall(life: NodeLife, queued: float | None, first_task: float | None) -
         queued=queued,
         requested=launch("requested"),
         allocated=launch("allocated"),
+        machine=life.stages.get("machine"),
         installing=launch("installing"),
+        setup=life.stages.get("setup"),
+        ray_start=life.stages.get("ray_start"),
         running=launch("running"),
         first_task=first_task,
         idle=_for_good(life, "idle"),

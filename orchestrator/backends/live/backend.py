@@ -22,7 +22,6 @@ from orchestrator.model.trial import Trial
 from orchestrator.observer.node_tracker import describe_by
 from orchestrator.observer.observer import DEFAULT_INTERVAL_S, Observer
 from orchestrator.rayapi.environment import authenticate
-from orchestrator.rayapi.gcs import GcsView
 from orchestrator.trace.file import TraceWriter
 
 _log = logging.getLogger(__name__)
@@ -134,15 +133,13 @@ class LiveBackend(ABC):
                 self.left = (*self.left, *getattr(error, "__notes__", ()))
                 raise
             self.observer = Observer(
-                _view(cluster.gcs), describe_by(trial.shape), logs=cluster.logs(), interval_s=self._interval_s
+                cluster.view(),
+                describe_by(trial.shape),
+                logs=cluster.logs(),
+                interval_s=self._interval_s,
+                host=cluster.host_sample,
+                completes_gaps=cluster.completes_gaps,
             )
             self.observer.start()
         self._settings = trial.settings
         return self._cluster, self.observer
-
-
-def _view(address: str) -> GcsView:
-    try:
-        return GcsView(address)
-    except ConnectionError as error:
-        raise ClusterFailed(f"the GCS of the cluster doesn't answer: {error}") from error

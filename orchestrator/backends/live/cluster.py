@@ -26,7 +26,8 @@ from orchestrator.liveness import Lock
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
-from orchestrator.observer.observer import LogSources
+from orchestrator.observer.observer import ClusterView, HostSample, LogSources, sample_host
+from orchestrator.rayapi.gcs import GcsView
 from orchestrator.rayapi.live_settings import differences
 
 START_TIMEOUT_S = 120.0
@@ -54,6 +55,8 @@ class LiveCluster(ABC):
     `gcs` (host:port) and `dashboard` (URL, with the jobs API) are its addresses as seen from this machine; `inner_gcs`
     is the GCS as seen from the head. `python` runs on the head and has this package. `metrics_ports` are ports of the
     head in addition to its own as a node, by what serves them. `start_s` is the longest time that a node's start takes.
+    `host_sample` measures the machine that the nodes share with this process; None if they have their own.
+    `completes_gaps`: after a time without connection, logs still tell what became of nodes and tasks meanwhile.
 
     `folder` under the home is for this machine's own records of the cluster. The owner file in it lets other commands
     find the cluster; see `_write_owner`.
@@ -66,6 +69,8 @@ class LiveCluster(ABC):
     python: str
     metrics_ports: Mapping[str, int]
     start_s: float = NODE_START_S
+    host_sample: HostSample | None = staticmethod(sample_host)
+    completes_gaps: bool = False
 
     def __init__(self, launch: ClusterLaunch) -> None:
         self.cluster_id = secrets.token_hex(4)
@@ -78,6 +83,13 @@ class LiveCluster(ABC):
     @abstractmethod
     def logs(self) -> LogSources:
         """Return new readers of the cluster's logs, for an observer."""
+
+    def view(self) -> ClusterView:
+        """Return a view of the cluster's GCS. Raises ClusterFailed if no GCS answers."""
+        try:
+            return GcsView(self.gcs)
+        except ConnectionError as error:
+            raise ClusterFailed(f"the GCS of the cluster doesn't answer: {error}") from error
 
     @abstractmethod
     def apply_settings(self, shape: ClusterShape, settings: Settings) -> None:

@@ -48,18 +48,10 @@ def render_config(
     """
     config = {**_NEEDED_KEYS, **{key: raw[key] for key in _DECISIVE_KEYS if key in raw}}
     config["cluster_name"] = f"orchestrate-{cluster_id}"
-    config["max_workers"] = shape.max_workers
-    config |= {name: value for name in config_settings() if (value := getattr(settings, name)) is not None}
-    if settings.autoscaler == "v1":  # it raises KeyError without an idle timeout
-        config.setdefault("idle_timeout_minutes", RAYS_IDLE_TIMEOUT_MINUTES)
-    if settings.target_utilization_fraction is not None:
-        config.pop("upscaling_speed", None)  # v1 reads the fraction only where no speed is set
     sections = {name: _node_type(section or {}) for name, section in raw["available_node_types"].items()}
     for node_type in (shape.head, *shape.workers):
-        section = sections[node_type.name]
-        section["resources"] = {name: int(amount) for name, amount in node_type.resources.items()}
-        section["min_workers"], section["max_workers"] = node_type.min_workers, node_type.max_workers
-    config["available_node_types"] = sections
+        sections[node_type.name]["resources"] = {name: int(amount) for name, amount in node_type.resources.items()}
+    config = with_settings({**config, "available_node_types": sections}, shape, settings)
     config["provider"] = {
         "type": "external",
         "disable_node_updaters": True,
@@ -70,6 +62,21 @@ def render_config(
         **provider,
     }
     return yaml.safe_dump(config, sort_keys=False)
+
+
+def with_settings(config: Mapping[str, Any], shape: ClusterShape, settings: Settings) -> dict[str, Any]:
+    """Return the config with the settings and the shape's limits in it, and nothing else changed."""
+    changed = copy.deepcopy(dict(config))
+    changed["max_workers"] = shape.max_workers
+    changed |= {name: value for name in config_settings() if (value := getattr(settings, name)) is not None}
+    if settings.autoscaler == "v1":  # it raises KeyError without an idle timeout
+        changed.setdefault("idle_timeout_minutes", RAYS_IDLE_TIMEOUT_MINUTES)
+    if settings.target_utilization_fraction is not None:
+        changed.pop("upscaling_speed", None)  # v1 reads the fraction only where no speed is set
+    for node_type in (shape.head, *shape.workers):
+        section = changed["available_node_types"][node_type.name]
+        section["min_workers"], section["max_workers"] = node_type.min_workers, node_type.max_workers
+    return changed
 
 
 def _node_type(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 from orchestrator.backends.live import node_process
 from orchestrator.backends.live.cluster import ClusterLaunch
 from orchestrator.backends.live.ownership import ensure_token, is_own_folder
+from orchestrator.backends.live.ports import free_ports
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.backends.live.shared_files import SharedFilesCluster
 from orchestrator.backends.local import processes
@@ -38,15 +38,6 @@ START_ATTEMPTS = 2  # a port may have been taken between its choice and its use
 _LONGEST_BASE = 40
 
 
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now. All are taken at once so that they differ."""
-    sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return ports
-
-
 def scratch_folder(cluster_id: str) -> Path:
     """Return the folder for Ray's temporary files and sockets, whose paths may have 107 bytes: too few for the home."""
     base = tempfile.gettempdir()
@@ -61,7 +52,7 @@ class LocalCluster(SharedFilesCluster):
 
     def __init__(self, launch: ClusterLaunch) -> None:
         super().__init__(launch)
-        self._gcs_port, self._dashboard_port, autoscaler_metrics, dashboard_metrics = _free_ports(4)
+        self._gcs_port, self._dashboard_port, autoscaler_metrics, dashboard_metrics = free_ports(4)
         self.gcs = self.inner_gcs = f"{LOOPBACK}:{self._gcs_port}"
         self.dashboard = f"http://{LOOPBACK}:{self._dashboard_port}"
         self.metrics_ports = {"autoscaler": autoscaler_metrics, "dashboard": dashboard_metrics}

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from orchestrator.cli import options as cli
-from orchestrator.cli.console import check_json_target, console, reporter, write_json
+from orchestrator.cli.console import check_json_target, console, is_terminal, reporter, write_json
 from orchestrator.cli.sweep_options import SweepOptions
 from orchestrator.errors import InputError
 from orchestrator.lab import annotate, metrics
+from orchestrator.lab.cost import Consent, estimate_cost
 from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import parse_parallel
-from orchestrator.lab.planning import plan_sweep
+from orchestrator.lab.planning import changes_of, plan_sweep
 from orchestrator.lab.run import Execution, begin, resume_sweep
 from orchestrator.model.job import CANNOT_SIMULATE
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.replay.cost import Estimate
     from orchestrator.replay.prediction import Foresight
     from orchestrator.sweeps.ledger import SweepRecord
     from orchestrator.sweeps.plan import Plan
@@ -38,6 +40,8 @@ EXAMPLES = """Examples:
   orchestrate sweep --backend simulated --upscaling-speed 1,10 --fault kill@60 --fault spot@2/h
 
   orchestrate sweep --backend docker --upscaling-speed 1,5,10 --fault kill@20
+
+  orchestrate sweep --backend aws --upscaling-speed 1,5,10 --max-cost 10
 
   orchestrate sweep --job 'python train.py' --working-dir . --upscaling-speed 1,10 --timeout 30m
 
@@ -103,6 +107,8 @@ def sweep(
     metrics_token_file: cli.MetricsTokenFile = None,
     annotate_url: cli.Annotate = None,
     with_stack: cli.WithStack = False,
+    yes: cli.Yes = False,
+    max_cost: cli.MaxCost = None,
     dry_run: cli.DryRun = False,
     json_file: cli.JsonFile = None,
 ) -> int:
@@ -154,6 +160,7 @@ def sweep(
                 annotations=annotate.parse_target(annotate_url),
                 stack=with_stack,
                 keep_invalid=keep_invalid,
+                consent=Consent(yes=yes, max_usd=max_cost, ask=_ask if is_terminal() else None),
             ),
             dry_run=dry_run,
             json_file=json_file,
@@ -179,18 +186,32 @@ def run(home: Home, request: Request) -> int:
         raise InputError("--keep-invalid is for --resume", "for example --resume @last --keep-invalid")
     plan, cluster = plan_sweep(home, request.spec, overrides, request.boot_from)
     execution = request.execution.ready(home, plan.spec)
+    from orchestrator.report.terminal.cost import changes_text, estimate_table
     from orchestrator.report.terminal.tables import plan_tables
 
     out = console(stderr=request.json_file == "-")
     out.print(plan_tables(plan))
     if request.dry_run:
         foresight = _print_prediction(plan, out)
+        cost = estimate_cost(plan, reporter(), foresight) if foresight is not None else None
+        if cost is not None:
+            out.print(estimate_table(cost))
+        if changes := changes_of(plan.spec.backend, cluster):
+            out.print(changes_text(changes))
         if request.json_file is not None:
             from orchestrator.report.plan_document import plan_document
 
-            write_json(request.json_file, plan_document(plan, foresight).model_dump(mode="json"))
+            write_json(request.json_file, plan_document(plan, foresight, cost, changes).model_dump(mode="json"))
         return 0
     return _finish(begin(home, plan, cluster, execution, reporter()), request.json_file)
+
+
+def _ask(estimate: "Estimate") -> bool:
+    """Show what a sweep costs, and ask whether to run it."""
+    from orchestrator.report.terminal.cost import estimate_table
+
+    console(stderr=True).print(estimate_table(estimate))
+    return typer.confirm("Start these machines?", default=False, err=True)
 
 
 def _finish(record: "SweepRecord", json_file: str | None) -> int:

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.analysis.trial.node_lives import PARTS_OF_STAGES
 from orchestrator.model.events import CURRENT_STATES, PHASES, NodeState
 from orchestrator.model.settings import info_settings
 
 Kind = Literal["range", "instant", "table", "heatmap"]
 
-STAGES = ("launch", "request", "boot", "install")
-"""The stages in `orchestrator_node_stage_seconds`. `launch` covers all of them."""
+STAGES = ("launch", "request", "boot", "install", *(name for name, _, _ in PARTS_OF_STAGES))
+"""The stages in `orchestrator_node_stage_seconds`. `launch` covers all of them; those after `install` are parts of boot
+and install, which only launches in a cloud have."""
 
 ANNOTATED_EVENTS: Sequence[NodeState] = ("requested", "running", "terminated", "failed")
 """Scaling events that a graph can mark. Nodes alternate between `running` and `idle` too often for marks."""
@@ -297,7 +299,7 @@ def stages_of_trial(scope: Scope) -> Sequence[Query]:
 
 def _in_order(expr: str) -> str:
     """Return the query with numbers in the label `stage`, because tables sort by it and stages have an order."""
-    for number, stage in enumerate(("request", "boot", "install", "launch"), start=1):
+    for number, stage in enumerate(("request", "boot", "install", "launch", *STAGES[4:]), start=1):
         expr = f'label_replace({expr}, "stage", "{number} {stage}", "stage", "{stage}")'
     return expr
 

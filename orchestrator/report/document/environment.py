@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.report.document.grids import Cell, Grid
 from orchestrator.sweeps.ledger import SweepRecord
-from orchestrator.sweeps.runner import prices_of
+from orchestrator.sweeps.runner import bill_of, prices_of
 
 
 def environment(record: SweepRecord) -> list[tuple[str, str]]:
@@ -32,6 +32,8 @@ def environment(record: SweepRecord) -> list[tuple[str, str]]:
         rows += [("cluster", text) for text in clusters]
         rows.append(("workload", record.trials[0].trial.workload.describe()))
     rows.append(("prices", _prices_text(record)))
+    if (bill := bill_of(record)) is not None:
+        rows.append(("cost of the sweep", bill.describe()))
     return rows
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.analysis.trial.series import Hit, Series
+from orchestrator.analysis.trial.series import Hit, Series, Span
 from orchestrator.analysis.trial.steps import StepFunction, pieces
 from orchestrator.model.arch import Arch
 from orchestrator.model.events import NODE_STATES, NodeState
@@ -140,6 +140,11 @@ def provisioning(found: Series) -> Figure:
     )
 
 
+def _told(span: Span) -> str:
+    stages = "".join(f", {name} from {t:.1f} s" for name, t in span.stages)
+    return f"{span.node} ({span.node_type}): {span.state} {span.begin:.1f} to {span.end:.1f} s{stages}"
+
+
 def waterfall(found: Series) -> Figure:
     """Return the states of each node over time."""
     arch_of = {span.node: span.arch for span in found.spans}
@@ -163,10 +168,7 @@ def waterfall(found: Series) -> Figure:
                         "pattern": {"shape": _PATTERN.get(state, ""), **HATCHED, "fgcolor": STATE["running"]},
                         "line": {"width": 0},
                     },
-                    "hovertext": [
-                        plain(f"{span.node} ({span.node_type}): {state} {span.begin:.1f} to {span.end:.1f} s")
-                        for span in spans
-                    ],
+                    "hovertext": [plain(_told(span)) for span in spans],
                     "hoverinfo": "text",
                 }
             )

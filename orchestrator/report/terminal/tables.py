@@ -19,7 +19,7 @@ from orchestrator.replay.prediction import SEEDS, Foresight
 from orchestrator.report.terminal.table import FittedTable
 from orchestrator.sweeps.ledger import SweepRecord, TrialRecord, results_of
 from orchestrator.sweeps.plan import Plan
-from orchestrator.sweeps.runner import assumptions_of
+from orchestrator.sweeps.runner import assumptions_of, bill_of
 from orchestrator.sweeps.way_out import way_out
 
 MAX_ROWS_OF_A_PLAN = 40
@@ -116,7 +116,9 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     table = FittedTable("setting", "n", *columns, "valid", title=title, optional=optional_columns(shown))
     for row, label in zip(rows, labels, strict=True):
         table.add_row(*_setting_cells(row, label), style="bold green" if row.best else None)
-    below = [*_verdicts(record, rows), *_weaknesses(record, rows), *(f"note: {note}" for note in record.notes)]
+    bill = bill_of(record)
+    paid = [] if bill is None else [f"this sweep cost {bill.describe()}"]
+    below = [*_verdicts(record, rows), *_weaknesses(record, rows), *paid, *(f"note: {note}" for note in record.notes)]
     last = [Text(line, style="yellow")] if (line := way_out(record)) else []
     return Group(table, *map(Text, below), *last)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.backends import registry
-from orchestrator.backends.base import BackendKind, BackendRequest, Orphan
+from orchestrator.backends.base import BackendKind, BackendRequest, Cloud, Orphan
 from orchestrator.backends.cleanup import Search, find_abandoned, remove
 from orchestrator.backends.live.ownership import Owner
 from orchestrator.errors import MissingPrerequisite
@@ -264,3 +264,63 @@ def test_a_built_in_backend_that_cannot_look_matters_only_where_it_was_used(
     owned(home, "a", DEAD)
 
     assert "there is no Docker engine" in hidden(find_abandoned(home))
+
+
+# Backends in a cloud
+
+
+def cloudy(moon: Moon) -> BackendKind:
+    """The same backend as one whose account is in a cloud."""
+    no = Cloud(*[lambda *arguments: None] * 6)  # type: ignore[arg-type]
+    return replace(moon.kind, cloud=no)
+
+
+def test_an_account_in_a_cloud_is_asked_only_if_its_backend_is_named(
+    home: Path, moon: Moon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = cloudy(moon)
+    monkeypatch.setattr(registry, "BUILT_IN", (kind,))
+    monkeypatch.setattr(registry, "_BUILT_IN", {"moon": kind})
+    moon.orphans = [Orphan("a", {"lander": ("head",)}, in_use=False, details=("lander head: on the moon",), usd=2.5)]
+
+    assert found(home) == {}
+
+    (cluster,) = find_abandoned(home, only=kind).clusters
+
+    assert (cluster.orphan.parts["lander"], cluster.orphan.usd) == (("head",), 2.5)
+    assert cluster.orphan.details == ("lander head: on the moon",)
+
+    owned(home, "a", DEAD)
+
+    assert "orchestrate clean --backend moon" in str(find_abandoned(home).problem().hint)  # type: ignore[union-attr]
+
+
+def test_only_clusters_of_the_named_backend_are_found(home: Path, moon: Moon) -> None:
+    owned(home, "a", DEAD)
+    owned(home, "b", replace(DEAD, backend="local"))
+    search = find_abandoned(home, only=moon.kind)
+
+    assert [cluster.cluster_id for cluster in search.clusters] == ["a"]
+
+
+def test_a_cluster_in_use_is_told_with_its_owner(home: Path, moon: Moon) -> None:
+    moon.orphans = [Orphan("a", {"lander": ("head",)}, in_use=True, owner="alice until noon")]
+    search = find_abandoned(home, only=moon.kind)
+
+    assert (search.clusters, [each.owner for each in search.in_use]) == ([], ["alice until noon"])
+
+
+def test_a_named_backend_that_cannot_look_always_matters(home: Path, moon: Moon) -> None:
+    moon.fault = MissingPrerequisite("the sky is cloudy")
+
+    assert "the sky is cloudy" in hidden(find_abandoned(home, only=moon.kind))
+
+
+def test_what_was_found_elsewhere_is_removed_there(home: Path, moon: Moon) -> None:
+    moon.orphans = [Orphan("a", {"lander": ("head",)}, in_use=False)]
+    elsewhere: list[str] = []
+    there = replace(moon.kind, remove=lambda home, cluster_id: elsewhere.append(cluster_id))
+    (cluster,) = find_abandoned(home, only=there).clusters
+    remove(home, cluster, there)
+
+    assert (elsewhere, moon.removed) == (["a"], [])

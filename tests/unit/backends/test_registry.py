@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.backends import registry
 from orchestrator.backends.base import BackendKind
-from orchestrator.backends.registry import DOCKER, LOCAL, SIMULATED
+from orchestrator.backends.registry import AWS, DOCKER, LOCAL, SIMULATED
 from orchestrator.errors import InputError, MissingPrerequisite
 from orchestrator.inputs.cluster_config import read_cluster_file
 from orchestrator.simulator.fault_driver import POSSIBLE
@@ -38,9 +38,9 @@ def point(name: str, loaded: object) -> Any:
     return SimpleNamespace(name=name, value=f"{name}lab:KIND", load=load, dist=SimpleNamespace(name=f"{name}-lab"))
 
 
-def test_there_are_three_built_in_backends(installed: list[Any]) -> None:
-    assert registry.names() == ("local", "docker", "simulated")
-    assert registry.kinds() == (LOCAL, DOCKER, SIMULATED)
+def test_there_are_four_built_in_backends(installed: list[Any]) -> None:
+    assert registry.names() == ("local", "docker", "aws", "simulated")
+    assert registry.kinds() == (LOCAL, DOCKER, AWS, SIMULATED)
 
 
 @pytest.mark.parametrize("kind", registry.BUILT_IN, ids=lambda kind: kind.name)
@@ -55,7 +55,7 @@ def test_the_simulated_backend_offers_the_faults_that_the_simulator_can_cause() 
 def test_a_backend_of_another_package_is_one_more(installed: list[Any]) -> None:
     installed.append(point("moon", MOON))
 
-    assert registry.names() == ("local", "docker", "simulated", "moon")
+    assert registry.names() == ("local", "docker", "aws", "simulated", "moon")
     assert registry.kind("moon") is MOON
     assert registry.kinds()[-1] is MOON
 
@@ -64,7 +64,7 @@ def test_a_name_that_is_none_is_an_error_with_the_nearest_one(installed: list[An
     with pytest.raises(InputError, match="there is no backend 'dock'") as refused:
         registry.kind("dock")
 
-    assert refused.value.hint == "did you mean docker? there are local, docker, simulated"
+    assert refused.value.hint == "did you mean docker? there are local, docker, aws, simulated"
     assert registry.find("dock") is None
     assert registry.real_time("dock")
     assert not registry.real_time("simulated")
@@ -108,19 +108,24 @@ def test_entry_points_are_those_of_our_group(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
 
-    assert registry.names()[3:] == ("a", "b")
+    assert registry.names()[4:] == ("a", "b")
     assert asked == [{"group": "orchestrate.backends"}]
 
 
 def test_no_other_module_compares_with_the_name_of_a_backend() -> None:
     """The name of a backend, as a string of its own, is in the registry's modules and in defaults of stored data."""
-    names = re.compile(r"""["'](local|docker|simulated)["']""")
+    names = re.compile(r"""["'](local|docker|aws|simulated)["']""")
     allowed = {
         *(f"backends/{name}/{file}.py" for name in registry._BUILT_IN for file in ("kind", "backend", "cluster")),
+        "aws/preflight.py",  # what needs an answer
+        "backends/aws/bootstrap.py",  # a key of Ray's
         "backends/docker/labels.py",
         "backends/docker/questions.py",  # what needs an answer
         "backends/live/ownership.py",  # owner files of earlier versions name no backend
-        "inputs/foreign_files.py",  # a provider of Ray's
+        "inputs/cluster_config.py",  # a provider of Ray's
+        "inputs/foreign_files.py",
+        "inputs/launch_profiles.py",
+        "rayapi/cluster_file.py",
         "model/spec.py",  # the default, which recorded specs rely on
         "rayapi/virtual/autoscaler_v1.py",  # these name a session of Ray
         "rayapi/virtual/autoscaler_v2.py",

@@ -61,9 +61,9 @@ def looked(tracker: NodeTracker, t: float, *rows: NodeRow, demand: int = 0) -> l
     return list(tracker.observe_snapshot(Snapshot(t=t, nodes=rows, demand=pending)))
 
 
-def feed(tracker: NodeTracker, *told: Any) -> list[NodeEvent]:
+def feed(tracker: NodeTracker, *told: Any) -> list[Any]:
     """The events that follow from journal entries, log lines, and (time, row) pairs of the GCS."""
-    events: list[NodeEvent] = []
+    events: list[Any] = []
     for fact in told:
         if isinstance(fact, dict):
             events += tracker.observe_journal(fact)
@@ -735,3 +735,16 @@ def test_in_whatever_order_the_sources_come_the_stages_have_the_same_times(seed:
         (10.0, "running"),
         (19.0, "idle"),
     ]
+
+
+# Finer stages of a launch
+
+
+def test_a_journal_tells_stages_of_a_launch(journaled: NodeTracker) -> None:
+    events = feed(journaled, entry(5.0, "stage", stage="setup"))
+
+    assert [(each.t, each.node, each.stage) for each in events] == [(5.0, "n1", "setup")]
+
+
+def test_a_stage_that_nobody_knows_is_no_event(journaled: NodeTracker) -> None:
+    assert feed(journaled, entry(5.0, "stage", stage="lunch")) == []

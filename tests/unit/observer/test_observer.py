@@ -133,6 +133,14 @@ def test_a_gap_is_noted_when_the_cluster_answers_again() -> None:
     assert observer.statistics.errors == 2
 
 
+def test_a_gap_that_logs_complete_is_of_another_kind() -> None:
+    observer, seen = watched(snapshot(1), snapshot(5.5), completes_gaps=True)
+    steps(observer, 2)
+
+    assert [note.seconds for note in notes(seen, "observer_gap_completed")] == [4.5]
+    assert notes(seen, "observer_gap") == []
+
+
 def test_that_the_gcs_is_away_is_said_at_once_and_once() -> None:
     clock = Clock()
     silence = [ConnectionError("refused")] * 3

@@ -11,15 +11,18 @@ import pytest
 from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, TrialFailed
 from orchestrator.liveness import ProcessMark
 from orchestrator.logs import recording
+from orchestrator.model.billing import Bill
 from orchestrator.model.events import Event
 from orchestrator.model.scorecard import Scorecard
 from orchestrator.model.spec import SweepSpec
 from orchestrator.model.trial import Trial
+from orchestrator.sweeps.budget import Budget
 from orchestrator.sweeps.folder import SweepFolder
 from orchestrator.sweeps.ledger import Ledger, SweepRecord
 from orchestrator.sweeps.runner import (
     Runner,
     begin_sweep,
+    bill_of,
     check_ended,
     claimed,
     new_sweep_id,
@@ -27,7 +30,7 @@ from orchestrator.sweeps.runner import (
     running,
     take_over,
 )
-from orchestrator.trace.file import read_trace
+from orchestrator.trace.file import TraceWriter, read_trace
 from tests.support.builders import T0, phase, settings_in_force
 from tests.support.prepared_backend import SOUND, Behaviour, PreparedBackend, planned
 
@@ -479,3 +482,59 @@ def test_resuming_a_finished_sweep_keeps_its_end(ledger: Ledger, folder: SweepFo
     before = Runner(ledger, PreparedBackend(), folder).run(sweep_id)
 
     assert Runner(ledger, PreparedBackend(), folder).run(sweep_id) == before
+
+
+# Machines that cost money
+
+
+class Metered(PreparedBackend):
+    """A backend each of whose trials costs a dollar, and its end ten cents."""
+
+    spent = 0.0
+
+    def run(self, trial: Trial, trace: TraceWriter, log_path: Path) -> None:
+        super().run(trial, trace, log_path)
+        self.spent += 1.0
+
+    def close(self) -> None:
+        super().close()
+        self.spent += 0.1
+
+    def bill(self) -> Bill:
+        return Bill(workers_usd=self.spent, machines=len(self.ran))
+
+
+def test_no_trial_begins_that_could_cross_the_limit(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    backend = Metered()
+    expected = dict.fromkeys((each.trial.trial_id for each in ledger.sweep(sweep_id).trials), 1.0)
+    record = Runner(ledger, backend, folder, budget=Budget(2.5, expected, 0.1)).run(sweep_id)
+
+    assert statuses(record) == ["done", "done", "planned"]
+    assert (record.status, backend.closed) == ("interrupted", 1)
+    (note,) = record.notes
+    assert "the next trial is expected to cost $1.00, which could cross the limit of $2.50: $2.00 are spent" in note
+    assert f"orchestrate sweep --resume {sweep_id} --max-cost" in note
+
+    record = Runner(ledger, Metered(), folder, budget=Budget(2.5, expected, 0.1)).run(sweep_id)
+
+    assert statuses(record) == ["done", "done", "done"]
+
+
+def test_what_all_runs_of_a_sweep_cost_is_kept_with_their_ends(
+    ledger: Ledger, folder: SweepFolder, sweep_id: str
+) -> None:
+    record = Runner(ledger, Metered(at_speed(5, KeyboardInterrupt())), folder)
+    with pytest.raises(KeyboardInterrupt):
+        record.run(sweep_id)
+
+    assert bill_of(ledger.sweep(sweep_id)) == Bill(workers_usd=1.1, machines=2)
+
+    found = bill_of(Runner(ledger, Metered(), folder).run(sweep_id))
+
+    assert found is not None
+    assert found.usd == pytest.approx(3.2)
+    assert found.machines == 4
+
+
+def test_a_sweep_that_costs_nothing_has_no_bill(ledger: Ledger, folder: SweepFolder, sweep_id: str) -> None:
+    assert bill_of(Runner(ledger, PreparedBackend(), folder, budget=Budget(0.0, {})).run(sweep_id)) is None

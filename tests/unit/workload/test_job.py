@@ -17,7 +17,7 @@ def test_the_shell_hands_the_whole_request_to_the_job(workload: Workload, seed: 
     *command, request = shlex.split(stress_entrypoint(workload, seed, "127.0.0.1:6379", python="/usr/bin/python3"))
     read = json.loads(request)
 
-    assert command == ["/usr/bin/python3", "-P", "-m", "orchestrator.workload.stress"]
+    assert command == ["PYTHONSAFEPATH=1", "/usr/bin/python3", "-m", "orchestrator.workload.stress"]
     assert (Workload.model_validate(read["workload"]), read["seed"]) == (workload, seed)
     assert read["address"] == "127.0.0.1:6379"
 

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.analysis.trial.node_lives import NodeLife, NodeLives, node_lives, seconds_within
 from orchestrator.analysis.trial.steps import covered
-from orchestrator.model.events import Event, NodeEvent
+from orchestrator.model.events import Event, NodeEvent, StageEvent
 from tests.support.builders import T0, baseline, life, node, task
 
 WHOLE = life("n1", requested=2, allocated=3, installing=8, running=10, idle=30, draining=45, terminated=50)
@@ -212,3 +212,32 @@ def test_scaling_is_a_step_towards_the_start_or_the_end_of_a_node(event: NodeEve
 
 def test_the_head_and_other_events_change_no_life() -> None:
     assert list(map(NodeLives().add, [node(1, "h", "running", node_type="head"), task("n1", 2, 3)])) == [None, None]
+
+
+# Finer stages of a launch
+
+
+def stage(t: float, name: str, begun: str) -> StageEvent:
+    return StageEvent(t=T0 + t, node=name, node_type="x86", stage=begun)
+
+
+FINER = [stage(4, "n1", "machine"), stage(5, "n1", "ssh"), stage(8, "n1", "files"), stage(8.5, "n1", "setup")]
+
+
+def test_stages_split_boot_and_install() -> None:
+    found = only([*FINER, *WHOLE, stage(9, "n1", "ray_start")])
+
+    assert found.stage_seconds() == {
+        **{"request": 1, "boot": 5, "install": 2, "launch": 8},
+        **{"machine": 1, "ssh": 4, "files": 0.5, "setup": 0.5, "ray_start": 1},
+    }
+
+
+def test_the_first_of_several_attempts_counts() -> None:
+    found = only([*WHOLE, *FINER, stage(20, "n1", "setup")])
+
+    assert found.reached("setup") == T0 + 8.5
+
+
+def test_a_launch_without_stages_has_no_parts() -> None:
+    assert only(WHOLE).part_seconds() == {}

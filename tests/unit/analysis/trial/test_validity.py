@@ -116,6 +116,12 @@ def test_a_gap_outside_of_the_measured_time_is_none(t: float, seconds: float) ->
     assert judged(note(t, "observer_gap", seconds)) == ((), ())
 
 
+def test_a_gap_that_was_completed_from_logs_is_a_warning() -> None:
+    gap = note(5.0, "observer_gap_completed", 4.0)
+
+    assert judged(gap) == ((), (gap.text,))
+
+
 def test_a_restart_of_the_gcs_makes_a_trial_invalid() -> None:
     assert reasons(note(10, "gcs_restarted")) == ("the GCS was restarted",)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from orchestrator.aws.instance_types import describe_instance_types
 from orchestrator.errors import InputError, MissingPrerequisite, SpecError
 from orchestrator.inputs import cluster_config
 from orchestrator.inputs.cluster_config import read_cluster_file
+from orchestrator.inputs.ec2_api import describe_instance_types
 from orchestrator.inputs.instance_types import ec2_instance_types
 
 # The catalogue has all types of today, so that these tests take one out of it: a type that is newer than the catalogue.

@@ -1,0 +1,1 @@
+"""The `aws` backend: Ray clusters on EC2, started by Ray's own launcher and ended by their tags."""
