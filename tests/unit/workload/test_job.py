@@ -31,10 +31,10 @@ def test_nothing_in_a_workload_is_run_by_the_shell() -> None:
 
 
 def test_a_python_in_a_folder_with_spaces_is_quoted() -> None:
-    assert (
-        shlex.split(stress_entrypoint(Workload(), 0, "127.0.0.1:6379", python="/my env/python"))[0] == "/my env/python"
-    )
+    words = shlex.split(stress_entrypoint(Workload(), 0, "127.0.0.1:6379", python="/my env/python"))
+
+    assert words[:2] == ["PYTHONSAFEPATH=1", "/my env/python"]
 
 
 def test_the_job_runs_under_the_same_python() -> None:
-    assert shlex.split(stress_entrypoint(Workload(), 0, "127.0.0.1:6379"))[0] == sys.executable
+    assert shlex.split(stress_entrypoint(Workload(), 0, "127.0.0.1:6379"))[1] == sys.executable
