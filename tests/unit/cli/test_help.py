@@ -54,7 +54,7 @@ def test_examples_are_printed_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("option", "choices"),
     [
-        ("backend", "local|docker|simulated"),
+        ("backend", "local|docker|aws|simulated"),
         ("arrival", "burst|waves|ramp|poisson"),
         ("order", "grid|random"),
         ("fit", "machine|none"),

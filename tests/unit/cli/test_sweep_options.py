@@ -19,6 +19,8 @@ REAL_TIME_ONLY = {"backend", "fit", "isolation", "annotate_url", "with_stack"} |
     "metrics_token_file",
     "working_dir",
     "runtime_env",
+    "max_cost",
+    "yes",
 }
 SIMULATE_ONLY = {"optimise", "candidates"}
 
