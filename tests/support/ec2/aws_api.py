@@ -152,6 +152,9 @@ class AwsApi:
             environ.update({"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))})
         with self.serial:
             answer = list(self._moto(environ, start))
+            if action == "RunInstances":
+                for interface in (each for instance in every_instance() for each in instance.nics.values()):
+                    interface.delete_on_termination = True  # as on EC2, unless a launch says otherwise
             if action.endswith("Instances") and not action.startswith("Describe"):
                 self.after()
         return answer

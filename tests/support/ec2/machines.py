@@ -137,8 +137,6 @@ class Machines:
         if self._priority:
             (CGROUPS / self._network / "cpu.shares").write_text(str(CPU_SHARES))
         with self._api.serial:
-            for interface in instance.nics.values():
-                interface.delete_on_termination = True  # as on EC2, unless a launch says otherwise
             if instance.state == "pending":
                 set_state(instance, "running")
 
