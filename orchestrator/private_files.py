@@ -38,6 +38,13 @@ def check_private_folder(folder: Path, what: str) -> None:
         )
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder, and the missing ones above it, for this user only, whatever the umask. Raises OSError."""
+    for each in reversed([folder, *folder.parents]):
+        if not each.is_dir():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
 def read_private(path: Path, what: str) -> str:
     """Return the text of a file that only this user can read and write. Raises InputError for any other."""
     try:

@@ -15,7 +15,7 @@ from orchestrator.lab.preflight import require_ready
 from orchestrator.lab.progress import Reporter
 from orchestrator.lab.stack import stack_running
 from orchestrator.logs import recording
-from orchestrator.private_files import check_private_folder
+from orchestrator.private_files import check_private_folder, make_private_folder
 from orchestrator.version import __version__
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def resume_sweep(
 def _make_folder(folder: "SweepFolder") -> None:
     """Make the folder of a new sweep. Raises InputError."""
     try:
-        folder.root.mkdir(parents=True)
+        make_private_folder(folder.root)
     except OSError as error:
         raise InputError(
             f"the sweep's folder {folder.root} can't be made: {error.strerror}", "choose another home with --home"

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from orchestrator.errors import SpecError
 from orchestrator.model.events import TRACE_VERSION, Emit, Event, TaskEvent, parse_event
 from orchestrator.model.trial import Trial
+from orchestrator.private_files import make_private_folder
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class TraceWriter:
         context: Mapping[str, Any] | None = None,
         sinks: Iterable[Emit] = (),
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         self.path = path
         self.stopped: tuple[str, ...] = ()
         self._lock = threading.RLock()

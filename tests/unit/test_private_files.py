@@ -8,7 +8,7 @@ import pytest
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.errors import InputError
 from orchestrator.lab.home import Home, find_home
-from orchestrator.private_files import check_private_folder
+from orchestrator.private_files import check_private_folder, make_private_folder
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
@@ -136,3 +136,14 @@ def test_a_token_that_is_a_pipe_does_not_hang(home: Path) -> None:
 
 def test_homes_have_different_tokens(home: Path, tmp_path: Path) -> None:
     assert ensure_token(home).read_text() != ensure_token(tmp_path / "other").read_text()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_a_folder_of_ours_is_private_whatever_the_umask(home: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        make_private_folder(home / "sweeps" / "1a2b")
+    finally:
+        os.umask(before)
+
+    assert [oct(each.stat().st_mode & 0o777) for each in (home / "sweeps", home / "sweeps" / "1a2b")] == ["0o700"] * 2

@@ -27,6 +27,7 @@ from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import FaultKind
 from orchestrator.model.settings import Settings
 from orchestrator.observer.observer import ClusterView, HostSample, LogSources, sample_host
+from orchestrator.private_files import make_private_folder
 from orchestrator.rayapi.gcs import GcsView
 from orchestrator.rayapi.live_settings import differences
 
@@ -146,7 +147,7 @@ class LiveCluster(ABC):
         It gets its name last: no moment leaves a folder of which `orchestrate clean` can't tell that it is ours.
         """
         partial = self.folder.with_name(unfinished_name(self.cluster_id))
-        partial.mkdir(parents=True, mode=0o700)
+        make_private_folder(partial)
         self._lock = Lock.take(partial / LOCK_NAME)
         (partial / OWNER_NAME).write_text(self._owner(scratch).as_json())
         partial.rename(self.folder)
