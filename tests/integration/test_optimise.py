@@ -12,6 +12,7 @@ import psutil
 import pytest
 import yaml
 
+from orchestrator.model.settings import Settings, short_labels
 from tests.support.orchestrate_command import Orchestrate
 
 CLUSTER = Path(__file__).parents[2] / "cluster" / "simulated.yaml"
@@ -38,9 +39,11 @@ def test_the_best_setting_is_printed_beside_the_reference_and_no_sweep_is_record
     printed, document, home = searched
     lines = printed.splitlines()
 
-    assert any(line.startswith("reference  v2 speed=1 idle=5 ") for line in lines)
-    assert any(line.startswith(f"best       {document['best']['label']} ") for line in lines)
-    assert any(line.startswith(f"front      {document['front'][0]['label']} ") for line in lines)
+    rows = {name: document[name] for name in ("reference", "best")} | {"front": document["front"][0]}
+    settings = [Settings.model_validate(row["settings"]) for row in (*rows.values(), *document["front"][1:])]
+    _, labels = short_labels(settings)
+    for name, label in zip(rows, labels, strict=False):
+        assert any(line.startswith(f"{name:<11}{label} ") for line in lines), name
     assert "objective: makespan_s + 100*cost_usd" in printed
     assert [path.name for path in home.glob("*.db")] == ["searches.db"]
 

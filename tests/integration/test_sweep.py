@@ -42,7 +42,7 @@ def document(swept: Swept) -> Any:
 
 
 def test_the_table_has_a_valid_row_for_each_setting(swept: Swept) -> None:
-    rows = [line for line in swept.output.splitlines() if line.startswith("v2 speed=") and " valid" in line]
+    rows = [line for line in swept.output.splitlines() if line.startswith("speed=") and " valid" in line]
 
     assert len(rows) == len(SPEEDS), swept.output
 
