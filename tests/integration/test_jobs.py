@@ -1,5 +1,6 @@
 """Scripts of users on real local clusters: each ends as it should, with its log, and leaves nothing behind."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +15,11 @@ from tests.support.docker_engine import Engine
 from tests.support.orchestrate_command import ROOT, Orchestrate
 
 pytestmark = pytest.mark.alone
+
+takes_minutes = pytest.mark.skipif(
+    "ORCHESTRATE_TEST_JOBS" not in os.environ,
+    reason="scripts of libraries and in containers take minutes: make test-jobs",
+)
 
 EXAMPLES = ROOT / "docs" / "examples"
 OPTIONS = ("--idle-timeout-minutes", "0.1", "--metrics-port", "0")
@@ -127,6 +133,7 @@ def test_tasks_and_actors_come_from_rays_own_records(orchestrate: Orchestrate, f
     assert named == [False] * 4 + [True]
 
 
+@takes_minutes
 def test_scripts_run_in_containers_and_one_that_leaves_an_actor_fails(
     ray_engine: Engine, tmp_path: Path, files: Path
 ) -> None:
@@ -145,6 +152,7 @@ def test_scripts_run_in_containers_and_one_that_leaves_an_actor_fails(
         lab("clean", "--force")
 
 
+@takes_minutes
 def test_records_that_ray_did_not_keep_are_counted_and_their_numbers_left_out(
     orchestrate: Orchestrate, files: Path
 ) -> None:
@@ -159,6 +167,7 @@ def test_records_that_ray_did_not_keep_are_counted_and_their_numbers_left_out(
     assert (card["cpu_utilisation"], card["theta_u"], card["task_wait_s"]) == (None, None, {})
 
 
+@takes_minutes
 def test_a_script_with_ray_data_is_swept_over_two_speeds(orchestrate: Orchestrate, files: Path) -> None:
     trials = sweep(orchestrate, files, "python ray_data.py", speeds="1,10")
 
@@ -166,6 +175,7 @@ def test_a_script_with_ray_data_is_swept_over_two_speeds(orchestrate: Orchestrat
     assert all(assert_ran(trial, "the sum of the squares is 21253400") for trial in trials)
 
 
+@takes_minutes
 def test_a_script_with_ray_tune_is_swept_over_two_speeds(orchestrate: Orchestrate, files: Path) -> None:
     trials = sweep(orchestrate, files, "python ray_tune.py", speeds="1,10")
 
