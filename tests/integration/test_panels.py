@@ -127,15 +127,16 @@ MAY_BE_EMPTY = {
     "unless on () max by (reason)": "each trial has ended",
     "ray_cluster_failed_nodes": "no node fails here",
     "orchestrator_faults_total": "nothing fails on purpose here",
+    "orchestrator_no_launch": "all nodes that are needed may come at once",
     'sweep_id="observed"': "no cluster is only observed here",
     "autoscaler_worker_create_node_time_seconds_bucket": "v1 may launch all before the first scrape",
 }
 """Parts of queries, after a real sweep."""
 NOT_PUSHED = re.compile(
     rf"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up[){{]|{NOBODY}"
-    r"|ALERTS|== 0 unless|unless on \(\) max by \(reason\)|trial_id=\"nothing\""
+    r"|ALERTS|== 0 unless|unless on \(\) max by \(reason\)|trial_id=\"nothing\"|pause\|partition"
 )
-"""What Ray, the observer and Prometheus itself export isn't in a trace; and no trial is invalid or unfinished."""
+"""What Ray, the observer and Prometheus itself export isn't in a trace; no trial is invalid, unfinished or has a fault."""
 
 
 def _unanswered(*sweeps: Shown) -> list[tuple[str, str, str]]:
