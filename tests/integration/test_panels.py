@@ -136,7 +136,7 @@ NOT_PUSHED = re.compile(
     rf"ray_|autoscaler_|orchestrator_observer_|scrape_|\(up[){{]|{NOBODY}"
     r"|ALERTS|== 0 unless|unless on \(\) max by \(reason\)|trial_id=\"nothing\"|pause\|partition"
 )
-"""What Ray, the observer and Prometheus itself export isn't in a trace; no trial is invalid, unfinished or has a fault."""
+"""What Ray, the observer and Prometheus itself export isn't in a trace; no trial is invalid, unfinished or struck."""
 
 
 def _unanswered(*sweeps: Shown) -> list[tuple[str, str, str]]:
