@@ -6,13 +6,13 @@ Where Ray would ask the cloud for an instance type, the caller's description of 
 import contextlib
 import copy
 import io
-import json
 import logging
 import math
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from orchestrator.rayapi.own_process import NoAnswer, ask, reply
 
 # Ray's source tree has defaults for these providers, its wheel lacks the files. Here is what an autoscaler decides by,
 # from ray-project/ray: aliyun/defaults.yaml and _private/fake_multi_node/example.yaml under python/ray/autoscaler.
@@ -46,19 +46,10 @@ def prepare(
     """
     if "ray" in sys.modules:
         return _prepare_here(config, instance_types)
-    answer = subprocess.run(
-        [sys.executable, "-P", "-m", __name__],
-        input=json.dumps({"config": config, "instance_types": instance_types}, default=str),
-        capture_output=True,
-        text=True,
-        env=dict(environment),
-        timeout=_DEADLINE_S,
-        check=False,
-    )
-    if answer.returncode != 0:
-        lines = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-        raise RayRefuses(f"Ray can't prepare this file: {lines[-1][:200]}")
-    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    try:
+        found = ask(__name__, {"config": config, "instance_types": instance_types}, environment, _DEADLINE_S)
+    except NoAnswer as reason:
+        raise RayRefuses(f"Ray can't prepare this file: {reason}") from None
     if "reason" in found:
         raise RayRefuses(found["reason"], found["key"])
     prepared: dict[str, Any] = found["config"]
@@ -168,18 +159,14 @@ def _of_tpu(node_config: Mapping[str, Any]) -> dict[str, Any]:
     return {} if pod is None else {f"TPU-{pod}-head": 1}
 
 
-def main() -> None:
-    """Read a config from stdin and write the prepared one, or the reason why Ray refuses it, to stdout."""
-    asked = json.load(sys.stdin)
-    import ray  # noqa: F401 - so that `prepare` stays in this process
-
+def _answer(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the prepared config, or the reason why Ray refuses it."""
     try:
-        answer: dict[str, Any] = {"config": prepare(asked["config"], asked["instance_types"], {})}
+        return {"config": prepare(asked["config"], asked["instance_types"], {})}
     except RayRefuses as refused:
         # not logged: it is the answer, which the reader raises again.
-        answer = {"reason": refused.reason, "key": refused.key}
-    print(json.dumps(answer, default=str))
+        return {"reason": refused.reason, "key": refused.key}
 
 
 if __name__ == "__main__":
-    main()
+    reply(_answer)

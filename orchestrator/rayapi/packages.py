@@ -1,13 +1,13 @@
 """The files of a working directory that Ray would upload with a job, by Ray's own rules, and a hash of them."""
 
 import hashlib
-import json
 import logging
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from orchestrator.rayapi.own_process import NoAnswer, ask, reply
 
 _DEADLINE_S = 300.0
 
@@ -24,22 +24,13 @@ def content_of(folder: Path, excludes: Sequence[str], environment: Mapping[str, 
     """
     if "ray" in sys.modules:
         return _content_here(folder, excludes)
-    answer = subprocess.run(
-        [sys.executable, "-P", "-m", __name__],
-        input=json.dumps({"folder": str(folder), "excludes": list(excludes)}),
-        capture_output=True,
-        text=True,
-        env=dict(environment),
-        timeout=_DEADLINE_S,
-        check=False,
-    )
-    if answer.returncode != 0:
-        lines = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-        raise NoPackage(lines[-1][:200])
-    found: dict[str, str] = json.loads(answer.stdout.splitlines()[-1])
+    try:
+        found = ask(__name__, {"folder": folder, "excludes": list(excludes)}, environment, _DEADLINE_S)
+    except NoAnswer as reason:
+        raise NoPackage(str(reason)) from None
     if "reason" in found:
         raise NoPackage(found["reason"])
-    return found["content"]
+    return str(found["content"])
 
 
 def _content_here(folder: Path, excludes: Sequence[str]) -> str:
@@ -73,18 +64,14 @@ def _content_here(folder: Path, excludes: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def main() -> None:
-    """Read a folder and excludes from stdin; write the hash, or the reason why there is none, to stdout."""
-    asked = json.load(sys.stdin)
-    import ray  # noqa: F401 - so that `content_of` stays in this process
-
+def _answer(asked: dict[str, Any]) -> dict[str, str]:
+    """Return the hash, or the reason why there is none."""
     try:
-        answer: dict[str, Any] = {"content": content_of(Path(asked["folder"]), asked["excludes"], {})}
+        return {"content": content_of(Path(asked["folder"]), asked["excludes"], {})}
     except NoPackage as refused:
         # not logged: it is the answer, which the reader raises again.
-        answer = {"reason": str(refused)}
-    print(json.dumps(answer))
+        return {"reason": str(refused)}
 
 
 if __name__ == "__main__":
-    main()
+    reply(_answer)

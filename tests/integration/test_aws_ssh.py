@@ -11,15 +11,29 @@ import pytest
 
 from orchestrator.backends.aws.remote import Login, Remote
 from orchestrator.errors import ClusterFailed
+from tests.support.orchestrate_command import ROOT
+
+# The remote command is a process of its own, as on a real machine: it outlives a killed ssh until its input ends.
+SSH = '#!/bin/bash\necho $$ >> "$(dirname "$0")/pids"\ncat | setsid bash -c "${@: -1}"\n'
+
+
+def with_ssh(folder: Path) -> dict[str, str]:
+    """This environment with the program in the place of ssh."""
+    program = folder / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(SSH)
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+def pids(folder: Path) -> list[int]:
+    file = folder / "bin/pids"
+    return [int(pid) for pid in file.read_text().split()] if file.exists() else []
 
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Iterator[Remote]:
-    program = tmp_path / "bin" / "ssh"
-    program.parent.mkdir()
-    program.write_text('#!/bin/bash\necho $$ >> "$(dirname "$0")/pids"\nexec bash -c "${@: -1}"\n')
-    program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    environment = with_ssh(tmp_path)
     started = Remote(Login("me", "10.0.0.5", tmp_path / "key", tmp_path / "known_hosts", environment))
     yield started
     started.close()
@@ -51,9 +65,9 @@ def test_a_file_is_followed_and_resumed_at_its_byte(remote: Remote, tmp_path: Pa
     there.write_text("one\n")
     remote.follow(str(there), here)
     wait_for(lambda: here.read_text() == "one\n")
-    (pid,) = (tmp_path / "bin/pids").read_text().split()
+    (pid,) = pids(tmp_path)
     with there.open("a") as file:
-        os.kill(int(pid), 9)
+        os.kill(pid, 9)
         file.write("two\n")
 
     wait_for(lambda: here.read_text() == "one\ntwo\n")
@@ -61,7 +75,7 @@ def test_a_file_is_followed_and_resumed_at_its_byte(remote: Remote, tmp_path: Pa
 
 def test_everything_ends_with_the_connection(remote: Remote, tmp_path: Path) -> None:
     remote.follow(str(tmp_path / "there.log"), tmp_path / "here.log")
-    wait_for((tmp_path / "bin/pids").exists)
+    wait_for(lambda: bool(pids(tmp_path)))
     remote.close()
 
     with pytest.raises(ClusterFailed):
@@ -72,20 +86,15 @@ def test_a_stream_ends_with_its_process_even_after_kill_9(tmp_path: Path) -> Non
     program = (
         "import sys, time, pathlib\n"
         "from orchestrator.backends.aws.remote import Login, Remote\n"
+        "from tests.integration.test_aws_ssh import with_ssh\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "import os\n"
-        "environment = {**os.environ, 'PATH': f\"{folder}/bin:{os.environ['PATH']}\"}\n"
-        "remote = Remote(Login('me', 'there', folder / 'key', folder / 'known', environment))\n"
+        "remote = Remote(Login('me', 'there', folder / 'key', folder / 'known', with_ssh(folder)))\n"
         "remote.follow(str(folder / 'there.log'), folder / 'here.log')\n"
         "time.sleep(600)\n"
     )
-    ssh = tmp_path / "bin" / "ssh"
-    ssh.parent.mkdir()
-    ssh.write_text(f'#!/bin/bash\necho $$ > "{tmp_path}/pid"\nexec bash -c "${{@: -1}}"\n')
-    ssh.chmod(0o755)
-    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
-    wait_for(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
-    pid = int((tmp_path / "pid").read_text())
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT)
+    wait_for(lambda: bool(pids(tmp_path)))
+    (pid,) = pids(tmp_path)
     process.kill()
     process.wait()
 

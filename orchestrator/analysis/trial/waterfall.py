@@ -171,7 +171,7 @@ class _Moment:
 
 
 class _Backlog:
-    """Since when a quantity has been above a level, for all levels at once: its rises that still hold, ascending."""
+    """Answers, for any level, how long a quantity has been above it: keeps each rise that hasn't been undone yet."""
 
     def __init__(self) -> None:
         self._levels: list[int] = []
@@ -187,7 +187,7 @@ class _Backlog:
         self._since.append(since)
 
     def above(self, level: int) -> float:
-        """Since when it has been above `level`, which it is now."""
+        """Return the time at which it last rose above `level`. It must be above it now."""
         return self._since[bisect_right(self._levels, level)]
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.aws.cluster_file import node_configs, with_images, with_versions
+from orchestrator.aws.launch import resolve_images
 from orchestrator.aws.meter import Meter
-from orchestrator.aws.preflight import resolve_images
 from orchestrator.aws.rates import rates_of
 from orchestrator.aws.session import Account
 from orchestrator.backends.aws.bootstrap import problem_of_user_data

@@ -4,7 +4,7 @@ Pure functions of values; `cluster` makes in the account what they name.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ def launch_config(raw: Mapping[str, Any], shape: ClusterShape, settings: Setting
     """Return the config for Ray's launcher. `raw` is the user's file, with images in place of their parameters."""
     config = {**copy.deepcopy(_DEFAULTS), **with_settings(raw, shape, settings)}
     config["cluster_name"] = made.name
+    for commands in ("head_setup_commands", "worker_setup_commands"):
+        config[commands] = _without_first(config[commands], config["setup_commands"])
     config["provider"] = _provider(config["provider"], made)
     config["auth"] = {**config.get("auth", {}), "ssh_private_key": str(made.key)}
     config["file_mounts"] = {**config["file_mounts"], _home(KIT): str(made.kit)}
@@ -97,6 +99,11 @@ def launch_config(raw: Mapping[str, Any], shape: ClusterShape, settings: Setting
         *_exporting(token, config.get("worker_start_ray_commands") or ()),
     ]
     return config
+
+
+def _without_first(commands: Sequence[str], common: Sequence[str]) -> list[str]:
+    """Return commands without those for all nodes at their beginning: Ray has put them there, and would once more."""
+    return list(commands[len(common) :] if list(commands[: len(common)]) == list(common) else commands)
 
 
 def _provider(provider: Mapping[str, Any], made: Made) -> dict[str, Any]:

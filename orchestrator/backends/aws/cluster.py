@@ -25,7 +25,7 @@ import yaml
 
 import orchestrator
 from orchestrator.aws.inventory import remove
-from orchestrator.aws.preflight import usable_subnets
+from orchestrator.aws.launch import usable_subnets
 from orchestrator.aws.session import EXPIRED, Account, explain
 from orchestrator.aws.tags import Mark, Owner
 from orchestrator.backends.aws.bootstrap import OUT, RENEWED, Made, launch_config
@@ -39,8 +39,9 @@ from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ports import free_port_or, free_ports
 from orchestrator.backends.live.ray_config import with_settings
+from orchestrator.backends.live.settings_reports import SettingsReports
 from orchestrator.backends.local.processes import marker_environment
-from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
+from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.logs import suppressed
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
@@ -136,8 +137,7 @@ class AwsCluster(LiveCluster):
             self.cluster_id, place.sweep_id, str(Owner.this_process()), datetime.now(UTC) + _EXPIRES_AFTER
         )
         self._lease = Lease(float(self._raw["provider"].get("lease_minutes") or Lease.minutes))
-        self._reports = Tail(self.files.settings, longest=_LONGEST_LINE)
-        self._reported: dict[str, Any] | None = None
+        self._reports = SettingsReports(self.files.settings)
         self._launcher: subprocess.Popen[bytes] | None = None
         self._remote: Remote | None = None
         self._config: dict[str, Any] = {}
@@ -148,16 +148,9 @@ class AwsCluster(LiveCluster):
     def start(cls, launch: ClusterLaunch, place: Place) -> "AwsCluster":
         """Start a head with Ray's autoscaler under the launch's settings. Raises ClusterFailed, MissingPrerequisite."""
         cluster = cls(launch, place)
-        try:
+        with cluster._starting():
             cluster._start()
-            return cluster
-        except BaseException as error:
-            try:
-                cluster.stop()
-            except OrchestrateError as left:  # why it didn't start matters more
-                _log.warning("the cluster that didn't start can't be removed", exc_info=True)
-                error.add_note(left.message)
-            raise
+        return cluster
 
     def _start(self) -> None:
         shape, settings = self._launch.shape, self._launch.settings
@@ -322,11 +315,7 @@ class AwsCluster(LiveCluster):
 
     def live_settings(self) -> dict[str, Any] | None:
         """See `LiveCluster.live_settings`. The node provider on the head appends a report whenever they change."""
-        for line in self._reports.read():
-            # Jobs can write to this file, too.
-            with suppressed(_log, "reading settings", ValueError, KeyError, TypeError, RecursionError):
-                self._reported = dict(json.loads(line)["settings"])
-        return self._reported
+        return self._reports.newest()
 
     def begin_trial(self, trial_id: str, seed: int) -> None:
         """Do nothing: EC2's latencies are real."""

@@ -29,7 +29,7 @@ from orchestrator.backends.live.ownership import ensure_token
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.backends.live.shared_files import SharedFilesCluster
 from orchestrator.docker_errors import ENGINE_ERRORS, explain, explained
-from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
+from orchestrator.errors import ClusterFailed, MissingPrerequisite
 from orchestrator.faults.injector import NodeEnded
 from orchestrator.filesystem import no_room
 from orchestrator.logs import suppressed
@@ -79,16 +79,9 @@ class DockerCluster(SharedFilesCluster):
     def start(cls, launch: ClusterLaunch, environment: DockerEnvironment) -> "DockerCluster":
         """Start a head with Ray's autoscaler under the launch's settings. Raises ClusterFailed, MissingPrerequisite."""
         cluster = cls(launch, environment)
-        try:
+        with cluster._starting():
             cluster._start()
-            return cluster
-        except BaseException as error:
-            try:
-                cluster.stop()
-            except OrchestrateError as left:  # why it didn't start matters more
-                _log.warning("the cluster that didn't start can't be removed", exc_info=True)
-                error.add_note(left.message)
-            raise
+        return cluster
 
     def _start(self) -> None:
         shape, settings = self._launch.shape, self._launch.settings

@@ -3,10 +3,12 @@
 Nothing here assumes that the cluster shares files or a network with this machine. See `shared_files` for those that do.
 """
 
+import contextlib
+import logging
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from orchestrator.backends.live.ownership import (
     remove_cluster_folder,
     unfinished_name,
 )
-from orchestrator.errors import ClusterFailed, SettingsNotInForce
+from orchestrator.errors import ClusterFailed, OrchestrateError, SettingsNotInForce
 from orchestrator.filesystem import write_atomically
 from orchestrator.inputs.cluster_config import ClusterFile
 from orchestrator.liveness import Lock
@@ -30,6 +32,8 @@ from orchestrator.observer.observer import ClusterView, HostSample, LogSources, 
 from orchestrator.private_files import make_private_folder
 from orchestrator.rayapi.gcs import GcsView
 from orchestrator.rayapi.live_settings import differences
+
+_log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 120.0
 NODE_START_S = 5.0
@@ -140,6 +144,19 @@ class LiveCluster(ABC):
             time.sleep(_POLL_S)
 
     # For subclasses
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """Stop the cluster if its start fails. The error of the start is raised, with that of the stop as a note."""
+        try:
+            yield
+        except BaseException as error:
+            try:
+                self.stop()
+            except OrchestrateError as left:
+                _log.warning("the cluster that didn't start can't be removed", exc_info=True)
+                error.add_note(left.message)
+            raise
 
     def _make_folder(self, scratch: str = "") -> None:
         """Make `folder` for this user only, with its owner in it and its lock held.

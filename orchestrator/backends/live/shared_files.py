@@ -1,7 +1,5 @@
 """Clusters whose head shares a folder with this machine: settings, their reports, journal and logs are files in it."""
 
-import json
-import logging
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -9,16 +7,12 @@ from typing import Any
 from orchestrator.backends.live.cluster import ClusterLaunch, LiveCluster
 from orchestrator.backends.live.cluster_dir import ClusterFiles
 from orchestrator.backends.live.ray_config import render_config
+from orchestrator.backends.live.settings_reports import SettingsReports
 from orchestrator.filesystem import write_atomically
-from orchestrator.logs import suppressed
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
 from orchestrator.observer.observer import LogSources
 from orchestrator.trace.tail import Tail
-
-_log = logging.getLogger(__name__)
-
-_LONGEST_LINE = 100_000
 
 
 class SharedFilesCluster(LiveCluster):
@@ -30,8 +24,7 @@ class SharedFilesCluster(LiveCluster):
     def __init__(self, launch: ClusterLaunch) -> None:
         super().__init__(launch)
         self.files = ClusterFiles(self.folder)
-        self._reports = Tail(self.files.settings, longest=_LONGEST_LINE)
-        self._reported: dict[str, Any] | None = None
+        self._reports = SettingsReports(self.files.settings)
 
     @property
     @abstractmethod
@@ -54,11 +47,7 @@ class SharedFilesCluster(LiveCluster):
 
     def live_settings(self) -> dict[str, Any] | None:
         """See `LiveCluster.live_settings`. Our node provider appends a report whenever they change."""
-        for line in self._reports.read():
-            # Jobs can write to this file, too.
-            with suppressed(_log, "reading settings", ValueError, KeyError, TypeError, RecursionError):
-                self._reported = dict(json.loads(line)["settings"])
-        return self._reported
+        return self._reports.newest()
 
     def begin_trial(self, trial_id: str, seed: int) -> None:
         """See `LiveCluster.begin_trial`."""

@@ -67,16 +67,13 @@ class LocalCluster(SharedFilesCluster):
         for attempt in range(1, START_ATTEMPTS + 1):
             cluster = cls(launch)
             try:
-                cluster._start()
+                with cluster._starting():
+                    cluster._start()
                 return cluster
             except ClusterFailed:
                 _log.warning("attempt %d to start the cluster failed", attempt, exc_info=True)
-                cluster.stop()
                 if attempt == START_ATTEMPTS:
                     raise
-            except BaseException:
-                cluster.stop()
-                raise
         raise AssertionError("unreachable")
 
     def _start(self) -> None:

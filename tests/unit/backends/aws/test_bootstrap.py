@@ -47,6 +47,13 @@ def test_every_machine_ends_for_good_and_carries_our_tags() -> None:
         assert all(CLUSTER in keys for keys in tagged.values())
 
 
+def test_each_setup_command_runs_once() -> None:
+    found = config()
+
+    assert len(found["setup_commands"]) == 3
+    assert found["head_setup_commands"] == found["worker_setup_commands"] == []
+
+
 def test_no_machine_is_stopped_and_kept() -> None:
     assert config()["provider"]["cache_stopped_nodes"] is False
 
