@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 
 from orchestrator.model.arch import Arch
 from orchestrator.model.fault import FaultKind
+from orchestrator.model.workload import MAX_TASKS
 
 TRACE_VERSION = 1
 
@@ -132,7 +133,7 @@ class TaskEvent(Event):
     submitted: Time
     started: Time
     ended: Time
-    count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    count: Annotated[int, Field(ge=1, le=MAX_TASKS)] = 1
     ok: bool = True
 
 

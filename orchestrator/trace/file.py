@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 4_000_000
 MAX_EVENTS = 10_000_000
-MAX_TASKS = 10_000_000
+MAX_TASKS_OF_A_TRACE = 10_000_000
 MAX_OBSERVED_S = 400 * 86_400.0
 MAX_TRIAL_S = 31 * 86_400.0
 
@@ -128,8 +128,8 @@ def read_trace(path: Path) -> Trace:
         except (ValueError, RecursionError):
             raise SpecError(f"{path}:{number}", "damaged: this line is not an event") from None
         tasks += event.count if isinstance(event, TaskEvent) else 0
-        if tasks > MAX_TASKS:
-            raise SpecError(f"{path}:{number}", f"more than {MAX_TASKS} tasks; no trace has that many")
+        if tasks > MAX_TASKS_OF_A_TRACE:
+            raise SpecError(f"{path}:{number}", f"more than {MAX_TASKS_OF_A_TRACE} tasks; no trace has that many")
         if number > MAX_EVENTS:
             raise SpecError(f"{path}:{number}", f"more than {MAX_EVENTS} events; no trace has that many")
         events.append(event)

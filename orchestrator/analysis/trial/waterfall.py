@@ -30,14 +30,6 @@ PARTS: tuple[tuple[str, str, str], ...] = (
     ("idle", "idle", "draining"),
     ("drain", "draining", "terminated"),
 )
-# Parts of boot and install, in traces that tell them: EC2's `pending`, SSH, copying files, setup commands, Ray's start.
-FINER_PARTS: tuple[tuple[str, str, str], ...] = (
-    ("machine", "allocated", "machine"),
-    ("ssh", "machine", "installing"),
-    ("files", "installing", "setup"),
-    ("setup", "setup", "ray_start"),
-    ("ray_start", "ray_start", "running"),
-)
 # The wait until a node can run tasks, by who makes it: Ray's autoscaler, the cloud, the set-up of the node.
 WAITS: tuple[tuple[str, str, str], ...] = (
     ("autoscaler", "queued", "requested"),
@@ -85,10 +77,6 @@ class Waterfall:
     def seconds(self) -> dict[str, float]:
         """Return the duration of each of `PARTS` that the trace shows whole."""
         return _durations(self, PARTS)
-
-    def finer_seconds(self) -> dict[str, float]:
-        """Return the duration of each of `FINER_PARTS` that the trace tells."""
-        return _durations(self, FINER_PARTS)
 
 
 class TimeSpent(FrozenModel):
