@@ -279,6 +279,7 @@ def _reasons() -> Section:
                 bars=True,
                 stacked=True,
                 listed=True,
+                size=(12, 10),
                 no_value="no node was requested in the time range",
             ),
             timeline(
@@ -287,7 +288,7 @@ def _reasons() -> Section:
                 " nothing waits. `orchestrate explain $trial_id --at 45s` says it in words.",
                 q.no_launch(TRIAL),
                 {"0": ("no", style.INVISIBLE), "1": ("holds", style.MUTED)},
-                size=(12, 8),
+                size=(12, 10),
                 no_value="no task has waited in the time range",
             ),
         ],
