@@ -22,15 +22,23 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 test-aws test-jobs lint format schema docs-tables dashboards contract bench clean
+.PHONY: help setup simulate sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 test-aws test-jobs lint format schema docs-tables dashboards contract bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: $(DEV) ## install everything into .venv, for use and for development
 
+# A command answers on stdout, so this goes to stderr.
+AFTERWARDS = @echo "The command is .venv/bin/orchestrate. Next: .venv/bin/orchestrate report @last" >&2
+
+simulate: $(RUNTIME) ## simulate upscaling speeds 1, 5 and 10 with v1 and v2; add options with ARGS='--repeat 3'
+	@.venv/bin/orchestrate simulate --autoscaler v1,v2 --upscaling-speed 1,5,10 $(ARGS)
+	$(AFTERWARDS)
+
 sweep: $(RUNTIME) ## sweep upscaling speeds 1, 5 and 10 on a local cluster; add options with ARGS='--repeat 3'
 	@.venv/bin/orchestrate sweep --upscaling-speed 1,5,10 $(ARGS)
+	$(AFTERWARDS)
 
 test: test-unit test-quick ## run the unit tests, and the quick tests with real parts: a few minutes
 

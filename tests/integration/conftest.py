@@ -61,7 +61,7 @@ def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bystander]:
 
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory: pytest.TempPathFactory, bystander: Bystander) -> Iterator["Watched"]:
-    """The README's first command, once for all tests; once more if the machine was too busy for a valid sweep."""
+    """The README's `make sweep`, once for all tests; once more if the machine was too busy for a valid sweep."""
     from tests.support.watched_sweep import watching
 
     folder = tmp_path_factory.mktemp("watched")

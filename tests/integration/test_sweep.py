@@ -1,4 +1,4 @@
-"""The README's first command on a real local Ray cluster, looked at from every side. It runs once for all tests."""
+"""The README's `make sweep` on a real local Ray cluster, looked at from every side. It runs once for all tests."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The README's first command on a real local Ray cluster, while a real Prometheus and a Grafana watch.
+"""The README's `make sweep` on a real local Ray cluster, while a real Prometheus and a Grafana watch.
 
 Its last trial is scraped 50 times a second beside that. The one before is its twin: with one node of a type, of which
 there may be 3, v2 launches two more at its first update at a speed of 5 as at one of 10.
