@@ -1,12 +1,14 @@
 """What is ours in an AWS account is found by its tags and removed in order; nothing else is ever touched."""
 
 import platform
+import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from orchestrator.aws.inventory import Resource, find, find_everywhere, regions_of, remove
@@ -16,6 +18,7 @@ from orchestrator.backends import registry
 from orchestrator.backends.aws.leftovers import in_use, orphan
 from orchestrator.backends.cleanup import find_abandoned
 from orchestrator.backends.cleanup import remove as remove_cluster
+from orchestrator.backends.local.processes import marker_environment
 from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite
 from orchestrator.lab.clean import clean_home
 from orchestrator.lab.home import Home
@@ -304,6 +307,28 @@ def test_clean_takes_one_sweep(aws: FakeAccount, tmp_path: Path, monkeypatch: py
 
     assert parts(aws, "aaaaaaaa") == {}
     assert parts(aws, "bbbbbbbb") != {}
+
+
+def test_clean_ends_the_processes_of_a_cluster(
+    aws: FakeAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", REGION)
+    make_cluster(aws, mark("aaaaaaaa"))
+    make_cluster(aws, mark("bbbbbbbb", ELSEWHERE))
+    ours, others = (
+        subprocess.Popen(["sleep", "600"], env=marker_environment(each, tmp_path), start_new_session=True)
+        for each in ("aaaaaaaa", "bbbbbbbb")
+    )
+    try:
+        cleaned = clean_home(Home(tmp_path, ""), dry_run=False, force=False, backend="aws")
+
+        assert [each.parts("process") for each in cleaned.found.clusters] == [[str(ours.pid)]]
+        assert not psutil.pid_exists(ours.pid)
+        assert others.poll() is None
+    finally:
+        for each in (ours, others):
+            each.kill()
+            each.wait()
 
 
 def test_a_kind_in_another_region_removes_there(aws: FakeAccount, tmp_path: Path) -> None:

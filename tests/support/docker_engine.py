@@ -281,6 +281,8 @@ def extract(
         f"Dir::Cache={state}",
         "-o",
         "APT::Sandbox::User=root",
+        "-o",
+        "DPkg::Lock::Timeout=300",
     ]
     if sources is not None:
         (state / "sources.list").write_text(sources)

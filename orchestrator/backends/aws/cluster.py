@@ -231,7 +231,7 @@ class AwsCluster(LiveCluster):
         with log.open("ab") as output:
             self._launcher = subprocess.Popen(
                 [sys.executable, "-P", "-m", launcher.__name__, str(config)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # it ends with this process
                 stdout=subprocess.PIPE,
                 stderr=output,
                 env=environment,

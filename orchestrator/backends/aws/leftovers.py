@@ -1,4 +1,7 @@
-"""The clusters in an AWS account as `clean` knows them: by tag, with their owners and their cost."""
+"""The clusters in an AWS account as `clean` knows them: by tag, with their owners and their cost.
+
+A cluster's processes on this machine belong to it: Ray's launcher, and SSH to its nodes.
+"""
 
 import platform
 from collections.abc import Iterable, Sequence
@@ -11,6 +14,7 @@ from orchestrator.aws.session import Account
 from orchestrator.aws.tags import Mark, Owner
 from orchestrator.backends.base import Orphan
 from orchestrator.backends.live.ownership import process_alive
+from orchestrator.backends.local.processes import end_marked, find_marked
 from orchestrator.errors import InputError, MissingPrerequisite
 
 
@@ -26,25 +30,27 @@ def find_orphans(region: str | None, home: Path) -> Iterable[Orphan]:
         # not logged: it is raised below.
         problem = error
     for cluster_id, found in by_cluster(resources).items():
-        yield orphan(cluster_id, found, now)
+        pids = tuple(str(process.pid) for process in find_marked(home, cluster_id))
+        yield orphan(cluster_id, found, now, pids)
     if problem is not None:
         raise problem
 
 
 def remove_orphan(region: str | None, home: Path, cluster_id: str) -> None:
-    """Remove everything of a cluster from these regions. Raises MissingPrerequisite, ClusterFailed."""
+    """End a cluster's processes here, then all of it in these regions. Raises MissingPrerequisite, ClusterFailed."""
+    end_marked(home, cluster_id)  # first: a launcher that still runs would launch again
     for account in _accounts(region):
         remove_from(account, cluster_id)
 
 
-def orphan(cluster_id: str, found: Sequence[Resource], now: datetime) -> Orphan:
-    """Return a cluster's resources as one orphan."""
+def orphan(cluster_id: str, found: Sequence[Resource], now: datetime, pids: tuple[str, ...] = ()) -> Orphan:
+    """Return a cluster's resources, and the ids of its processes on this machine, as one orphan."""
     kinds = dict.fromkeys(each.kind for each in found)
     mark = found[0].mark
     costs = [each.usd(now) for each in found]
     return Orphan(
         cluster_id,
-        {kind: tuple(each.name for each in found if each.kind == kind) for kind in kinds},
+        {**{kind: tuple(each.name for each in found if each.kind == kind) for kind in kinds}, "process": pids},
         in_use=in_use(mark, now),
         sweep_id=mark.sweep_id,
         details=tuple(each.describe(now) for each in found),

@@ -61,9 +61,11 @@ class AwsApi:
     """Serves at `url` until `stop`."""
 
     def __init__(self, host: str, vcpu_quota: float = 64.0) -> None:
+        from moto.moto_api._internal.models import moto_api_backend
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
         from werkzeug.serving import make_server
 
+        moto_api_backend.reset()  # moto keeps its accounts in this process, also those of an earlier module of tests
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
         self._refusals: list[Refusal] = []
