@@ -22,7 +22,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup simulate sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 test-aws test-jobs lint format schema docs-tables dashboards contract bench clean
+.PHONY: help setup simulate sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 test-aws test-jobs torture lint format schema docs-tables dashboards contract bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,9 @@ test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root; takes m
 
 test-aws: $(DEV) ## run the tests of whole trials on a stand-in for EC2, as root; takes a quarter of an hour
 	ORCHESTRATE_TEST_AWS=1 .venv/bin/pytest tests/integration/test_aws.py tests/integration/test_aws_long.py $(ARGS)
+
+torture: $(DEV) ## kill, starve and mislead the command at thousands of points, as root; takes hours
+	.venv/bin/python -m tests.torture $(ARGS)
 
 test-jobs: $(DEV) ## run all tests of users' scripts, as root; takes a quarter of an hour
 	ORCHESTRATE_TEST_JOBS=1 .venv/bin/pytest tests/integration/test_jobs.py $(ARGS)

@@ -1,0 +1,130 @@
+"""A simulated sweep struck at its system calls (killed, signalled, out of disk), then resumed and compared."""
+
+import json
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from tests.torture.commands import CALLS, WRITES, Command, Ended, run
+from tests.torture.figures import Figures
+
+SWEEP_ID = "f00dfeed"
+SWEEP = ("simulate", "--upscaling-speed", "1,5", "--tasks", "16", "--task-seconds", "5", "--parallel", "1")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep has left: its trials as the ledger has them, its traces, and the names of all files."""
+
+    trials: dict[str, Any]
+    traces: dict[str, bytes]
+    files: frozenset[str]
+
+    @classmethod
+    def of(cls, home: Path) -> "Outcome":
+        shown = run(home, "show", SWEEP_ID, "--json")
+        if shown.code:
+            return cls({"show": shown.said}, {}, frozenset())
+        trials = {each["trial_id"]: (each["status"], each["scorecard"]) for each in json.loads(shown.said)["trials"]}
+        files = {each.relative_to(home).as_posix(): each for each in home.rglob("*") if each.is_file()}
+        kept = {name: path for name, path in files.items() if ".attempt" not in name}
+        traces = {name: path.read_bytes() for name, path in kept.items() if name.endswith(".jsonl")}
+        return cls(trials, traces, frozenset(kept))
+
+    def difference(self, other: "Outcome") -> str | None:
+        """Return how another outcome differs; None if it doesn't."""
+        if self.trials != other.trials:
+            return f"other trials: {other.trials}"[:600]
+        if different := [name for name in self.traces if self.traces[name] != other.traces.get(name)]:
+            return f"other traces: {different}"
+        if self.files != other.files:
+            return f"other files: {sorted(self.files ^ other.files)}"
+        return None
+
+
+class Struck:
+    """One sweep, again and again: `undisturbed` is what it leaves when nothing happens."""
+
+    def __init__(self, folder: Path, figures: Figures) -> None:
+        self._folder, self._figures = folder, figures
+        with self._home() as home:
+            ended = run(home, *SWEEP)
+            if ended.code:
+                raise RuntimeError(ended.said)
+            self.undisturbed = Outcome.of(home)
+            # Of SQLite's own files, those that are there only while it writes.
+            self.files = [home, *home.rglob("*"), *(home / f"ledger.db-{end}" for end in ("wal", "shm", "journal"))]
+
+    @contextmanager
+    def _home(self) -> Iterator[Path]:
+        """A new home in always the same place, so that traces and paths are comparable."""
+        home = self._folder / "home"
+        shutil.rmtree(home, ignore_errors=True)
+        with patch("orchestrator.sweeps.runner.new_sweep_id", lambda: SWEEP_ID):
+            yield home
+
+    def calls(self, which: str, paths: Sequence[Path] = ()) -> int:
+        """Return how many system calls an undisturbed sweep makes."""
+        with self._home() as home:
+            command = Command(home, *SWEEP)
+            command.under_strace(which, paths=paths)
+            command.go().wait()
+            return command.calls_made()
+
+    def strike(self, name: str, fault: str, which: str, signals: Sequence[int], paths: Sequence[Path] = ()) -> None:
+        """Let a fault happen, resume the sweep or begin it anew, and note what is lost, left or badly said."""
+        with self._home() as home:
+            command = Command(home, *SWEEP)
+            command.under_strace(which, fault, paths)
+            struck = command.go().wait()
+            self._figures.count(name)
+            self._figures.complain(name, fault, struck.complaint(signals=signals))
+            self._figures.complain(name, fault, self._resumed(home))
+
+    def _resumed(self, home: Path) -> str | None:
+        listed = run(home, "list", "--json")
+        if listed.code:
+            return f"list: {listed.said}"
+        again = run(home, "sweep", "--resume", SWEEP_ID) if json.loads(listed.said) else run(home, *SWEEP)
+        if again.code:
+            return f"resumed: exit code {again.code}: {again.said[-600:]}"
+        if (different := self.undisturbed.difference(Outcome.of(home))) is not None:
+            return different
+        cleaned = run(home, "clean", "--dry-run")
+        return None if cleaned.said.strip() == "nothing to clean" else f"left: {cleaned.said}"
+
+
+def chosen(points: int, of: int, seed: int) -> list[int]:
+    """Return so many different points of 1 to `of`, in order: each one if there are no more."""
+    return sorted(random.Random(seed).sample(range(1, of + 1), min(points, of)))
+
+
+def strike_all(folder: Path, figures: Figures, points: int, seed: int, progress: Callable[[str], None]) -> None:
+    """Kill a sweep at so many points; signal it, and let its disk be full and be broken, at a fifth as many each."""
+    struck = Struck(folder, figures)
+    plans = [
+        ("SIGKILL", "signal=SIGKILL:when={}", CALLS, (signal.SIGKILL,), (), points),
+        *(
+            (name, f"signal={name}:when={{}}", CALLS, (getattr(signal, name),), (), max(1, points // 10))
+            for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        ),
+        ("disk full", "error=ENOSPC:when={}+", WRITES, (), struck.files, max(1, points // 5)),
+        ("disk full once", "error=ENOSPC:when={}", WRITES, (), struck.files, max(1, points // 5)),
+        ("I/O error", "error=EIO:when={}", WRITES, (), struck.files, max(1, points // 5)),
+    ]
+    for name, fault, which, signals, paths, wanted in plans:
+        made = struck.calls(which, paths)
+        for number in chosen(wanted, made, seed):
+            progress(f"{name} at call {number} of {made}")
+            struck.strike(name, fault.format(number), which, signals, paths)
+
+
+def ended_by(ended: Ended) -> str:
+    """Return the signal or exit code in words."""
+    return signal.Signals(-ended.code).name if ended.code < 0 else f"exit code {ended.code}"
