@@ -13,7 +13,7 @@ from tests.support.orchestrate_command import BIN, clean_environment
 from tests.torture.figures import Figures
 
 STEPS_S = (3600, -3600)
-_LONG = ("simulate", "--upscaling-speed", "1,2,5,10", "--repeat", "25", "--tasks", "64", "--parallel", "1")
+_LONG = ("simulate", "--upscaling-speed", "1,5", "--repeat", "4", "--tasks", "64", "--parallel", "1")
 
 
 def library() -> Path | None:
