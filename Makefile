@@ -22,7 +22,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup simulate sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-arm64 test-aws test-jobs torture lint format schema docs-tables dashboards contract bench clean
+.PHONY: help setup simulate sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-rays test-arm64 test-aws test-jobs torture lint format schema docs-tables dashboards contract bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -61,12 +61,20 @@ test-rest: $(DEV) ## run the other integration tests; a test whose parts this ma
 test-integration: test-quick test-rest ## run all integration tests
 
 # All other tests run on the newest Ray, which uv.lock pins.
-OLDEST_RAY := 2.50.0
+OLDEST_RAY := 2.50.1
+RAYS := $(OLDEST_RAY) 2.55.1 2.60.0
 
-test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that it supports
-	UV_PYTHON_DOWNLOADS=never $(UV) run --compile-bytecode --isolated --no-project --python .venv/bin/python --with-editable . \
-	  --with 'ray[default]==$(OLDEST_RAY)' --with hypothesis --with pytest \
-	  pytest tests/integration/test_simulator.py $(ARGS)
+test-oldest-ray: $(DEV) ## run the simulator's tests on the oldest Ray that is supported
+	$(call on_ray,$(OLDEST_RAY)) pytest tests/integration/test_simulator.py $(ARGS)
+
+test-rays: $(RAYS:%=test-ray-%) ## run the simulator's tests, those of Ray's private names, and local sweeps on three Rays
+
+test-ray-%: $(DEV)
+	$(call on_ray,$*) pytest tests/integration/test_simulator.py tests/integration/test_rayapi.py \
+	  tests/integration/test_local_sweep.py tests/integration/test_autoscaler_v1.py $(ARGS)
+
+on_ray = UV_PYTHON_DOWNLOADS=never $(UV) run --compile-bytecode --isolated --no-project --python .venv/bin/python \
+  --with-editable . --with 'ray[default]==$(1)' --with hypothesis --with pytest
 
 test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root; takes minutes
 	ORCHESTRATE_TEST_ARM64=1 .venv/bin/pytest tests/integration/test_arm64.py $(ARGS)

@@ -14,8 +14,7 @@ from orchestrator.backends.live.ownership import TOKEN_NAME
 from orchestrator.backends.live.ray_config import OBJECT_STORE_BYTES
 from orchestrator.errors import MissingPrerequisite
 from orchestrator.inputs.cluster_config import read_cluster_file
-from orchestrator.rayapi.version import ray_version
-from orchestrator.rayapi.virtual.patching import require_supported_ray
+from orchestrator.rayapi.version import ray_version, require_supported_ray
 from orchestrator.readiness import Finding, Question
 from orchestrator.sweeps.fit import MEMORY_SHARE, NODE_BYTES, SLOT_BYTES, fit_shape, this_machine
 

@@ -242,7 +242,9 @@ def _create_backend(
 ) -> "Backend":
     """Create the sweep's backend. What it needs of this machine is checked before anything is written."""
     from orchestrator.backends.base import BackendRequest
+    from orchestrator.rayapi.version import require_supported_ray
 
+    require_supported_ray()
     annotate.check(how.annotations, reporter)
     executor = how.engine or automatic()
     with reporter.working(f"preparing the {spec.backend} backend…") as update:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def replay_recordings(home: Home, sources: Sequence[str], reporter: Reporter) -> "list[Validation]":
     """Return each recorded trial of the sources (ids or files) with its replay. Raises InputError."""
-    from orchestrator.rayapi.virtual.patching import require_supported_ray
+    from orchestrator.rayapi.version import require_supported_ray
     from orchestrator.replay.replay import validate
     from orchestrator.trace.file import read_trace
 

@@ -91,8 +91,7 @@ def _command_line(process: psutil.Process) -> str:
 def _tells(events: list[dict[str, Any]]) -> bool:
     """Whether the trace says that something is wrong: a note, a failed phase, or a node that died."""
     return any(
-        each["type"] == "note" or each.get("phase") == "failed" or each.get("state") in ("dead", "lost")
-        for each in events
+        each["type"] == "note" or each.get("phase") == "failed" or each.get("state") == "failed" for each in events
     )
 
 

@@ -11,14 +11,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from orchestrator.errors import MissingPrerequisite
+from orchestrator.rayapi.version import require_supported_ray
 from orchestrator.rayapi.virtual.session import Replacement, Session, _current
 from orchestrator.rayapi.virtual.world import World
-
-OLDEST, NEWEST = (2, 50), (2, 60)
 
 _ENTRY_POINTS = (
     "ray.autoscaler.v2.autoscaler",
@@ -26,21 +23,6 @@ _ENTRY_POINTS = (
     "ray.autoscaler._private.monitor",
     "ray.autoscaler._private.event_summarizer",
 )
-
-
-def require_supported_ray() -> None:
-    """Raise MissingPrerequisite unless the simulator supports the installed Ray."""
-    supported = "2.50 to 2.60"
-    try:
-        installed = version("ray")
-    except PackageNotFoundError:
-        raise MissingPrerequisite("Ray isn't installed", "pip install 'ray[default]'") from None
-    numbers = tuple(int(part) for part in installed.split(".")[:2] if part.isdigit())
-    if not OLDEST <= numbers <= NEWEST:
-        raise MissingPrerequisite(
-            f"the simulator runs Ray's own autoscaler code and knows Ray {supported}, not {installed}",
-            "pip install 'ray[default]==2.60.0'",
-        )
 
 
 class _Time:

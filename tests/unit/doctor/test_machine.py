@@ -89,7 +89,6 @@ def test_the_fit_of_the_built_in_cluster_is_told(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("version", "state"), [("2.60.0", "ok"), ("2.61.0", "warning"), ("2.49.1", "warning")])
 def test_a_ray_outside_the_supported_window_is_told(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
     monkeypatch.setattr("orchestrator.rayapi.version.version", lambda name: version)
-    monkeypatch.setattr("orchestrator.rayapi.virtual.patching.version", lambda name: version)
     found = ray()
 
     assert found.state == state

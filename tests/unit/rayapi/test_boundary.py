@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -12,7 +13,7 @@ import pytest
 
 from orchestrator.rayapi.environment import LOOPBACK_ENVIRONMENT, authenticate, token_environment
 from orchestrator.rayapi.node import NodeOptions
-from orchestrator.rayapi.version import cluster_config_schema
+from orchestrator.rayapi.version import NEWEST, OLDEST, cluster_config_schema
 
 WORKER = NodeOptions(
     node_id="ab" * 28,
@@ -95,3 +96,10 @@ def test_authenticating_forgets_a_token_that_the_user_had_set(monkeypatch: pytes
     assert "RAY_AUTH_TOKEN" not in os.environ
     assert str(tmp_path / "ray_token") == os.environ["RAY_AUTH_TOKEN_PATH"]
     assert LOOPBACK_ENVIRONMENT.items() <= os.environ.items()
+
+
+def test_the_package_installs_the_rays_that_are_known() -> None:
+    dependencies = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]["dependencies"]
+    (oldest, newest) = (".".join(map(str, each)) for each in (OLDEST, (NEWEST[0], NEWEST[1] + 1)))
+
+    assert f"ray[default]>={oldest},<{newest}" in dependencies
