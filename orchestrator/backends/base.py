@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.metrics.discovery import Target
     from orchestrator.model.billing import Bill, Rates
     from orchestrator.model.fault import FaultKind
+    from orchestrator.model.group import Feature
     from orchestrator.model.prices import Prices
     from orchestrator.model.spec import SweepSpec
     from orchestrator.model.trial import Trial
@@ -189,6 +190,7 @@ class BackendKind:
     default_cluster  return the cluster file for sweeps that name none
     create           create the backend for a sweep; start nothing yet. Raises MissingPrerequisite, SpecError
     faults           the faults that it can cause
+    runs             what a workload may have, apart from equal tasks or a job: see `model.group.Feature`
     real_time        its trials take as long as they say: metrics, annotations and the live view are possible
     runs_here        its nodes share this machine, so `--fit machine` makes the cluster fit it
     takes_image      `--image` is meant for it
@@ -206,6 +208,7 @@ class BackendKind:
     default_cluster: Callable[[], Path]
     create: Callable[[BackendRequest], Backend]
     faults: "frozenset[FaultKind]" = field(default_factory=frozenset)
+    runs: "frozenset[Feature]" = field(default_factory=frozenset)
     real_time: bool = True
     runs_here: bool = False
     takes_image: bool = False

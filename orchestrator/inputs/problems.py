@@ -21,8 +21,9 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """The names of the path, without positions: a user may write a value alone where a list is possible."""
-        return ".".join(part for part in self.path if isinstance(part, str))
+        """The path without a last position: a user may write a value alone where a list is possible."""
+        parts = self.path[:-1] if self.path and isinstance(self.path[-1], int) else self.path
+        return ".".join(str(part) for part in parts)
 
     @property
     def message(self) -> str:

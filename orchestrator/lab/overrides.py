@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from orchestrator.errors import InputError
 from orchestrator.model.fault import Fault
+from orchestrator.model.group import Group, ResourcesRequest
 from orchestrator.model.settings import AutoscalerVersion
 from orchestrator.model.spec import Axes, Fit, InstanceTypesFrom, Isolation, Order, SweepSpec, WorkloadOverrides
 from orchestrator.model.workload import TaskKind
@@ -50,6 +51,8 @@ class SpecOverrides(TypedDict, total=False):
     arrival_s: float | None
     waves: int | None
     faults: Sequence[Fault | str] | None
+    groups: Sequence[Group | Mapping[str, Any]] | None
+    requests: Sequence[ResourcesRequest | Mapping[str, Any]] | None
 
     repeat: int | None
     order: Order | None

@@ -113,7 +113,7 @@ class Exporter(Collector):
                 reasons=Reasons(trial),
                 prices=self._prices,
                 faults=trial.workload.faults,
-                head_runs_tasks=trial.shape.head_cpus_for(trial.workload.task_resources, trial.workload.labels) > 0,
+                head_runs_tasks=trial.shape.head_cpus_for(trial.workload.needs) > 0,
             )
         )
 

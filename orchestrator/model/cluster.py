@@ -1,6 +1,6 @@
 """The cluster shape: the node types, their resources and their limits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -11,6 +11,7 @@ from orchestrator.model.labels import ACCELERATOR_TYPE, NODE_GROUP, satisfies
 from orchestrator.model.latency import LaunchModel
 from orchestrator.model.ray_latencies import RayModel
 from orchestrator.model.settings import Settings
+from orchestrator.model.task_needs import Needs
 
 MAX_NODES = 1_000_000
 Count = Annotated[int, Field(ge=0, le=MAX_NODES)]
@@ -68,6 +69,10 @@ class NodeType(FrozenModel):
         `labels` are the task's label selectors.
         """
         return self._holds(resources) and satisfies(self.labels_when_running, labels)
+
+    def fits_any(self, needs: Iterable[Needs]) -> bool:
+        """Return true if an empty node of this type could run a task of any of these needs."""
+        return any(self.fits(each.resources, each.labels) for each in needs)
 
     def is_launched_for(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> bool:
         """Return true if v2 may launch a node of this type for such a task: it knows the labels of the file only."""
@@ -145,19 +150,19 @@ class ClusterShape(FrozenModel):
         """Return the number of nodes of each worker type without any demand."""
         return {node_type.name: node_type.min_workers for node_type in self.launchable}
 
-    def head_cpus_for(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> float:
-        """Return the head's CPUs if it could run such tasks, else 0."""
-        return self.head.cpus if self.head.fits(resources, labels) else 0.0
+    def head_cpus_for(self, needs: Iterable[Needs]) -> float:
+        """Return the head's CPUs if it could run a task of any of these needs, else 0."""
+        return self.head.cpus if self.head.fits_any(needs) else 0.0
 
     @property
     def max_cpus(self) -> float:
         """Return the CPUs of the largest cluster within the limits (types with most CPUs first), with the head's."""
-        return self.max_cpus_for({}, {})
+        return self.max_cpus_for((Needs(),))
 
-    def max_cpus_for(self, resources: Mapping[str, float], labels: Mapping[str, str]) -> float:
-        """Return the same, counting only nodes that could run a task that needs `resources` and `labels`."""
-        left, cpus = self.max_workers, self.head_cpus_for(resources, labels)
-        able = (node_type for node_type in self.launchable if node_type.fits(resources, labels))
+    def max_cpus_for(self, needs: Sequence[Needs]) -> float:
+        """Return the same, counting only nodes that could run a task of any of these needs."""
+        left, cpus = self.max_workers, self.head_cpus_for(needs)
+        able = (node_type for node_type in self.launchable if node_type.fits_any(needs))
         for node_type in sorted(able, key=lambda node_type: -node_type.cpus):
             nodes = min(left, node_type.max_workers)
             cpus, left = cpus + nodes * node_type.cpus, left - nodes

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from orchestrator.model.base import FrozenModel, NonNegative
+from orchestrator.model.sampling import draw
 
 MAX_SAMPLES = 100_000
 Seconds = Annotated[NonNegative, Field(le=86_400)]
@@ -45,18 +46,7 @@ class Delay(FrozenModel):
 
     def sample(self, rng: random.Random) -> float:
         """Return one random latency in seconds."""
-        if self.distribution == "empirical":
-            return rng.choice(self.samples)
-        if self.mean_s == 0 or self.distribution == "constant":
-            return self.mean_s
-        if self.distribution == "uniform":
-            return max(0.0, rng.uniform(self.mean_s - self.sigma, self.mean_s + self.sigma))
-        if self.distribution == "normal":
-            return max(0.0, rng.gauss(self.mean_s, self.sigma))
-        if self.distribution == "exponential":
-            return rng.expovariate(1 / self.mean_s)
-        # The mean of a lognormal is exp(mu + sigma²/2), which gives mu for the wanted mean.
-        return rng.lognormvariate(math.log(self.mean_s) - self.sigma**2 / 2, self.sigma)
+        return draw(self.distribution, self.mean_s, self.sigma, self.samples, rng)
 
 
 class NodeLatencies(NamedTuple):

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from orchestrator.model.task_needs import shape_of
+
 NodeStatus = Literal["running", "idle", "draining", "dead"]
 DeathReason = Literal["unspecified", "expected", "unexpected", "preempted", "idle"]
 
@@ -55,7 +57,7 @@ class Demand:
     @property
     def shape(self) -> str:
         """Return the shape as a label, such as `CPU=1` or `CPU=1,Graviton=0.5`."""
-        return ",".join(f"{name}={amount:g}" for name, amount in sorted(self.resources.items()))
+        return shape_of(self.resources)
 
 
 @dataclass(frozen=True, slots=True)

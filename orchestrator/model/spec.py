@@ -62,10 +62,8 @@ class _ChecksWorkload(FrozenModel):
         return workload.split_arrival(value)
 
     @model_validator(mode="after")
-    def _a_job_has_tasks_of_its_own(self) -> Self:
-        given = {name for name, value in self if value is not None}
-        if "job" in given and (others := sorted(given - workload.OF_EVERY_KIND)):
-            raise ValueError(f"a job brings its own tasks: leave {others[0]} out, or leave the job out")
+    def _is_of_one_form(self) -> Self:
+        workload.check_form({name for name, value in self if value is not None})
         return self
 
 

@@ -1,10 +1,11 @@
-"""The workload of a trial: tasks, their duration and resources, and their arrival; or the user's own script."""
+"""The workload of a trial: equal tasks, groups of tasks, actors and placement groups, or the user's own script."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -14,33 +15,48 @@ from pydantic import (
 )
 
 from orchestrator.model import arrivals
-from orchestrator.model.base import Finite, FrozenModel, NonNegative, Positive
+from orchestrator.model.base import Finite, FrozenModel, Positive
 from orchestrator.model.fault import MAX_FAULTS, Fault
+from orchestrator.model.group import (
+    MAX_GROUPS,
+    MAX_REQUESTS,
+    MAX_TASKS,
+    ArrivalName,
+    ArrivalS,
+    Feature,
+    Group,
+    ResourcesRequest,
+    TaskCpus,
+    TaskKind,
+    Tasks,
+    TaskSeconds,
+    Waves,
+    check_groups,
+    split_arrival,
+)
 from orchestrator.model.job import Job
 from orchestrator.model.labels import check_selectors
+from orchestrator.model.latency import Delay
+from orchestrator.model.task_needs import Needs, check_resources, distinct
 
-MAX_TASKS = 1_000_000
+__all__ = ["MAX_TASKS", "Parameter", "TaskKind", "Workload", "parameters", "split_arrival"]
+
 # Fields that trials of the first version don't have.
-_ADDED_LATER = frozenset({"faults", arrivals.PARAMETERS, "job"})
-OF_EVERY_KIND = frozenset({"faults", "job"})
-"""The fields that don't describe the tasks of the stress job."""
+_ADDED_LATER = frozenset({"faults", arrivals.PARAMETERS, "job", "groups", "requests"})
+_GO_WITH = {"job": frozenset({"job", "faults"}), "groups": frozenset({"groups", "requests", "faults"})}
+"""The forms of a workload other than the short one, and the fields that go with each."""
+THE_TASKS = "tasks"
+"""The name of the one group that the short form describes."""
 
-
-def _known_arrival(name: str) -> str:
-    if name not in arrivals.ARRIVALS:
-        raise ValueError(f"choose {arrivals.listed()}")
-    return name
-
-
-# One type for each field, shared with what a spec may override.
-Tasks = Annotated[int, Field(ge=1, le=MAX_TASKS)]
-TaskSeconds = Annotated[Positive, Field(le=86_400)]
-TaskCpus = Annotated[NonNegative, Field(le=10_000)]
-ArrivalName = Annotated[str, AfterValidator(_known_arrival)]
-ArrivalS = Annotated[NonNegative, Field(le=86_400)]
-Waves = Annotated[int, Field(ge=1, le=10_000)]
-TaskKind = Literal["sleep", "burn"]
 Faults = Annotated[tuple[Fault, ...], Field(max_length=MAX_FAULTS)]
+
+
+def check_form(given: AbstractSet[str]) -> None:
+    """Raise ValueError if these fields of a workload don't go together."""
+    if "job" in given and (others := sorted(given - _GO_WITH["job"])):
+        raise ValueError(f"a job brings its own tasks: leave {others[0]} out, or leave the job out")
+    if "groups" in given and (others := sorted(given - _GO_WITH["groups"])):
+        raise ValueError(f"groups have their own tasks: move {others[0]} into a group, or leave the groups out")
 
 
 @dataclass(frozen=True)
@@ -52,16 +68,6 @@ class Parameter:
     option: str = ""
 
 
-def split_arrival(value: Any) -> Any:
-    """Return a workload document with an arrival such as `NAME:PARAMETER=VALUE` split up. Raises ValueError."""
-    if not isinstance(value, dict) or not isinstance(text := value.get("arrival"), str) or ":" not in text:
-        return value
-    name, given = arrivals.parse(text)
-    shared = {key: given.pop(key) for key in arrivals.SHARED if key in given}
-    own = {**(value.get(arrivals.PARAMETERS) or {}), **given}
-    return {**value, **shared, "arrival": name, **({arrivals.PARAMETERS: own} if own else {})}
-
-
 class Workload(FrozenModel):
     """The stress job: `tasks` tasks of `seconds` seconds that hold `cpus` CPUs each.
 
@@ -69,7 +75,8 @@ class Workload(FrozenModel):
     `burn` keeps a core busy. `labels` are label selectors in Ray's syntax: `v`, `!v`, `in(a,b)`, `!in(a,b)`. `faults`
     are injected into the nodes meanwhile.
 
-    With a `job`, the workload is that script instead, and the fields that describe tasks mean nothing.
+    With `groups`, the workload is made of those instead; with a `job`, it is that script. The fields that describe
+    tasks mean nothing then. `requests` are calls of Ray's `request_resources` meanwhile.
     """
 
     tasks: Annotated[Tasks, Parameter("tasks that are submitted", "tasks", "--tasks")] = 512
@@ -86,6 +93,8 @@ class Workload(FrozenModel):
     faults: Faults = ()
     arrival_parameters: dict[str, Finite] = Field(default_factory=dict)
     job: Job | None = None
+    groups: Annotated[tuple[Group, ...], Field(max_length=MAX_GROUPS)] = ()
+    requests: Annotated[tuple[ResourcesRequest, ...], Field(max_length=MAX_REQUESTS)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -105,67 +114,105 @@ class Workload(FrozenModel):
         check_selectors(value)
         return value
 
-    @model_validator(mode="after")
-    def _resources_are_those_of_a_task(self) -> Self:
-        """Refuse what Ray refuses for a task, and what can't be modelled."""
-        if "CPU" in self.resources:
-            raise ValueError("resources are those other than CPUs, such as GPU; CPUs are `cpus`, or --task-cpus")
-        if "object_store_memory" in self.resources:
-            raise ValueError(
-                "object_store_memory can't be modelled: Ray gives it to objects and not to tasks, so leave it out"
-            )
-        if (gpus := self.resources.get("GPU", 0.0)) > 1 and gpus != int(gpus):
-            raise ValueError(
-                f"Ray takes whole numbers of GPUs above 1, and {gpus:g} isn't one; a task may share one GPU"
-            )
-        if (memory := self.resources.get("memory", 1.0)) != int(memory):
-            raise ValueError(f"memory is in whole bytes, such as 2e9, and {memory:g} isn't one")
-        return self
+    @field_validator("resources")
+    @classmethod
+    def _resources_are_those_of_a_task(cls, value: dict[str, float]) -> dict[str, float]:
+        check_resources(value)
+        return value
+
+    @field_validator("groups")
+    @classmethod
+    def _groups_go_together(cls, value: tuple[Group, ...]) -> tuple[Group, ...]:
+        check_groups(value)
+        return value
 
     @model_serializer(mode="wrap")
     def _without_empty_additions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Omit fields that older workloads don't have, unless they are set: a trial's id is a hash of this.
 
-        With a job, omit the fields that describe tasks.
+        With a job or groups, omit the fields that describe tasks.
         """
         return {
-            name: value
-            for name, value in dump(self).items()
-            if (value or name not in _ADDED_LATER) and (self.job is None or name in OF_EVERY_KIND)
+            name: value for name, value in dump(self).items() if (value or name not in _ADDED_LATER) and self._has(name)
         }
 
-    @property
-    def pattern(self) -> arrivals.Arrival:
-        """Return the pattern in which the tasks arrive, with its parameters."""
-        return arrivals.arrival_of(dict(self))
+    def _has(self, name: str) -> bool:
+        """Return true if a field means something in this form of a workload."""
+        form = "job" if self.job is not None else "groups" if self.groups else None
+        return form is None or name in _GO_WITH[form]
+
+    @cached_property
+    def work(self) -> tuple[Group, ...]:
+        """The groups: those given, or the one that the short form describes; none for a job."""
+        if self.job is not None or self.groups:
+            return self.groups
+        own = {name: getattr(self, name) for name in ("tasks", "cpus", "resources", "labels", "kind")}
+        arrive = {name: getattr(self, name) for name in ("arrival", "arrival_s", "waves", arrivals.PARAMETERS)}
+        return (Group(name=THE_TASKS, seconds=Delay(mean_s=self.seconds), **own, **arrive),)
 
     @property
-    def task_resources(self) -> dict[str, float]:
-        """Return the resources of one task, in Ray's names; empty for a job, whose tasks nobody knows beforehand."""
-        return {} if self.job is not None else {"CPU": self.cpus, **self.resources}
+    def features(self) -> frozenset[Feature]:
+        """What a backend must be able to run, apart from a job and from equal tasks."""
+        requests: frozenset[Feature] = frozenset({"requests"}) if self.requests else frozenset()
+        return requests.union(*(group.features for group in self.groups))
+
+    @property
+    def needs(self) -> tuple[Needs, ...]:
+        """The different needs of its tasks, actors and bundles; of a job, whose tasks nobody knows, one for nothing."""
+        return distinct(need for group in self.work for need in group.needs) or (Needs(),)
+
+    @property
+    def task_count(self) -> int | None:
+        """The number of tasks, actors and bundles that run; None for a job."""
+        return None if self.job is not None else sum(group.runs for group in self.work)
 
     @property
     def all_at_once(self) -> bool:
         """Return True if all demand is known to be there from the beginning."""
-        return self.job is None and self.pattern.at_once
+        return self.job is None and not self.requests and all(group.all_at_once for group in self.work)
 
     @property
     def cpu_seconds(self) -> float:
-        """Return the CPU-seconds of all tasks together; 0 for a job."""
-        return 0.0 if self.job is not None else self.tasks * self.seconds * self.cpus
+        """Return the CPU-seconds of all tasks together, as far as they are known beforehand; 0 for a job."""
+        return sum(group.cpu_seconds for group in self.work)
+
+    @property
+    def cpus_at_once(self) -> float:
+        """Return the CPUs of all tasks together."""
+        return sum(group.count * sum(need.resources.get("CPU", 0.0) for need in group.needs) for group in self.work)
+
+    @property
+    def span_s(self) -> float:
+        """Return the approximate seconds over which tasks arrive, at most, apart from waits for other groups to end."""
+        starts = [group.at_s + group.span_s for group in self.work]
+        later = sum(group.span_s + group.longest_s for group in self.work if group.after is not None)
+        return max([*starts, *(request.at_s for request in self.requests)], default=0.0) + later
+
+    @property
+    def longest_s(self) -> float:
+        """Return the seconds of the longest task, as far as they are known beforehand; 0 for a job."""
+        return max((group.longest_s for group in self.work), default=0.0)
 
     def describe(self) -> str:
         """Return a summary such as `48 tasks x 5 s x 1 CPU (sleep), burst, with kill@20`, or `job: python a.py`."""
-        needs = "".join(f" + {amount:g} {name}" for name, amount in self.resources.items())
-        faults = f", with {', '.join(map(str, self.faults))}" if self.faults else ""
+        return f"{self._describe_work()}{self._describe_rest()}"
+
+    def _describe_work(self) -> str:
         if self.job is not None:
-            return f"{self.job.describe()}{faults}"
-        tasks = f"{self.tasks} tasks x {self.seconds:g} s x {self.cpus:g} CPU{needs} ({self.kind})"
-        return f"{tasks}, {self.pattern.describe()}{faults}"
+            return self.job.describe()
+        if not self.groups:
+            return self.work[0].describe()
+        return "; ".join(f"{group.name}: {group.describe()}" for group in self.groups)
+
+    def _describe_rest(self) -> str:
+        requests = len(self.requests)
+        asks = f"with {requests} resource request{'' if requests == 1 else 's'}" if requests else ""
+        faults = f"with {', '.join(map(str, self.faults))}" if self.faults else ""
+        return "".join(f", {each}" for each in (asks, faults) if each)
 
     def shown(self, name: str) -> Any:
-        """Return the value of a field; None if it describes tasks and the workload is a job."""
-        return None if self.job is not None and name not in OF_EVERY_KIND else getattr(self, name)
+        """Return the value of a field; None if it means nothing in this form of a workload."""
+        return getattr(self, name) if self._has(name) else None
 
 
 def parameters() -> dict[str, Parameter]:

@@ -82,7 +82,7 @@ class Cluster:
         self._groups = 0
         self._view_due: float | None = None
         self._unseen: set[SimulatedNode] = set()
-        self.task_resources: Mapping[str, float] = {k: v for k, v in workload.task_resources.items() if v > 0}
+        self.task_resources: Mapping[str, float] = workload.needs[0].limiting
         self.changes = 0
         self.rejected_drains = 0
 

@@ -62,6 +62,8 @@ def simulate(
     """
     if trial.workload.job is not None:
         raise InputError(CANNOT_SIMULATE, RUN_INSTEAD)
+    if trial.workload.features:
+        raise InputError("the simulator can't run groups yet", "describe equal tasks")
     if silent := impossible(trial.workload.faults, POSSIBLE):
         raise InputError(f"{silent[0]}: the simulator has no {silent[0].kind} of a node, only kill and spot")
     world = Simulation(trial, emit, latencies)
@@ -146,7 +148,7 @@ class Simulation:
         wrong = differences(in_force, self.settings, self.shape)
         self._recorder.settings(in_force, as_wanted=not wrong)
         self._recorder.phase("submitting")
-        offsets = workload.pattern.offsets(workload.tasks, seed)
+        offsets = [offset for offset, _ in workload.work[0].members(seed)]
         for offset, count in Counter(offsets).items():
             self._loop.call_at(submission + offset, partial(self._cluster.submit, count))
         self._loop.call_at(

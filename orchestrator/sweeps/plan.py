@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,11 @@ from orchestrator.inputs.problems import first_problem
 from orchestrator.model.billing import Rates
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.fault import impossible
+from orchestrator.model.group import FEATURES, Feature
 from orchestrator.model.prices import Prices
 from orchestrator.model.settings import RAYS_IDLE_TIMEOUT_MINUTES, Settings, settings
 from orchestrator.model.spec import MAX_TRIALS, Axes, SweepSpec
+from orchestrator.model.task_needs import Needs
 from orchestrator.model.trial import Trial
 from orchestrator.model.workload import Workload
 from orchestrator.sweeps.fit import Machine, fit_shape, fitted_workload
@@ -90,6 +93,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
     notes += prices.notes
     assumptions: tuple[str, ...] = (cluster.launch_text, prices.assumption, _as_if(kind, shape, prices.prices))
     workload = _workload(spec, shape, fitted=fit)
+    _check_features(kind, workload)
     _check_faults(kind, workload, shape)
     settings, more_notes = _all_settings(spec.settings, cluster)
     notes += more_notes
@@ -145,13 +149,17 @@ def _starts(kind: BackendKind, cluster: ClusterFile) -> str:
 
 
 def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:
-    base = fitted_workload(shape) if fitted and spec.workload.job is None else Workload()
+    base = fitted_workload(shape) if fitted and not _has_own_tasks(spec) else Workload()
     chosen = {name: value for name, value in spec.workload.model_dump().items() if value is not None}
     try:
         return base.replace(**chosen)
     except ValidationError as error:
         problem = first_problem(error)
         raise InputError(f"workload.{problem.key or 'resources'}: {problem.message}") from None
+
+
+def _has_own_tasks(spec: SweepSpec) -> bool:
+    return bool(spec.workload.job or spec.workload.groups)
 
 
 def _shape_under(shape: ClusterShape, settings: Settings) -> ClusterShape:
@@ -172,42 +180,83 @@ def _check_faults(backend: BackendKind, workload: Workload, shape: ClusterShape)
             raise InputError(f"{fault}: {fault.node_type!r} is not a worker type", f"use one of {', '.join(known)}")
 
 
+_WORDS: dict[Feature, str] = {
+    "groups": "groups of tasks",
+    "actors": "groups of actors",
+    "placement_groups": "placement groups",
+    "recorded": "recorded tasks",
+    "requests": "resource requests",
+}
+
+
+def _check_features(backend: BackendKind, workload: Workload) -> None:
+    for feature in FEATURES:
+        if feature in workload.features and feature not in backend.runs:
+            able = [f"--backend {each.name}" for each in registry.kinds() if workload.features <= each.runs]
+            raise InputError(
+                f"workload: the {backend.name} backend can't run {_WORDS[feature]}",
+                f"use {' or '.join(able)}" if able else "leave them out: no backend can run all of this workload",
+            )
+
+
 def _check_can_run(workload: Workload, shape: ClusterShape, settings: Settings, *, fitted: bool) -> None:
-    """Raise InputError unless the head, a node of the minimum or a launched node can run the tasks."""
-    _check_memory_is_known(workload, shape)
-    task = workload.task_resources, workload.labels
+    """Raise InputError unless the head, a node of the minimum or a launched node can run each task, actor and bundle.
+
+    This also holds for a bundle of a `request_resources`.
+    """
+    for group in workload.work:
+        where = f"group {group.name}: " if workload.groups else ""
+        for needs in group.needs:
+            _check_memory_is_known(needs, shape, where)
+            _check_fits(needs, shape, settings, where, fitted=fitted)
+        if group.strategy == "STRICT_PACK" and group.bundles:
+            _check_fits(_together(group.needs), shape, settings, f"{where}STRICT_PACK: ", fitted=fitted)
+    for request in workload.requests:
+        for bundle in request.bundles:
+            _check_fits(bundle.needs, shape, settings, f"request at {request.at_s:g} s: ", fitted=fitted)
+
+
+def _together(needs: Sequence[Needs]) -> Needs:
+    """Return the needs of several bundles on one node."""
+    total: Counter[str] = Counter()
+    for each in needs:
+        total.update(each.resources)
+    return Needs(dict(total))
+
+
+def _check_fits(needs: Needs, shape: ClusterShape, settings: Settings, where: str, *, fitted: bool) -> None:
+    task = needs.resources, needs.labels
     able = [worker for worker in shape.launchable if worker.max_workers and worker.fits(*task)]
     reached = [
         worker for worker in able if settings.autoscaler == "v1" or worker.min_workers or worker.is_launched_for(*task)
     ]
     if shape.head.fits(*task) or reached:
         return
-    needs = ", ".join(f"{amount:g} {name}" for name, amount in workload.task_resources.items())
-    labels = ", ".join(f"{key}={value}" for key, value in workload.labels.items())
     if able:
+        labels = ", ".join(f"{key}={value}" for key, value in needs.labels.items())
         raise InputError(
-            f"Ray's v2 autoscaler never launches a node for a task with the labels {labels}: it knows only the labels"
-            " that the cluster file gives a type",
+            f"{where}Ray's v2 autoscaler never launches a node for a task with the labels {labels}: it knows only the"
+            " labels that the cluster file gives a type",
             f"add them under available_node_types.{able[0].name}.labels",
         )
     raise InputError(
-        f"no node type can ever run a task that needs {' with '.join(filter(None, (needs, labels)))}",
+        f"{where}no node type can ever run a task that needs {needs.describe()}: Ray calls it infeasible",
         f"the cluster has {shape.describe()}"
         + ("; --fit none takes the file's own sizes" if fitted else "")
         + ("" if all(worker.cpus for worker in shape.launchable) else _NO_CPUS),
     )
 
 
-def _check_memory_is_known(workload: Workload, shape: ClusterShape) -> None:
+def _check_memory_is_known(needs: Needs, shape: ClusterShape, where: str) -> None:
     """Raise InputError if tasks need memory, and may run on nodes of which the cluster file doesn't say how much."""
-    if "memory" not in workload.resources:
+    if "memory" not in needs.resources:
         return
-    others = {name: amount for name, amount in workload.task_resources.items() if name != "memory"}
+    others = {name: amount for name, amount in needs.resources.items() if name != "memory"}
     for node_type in (shape.head, *shape.workers):
-        if "memory" not in node_type.resources and node_type.fits(others, workload.labels):
+        if "memory" not in node_type.resources and node_type.fits(others, needs.labels):
             raise InputError(
-                f"tasks need memory, and the cluster file doesn't say how much {node_type.name} has: Ray would take the"
-                " machine's own",
+                f"{where}tasks need memory, and the cluster file doesn't say how much {node_type.name} has: Ray would"
+                " take the machine's own",
                 f"add it under available_node_types.{node_type.name}.resources, in bytes: {{memory: 8000000000}}",
             )
 
@@ -215,11 +264,11 @@ def _check_memory_is_known(workload: Workload, shape: ClusterShape) -> None:
 def _notes_on_keys(workload: Workload, shape: ClusterShape, chosen: Sequence[Settings]) -> list[str]:
     """Return notes about where tasks run, and about keys of the cluster file that an autoscaler doesn't read."""
     notes = []
-    slots = shape.head.slots(workload.task_resources, workload.labels)
+    slots = [shape.head.slots(needs.resources, needs.labels) for needs in workload.needs]
     if workload.job is not None and not shape.head.cpus:
-        slots = 0
-    if slots != 0:
-        at_once = "" if slots is None else f", {slots} at once"
+        slots = []
+    if any(each != 0 for each in slots):
+        at_once = f", {slots[0]} at once" if len(slots) == 1 and slots[0] is not None else ""
         notes.append(f"Ray runs tasks on the head, too ({shape.head.name}{at_once})")
     if any(settings.autoscaler == "v1" for settings in chosen):
         keys = {
@@ -227,7 +276,7 @@ def _notes_on_keys(workload: Workload, shape: ClusterShape, chosen: Sequence[Set
             "idle_timeout_s": [worker.name for worker in shape.launchable if worker.idle_timeout_s is not None],
         }
         notes += [f"the v1 autoscaler ignores {key} of {', '.join(names)}" for key, names in keys.items() if names]
-        if workload.labels:
+        if any(needs.labels for needs in workload.needs):
             notes.append("the v1 autoscaler ignores label selectors: it may launch nodes that can't run the tasks")
     return notes
 

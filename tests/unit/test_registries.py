@@ -233,7 +233,7 @@ def test_an_arrival_is_read_from_a_spec_and_changes_the_id_of_a_trial(workload: 
     plan = make_plan(spec, ClusterFile(Path("local.yaml"), {}, SHAPE, None, None), Machine(64, 2**38))
     default = trial(workload={"tasks": 5, "arrival": "pairs"})
 
-    assert plan.workload.pattern.offsets(5, seed=0) == [0.0, 0.0, 20.0, 20.0, 40.0]
+    assert plan.workload.work[0].pattern.offsets(5, seed=0) == [0.0, 0.0, 20.0, 20.0, 40.0]
     assert plan.workload.describe().endswith("pairs over 0 s (period_s=20)")
     assert trial(workload={"tasks": 5, **workload}).trial_id != default.trial_id
 

@@ -160,8 +160,9 @@ def obstacles(trial: Trial, moment: Moment) -> Iterator[Obstacle]:
     """Yield why no other node comes for the tasks that wait; if none waits, when idle nodes may end."""
     if not moment.pending:
         yield from _idle(trial, moment)
+    labels_of = {each.shape: each.labels for each in trial.workload.needs}
     for demand, tasks in moment.pending.items():
-        needs, labels = needs_of(demand), trial.workload.labels
+        needs, labels = needs_of(demand), labels_of.get(demand, {})
         able = [worker for worker in trial.shape.launchable if worker.fits(needs, labels)]
         if not able:
             have = ", ".join(f"{worker.name}: {_resources(worker)}" for worker in trial.shape.launchable)

@@ -30,7 +30,7 @@ def score(trial: Trial, events: Sequence[Event], prices: Prices | None = None) -
     nodes = stacked((life.alive(last), 1.0) for life in lives)
     supply = stacked((life.alive(last), life.cpus) for life in window.suppliers)
     demand = stacked(([(task.submitted, task.ended)], task.count * task.cpus) for task in tasks)
-    servable = trial.shape.max_cpus_for(trial.workload.task_resources, trial.workload.labels)
+    servable = trial.shape.max_cpus_for(trial.workload.needs)
     joined = [t for life in launched if (t := life.first("running")) is not None]
     used_nodes = {task.node for task in tasks}
     supplied = supply.integral(start, end)

@@ -115,7 +115,7 @@ def series(trial: Trial, events: Sequence[Event]) -> Series | None:
     return Series(
         makespan_s=window.end - start,
         until_s=last - start,
-        servable_cpus=trial.shape.max_cpus_for(trial.workload.task_resources, trial.workload.labels),
+        servable_cpus=trial.shape.max_cpus_for(trial.workload.needs),
         pending_tasks=stacked((elapsed([(task.submitted, task.started)]), task.count) for task in tasks),
         demand=stacked((elapsed([(task.submitted, task.ended)]), task.count * task.cpus) for task in tasks),
         supply=supplied(window.suppliers),

@@ -33,7 +33,7 @@ def judge(
     failures = [event for event in events if isinstance(event, PhaseEvent) and event.phase == "failed"]
     reasons += [f"failed: {event.detail}" for event in failures]
     tasks = [event for event in events if isinstance(event, TaskEvent)]
-    recorded, wanted = sum(task.count for task in tasks), trial.workload.shown("tasks")
+    recorded, wanted = sum(task.count for task in tasks), trial.workload.task_count
     if wanted is not None and recorded != wanted:
         reasons.append(f"{recorded} of {wanted} tasks were recorded")
     nodes = {event.ray_node_id for event in events if isinstance(event, NodeEvent)}
@@ -81,8 +81,8 @@ def _judge_window(trial: Trial, events: Sequence[Event], window: tuple[float, fl
         elif share > BUSY_SHARE:
             warnings.append(text)
     workload, shape = trial.workload, trial.shape
-    at_hand = shape.baseline_cpus + shape.head_cpus_for(workload.task_resources, workload.labels)
-    more_than_baseline = workload.tasks * workload.cpus > at_hand
+    at_hand = shape.baseline_cpus + shape.head_cpus_for(workload.needs)
+    more_than_baseline = workload.cpus_at_once > at_hand
     seen = any(isinstance(event, DemandEvent) and event.pending_cpus > 0 for event in events)
     if workload.all_at_once and more_than_baseline and not seen:
         reasons.append("the autoscaler never saw the demand")

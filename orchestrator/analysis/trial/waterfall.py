@@ -16,8 +16,8 @@ from orchestrator.model.base import FrozenModel
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.events import ALIVE_STATES, NodeState, TaskEvent
 from orchestrator.model.scorecard import Quantiles
+from orchestrator.model.task_needs import Needs
 from orchestrator.model.trial import Trial
-from orchestrator.model.workload import Workload
 
 # The parts of a node's way: name, and the stages between which it lies.
 PARTS: tuple[tuple[str, str, str], ...] = (
@@ -121,11 +121,14 @@ def queued_since(trial: Trial, lives: Sequence[NodeLife], tasks: Sequence[TaskEv
     waiting since d began to exceed both S and the supply of its time, without a break until the request.
 
     A node has no entry if no waiting demand explains it: a node of `min_workers`, a node whose demand had ended before
-    the request, a node that can't run the tasks, or any node if tasks need no limited resource. Tasks that the trace
-    doesn't show, because the trial ended before them, aren't counted.
+    the request, a node that can't run the tasks, or any node if tasks need no limited resource, or not all of them the
+    same. Tasks that the trace doesn't show, because the trial ended before them, aren't counted.
     """
-    of_head = _slots(trial.shape.head, trial.workload)
-    slots = {node_type.name: _slots(node_type, trial.workload) for node_type in trial.shape.launchable}
+    needs, *others = trial.workload.needs
+    if others:
+        return {}
+    of_head = _slots(trial.shape.head, needs)
+    slots = {node_type.name: _slots(node_type, needs) for node_type in trial.shape.launchable}
     servable = of_head + _servable(trial.shape, slots)
     backlog = _Backlog()
     demand, supply = 0, of_head
@@ -197,9 +200,9 @@ def _moments(lives: Iterable[NodeLife], tasks: Iterable[TaskEvent], slots: Mappi
             yield _Moment(end, supply=-able)
 
 
-def _slots(node_type: NodeType, workload: Workload) -> int:
-    """Return how many of the workload's tasks a node runs at once; 0 if none, or if they need no limited resource."""
-    return node_type.slots(workload.task_resources, workload.labels) or 0
+def _slots(node_type: NodeType, needs: Needs) -> int:
+    """Return how many such tasks a node runs at once; 0 if none, or if they need no limited resource."""
+    return node_type.slots(needs.resources, needs.labels) or 0
 
 
 def _servable(shape: ClusterShape, slots: Mapping[str, int]) -> int:

@@ -61,7 +61,7 @@ def measured(trial: Trial, events: Sequence[Event]) -> Window | None:
     # The trace may end with the very event that brings the cluster back, while nodes that live on end with the trace.
     existing = stacked((life.billed(last + 1), 1.0) for life in lives)
     settled = existing.settles_at_most(sum(trial.shape.baseline.values()), end, last + 1)
-    head_runs_tasks = trial.shape.head_cpus_for(trial.workload.task_resources, trial.workload.labels) > 0
+    head_runs_tasks = trial.shape.head_cpus_for(trial.workload.needs) > 0
     heads = tuple(node_lives(events, heads=True)) if head_runs_tasks else ()
     return Window(start, end, settled, last, lives, heads)
 

@@ -51,8 +51,8 @@ def default_timeout_s(trial: Trial) -> float:
     if trial.workload.job is not None:
         return _JOB_S + 2 * settle_timeout_s(trial)
     smallest = trial.shape.baseline_cpus or max(worker.cpus for worker in trial.shape.launchable) or 1.0
-    arrivals_s = trial.workload.pattern.span_s
-    work_s = 2 * trial.workload.cpu_seconds / smallest + 3 * trial.workload.seconds + arrivals_s
+    workload = trial.workload
+    work_s = 2 * workload.cpu_seconds / smallest + 3 * workload.longest_s + workload.span_s
     return 600.0 + work_s + 2 * settle_timeout_s(trial)
 
 

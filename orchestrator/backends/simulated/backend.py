@@ -19,8 +19,7 @@ def default_timeout_s(trial: Trial) -> float:
     """Return the virtual seconds that the tasks may take: ten times the need of a single node, plus a day."""
     slowest = min((worker.cpus for worker in trial.shape.launchable if worker.cpus), default=1.0)
     workload = trial.workload
-    arrivals_s = workload.pattern.span_s
-    return 10 * max(workload.cpu_seconds / slowest, workload.seconds) + arrivals_s + _DAY_S
+    return 10 * max(workload.cpu_seconds / slowest, workload.longest_s) + workload.span_s + _DAY_S
 
 
 class SimulatedBackend:

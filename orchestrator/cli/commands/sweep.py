@@ -227,6 +227,7 @@ def _finish(record: "SweepRecord", json_file: str | None) -> int:
 
 def _print_prediction(plan: "Plan", out: "Console") -> "Foresight | None":
     """Print and return the simulator's prediction; without a simulator, print why there is none."""
+    from orchestrator.backends.registry import SIMULATED
     from orchestrator.errors import MissingPrerequisite
     from orchestrator.replay.prediction import MAX_SETTINGS, foresee
     from orchestrator.report.terminal.tables import foresight_table
@@ -234,6 +235,9 @@ def _print_prediction(plan: "Plan", out: "Console") -> "Foresight | None":
     out.print()
     if plan.workload.job is not None:
         out.print(f"note: no prediction: {CANNOT_SIMULATE}")
+        return None
+    if not plan.workload.features <= SIMULATED.runs:
+        out.print("note: no prediction: the simulator can't run all of this workload")
         return None
     if (left_out := len(plan.settings) - MAX_SETTINGS) > 0:
         out.print(f"note: the prediction has the first {MAX_SETTINGS} settings, without the {left_out} others")

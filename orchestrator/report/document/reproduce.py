@@ -52,7 +52,7 @@ def _options(spec: SweepSpec) -> list[str] | None:
     """Return the spec as options of `orchestrate sweep`, but for what is their default; None if they can't say it."""
     workload, default = spec.workload, SweepSpec()
     resources = workload.resources or {}
-    if workload.labels or any(set(name) & set("=, ") for name in resources):
+    if workload.groups or workload.requests or workload.labels or any(set(name) & set("=, ") for name in resources):
         return None
     axes = {name: values for name, values in dict(spec.settings).items() if values != getattr(default.settings, name)}
     own = option_settings()

@@ -47,6 +47,7 @@ def _columns() -> Iterator[TrialColumn]:
         of_workload = _KINDS.get(plain_type(name), "text")
         yield Column(f"workload_{name}", of_workload, about.unit, about.meaning, partial(_of_workload, name))
     yield Column("workload_job", "text", "", "the command of the user's own script", _job)
+    yield Column("workload_groups", "text", "", "the groups of the workload, in short", _groups)
     for pattern in arrivals.ARRIVALS.values():
         for name, own in arrivals.own_parameters(pattern).items():
             yield Column(
@@ -122,8 +123,13 @@ def _job(record: TrialRecord) -> str | None:
     return None if job is None else job.entrypoint
 
 
+def _groups(record: TrialRecord) -> str | None:
+    return "; ".join(f"{group.name}: {group.describe()}" for group in record.trial.workload.groups) or None
+
+
 def _of_arrival(name: str, record: TrialRecord) -> float | None:
-    value: float | None = getattr(record.trial.workload.pattern, name, None)
+    workload = record.trial.workload
+    value: float | None = getattr(workload.work[0].pattern, name, None) if workload.shown("arrival") else None
     return value
 
 

@@ -39,7 +39,7 @@ def estimate_s(trial: Trial) -> float:
     """Return a first guess at how long a trial takes: ideal makespan, ramp-up, submission, idle timeout."""
     workload = trial.workload
     ramp = trial.shape.launch.boot.expected_s + 3 * trial.settings.update_interval_s
-    ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.shown("seconds") or 0.0)
+    ideal = max(workload.cpu_seconds / max(trial.shape.max_cpus, 1.0), workload.longest_s)
     return _SUBMISSION_S + ramp + ideal + trial.longest_idle_s + ramp
 
 
@@ -185,7 +185,7 @@ class LiveView:
         if self._trial is None:
             return Text("starting…")
         now = self._clock()
-        wanted = self._trial.workload.shown("tasks")
+        wanted = self._trial.workload.task_count
         head = Text.assemble(
             (f"trial {self._number} of {self._total} ", "bold"),
             (self._trial.label(), "cyan"),

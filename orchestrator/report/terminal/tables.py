@@ -13,6 +13,7 @@ from orchestrator.model.quantities import Quantity, elasticity_fields, quantity,
 from orchestrator.model.scorecard import ByPart, Quantiles, Scorecard
 from orchestrator.model.settings import short_labels
 from orchestrator.model.snapshot import Snapshot
+from orchestrator.model.workload import Workload
 from orchestrator.observer.node_tracker import Describe
 from orchestrator.optimiser.storage import SearchRecord
 from orchestrator.replay.prediction import SEEDS, Foresight
@@ -63,7 +64,8 @@ def plan_tables(plan: Plan) -> RenderableType:
     facts.add_row("backend", f"{spec.backend}, isolation {spec.isolation}")
     facts.add_row("starts", plan.starts)
     facts.add_row("shape", f"{plan.shape.describe()}; {plan.shape.max_workers} workers at most")
-    facts.add_row("workload", plan.workload.describe())
+    for row in _workload_rows(plan.workload):
+        facts.add_row(*row)
     facts.add_row("trials", f"{len(plan.settings)} settings x {spec.repeat}, {spec.order} order, seed {spec.seed}")
     shown = plan.trials[:MAX_ROWS_OF_A_PLAN]
     shared, labels = short_labels([trial.settings for trial in shown])
@@ -76,6 +78,16 @@ def plan_tables(plan: Plan) -> RenderableType:
     lines = [f"warning: {each}" for each in plan.warnings]
     lines += [*(f"assumption: {each}" for each in plan.assumptions), *(f"note: {note}" for note in plan.notes)]
     return Group(facts, *(Text(line, style="yellow") for line in lines), Text(), table, *rest)
+
+
+def _workload_rows(workload: Workload) -> list[tuple[str, str]]:
+    """Return the workload in one row, or one for each group and request."""
+    if not workload.groups:
+        return [("workload", workload.describe())]
+    rows = [f"{group.name}: {group.describe()}" for group in workload.groups]
+    rows += [request.describe() for request in workload.requests]
+    rows += [f"with {fault}" for fault in workload.faults]
+    return [("workload", rows[0]), *(("", row) for row in rows[1:])]
 
 
 def foresight_table(foresight: Foresight) -> RenderableType:

@@ -157,7 +157,7 @@ def test_a_value_that_stands_twice_on_an_axis_is_tried_once(write: Write) -> Non
         # faults
         ("workload: {faults: [kill]}", "sweep.yaml: workload.faults: write a fault as kill@20"),
         ("workload: {faults: kill@20}", "sweep.yaml: workload.faults: "),
-        ("workload: {faults: [{kind: kill, at: 3}]}", "sweep.yaml: workload.faults.at: unknown key"),
+        ("workload: {faults: [{kind: kill, at: 3}]}", "sweep.yaml: workload.faults.0.at: unknown key"),
         ("workload: {faults: [{kind: spot}]}", "sweep.yaml: workload.faults: spot interruptions have a rate"),
         # files
         ("", "sweep.yaml: the file is empty"),

@@ -38,7 +38,7 @@ def test_the_script_is_the_file_that_python_runs(command: str, script: str | Non
 
 def test_fields_of_the_stress_job_are_no_part_of_a_job() -> None:
     assert OF_A_JOB.model_dump(mode="json", exclude_none=True) == {"job": {"entrypoint": COMMAND, "content": ""}}
-    assert (OF_A_JOB.shown("tasks"), OF_A_JOB.task_resources, OF_A_JOB.cpu_seconds) == (None, {}, 0.0)
+    assert (OF_A_JOB.shown("tasks"), OF_A_JOB.needs[0].resources, OF_A_JOB.cpu_seconds) == (None, {}, 0.0)
     assert not OF_A_JOB.all_at_once
 
 

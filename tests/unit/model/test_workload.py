@@ -44,7 +44,7 @@ def test_cpus_among_the_custom_resources_are_refused() -> None:
     "resources", [{"GPU": 0.5}, {"GPU": 2}, {"memory": 2e9}, {"GPU": 1, "memory": 1, "Intel": 0.1}]
 )
 def test_a_task_may_need_gpus_and_memory(resources: dict[str, float]) -> None:
-    assert {"CPU": 1.0, **resources} == Workload(resources=resources).task_resources
+    assert {"CPU": 1.0, **resources} == Workload(resources=resources).needs[0].resources
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_default_is_the_stress_job_of_the_experiment() -> None:
 
 
 def test_a_task_needs_its_cpus_and_its_custom_resources() -> None:
-    assert {"CPU": 2.0, "Graviton": 0.5} == Workload(cpus=2, resources={"Graviton": 0.5}).task_resources
+    assert {"CPU": 2.0, "Graviton": 0.5} == Workload(cpus=2, resources={"Graviton": 0.5}).needs[0].resources
 
 
 @given(workloads())
