@@ -22,7 +22,7 @@ DEV := .venv/.synced-dev
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup simulate sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-rays test-arm64 test-aws test-jobs torture lint format schema docs-tables dashboards contract bench clean
+.PHONY: help setup simulate sweep test test-all test-rest test-unit test-quick test-integration test-oldest-ray test-rays test-arm64 test-aws test-jobs torture lint format schema docs docs-tables dashboards contract bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -102,9 +102,14 @@ format: $(DEV) ## format the code and fix what ruff can fix
 schema: $(DEV) ## generate docs/schema/ from the code
 	.venv/bin/python -m orchestrator.report.json_document > docs/schema/sweep.schema.json
 
-docs-tables: $(DEV) ## generate the tables in docs/ from the code
+docs: $(DEV) ## build the documentation site into site/; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+
+docs-tables: $(DEV) ## generate the tables and the reference of commands in docs/ from the code
 	.venv/bin/python -m orchestrator.metrics.catalogue docs/metrics.md
 	.venv/bin/python -m orchestrator.model.arrivals docs/spec.md
+	.venv/bin/python -m orchestrator.model.quantities docs/quantities.md
+	.venv/bin/typer orchestrator.cli.app utils docs --name orchestrate --title Commands --output docs/commands.md
 
 dashboards: $(DEV) ## generate grafana/dashboards/ from the code
 	.venv/bin/orchestrate dashboards build --to grafana/dashboards
@@ -116,7 +121,7 @@ bench: $(DEV) ## run the benchmarks
 	.venv/bin/pytest benchmarks -q -s $(ARGS)
 
 clean: ## remove .venv, .tools and caches; keep recorded sweeps (.orchestrate)
-	rm -rf .venv .tools dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .venv .tools dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .benchmarks
 	find orchestrator tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --inexact keeps installed development packages.

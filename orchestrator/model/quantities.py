@@ -4,11 +4,13 @@ Every table, export, metric and comparison loops over `QUANTITIES`. A new number
 `Scorecard` and its computation in `analysis/trial/score.py` if no existing field yields it.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal, get_args
 
+from orchestrator.model.doc_table import rewrite, with_table
 from orchestrator.model.scorecard import ByPart, Elasticity, Scorecard
 
 Unit = Literal["s", "$", "CPUs", "share", "%", "1/min", "nodes", "tasks", "faults", "node-s", ""]
@@ -277,3 +279,25 @@ def column_of(name: str) -> str:
 def elasticity_fields() -> tuple[Quantity, ...]:
     """Return the quantities that exist again with all demand counted, as fields of `Scorecard.uncapped`."""
     return tuple(each for each in QUANTITIES if each.name in Elasticity.model_fields)
+
+
+# Documentation
+
+
+def documentation() -> str:
+    """Return the quantities as a Markdown table."""
+    lines = ["| name | short | heading | unit | better | meaning |", "|---|---|---|---|---|---|"]
+    for each in QUANTITIES:
+        short = f"`{each.alias}`" if each.alias else ""
+        cells = (f"`{each.name}`", short, each.heading, each.unit, each.better or "", each.meaning)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def documented(page: str) -> str:
+    """Return a page with the table of quantities between its two markers."""
+    return with_table(page, "quantities", documentation())
+
+
+if __name__ == "__main__":
+    rewrite(sys.argv[1:], documented)
