@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import blocks
 from tests.support.orchestrate_command import ROOT, Orchestrate
 
 FOLDER = ROOT / "docs/examples"
@@ -36,19 +35,6 @@ def test_the_example_for_a_real_cluster_can_be_simulated_too(orchestrate: Orches
     done = orchestrate("simulate", "--spec", str(ON_A_REAL_CLUSTER))
 
     assert done.returncode == 0, done.stderr
-
-
-def test_the_simulated_steps_of_the_tutorial_run(orchestrate: Orchestrate, tmp_path: Path) -> None:
-    sections = ("2. Simulate an experiment", "3. Ask whether the difference is real", "4. See why")
-    lines = [line for section in sections for block in blocks("tutorial.md", section) for line in block.splitlines()]
-    # The reader has run `make simulate` before: its trials are in the home, too.
-    before = "orchestrate simulate --autoscaler v1,v2 --upscaling-speed 1,5,10"
-    report = tmp_path / "report.html"
-    commands = [line.removeprefix("orchestrate ").replace(report.name, str(report)) for line in (before, *lines)]
-    done = [orchestrate(*shlex.split(command)) for command in commands]
-
-    assert [(each.args, each.stderr) for each in done if each.returncode != 0] == []
-    assert report.exists()
 
 
 def test_the_index_lists_each_example() -> None:
