@@ -80,7 +80,7 @@ test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root; takes m
 	ORCHESTRATE_TEST_ARM64=1 .venv/bin/pytest tests/integration/test_arm64.py $(ARGS)
 
 test-aws: $(DEV) ## run the tests of whole trials on a stand-in for EC2, as root; takes a quarter of an hour
-	ORCHESTRATE_TEST_AWS=1 .venv/bin/pytest tests/integration/test_aws.py tests/integration/test_aws_long.py $(ARGS)
+	ORCHESTRATE_TEST_AWS=1 .venv/bin/pytest tests/integration/test_aws.py tests/integration/test_aws_long.py tests/integration/test_aws_files.py $(ARGS)
 
 torture: $(DEV) ## kill, starve and mislead the command at thousands of points, as root; takes hours
 	.venv/bin/python -m tests.torture $(ARGS)

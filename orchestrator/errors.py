@@ -5,6 +5,7 @@
     │   ├── SpecError                          a file holds a wrong value (names file and key)
     │   └── UnknownId                          no sweep or trial has this id, or several have
     ├── MissingPrerequisite           exit 3   something that is needed isn't on this machine
+    │   └── CredentialsExpired                 credentials of a cloud were good before; the user has to log in again
     ├── Interrupted                   exit 130 Ctrl-C, and not all that was started could be ended
     └── TrialFailed                   exit 1   one trial can't be finished; the sweep goes on
         ├── ClusterFailed                      the Ray cluster didn't start, or died
@@ -59,6 +60,10 @@ class MissingPrerequisite(OrchestrateError):
     """Something that the command needs isn't here: a running cluster, an engine, credentials."""
 
     exit_code = 3
+
+
+class CredentialsExpired(MissingPrerequisite):
+    """A cloud's credentials have expired in the middle. What waits for new ones can go on."""
 
 
 class Interrupted(OrchestrateError):

@@ -11,7 +11,7 @@ from typing import Any
 from botocore import exceptions as boto
 
 from orchestrator.aws.session import Account, code_of, explain, explained
-from orchestrator.aws.tags import Mark, ours
+from orchestrator.aws.tags import EXPIRES, Mark, ours
 from orchestrator.errors import ClusterFailed, MissingPrerequisite, OrchestrateError
 from orchestrator.inputs.prices import price_of
 
@@ -146,6 +146,13 @@ def remove(
             why = f": {refusals[0].message}" if refusals else ""
             raise ClusterFailed(f"cluster {cluster_id}: {names} of {account.region} can't be removed{why}", _AGAIN)
         sleep(_AGAIN_S)
+
+
+def postpone(account: Account, instance: str, mark: Mark) -> None:
+    """Write a cluster's new time of expiry into the tags of an instance. The latest one in a cluster counts."""
+    expires = [tag for tag in mark.tags() if tag["Key"] == EXPIRES]
+    with explain("postponing the expiry"):
+        account.client("ec2").create_tags(Resources=[instance], Tags=expires)
 
 
 _AGAIN = "wait a minute, then: orchestrate clean --backend aws; or remove them in the AWS console"

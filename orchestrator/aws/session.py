@@ -1,20 +1,31 @@
 """Connect to an AWS account by boto3, and explain its errors. Importing this module imports boto3."""
 
 import contextlib
-import functools
+import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite, OrchestrateError
+from orchestrator.errors import (
+    ClusterFailed,
+    CredentialsExpired,
+    InputError,
+    MissingPrerequisite,
+    OrchestrateError,
+)
 from orchestrator.logs import hide, redacted
 from orchestrator.version import __version__
+
+_log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
 
 
 def _config(attempts: int) -> Config:
@@ -31,18 +42,20 @@ _CONFIG = _config(5)
 _CONFIGS = {"pricing": _config(1)}
 _PRICING_REGION = "us-east-1"  # one of the few in which AWS serves its price list
 _MAX_SAID = 300
+_LOGIN_S = 5.0  # how often expired credentials are read again
 
 _MAKING = threading.Lock()
 
 LOG_IN = "log in: aws sso login, or aws configure; docs/aws.md lists every way"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Account:
     """An account in one region. Clients are made once, with retries, for the profile and endpoint that AWS_… name."""
 
     region: str
     session: boto3.Session
+    _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @classmethod
     def connect(cls, region: str | None = None) -> "Account":
@@ -64,19 +77,24 @@ class Account:
 
     def client(self, service: str) -> Any:
         """Return the client of a service in this region; that of `pricing` is elsewhere."""
-        return self._client(service, _PRICING_REGION if service == "pricing" else self.region)
+        key = service, _PRICING_REGION if service == "pricing" else self.region
+        # boto3's sessions are not safe for threads, its clients are.
+        with explain(f"connecting to {service}"), _MAKING:
+            if key not in self._clients:
+                config = _CONFIGS.get(service, _CONFIG)
+                self._clients[key] = self.session.client(service, region_name=key[1], config=config)
+                _hide_credentials(self.session)
+            return self._clients[key]
+
+    def log_in_again(self) -> None:
+        """Read the credentials again; everybody who has this account uses the new ones from now on."""
+        with explain("reading the AWS configuration"), _MAKING:
+            self.session = boto3.Session(region_name=self.region)
+            self._clients.clear()
 
     def elsewhere(self, region: str) -> "Account":
         """Return the same account in another region."""
         return self if region == self.region else Account(region, self.session)
-
-    @functools.cache  # noqa: B019 - an account lives as long as its command
-    def _client(self, service: str, region: str) -> Any:
-        # boto3's sessions are not safe for threads, its clients are.
-        with explain(f"connecting to {service}"), _MAKING:
-            client = self.session.client(service, region_name=region, config=_CONFIGS.get(service, _CONFIG))
-            _hide_credentials(self.session)
-            return client
 
 
 def _hide_credentials(session: boto3.Session) -> None:
@@ -95,6 +113,39 @@ def all_regions(session: boto3.Session | None = None) -> Sequence[str]:
         for partition in session.get_available_partitions()
         for region in session.get_available_regions("ec2", partition_name=partition)
     ]
+
+
+def outlast_login(
+    account: Account,
+    call: Callable[[], _Answer],
+    say: Callable[[str], None],
+    within_s: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> _Answer:
+    """Return what `call` returns. While the credentials have expired, say so and try again with new ones.
+
+    Raises CredentialsExpired if the user hasn't logged in within `within_s`, and what else `call` raises.
+    """
+    deadline, paused = clock() + within_s, False
+    while True:
+        try:
+            answer = call()
+        except CredentialsExpired as error:
+            if clock() >= deadline:
+                raise
+            if not paused:
+                _log.warning("paused: %s", error.message)
+                say(f"paused: {error.message}; log in again, and the sweep goes on")
+            paused = True
+            sleep(_LOGIN_S)
+            account.log_in_again()
+        else:
+            if paused:
+                _log.info("the new credentials are good")
+                say("the new credentials are good")
+            return answer
 
 
 @contextlib.contextmanager
@@ -121,7 +172,8 @@ def explained(doing: str, error: Exception) -> OrchestrateError:
     code = code_of(error)
     for codes, meaning, hint in _FAULTS:
         if code in codes:
-            return MissingPrerequisite(f"{doing}: {meaning} ({code})", hint)
+            kind = CredentialsExpired if code in EXPIRED else MissingPrerequisite
+            return kind(f"{doing}: {meaning} ({code})", hint)
     return ClusterFailed(f"{doing}: AWS answers {code}: {said(error)}")
 
 

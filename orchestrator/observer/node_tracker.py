@@ -12,7 +12,15 @@ from typing import Any
 
 from orchestrator.model.arch import Arch, infer_arch
 from orchestrator.model.cluster import ClusterShape
-from orchestrator.model.events import FINAL_STATES, LAUNCH_STAGES, STATE_RANK, NodeEvent, NodeState, StageEvent
+from orchestrator.model.events import (
+    FINAL_STATES,
+    LAUNCH_STAGES,
+    STATE_RANK,
+    NodeEvent,
+    NodeState,
+    NoteEvent,
+    StageEvent,
+)
 from orchestrator.model.snapshot import NodeRow, Snapshot
 from orchestrator.observer.monitorlog import InstanceTransition, LogClock
 
@@ -142,11 +150,15 @@ class NodeTracker:
             else:
                 yield from self._enter(node, "terminated", end, node.cause or cause or "", row.death_message)
 
-    def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent | StageEvent]:
+    def observe_journal(self, entry: Mapping[str, Any]) -> Iterator[NodeEvent | StageEvent | NoteEvent]:
         """Yield the events in an entry of the provider's journal: requests, allocations, terminations and failures.
 
-        An entry may also say that a stage of a launch begins.
+        An entry may also say that a stage of a launch begins, or that the cloud throttles the autoscaler.
         """
+        if entry.get("event") == "throttled":
+            text = f"the cloud throttled the autoscaler's calls ({entry['detail'][:60]}): its updates were late"
+            yield NoteEvent(t=entry["t"], kind="autoscaler_throttled", text=text)
+            return
         if entry.get("event") == "stage":
             if entry["stage"] in LAUNCH_STAGES:
                 self._know_time(entry["t"])

@@ -19,6 +19,8 @@ from orchestrator.rayapi.autoscaler_object import autoscaler_of, read_settings
 # Ray's word for the state of a node in its updater, and the stage that begins with it.
 _STAGES = {"waiting-for-ssh": "ssh", "syncing-files": "files", "setting-up": "setup"}
 _LONGEST = 2_000
+_THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
+_THROTTLED_EVERY_S = 5.0
 
 
 class NotingAwsProvider(AWSNodeProvider):  # type: ignore[misc] # Ray's classes have no types here
@@ -37,6 +39,9 @@ class NotingAwsProvider(AWSNodeProvider):  # type: ignore[misc] # Ray's classes 
         self._commands: dict[str, str] = {}  # the last one on each node
         self._nodes_failed: dict[str, bool] = {}
         self._begun: set[tuple[str, str]] = set()
+        self._throttled = 0.0
+        # Boto asks again by itself, for half a minute, and no update of the autoscaler takes place meanwhile.
+        self.ec2.meta.client.meta.events.register("needs-retry.ec2", self._see_answer)
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the ids of the nodes that carry these tags. Ray calls it at every update."""
@@ -115,6 +120,13 @@ class NotingAwsProvider(AWSNodeProvider):  # type: ignore[misc] # Ray's classes 
         self._note({**self._known(node_id), "event": "stage", "stage": stage})
         if stage == "files":  # SSH has answered: the machine has booted
             self._note({**self._known(node_id), "event": "installing"})
+
+    def _see_answer(self, response: Any = None, **_: Any) -> None:
+        """Note that AWS throttles the autoscaler. Boto calls this with each answer: HTTP's, and what it says."""
+        code = response[1].get("Error", {}).get("Code") if response is not None else None
+        if code in _THROTTLED and time.time() - self._throttled > _THROTTLED_EVERY_S:
+            self._throttled = time.time()
+            self._note({"event": "throttled", "detail": code})
 
     def _known(self, node_id: str) -> dict[str, str]:
         tags: Mapping[str, str] = self.tag_cache.get(node_id, {})

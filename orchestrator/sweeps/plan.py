@@ -122,7 +122,7 @@ def make_plan(spec: SweepSpec, cluster: ClusterFile, machine: Machine) -> Plan:
         spec,
         shape,
         workload,
-        tuple(_ordered(trials, spec)),
+        tuple(_ordered(trials, spec, shared=kind.real_time and spec.isolation == "reuse")),
         prices.prices,
         _starts(kind, cluster),
         tuple(notes),
@@ -354,15 +354,25 @@ def _settings(values: dict[str, object]) -> Settings:
         raise InputError(f"{problem.key or 'settings'}: {problem.message}") from None
 
 
-def _ordered(trials: Sequence[Trial], spec: SweepSpec) -> list[Trial]:
+def _ordered(trials: Sequence[Trial], spec: SweepSpec, *, shared: bool) -> list[Trial]:
     """Return the trials in the order of the spec, grid or random.
 
     Grid runs each repeat of all settings before the next repeat, so that a drift of the machine affects all settings
-    alike. Random shuffles each of these blocks by the seed.
+    alike. Random shuffles each of these blocks by the seed. If trials share real clusters, those of a block that can
+    take place on the same one follow one another: a new head takes minutes and costs money.
     """
     blocks = [[trial for trial in trials if trial.repeat == repeat] for repeat in range(1, spec.repeat + 1)]
     if spec.order == "random":
         rng = random.Random(f"order:{spec.seed}")
         for block in blocks:
             rng.shuffle(block)
-    return [trial for block in blocks for trial in block]
+    ordered: list[Trial] = []
+    for block in blocks:
+        ordered += _by_cluster(block, ordered[-1:]) if shared else block
+    return ordered
+
+
+def _by_cluster(block: Sequence[Trial], before: Sequence[Trial]) -> list[Trial]:
+    """Return trials grouped by the monitor that they need, first those that need the one of the trial `before`."""
+    monitors = [trial.settings.monitor_environment() for trial in (*before, *block)]
+    return sorted(block, key=lambda trial: monitors.index(trial.settings.monitor_environment()))

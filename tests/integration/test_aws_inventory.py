@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.aws.inventory import Resource, find, find_everywhere, regions_of, remove
+from orchestrator.aws.inventory import Resource, find, find_everywhere, postpone, regions_of, remove
 from orchestrator.aws.session import Account
 from orchestrator.aws.tags import ON_LAUNCH, Mark, Owner
 from orchestrator.backends import registry
@@ -263,6 +263,16 @@ def test_damaged_tags_never_keep_a_cluster_alive() -> None:
 
     assert found is not None
     assert not in_use(found, NOW)
+
+
+def test_a_sweep_that_takes_longer_postpones_its_expiry(aws: FakeAccount) -> None:
+    made = mark(owner=ELSEWHERE, expires=timedelta(minutes=1))
+    instances = make_cluster(aws, made)["instance"]
+    later = NOW + timedelta(minutes=2)
+
+    assert orphan("1a2b3c4d", find(aws.account), later).in_use is False
+    postpone(aws.account, instances[0], replace(made, expires=NOW + timedelta(hours=1)))
+    assert orphan("1a2b3c4d", find(aws.account), later).in_use is True
 
 
 # The command

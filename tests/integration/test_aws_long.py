@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ec2.cloud import Cloud, cloud, machine, tags_of
+from tests.support.ec2.cloud import ACCESS_KEY, SECRET_KEY, Cloud, cloud, machine, tags_of
 from tests.support.ec2.machines import wait_until
 from tests.support.ec2.sweeps import ARM, X86, assert_nothing_is_left, cluster_file, events, lab, sweep
 from tests.support.orchestrate_command import Orchestrate
@@ -49,7 +49,7 @@ def test_v1_knows_its_nodes(cloud: Cloud, orchestrate: Orchestrate, tmp_path: Pa
 
 def test_a_network_that_is_cut_loses_nothing(cloud: Cloud, orchestrate: Orchestrate, tmp_path: Path) -> None:
     file = cluster_file(tmp_path)
-    process = orchestrate.start(*sweep(file, "--upscaling-speed", "1", "--task-seconds", "15", "--yes"))
+    process = orchestrate.start(*sweep(file, "--upscaling-speed", "1", "--yes", task_s=15))
     orchestrate.wait_for(lambda: in_phase(orchestrate, "running"), process, "tasks", 300)
     (head,) = cloud.heads()
     with cloud.no_ssh(head["PrivateIpAddress"]):
@@ -71,6 +71,79 @@ def test_a_dead_head_ends_the_trial(cloud: Cloud, orchestrate: Orchestrate, tmp_
 
     assert process.wait(200) == 1, orchestrate.output()
     assert "the head's instance is" in orchestrate.output()
+    assert_nothing_is_left(cloud, orchestrate.home)
+
+
+def test_a_stopped_head_ends_the_trial(cloud: Cloud, orchestrate: Orchestrate, tmp_path: Path) -> None:
+    process = orchestrate.start(*sweep(cluster_file(tmp_path), "--upscaling-speed", "1", "--yes"))
+    orchestrate.wait_for(lambda: in_phase(orchestrate, "running"), process, "tasks", 300)
+    (head,) = cloud.heads()
+    cloud.client("ec2").stop_instances(InstanceIds=[head["InstanceId"]])
+
+    assert process.wait(200) == 1, orchestrate.output()
+    assert "the head's instance is" in orchestrate.output()
+    assert_nothing_is_left(cloud, orchestrate.home)
+
+
+def test_expired_credentials_pause_the_trial_until_the_next_login(
+    cloud: Cloud, orchestrate: Orchestrate, tmp_path: Path
+) -> None:
+    login = tmp_path / "credentials"
+    login.write_text(credentials(ACCESS_KEY))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del orchestrate.environment[name]
+    orchestrate.environment["AWS_SHARED_CREDENTIALS_FILE"] = str(login)
+    process = orchestrate.start(*sweep(cluster_file(tmp_path), "--upscaling-speed", "1", "--yes"))
+    orchestrate.wait_for(lambda: in_phase(orchestrate, "running"), process, "tasks", 300)
+    with cloud.api.refusing("*", "RequestExpired", AccessKeyId=ACCESS_KEY):
+        orchestrate.wait_for(lambda: "paused" in logged(orchestrate), process, "a pause", 60)
+        login.write_text(credentials("AKIAAFTERANEWLOGIN"))
+
+        assert process.wait(400) == 0, orchestrate.output()
+    found = card(orchestrate)
+    assert found["invalid_because"] == []
+    assert found["tasks"] == 16
+    assert "the new credentials are good" in logged(orchestrate)
+    assert_nothing_is_left(cloud, orchestrate.home)
+
+
+def credentials(key: str) -> str:
+    return f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {SECRET_KEY}\n"
+
+
+def logged(orchestrate: Orchestrate) -> str:
+    return "".join(path.read_text() for path in orchestrate.home.glob("sweeps/*/orchestrate.log"))
+
+
+def test_a_throttled_autoscaler_is_a_warning(cloud: Cloud, orchestrate: Orchestrate, tmp_path: Path) -> None:
+    process = orchestrate.start(*sweep(cluster_file(tmp_path), "--upscaling-speed", "1", "--yes"))
+    orchestrate.wait_for(lambda: in_phase(orchestrate, "running"), process, "tasks", 300)
+    cloud.api.refuse("DescribeInstances", "RequestLimitExceeded", times=20)
+
+    assert process.wait(400) == 0, orchestrate.output()
+    assert any(event["kind"] == "autoscaler_throttled" for event in events(orchestrate, "note"))
+    assert any("throttled the autoscaler's calls" in warning for warning in card(orchestrate)["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("silent", "Connection refused"), ("locked", "Permission denied")],
+    ids=["no sshd", "wrong key"],
+)
+def test_a_head_that_lets_nobody_in_says_why(
+    cloud: Cloud, orchestrate: Orchestrate, tmp_path: Path, fault: str, message: str
+) -> None:
+    orchestrate.environment["AUTOSCALER_NODE_START_WAIT_S"] = "15"  # Ray's own; five minutes by default
+    affected: set[str] = getattr(cloud.machines, fault)
+    affected.add("m7i.xlarge")
+    try:
+        done = orchestrate(*sweep(cluster_file(tmp_path), "--upscaling-speed", "1", "--yes"))
+    finally:
+        affected.clear()
+
+    assert done.returncode == 1
+    assert "the head never answered SSH" in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
     assert_nothing_is_left(cloud, orchestrate.home)
 
 

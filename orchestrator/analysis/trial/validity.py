@@ -22,7 +22,7 @@ SATURATED = "the host's CPUs were saturated"
 SATURATED_PERCENT = 95.0
 SATURATED_SHARE = 0.5
 BUSY_SHARE = 0.2
-_WARNING_NOTES = ("fault_missed", "records_missing", "records_incomplete")
+_WARNING_NOTES = ("fault_missed", "records_missing", "records_incomplete", "autoscaler_throttled")
 
 
 def judge(
@@ -53,7 +53,7 @@ def judge(
         within_reasons, within_warnings = _judge_window(trial, events, window)
         reasons += within_reasons
         warnings += within_warnings
-    warnings += [note.text for note in notes if note.kind in _WARNING_NOTES]
+    warnings += dict.fromkeys(note.text for note in notes if note.kind in _WARNING_NOTES)
     if failed := sum(1 for life in lives if life.never_ran):
         warnings.append(f"{failed} launch{'' if failed == 1 else 'es'} failed")
     on_purpose = lost_on_purpose(aftermaths(events, lives))

@@ -1,23 +1,29 @@
 """The `aws` backend: each cluster's head and workers are EC2 instances in the user's account."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.aws.cluster_file import node_configs, with_images, with_versions
 from orchestrator.aws.launch import resolve_images
 from orchestrator.aws.meter import Meter
 from orchestrator.aws.rates import rates_of
-from orchestrator.aws.session import Account
+from orchestrator.aws.session import Account, explain, outlast_login
 from orchestrator.backends.aws.bootstrap import problem_of_user_data
 from orchestrator.backends.aws.cluster import AwsCluster, Place
 from orchestrator.backends.base import BackendRequest
 from orchestrator.backends.live.backend import LiveBackend
 from orchestrator.backends.live.cluster import ClusterLaunch
+from orchestrator.backends.live.trial_run import default_timeout_s
 from orchestrator.errors import CostLimitReached, SpecError
 from orchestrator.inputs.prices import prices_for
 from orchestrator.model.billing import Bill
+from orchestrator.model.trial import Trial
 from orchestrator.rayapi.version import ray_version
+
+# Before a new cluster nothing costs money, so there is time.
+_LOGIN_S = 3600.0
 
 
 class AwsBackend(LiveBackend):
@@ -31,8 +37,18 @@ class AwsBackend(LiveBackend):
         self._meter = Meter(rates)
         self._place = Place(account, raw, request.sweep_id, request.progress, self._meter.see, self._check_cost)
 
+    def expect(self, trials: Sequence[Trial]) -> None:
+        """See `Backend.expect`: the longest that they may take is when nobody needs the machines any more."""
+        seconds = sum(self._request.spec.timeout_s or default_timeout_s(trial) for trial in trials)
+        self._place = replace(self._place, seconds=seconds)
+
     def _start_cluster(self, launch: ClusterLaunch) -> AwsCluster:
+        outlast_login(self._place.account, self._call_aws, self._place.progress, _LOGIN_S)
         return AwsCluster.start(launch, self._place)
+
+    def _call_aws(self) -> None:
+        with explain("asking AWS who you are"):
+            self._place.account.client("sts").get_caller_identity()
 
     def bill(self) -> Bill:
         """See `BilledBackend.bill`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.aws.cluster_file import is_spot, subnets_of
+from orchestrator.aws.cluster_file import HEAD_PROFILE, is_spot, subnets_of
 from orchestrator.aws.tags import ON_LAUNCH, Mark
 from orchestrator.backends.aws.lease import USER_DATA, Lease
 from orchestrator.backends.live.ray_config import with_settings
@@ -75,6 +75,9 @@ def launch_config(raw: Mapping[str, Any], shape: ClusterShape, settings: Setting
     config["file_mounts"] = {**config["file_mounts"], _home(KIT): str(made.kit)}
     for node_type in config["available_node_types"].values():
         node_type["node_config"] = _node_config(node_type.get("node_config") or {}, made)
+    # Without a profile, Ray makes one with full access to EC2 and S3.
+    head = config["available_node_types"][config["head_node_type"]]["node_config"]
+    head.setdefault("IamInstanceProfile", {"Name": HEAD_PROFILE})
     token = {
         "TZ": "UTC",
         "RAY_AUTH_MODE": "token",
@@ -126,9 +129,14 @@ def _provider(provider: Mapping[str, Any], made: Made) -> dict[str, Any]:
 def _node_config(node: Mapping[str, Any], made: Made) -> dict[str, Any]:
     changed = copy.deepcopy(dict(node))
     changed["KeyName"] = made.name
-    changed["SecurityGroupIds"] = [*changed.get("SecurityGroupIds", ()), made.security_group]
-    if not subnets_of([changed]):
-        changed["SubnetIds"] = list(made.subnets)
+    if interfaces := changed.get("NetworkInterfaces"):  # EC2 wants groups and subnets there, and nowhere else then
+        for interface in interfaces:
+            interface["Groups"] = [*interface.get("Groups", ()), made.security_group]
+            interface.setdefault("SubnetId", made.subnets[0])
+    else:
+        changed["SecurityGroupIds"] = [*changed.get("SecurityGroupIds", ()), made.security_group]
+        if not subnets_of([changed]):
+            changed["SubnetIds"] = list(made.subnets)
     changed["InstanceInitiatedShutdownBehavior"] = "terminate"
     metadata = {"HttpPutResponseHopLimit": 1, **changed.get("MetadataOptions", {})}
     changed["MetadataOptions"] = {**metadata, "HttpTokens": "required"}

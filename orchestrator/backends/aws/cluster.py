@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -24,9 +24,9 @@ from typing import Any, cast
 import yaml
 
 import orchestrator
-from orchestrator.aws.inventory import remove
+from orchestrator.aws.inventory import postpone, remove
 from orchestrator.aws.launch import usable_subnets
-from orchestrator.aws.session import EXPIRED, Account, explain
+from orchestrator.aws.session import Account, explain, outlast_login
 from orchestrator.aws.tags import Mark, Owner
 from orchestrator.backends.aws.bootstrap import OUT, RENEWED, Made, launch_config
 from orchestrator.backends.aws.identity import IdentifiedView
@@ -41,7 +41,7 @@ from orchestrator.backends.live.ports import free_port_or, free_ports
 from orchestrator.backends.live.ray_config import with_settings
 from orchestrator.backends.live.settings_reports import SettingsReports
 from orchestrator.backends.local.processes import marker_environment
-from orchestrator.errors import ClusterFailed, MissingPrerequisite
+from orchestrator.errors import ClusterFailed, CredentialsExpired, MissingPrerequisite
 from orchestrator.logs import suppressed
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
@@ -60,13 +60,11 @@ PROXY_PORT = 9478
 _RAY_LOGS = "/tmp/ray/session_latest/logs"
 _LONGEST_LINE = 100_000
 _KEPT_BYTES = 50_000_000
-# Until the head's first update, and all that a sweep may take; after that `orchestrate clean` may remove it.
-_EXPIRES_AFTER = timedelta(hours=24)
 # The machine's boot, and setup commands that install Ray.
 _NODE_START_S = 300.0
 _LAST_LINES = 12
-# How often expired credentials are read again, and how long after the end of the lease.
-_LOGIN_S, _GRACE_S = 10.0, 60.0
+# How long after the end of its lease a machine is given to end.
+_GRACE_S = 60.0
 
 # Ray's own lines begin with a time, and those of tracebacks are indented.
 _NO_OUTPUT = re.compile(
@@ -94,6 +92,12 @@ _STAGES = {
 }
 
 
+_NO_SSH = (
+    "auth.ssh_user has to be the image's own (ec2-user for Amazon Linux, ubuntu for Ubuntu), and port 22 of the head"
+    " within reach: private addresses need a VPN, provider.ssh_from the network that you come from"
+)
+
+
 def _ignore(instances: Sequence[Instance]) -> None:
     pass
 
@@ -107,7 +111,7 @@ class Place:
     """The account of a sweep's clusters, and the cluster file as Ray's launcher gets it.
 
     `progress` takes the current step, `on_instances` each description of the cluster's instances by EC2. `check_cost`
-    raises CostLimitReached when they have cost as much as they may.
+    raises CostLimitReached when they have cost as much as they may. `seconds` is the longest that the sweep may take.
     """
 
     account: Account
@@ -116,6 +120,7 @@ class Place:
     progress: Callable[[str], None]
     on_instances: Callable[[Sequence[Instance]], None] = _ignore
     check_cost: Callable[[], None] = _allow
+    seconds: float = 0.0
 
 
 class AwsCluster(LiveCluster):
@@ -133,10 +138,9 @@ class AwsCluster(LiveCluster):
         self._account, self._raw, self._progress = place.account, place.raw, place.progress
         self._check_cost = place.check_cost
         self._name = f"orchestrate-{self.cluster_id}"
-        self._mark = Mark(
-            self.cluster_id, place.sweep_id, str(Owner.this_process()), datetime.now(UTC) + _EXPIRES_AFTER
-        )
         self._lease = Lease(float(self._raw["provider"].get("lease_minutes") or Lease.minutes))
+        expires = datetime.now(UTC) + timedelta(seconds=place.seconds) + self._lease.setup
+        self._mark = Mark(self.cluster_id, place.sweep_id, str(Owner.this_process()), expires)
         self._reports = SettingsReports(self.files.settings)
         self._launcher: subprocess.Popen[bytes] | None = None
         self._remote: Remote | None = None
@@ -163,12 +167,14 @@ class AwsCluster(LiveCluster):
         path = self.folder / "ray-up.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         self._watch.start()
-        self._run_launcher(path, settings)
-        head = self._head()
-        address = str(head["PrivateIpAddress"])
-        reached = address if config["provider"].get("use_internal_ips") else str(head.get("PublicIpAddress") or address)
-        self.inner_gcs = f"{address}:{_GCS_PORT}"
-        self._connect(Login(config["auth"]["ssh_user"], reached, made.key, self.folder / "known_hosts", self._marked()))
+        stages = self._run_launcher(path, settings)
+        if stages.error and stages.last == "head_node_acquired":
+            raise ClusterFailed(f"the head never answered SSH: {self._why_no_ssh(self._login(config))}", _NO_SSH)
+        if stages.error:
+            raise ClusterFailed(f"Ray's launcher failed: {stages.error}", self._where_logs_are())
+        self.inner_gcs = f"{self._head()['PrivateIpAddress']}:{_GCS_PORT}"
+        self._connect(self._login(config))
+        self._wait(self._tunnel_is_dug, "GCS")
         self._wait(lambda: self.live_settings() is not None, "autoscaler")
 
     def _make(self, shape: ClusterShape) -> Made:
@@ -216,8 +222,27 @@ class AwsCluster(LiveCluster):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATE_", "RAY_"))}
         return {**kept, **marker_environment(self.cluster_id, self._home)}
 
-    def _run_launcher(self, config: Path, settings: Settings) -> None:
-        """Start the head. Raises ClusterFailed with the launcher's error, and the last output of a failed command."""
+    def _login(self, config: Mapping[str, Any]) -> Login:
+        """Return the way to the head."""
+        head = self._head()
+        address = str(head["PrivateIpAddress"])
+        if not config["provider"].get("use_internal_ips"):
+            address = str(head.get("PublicIpAddress") or address)
+        auth = config["auth"]
+        key, known_hosts = Path(auth["ssh_private_key"]), self.folder / "known_hosts"
+        return Login(auth["ssh_user"], address, key, known_hosts, self._marked())
+
+    def _why_no_ssh(self, login: Login) -> str:
+        """Return what ssh itself says; Ray's launcher doesn't say it."""
+        try:
+            Remote(login).run("true")
+        except ClusterFailed as error:
+            # not logged: it is the answer.
+            return error.message
+        return "it does now; it may take longer to boot than Ray waits"
+
+    def _run_launcher(self, config: Path, settings: Settings) -> "_Stages":
+        """Start the head; return how far the launcher came, and its error with the last output of a failed command."""
         environment = {
             **self._marked(),
             "HOME": str(self.folder),  # Ray writes there
@@ -238,19 +263,19 @@ class AwsCluster(LiveCluster):
                 start_new_session=True,
             )
         assert self._launcher.stdout is not None
-        error = ""
+        error = last = ""
         for line in self._launcher.stdout:
             with suppressed(_log, "a line of the launcher", ValueError):
                 event = json.loads(line)
                 _log.info("launcher: %s", event)
                 error = event.get("error", error)
+                last = event["stage"] if event["stage"] in _STAGES else last
                 if text := _STAGES.get(event["stage"]):
                     self._progress(text)
         code = self._launcher.wait()
         if code or error:
-            raise ClusterFailed(
-                f"Ray's launcher failed: {error or f'exit code {code}'}{_last_output(log)}", self._where_logs_are()
-            )
+            error = f"{error or f'exit code {code}'}{_last_output(log)}"
+        return _Stages(last, error)
 
     def _head(self) -> Instance:
         with explain("looking for the head"):
@@ -279,11 +304,30 @@ class AwsCluster(LiveCluster):
         threading.Thread(target=self._renew_lease, name="orchestrate-lease", daemon=True).start()
         self._write_owner()
 
+    def _tunnel_is_dug(self) -> bool:
+        host, _, port = self.gcs.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            # not logged: ssh isn't ready yet.
+            return False
+        return True
+
     def _renew_lease(self) -> None:
         while not self._stopping.wait(self._lease.renewed_every_s):
             with suppressed(_log, "renewing the lease", ClusterFailed):
                 assert self._remote is not None
                 self._remote.run(f"touch {RENEWED}")
+            with suppressed(_log, "renewing the time of expiry", ClusterFailed, MissingPrerequisite):
+                self._renew_mark()
+
+    def _renew_mark(self) -> None:
+        """Postpone the time from which `clean` may take the cluster, if the sweep takes longer than planned."""
+        now = datetime.now(UTC)
+        if self._mark.expires - now < self._lease.setup:
+            mark = replace(self._mark, expires=now + 2 * self._lease.setup)
+            postpone(self._account, str(self._head()["InstanceId"]), mark)
+            self._mark = mark
 
     # As every cluster
 
@@ -321,8 +365,16 @@ class AwsCluster(LiveCluster):
         """Do nothing: EC2's latencies are real."""
 
     def check_alive(self) -> None:
-        """See `LiveCluster.check_alive`. EC2 says whether the head runs; a broken tunnel is dug again."""
+        """See `LiveCluster.check_alive`. EC2 says whether the head runs; a broken tunnel is dug again.
+
+        While the credentials have expired, it waits for new ones: without them, nobody knows which machines run.
+        """
         self._check_cost()
+        if isinstance(self._watch.failure, CredentialsExpired):
+            try:
+                outlast_login(self._account, self._watch.ask, self._progress, self._lease.seconds)
+            except CredentialsExpired as error:
+                raise ClusterFailed(error.message, error.hint) from error
         head = self._watch.head
         if head is not None and (state := head["State"]["Name"]) not in ("pending", "running"):
             raise ClusterFailed(f"the head's instance is {state}: {reason_of(head) or self._last_words()}")
@@ -356,18 +408,8 @@ class AwsCluster(LiveCluster):
 
         Meanwhile nobody renews the lease, so the machines end by themselves. Raises MissingPrerequisite, ClusterFailed.
         """
-        account, deadline = self._account, time.monotonic() + self._lease.seconds + _GRACE_S
-        while True:
-            try:
-                remove(account, self.cluster_id)
-                return
-            except MissingPrerequisite as error:
-                if time.monotonic() >= deadline or not any(f"({code})" in error.message for code in EXPIRED):
-                    raise
-                _log.warning("waiting for new credentials: %s", error.message)
-                self._progress(f"{error.message}: log in again, so that the machines can be ended")
-            time.sleep(_LOGIN_S)
-            account = Account.connect(account.region)
+        account = self._account
+        outlast_login(account, lambda: remove(account, self.cluster_id), self._progress, self._lease.seconds + _GRACE_S)
 
     def _keep_logs(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -381,6 +423,14 @@ class AwsCluster(LiveCluster):
             if log.is_file():
                 with log.open("rb") as file:  # a job may have written to it for ever
                     (folder / name).write_bytes(file.read(_KEPT_BYTES))
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The last stage that Ray's launcher began, and its error; empty if there is none."""
+
+    last: str
+    error: str
 
 
 class _Together:

@@ -34,6 +34,13 @@ def _check(cluster: "ClusterFile") -> None:
             f"{named}, but --backend aws launches machines on EC2",
             "write type: aws, or leave --cluster out to take the built-in cluster/aws.yaml",
         )
+    docker = cluster.raw.get("docker") or {}
+    if any(docker.get(key) for key in ("image", "head_image", "worker_image")):
+        raise SpecError(
+            f"{cluster.path}: docker",
+            "Ray would run in a container on each machine, from which a lease can't end the machine",
+            "leave docker out, and install Ray by setup_commands or with an image, as cluster/aws.yaml does",
+        )
 
 
 def _complete(cluster: "ClusterFile") -> "ClusterFile":

@@ -6,6 +6,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 
 DEFAULT_MINUTES = 10.0
@@ -26,6 +27,11 @@ class Lease:
     def seconds(self) -> int:
         """Return its length in whole seconds."""
         return max(1, round(self.minutes * 60))
+
+    @property
+    def setup(self) -> timedelta:
+        """Return the longest that a machine may live without anybody: the timer of its boot, and a lease."""
+        return timedelta(minutes=SETUP_MINUTES + self.minutes)
 
     @property
     def renewed_every_s(self) -> float:

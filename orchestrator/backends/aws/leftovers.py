@@ -46,7 +46,7 @@ def remove_orphan(region: str | None, home: Path, cluster_id: str) -> None:
 def orphan(cluster_id: str, found: Sequence[Resource], now: datetime, pids: tuple[str, ...] = ()) -> Orphan:
     """Return a cluster's resources, and the ids of its processes on this machine, as one orphan."""
     kinds = dict.fromkeys(each.kind for each in found)
-    mark = found[0].mark
+    mark = max((each.mark for each in found), key=lambda mark: mark.expires)  # a sweep may have postponed it
     costs = [each.usd(now) for each in found]
     return Orphan(
         cluster_id,

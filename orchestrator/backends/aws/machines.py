@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from orchestrator.aws.session import Account, explained
+from orchestrator.aws.session import Account, explain
 from orchestrator.aws.tags import ours
 from orchestrator.errors import OrchestrateError
 
@@ -59,8 +57,11 @@ class MachineJournal:
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}
 
-    def see(self, instances: Iterable[Instance], t: float) -> list[Entry]:
-        """Return the entries that a new description at `t`, in UNIX seconds, adds."""
+    def see(self, instances: Iterable[Instance], t: float, *, late: bool = False) -> list[Entry]:
+        """Return the entries that a new description at `t`, in UNIX seconds, adds.
+
+        A `late` one comes after EC2 hadn't answered: when a machine began to run is unknown, so no entry says it.
+        """
         entries: list[Entry] = []
         found = {str(each["InstanceId"]): each for each in instances if not is_head(each)}
         for name, instance in found.items():
@@ -69,6 +70,8 @@ class MachineJournal:
             if state != before and not (not before and state == "terminated"):
                 entries += self._entered(name, node_type, state, before, reason_of(instance), t)
             self._known[name] = state, node_type
+        if late:
+            entries = [entry for entry in entries if entry["event"] != "stage"]
         for name in self._known.keys() - found.keys():
             state, node_type = self._known.pop(name)
             if state in LIVE:
@@ -133,16 +136,20 @@ class MachineWatch:
                 if self.failure is not None:
                     _log.info("EC2 answers again")
                 self.failure = None
-            except (BotoCoreError, ClientError) as error:
-                failure = explained("watching the cluster's machines", error)
+            except OrchestrateError as error:
                 if self.failure is None:
                     _log.warning("EC2 doesn't say what became of the machines", exc_info=True)
-                self.failure = failure
+                self.failure = error
             if self._stopping.wait(_INTERVAL_S):
                 return
 
+    def ask(self) -> list[dict[str, Any]]:
+        """Return the cluster's instances as EC2 describes them now. Raises what `explain` raises."""
+        with explain("watching the cluster's machines"):
+            return instances_of(self._account, self._cluster_id)
+
     def _look(self) -> None:
-        found = instances_of(self._account, self._cluster_id)
+        found = self.ask()
         now = time.time()
         for each in found:
             if is_head(each):
@@ -152,5 +159,5 @@ class MachineWatch:
                 node_type = tags_of(each).get("ray-user-node-type", "")
                 self.identities[address] = Identity(each["InstanceId"], node_type)
         self._also(found)
-        for entry in self._journal.see(found, now):
+        for entry in self._journal.see(found, now, late=self.failure is not None):
             self._write(entry)

@@ -97,7 +97,8 @@ class TrialRun:
         self._cluster = cluster
         self._observer = observer
         self._timeout_s = timeout_s
-        self._deadline = time.monotonic() + timeout_s
+        self._paused_s = 0.0
+        self._deadline = self._now() + timeout_s
         self._faults = FaultInjector(
             trial.workload.faults, trial.seed, _InjectableCluster(cluster, observer), trace.emit
         )
@@ -208,10 +209,10 @@ class TrialRun:
                         raise TrialFailed("the stress job ended without a report", f"log: {self._log_path}")
 
     def _wait_for_baseline(self) -> None:
-        deadline = time.monotonic() + settle_timeout_s(self._trial, self._cluster.start_s)
+        deadline = self._now() + settle_timeout_s(self._trial, self._cluster.start_s)
         while (found := self._away_from_baseline()) is not None:
             self._check()
-            if time.monotonic() > deadline:
+            if self._now() > deadline:
                 raise BaselineNotReached(f"the cluster didn't go back to its minimum size: {found}")
             time.sleep(POLL_S)
 
@@ -238,13 +239,19 @@ class TrialRun:
         busy = [node for node in snapshot.nodes if node.status != "dead" and node.used.get("CPU")]
         return "nodes are still busy" if busy else None
 
+    def _now(self) -> float:
+        """Return a time in seconds that doesn't go on while the cluster lets the trial wait."""
+        return time.monotonic() - self._paused_s
+
     def _check(self) -> None:
+        before = time.monotonic()
         self._cluster.check_alive()
+        self._paused_s += time.monotonic() - before
         if (failure := self._observer.failure) is not None:
             raise no_room(failure, self._log_path) or TrialFailed(
                 f"the observer stopped after an error: {failure}; see {FILE_NAME}"
             )
-        if time.monotonic() > self._deadline:
+        if self._now() > self._deadline:
             raise TrialTimedOut(
                 f"the trial took longer than {self._timeout_s:g} s", "allow more with --timeout, or ask for less"
             )

@@ -1,9 +1,11 @@
 """The tables that come from traces: nodes, tasks, demand, supply, scaling events and faults, in seconds after t = 0."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from orchestrator.model.events import LAUNCH_STAGES
 from orchestrator.report.export.columns import Column, Kind, TableOf
 from orchestrator.report.export.trace_rows import EventRow, FaultRow, NodeRow, StepRow, TaskRow
 
@@ -36,7 +38,26 @@ def _stages() -> Iterable[Column[NodeRow]]:
         "terminated": "its machine was gone",
         "failed": "the launch failed, or the node crashed",
     }
-    return (_seconds(f"{stage}_s", text, attrgetter(f"waterfall.{stage}")) for stage, text in meanings.items())
+    for stage, text in meanings.items():
+        yield _seconds(f"{stage}_s", text, attrgetter(f"waterfall.{stage}"))
+
+
+def _launch_stages() -> Iterable[Column[NodeRow]]:
+    meanings = {
+        "machine": "the cloud said that its machine runs",
+        "ssh": "Ray began to wait for its SSH",
+        "files": "SSH answered, Ray began to copy files",
+        "setup": "Ray began to run its setup commands",
+        "ray_start": "Ray began to start on it",
+    }
+    return (
+        _seconds(f"{stage}_s", f"{meanings[stage]}; null on backends without this stage", partial(_began, stage))
+        for stage in LAUNCH_STAGES
+    )
+
+
+def _began(stage: str, row: NodeRow) -> float | None:
+    return row.life.stages.get(stage)
 
 
 def _of_event(name: str, kind: Kind, unit: str, meaning: str) -> Column[EventRow]:
@@ -65,6 +86,7 @@ NODES: TableOf[NodeRow] = TableOf(
         Column("baseline", "flag", "", "it was there when the trace began", attrgetter("life.baseline")),
         Column("launched", "flag", "", "it is one of the scorecard's launches", attrgetter("launched")),
         *_stages(),
+        *_launch_stages(),
         Column("billed_s", "number", "s", "time that it is billed for", attrgetter("billed_s")),
         Column("cost_usd", "number", "USD", "what it costs; null if its price isn't known", attrgetter("usd")),
     ),

@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import copy
 import json
 import threading
 import time
@@ -33,7 +34,10 @@ StartResponse = Callable[..., Any]
 
 @dataclass
 class Refusal:
-    """Calls of `action` whose parameters include `where` fail with `code`; `times` of them, None for all."""
+    """Calls of `action` whose parameters include `where` fail with `code`; `times` of them, None for all.
+
+    `where` may also name the caller's AccessKeyId.
+    """
 
     action: str
     code: str
@@ -131,8 +135,9 @@ class AwsApi:
         call = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         action = call.get("Action") or target.rpartition(".")[2] or path
+        caller = {"AccessKeyId": scope_of(environ)[0]}
         with self._lock:
-            refusal = next((each for each in self._refusals if each.strikes(action, call)), None)
+            refusal = next((each for each in self._refusals if each.strikes(action, {**call, **caller})), None)
             if refusal is not None and refusal.times is not None:
                 refusal.times -= 1
         if refusal is None:
@@ -211,9 +216,14 @@ def _refused(refusal: Refusal, start: StartResponse) -> list[bytes]:
 
 
 def region_of(environ: Mapping[str, Any]) -> str:
-    """From the signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`."""
-    scope = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split(",")[0].split("/")
+    """The region that a call is for."""
+    scope = scope_of(environ)
     return scope[2] if len(scope) > 2 else "us-east-1"
+
+
+def scope_of(environ: Mapping[str, Any]) -> list[str]:
+    """From the signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`."""
+    return str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split(",")[0].split("/")
 
 
 def _refused_launch(call: Mapping[str, str], region: str, vcpu_quota: float) -> Refusal | None:
@@ -224,6 +234,8 @@ def _refused_launch(call: Mapping[str, str], region: str, vcpu_quota: float) -> 
     kind, image, key = call.get("InstanceType", ""), call.get("ImageId", ""), call.get("KeyName", "")
     if kind not in INSTANCE_TYPES:
         return Refusal("", "InvalidParameterValue", f"The following supplied instance types do not exist: [{kind}]")
+    if not image and not any(name.startswith("LaunchTemplate") for name in call):
+        return Refusal("", "MissingParameter", "The request must contain the parameter ImageId")
     found = backend.describe_images(filters={"image-id": image})
     if not found:
         return Refusal("", "InvalidAMIID.NotFound", f"The image id '[{image}]' does not exist")
@@ -260,6 +272,17 @@ def instances(region: str) -> dict[str, Any]:
     from moto.ec2.models import ec2_backends
 
     return {instance.id: instance for instance in ec2_backends[ACCOUNT][region].all_instances()}
+
+
+def add_image(region: str, like: str, name: str) -> None:
+    """Let moto have an image of this id, which is otherwise like another one."""
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[ACCOUNT][region]
+    (image,) = backend.describe_images(filters={"image-id": like})
+    copied = copy.copy(image)
+    copied.id = name
+    backend.amis[name] = copied
 
 
 def every_instance() -> list[Any]:

@@ -13,13 +13,15 @@ import boto3
 import pytest
 
 from tests.support.docker_engine import Engine
-from tests.support.ec2.aws_api import AwsApi
+from tests.support.ec2.aws_api import AwsApi, add_image
 from tests.support.ec2.machine_image import machine_image
 from tests.support.ec2.machines import MARK, Machines
 from tests.support.requirements import require
 
 REGION = "us-west-2"
-HEAD_ROLE = "ray-head"
+HEAD_ROLE = "orchestrate-ray-head"
+# The image that Ray takes for a file without one: DEFAULT_AMI in its _private/aws/config.py.
+RAYS_IMAGE = "ami-0a2b85e15b7c0ac34"
 # Planted: they may appear nowhere.
 ACCESS_KEY, SECRET_KEY = "AKIAPLANTEDACCESSKEY", "planted-secret-access-key/0123456789"
 LIVE_STATES = ["pending", "running", "shutting-down", "stopping", "stopped"]
@@ -171,6 +173,7 @@ def _of_somebody_else(ec2: Any, vpc: str, subnet: str) -> dict[str, str]:
         aws_secret_access_key=SECRET_KEY,
     )
     image = ssm.get_parameter(Name=ssm_name)["Parameter"]["Value"]
+    add_image(REGION, image, RAYS_IMAGE)
     ec2.create_key_pair(KeyName="somebody-elses")
     group = ec2.create_security_group(GroupName="somebody-elses", Description="not ours", VpcId=vpc)["GroupId"]
     instance = ec2.run_instances(

@@ -7,7 +7,7 @@ from tests.support.docker_engine import Engine, extract
 from tests.support.ray_images import BASE, VERSIONED, add_packages, add_python
 
 MACHINE = "ec2-machine:test"
-USER = "ec2-user"
+USERS = ("ec2-user", "ubuntu")
 FILES = Path(__file__).parent / "machine"
 VENV = "opt/ray"
 PACKAGES = "openssh-server rsync sudo procps bash coreutils util-linux mawk debianutils base-passwd base-files passwd"
@@ -28,7 +28,7 @@ def machine_image(engine: Engine, folder: Path, tag: str = MACHINE) -> str:
         for name in ("run", "home", "root", "var/log", "var/run"):
             root.folder(name)
         root.folder("tmp", mode=0o1777)
-        for program in ("boot", "shutdown"):
+        for program in ("boot", "shutdown", "dnf"):
             root.file(f"usr/local/sbin/{program}", (FILES / program).read_bytes())
         root.file("usr/local/bin/pip", (FILES / "pip").read_bytes())
         root.file(f"{VENV}/pyvenv.cfg", f"home = /{BASE}/bin\ninclude-system-site-packages = false\n".encode())
@@ -46,12 +46,15 @@ def machine_image(engine: Engine, folder: Path, tag: str = MACHINE) -> str:
         root.tree(system)
         root.libraries(linked)
     # A password that matches nothing: sshd refuses a locked account.
+    users = "".join(
+        f" && useradd --password '*' --create-home --shell /bin/bash {user}"
+        f" && echo '{user} ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/{user} && chmod 440 /etc/sudoers.d/{user}"
+        for user in USERS
+    )
     engine.build(
         tag,
         f"FROM {tag}-base\n"
-        "RUN ldconfig && chmod 4755 /usr/bin/sudo"
-        f" && useradd --password '*' --create-home --shell /bin/bash {USER}"
-        f" && echo '{USER} ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/{USER} && chmod 440 /etc/sudoers.d/{USER}\n"
+        f"RUN ldconfig && chmod 4755 /usr/bin/sudo{users}\n"
         "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         'CMD ["/usr/local/sbin/boot"]\n',
     )

@@ -27,7 +27,7 @@ class Machines:
     """Follows moto's instances until `stop`.
 
     `boot_s` are the seconds from launch to sshd, `minute_s` those of a machine's minute in `shutdown -P +30`. Instances
-    of the types in `silent` never answer SSH.
+    of the types in `silent` never answer SSH, and those of the types in `locked` don't know the key.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Machines:
         # All of them share what their parent gets. Cgroups of version 2 divide fairly enough as they are.
         self._priority: dict[str, Any] = {"cgroup_parent": f"/{network}"} if (CGROUPS / "cpu.shares").exists() else {}
         self.silent: set[str] = set()
+        self.locked: set[str] = set()
         self.problems: list[str] = []
         self._made: set[str] = set()
         self._handled: set[tuple[str, str]] = set()
@@ -143,7 +144,7 @@ class Machines:
     def _environment(self, instance: Any) -> dict[str, str]:
         key = instance.ec2_backend.key_pairs.get(instance.key_name)
         return {
-            "SSH_KEY": key.public_key.strip() if key else "",
+            "SSH_KEY": key.public_key.strip() if key and instance.instance_type not in self.locked else "",
             "USER_DATA": str(instance.user_data or ""),  # in base64
             "SESSION_ENV": " ".join(f"{name}={value}" for name, value in self._session.items()),
             "BOOT_S": str(self.boot_s),

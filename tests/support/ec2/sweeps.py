@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.aws.tags import CLUSTER
-from tests.support.ec2.cloud import ACCESS_KEY, HEAD_ROLE, REGION, SECRET_KEY, Cloud
+from tests.support.ec2.cloud import ACCESS_KEY, REGION, SECRET_KEY, Cloud
 from tests.support.ec2.machines import wait_until
 from tests.support.orchestrate_command import ROOT, Orchestrate
 
@@ -14,7 +14,6 @@ ARM, X86 = "arm_worker_node", "x86_worker_node"
 SMALL = {
     "# use_internal_ips: true": "use_internal_ips: true",
     "# region: eu-central-1": f"region: {REGION}",
-    "orchestrate-ray-head": HEAD_ROLE,
     "CPU: 8": "CPU: 2",
     "max_workers: 8": "max_workers: 2",
     "max_workers: 16": "max_workers: 4",
@@ -22,7 +21,7 @@ SMALL = {
     "--metrics-export-port=8080": "--metrics-export-port=8080 --object-store-memory=100000000",
     "  - ray stop\n": "",  # 3 s a node
 }
-SHORT = ("--tasks", "16", "--task-seconds", "6", "--idle-timeout-minutes", "0.2")
+SHORT = ("--tasks", "16", "--idle-timeout-minutes", "0.2")
 
 
 def cluster_file(folder: Path, *, setup: str = "echo this machine is set up", **more: str) -> Path:
@@ -38,9 +37,10 @@ def cluster_file(folder: Path, *, setup: str = "echo this machine is set up", **
     return path
 
 
-def sweep(file: Path, *options: str) -> list[str]:
+def sweep(file: Path, *options: str, task_s: int = 6) -> list[str]:
     """The arguments of a sweep on that cluster that asks nothing."""
-    return ["sweep", "--backend", "aws", "--fit", "none", "--cluster", str(file), *SHORT, *options]
+    cluster = ["--fit", "none", "--cluster", str(file)]
+    return ["sweep", "--backend", "aws", *cluster, *SHORT, "--task-seconds", str(task_s), *options]
 
 
 @contextlib.contextmanager

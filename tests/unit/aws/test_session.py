@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from botocore import exceptions as boto
 
-from orchestrator.aws.session import Account, code_of, explain, explained, said
+from orchestrator.aws.session import Account, code_of, explain, explained, outlast_login, said
 from orchestrator.aws.tags import CLUSTER, Mark, Owner, ours
-from orchestrator.errors import ClusterFailed, InputError, MissingPrerequisite
+from orchestrator.errors import ClusterFailed, CredentialsExpired, InputError, MissingPrerequisite
 
 MARK = Mark("1a2b3c4d", "5e3e90aa", "alice@laptop 42 1700000000.25", datetime(2026, 11, 30, 12, tzinfo=UTC))
 
@@ -41,6 +41,60 @@ def test_each_error_that_a_user_can_fix_has_its_meaning_and_its_fix(error: Excep
     assert told.value.message.startswith("looking around: ")
     assert meaning in told.value.message
     assert hint in (told.value.hint or "")
+
+
+class Login:
+    """An account whose credentials are good again after some new readings; a reading takes five seconds."""
+
+    def __init__(self, good_after: int) -> None:
+        self.readings, self._good_after, self.said = 0, good_after, list[str]()
+
+    def log_in_again(self) -> None:
+        self.readings += 1
+
+    def call(self) -> str:
+        if self.readings < self._good_after:
+            raise explained("ending instances", refused("RequestExpired"))
+        return "done"
+
+    def outlast(self, within_s: float) -> str:
+        return outlast_login(
+            self,  # type: ignore[arg-type]
+            self.call,
+            self.said.append,
+            within_s,
+            clock=lambda: self.readings * 5.0,
+            sleep=lambda s: None,
+        )
+
+
+def test_a_call_goes_on_after_a_new_login_and_says_so_once() -> None:
+    login = Login(good_after=3)
+
+    assert login.outlast(60) == "done"
+    assert login.readings == 3
+    assert login.said == [
+        "paused: ending instances: the AWS credentials have expired (RequestExpired); log in again, and the sweep"
+        " goes on",
+        "the new credentials are good",
+    ]
+
+
+def test_nobody_is_waited_for_without_end() -> None:
+    login = Login(good_after=100)
+
+    with pytest.raises(CredentialsExpired):
+        login.outlast(20)
+    assert login.readings == 4
+
+
+def test_a_new_login_makes_new_clients(bare: pytest.MonkeyPatch) -> None:
+    account = Account.connect("us-east-1")
+    before = account.client("ec2")
+
+    assert account.client("ec2") is before
+    account.log_in_again()
+    assert account.client("ec2") is not before
 
 
 def test_any_other_error_is_told_as_aws_says_it() -> None:

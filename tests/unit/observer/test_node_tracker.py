@@ -74,6 +74,13 @@ def feed(tracker: NodeTracker, *told: Any) -> list[Any]:
     return events
 
 
+def test_a_throttled_autoscaler_is_noted(journaled: NodeTracker) -> None:
+    (note,) = feed(journaled, {"t": 5.0, "event": "throttled", "detail": "RequestLimitExceeded"})
+
+    assert (note.t, note.kind) == (5.0, "autoscaler_throttled")
+    assert "RequestLimitExceeded" in note.text
+
+
 # Whole lives
 
 

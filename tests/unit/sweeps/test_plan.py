@@ -160,6 +160,20 @@ def test_random_order_is_another_with_another_seed() -> None:
     assert speeds(one.trials) != speeds(other.trials)
 
 
+def test_trials_that_can_share_a_cluster_follow_one_another() -> None:
+    found = plan(upscaling_speed=[1, 5], max_concurrent_launches=[1, 10], spec={"repeat": 2})
+    launches = [trial.settings.max_concurrent_launches for trial in found.trials]
+
+    assert launches == [1, 1, 10, 10, 10, 10, 1, 1]
+    assert len(ids(found.trials)) == 8
+
+
+def test_trials_with_clusters_of_their_own_keep_the_order_of_the_grid() -> None:
+    found = plan(upscaling_speed=[1, 5], max_concurrent_launches=[1, 10], spec={"isolation": "fresh"})
+
+    assert [trial.settings.max_concurrent_launches for trial in found.trials] == [1, 10, 1, 10]
+
+
 # target_utilization_fraction
 
 

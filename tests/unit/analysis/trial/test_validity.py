@@ -245,6 +245,12 @@ def test_a_fault_for_which_there_was_no_time_is_a_warning() -> None:
     assert warnings(note(21, "fault_missed").model_copy(update={"text": text})) == (text,)
 
 
+def test_a_throttled_autoscaler_is_one_warning_however_often_it_is_noted() -> None:
+    throttled = [note(t, "autoscaler_throttled").model_copy(update={"text": "throttled"}) for t in (3, 8, 13)]
+
+    assert warnings(*throttled) == ("throttled",)
+
+
 def test_the_faults_of_a_trial_are_counted() -> None:
     events = [
         *TASKS,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.assets import bundled
+from orchestrator.aws.cluster_file import HEAD_PROFILE
 from orchestrator.aws.tags import CLUSTER, Mark
 from orchestrator.backends.aws.bootstrap import Made, launch_config, problem_of_user_data
 from orchestrator.backends.aws.lease import Lease
@@ -70,6 +71,24 @@ def test_only_our_key_and_group_lead_to_a_machine() -> None:
 def test_machines_go_where_the_group_is_unless_the_file_says_where() -> None:
     assert node_configs(config())[0]["SubnetIds"] == ["subnet-1", "subnet-2"]
     assert node_configs(config(SubnetIds=["subnet-9"]))[0]["SubnetIds"] == ["subnet-9"]
+
+
+def test_interfaces_of_the_file_get_the_group_and_a_subnet() -> None:
+    mine = [{"DeviceIndex": 0}, {"DeviceIndex": 1, "SubnetId": "subnet-9", "Groups": ["sg-9"]}]
+    node = node_configs(config(NetworkInterfaces=mine))[0]
+
+    assert [each["Groups"] for each in node["NetworkInterfaces"]] == [["sg-1"], ["sg-9", "sg-1"]]
+    assert [each["SubnetId"] for each in node["NetworkInterfaces"]] == ["subnet-1", "subnet-9"]
+    assert not {"SecurityGroupIds", "SubnetIds"} & node.keys()
+
+
+def test_a_head_without_a_role_gets_the_documented_one() -> None:
+    file = read_cluster_file(bundled("cluster/aws.yaml"))
+    del file.raw["available_node_types"]["head_node"]["node_config"]["IamInstanceProfile"]
+    found = launch_config(file.raw, file.shape, Settings(upscaling_speed=5.0), MADE)
+
+    assert [node.get("IamInstanceProfile") for node in node_configs(found)] == [{"Name": HEAD_PROFILE}, None, None]
+    assert node_configs(config(IamInstanceProfile={"Name": "mine"}))[0]["IamInstanceProfile"] == {"Name": "mine"}
 
 
 def test_tags_of_the_file_are_kept_and_ours_win() -> None:

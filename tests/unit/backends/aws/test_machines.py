@@ -44,6 +44,15 @@ def test_machines_that_ended_before_the_first_look_are_no_news() -> None:
     assert told([instance("i-1", "terminated")]) == []
 
 
+def test_a_late_look_does_not_say_when_a_machine_began_to_run() -> None:
+    journal = MachineJournal()
+    journal.see([instance("i-1", "pending"), instance("i-2", "running")], 0.0)
+    late = journal.see([instance("i-1", "running"), instance("i-2", "terminated")], 60.0, late=True)
+
+    assert [(entry["node"], entry["event"]) for entry in late] == [("i-2", "terminated")]
+    assert journal.see([instance("i-1", "running")], 61.0) == []
+
+
 def test_the_head_is_no_worker() -> None:
     assert told([instance("i-1", "running", kind="head")], []) == []
 
