@@ -222,12 +222,12 @@ class Group(FrozenModel):
 
     @property
     def of(self) -> GroupKind:
-        """What the group consists of."""
+        """The kind of its members."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def features(self) -> frozenset[Feature]:
-        """What a backend must be able to run for this group."""
+        """The features that a backend needs for this group."""
         found: set[Feature] = {"groups"}
         if self.recorded:
             found.add("recorded")

@@ -152,7 +152,7 @@ class Workload(FrozenModel):
 
     @property
     def features(self) -> frozenset[Feature]:
-        """What a backend must be able to run, apart from a job and from equal tasks."""
+        """The features that a backend needs; none for a job and for equal tasks."""
         requests: frozenset[Feature] = frozenset({"requests"}) if self.requests else frozenset()
         return requests.union(*(group.features for group in self.groups))
 

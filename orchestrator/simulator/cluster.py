@@ -2,14 +2,16 @@
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.model.group import Group
 from orchestrator.model.ray_latencies import RayModel
-from orchestrator.model.workload import Workload
-from orchestrator.rayapi.virtual.world import RayNodeView
+from orchestrator.rayapi.virtual.world import Pending, RayNodeView
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import SimulatedMachine
+from orchestrator.simulator.placement import best_node
+from orchestrator.simulator.task_queue import UNITS, Batch, TaskQueue
 from orchestrator.simulator.trace_recorder import Recorder
 
 # The number of dead nodes that Ray's GCS keeps: RAY_maximum_gcs_dead_node_cached_count.
@@ -18,73 +20,106 @@ DEAD_NODES_KEPT = 1000
 
 @dataclass(slots=True, eq=False)
 class SimulatedNode:
-    """A Ray node on a machine; it can run `slots` of the workload's tasks at once, and runs `used_slots`."""
+    """A Ray node on a machine, the `number`-th that joined. Amounts are in Ray's units.
+
+    `queues` are those whose tasks an empty node of its type could run; `tasks` is the number of those that run.
+    """
 
     machine: SimulatedMachine
     view: RayNodeView
-    slots: int
+    number: int
+    total: Mapping[str, int]
+    free: dict[str, int]
+    queues: Sequence[TaskQueue]
     worker_start_s: float
-    used_slots: int = 0
+    tasks: int = 0
     workers: int = 0
-    running: dict[int, "TaskGroup"] = field(default_factory=dict)
+    running: dict[int, "Run"] = field(default_factory=dict)
 
     @property
-    def free(self) -> int:
-        """The number of tasks that the node could start now."""
-        return self.slots - self.used_slots if self.view.status in ("running", "idle") else 0
+    def is_head(self) -> bool:
+        """True for the head."""
+        return self.view.is_head
+
+    @property
+    def accepts(self) -> bool:
+        """True if tasks may start on it."""
+        return self.view.status in ("running", "idle")
+
+    def used(self) -> dict[str, float]:
+        """Return the resources in use."""
+        return {
+            name: (total - self.free[name]) / UNITS for name, total in self.total.items() if self.free[name] < total
+        }
 
 
 @dataclass(slots=True, eq=False)
-class TaskGroup:
-    """Tasks that were submitted together and run together on one node."""
+class Run:
+    """Equal tasks that run together on one node."""
 
-    submitted: float
+    queue: TaskQueue
+    batch: Batch
     started: float
-    count: int
 
 
 class Cluster:
-    """The nodes of a simulated Ray and their tasks. Each task, in order, runs on the node that has been free longest.
+    """The nodes of a simulated Ray and their tasks.
 
-    `all_done()` is called when the last task has ended. `epoch` is virtual second 0 in UNIX seconds.
+    A worker that ends a task takes the next one of its queue at once, as Ray's leases do. Other tasks are placed by
+    Ray's hybrid policy; where all that wait have room, the node that has been free longest comes first. `ended(group,
+    count)` is called when tasks end. `epoch` is virtual second 0 in UNIX seconds.
     """
 
     def __init__(
         self,
-        workload: Workload,
+        groups: Iterable[Group],
         model: RayModel,
         seed: int,
         loop: EventLoop,
         recorder: Recorder,
         epoch: float,
-        all_done: Callable[[], None],
+        ended: Callable[[Group, int], None],
     ) -> None:
-        self._workload = workload
         self._model = model
         self._seed = seed
         self._loop = loop
         self._recorder = recorder
         self._epoch = epoch
-        self._all_done = all_done
+        self._ended = ended
         rng = random.Random(f"ray:{seed}")
         self._demand_lag_s = model.demand_lag.sample(rng)
         self._overhead_s = model.task_overhead.sample(rng)
-        self._pending: deque[tuple[float, int]] = deque()
-        self.pending = 0
-        self.visible = 0
-        self._left = workload.tasks
+        self._placement = random.Random(f"placement:{seed}")
+        self._queues: dict[object, TaskQueue] = {}
+        self._queue_of: dict[str, TaskQueue] = {}
+        for group in groups:
+            queue = TaskQueue.of(group)
+            key = queue.needs.key, queue.reuses_workers
+            self._queue_of[group.name] = self._queues.setdefault(key, queue)
+        self.queues = tuple(self._queues.values())
+        # The nodes that may have room for tasks of a queue, in the order in which they got it.
+        self._open: dict[TaskQueue, dict[bytes, SimulatedNode]] = {queue: {} for queue in self.queues}
         self._nodes: dict[bytes, SimulatedNode] = {}
         self._dead: deque[SimulatedNode] = deque(maxlen=DEAD_NODES_KEPT)
         self._of_machine: dict[str, SimulatedNode] = {}
-        self._free: dict[bytes, SimulatedNode] = {}
         self._idle: dict[bytes, float] = {}
         self._usage: dict[str, list[float]] = {}
-        self._groups = 0
+        self._running = 0
+        self._runs = 0
         self._view_due: float | None = None
         self._unseen: set[SimulatedNode] = set()
-        self.task_resources: Mapping[str, float] = workload.needs[0].limiting
         self.changes = 0
         self.rejected_drains = 0
+
+    @property
+    def pending(self) -> int:
+        """The number of tasks that wait."""
+        return sum(queue.pending for queue in self.queues)
+
+    @property
+    def visible(self) -> int:
+        """The number of waiting tasks that the GCS knows."""
+        return sum(queue.visible for queue in self.queues)
 
     # Nodes
 
@@ -105,18 +140,18 @@ class Cluster:
             idle_since=self._epoch + self._loop.now,
         )
         rng = random.Random(f"worker:{self._seed}:{machine.machine_id}")
-        slots = kind.slots(self.task_resources, self._workload.labels)
-        slots = self._workload.tasks if slots is None else slots
-        node = SimulatedNode(machine, view, slots, self._model.worker_start.sample(rng))
+        total = {name: round(amount * UNITS) for name, amount in kind.resources.items()}
+        queues = [queue for queue in self.queues if kind.fits(queue.needs.resources, queue.needs.labels)]
+        worker_start_s = self._model.worker_start.sample(rng)
+        node = SimulatedNode(machine, view, number, total, dict(total), queues, worker_start_s)
         self._nodes[node_id] = node
         self._of_machine[machine.machine_id] = node
         self._usage.setdefault(kind.name, [0.0, 0.0])[1] += kind.cpus
         self._recorder.node(machine, "running")
         self.changes += 1
-        if slots:
-            self._free[node_id] = node
-            self._assign()
-        if not node.used_slots:
+        if self._fill(node):
+            self._load_changed()
+        if not node.tasks:
             self._become_idle(node)
         self._recorder.load_changed()
 
@@ -141,21 +176,22 @@ class Cluster:
     def _die(self, node: SimulatedNode) -> None:
         lost = list(node.running.values())
         node.running.clear()
-        self._use(node, -node.used_slots)
+        for run in lost:
+            self._use(node, run.queue, -run.batch.count)
         self._usage[node.view.node_type][1] -= node.machine.kind.cpus
         self._idle.pop(node.view.node_id, None)
         node.view.status = "dead"
         node.view.idle_since = None
         self._changed(node)
         self._nodes.pop(node.view.node_id, None)
-        self._free.pop(node.view.node_id, None)
+        self._close(node)
         self._dead.append(node)
-        for group in reversed(lost):
-            self._pending.appendleft((group.submitted, group.count))
-            self.pending += group.count
+        for run in reversed(lost):
+            run.queue.put_back(run.batch)
         if lost:
             self._load_changed()
-            self._assign()
+            for queue in dict.fromkeys(run.queue for run in lost):
+                self._assign(queue)
         self._recorder.load_changed()
 
     def drain_if_idle(self, node_id: bytes) -> bool:
@@ -163,7 +199,7 @@ class Cluster:
         node = self._nodes.get(node_id)
         if node is None or node.view.status == "draining":
             return True
-        if node.used_slots:
+        if node.tasks:
             self.rejected_drains += 1
             return False
         self._drain(node, "idle")
@@ -182,7 +218,7 @@ class Cluster:
         node.view.idle_since = None
         node.machine.cause = cause
         self._idle.pop(node.view.node_id, None)
-        self._free.pop(node.view.node_id, None)
+        self._close(node)
         self._changed(node)
         self._recorder.node(node.machine, "draining", cause)
         rng = random.Random(f"drain:{self._seed}:{node.machine.machine_id}")
@@ -203,11 +239,11 @@ class Cluster:
 
     def tasks_on(self, machine: SimulatedMachine) -> int:
         """Return the number of tasks that run on a machine's node."""
-        return self._of_machine[machine.machine_id].view.used_slots
+        return self._of_machine[machine.machine_id].tasks
 
     def busy(self) -> bool:
         """Return whether any task runs."""
-        return any(used for used, _ in self._usage.values())
+        return self._running > 0
 
     def views(self) -> Iterable[RayNodeView]:
         """Yield the nodes that the GCS knows: the living ones, and those that died recently."""
@@ -216,77 +252,108 @@ class Cluster:
 
     # Tasks
 
-    def submit(self, count: int) -> None:
-        """Queue arriving tasks."""
-        self._pending.append((self._loop.now, count))
-        self.pending += count
-        self._assign()
+    def submit(self, group: Group, seconds: float, count: int) -> None:
+        """Queue arriving tasks of a group, which last `seconds`."""
+        queue = self._queue_of[group.name]
+        queue.append(Batch(group, self._loop.now, seconds, count))
+        self._assign(queue)
         self._load_changed()
 
-    def _assign(self) -> None:
-        """Start as many pending tasks as fit."""
-        before = self.pending
-        while self.pending and self._free:
-            node_id, node = next(iter(self._free.items()))
-            self._start(node, min(node.free, self.pending))
-            self._changed(node)
-            if not node.free:
-                del self._free[node_id]
-        if self.pending != before:
+    def _assign(self, queue: TaskQueue) -> None:
+        """Start as many tasks of a queue as there is room for."""
+        before = queue.pending
+        while queue.pending and (room := self._room(queue)):
+            if sum(room.values()) <= queue.pending:
+                for node, count in room.items():
+                    self._place(node, queue, count)
+            else:
+                self._place(self._chosen(queue, [*room]), queue, 1)
+        if queue.pending != before:
             self._load_changed()
 
-    def _start(self, node: SimulatedNode, count: int) -> None:
+    def _chosen(self, queue: TaskQueue, nodes: Sequence[SimulatedNode]) -> SimulatedNode:
+        """Return the node for the next task or actor of a queue. Ray puts an actor that needs nothing anywhere."""
+        if not queue.amounts and not queue.reuses_workers:
+            return self._placement.choice(nodes)
+        wants_gpu = "GPU" in queue.amounts
+        return best_node(nodes, wants_gpu=wants_gpu, nodes_in_all=len(self._nodes), rng=self._placement)
+
+    def _room(self, queue: TaskQueue) -> dict[SimulatedNode, int]:
+        """Return the nodes that have room for tasks of a queue, and for how many."""
+        room: dict[SimulatedNode, int] = {}
+        full = []
+        for node_id, node in self._open[queue].items():
+            if count := queue.fitting(node.free):
+                room[node] = count
+            else:
+                full.append(node_id)
+        for node_id in full:
+            del self._open[queue][node_id]
+        return room
+
+    def _fill(self, node: SimulatedNode) -> bool:
+        """Open a node that has room, and start waiting tasks on it. Return whether any has started."""
+        started = False
+        for queue in node.queues:
+            count = queue.fitting(node.free)
+            if queue.pending and count:
+                self._place(node, queue, min(count, queue.pending))
+                started = True
+        for queue in node.queues:
+            if queue.fitting(node.free):
+                self._open[queue][node.view.node_id] = node
+        return started
+
+    def _close(self, node: SimulatedNode) -> None:
+        for queue in node.queues:
+            self._open[queue].pop(node.view.node_id, None)
+
+    def _place(self, node: SimulatedNode, queue: TaskQueue, count: int) -> None:
+        self._start(node, queue, count)
+        self._changed(node)
+
+    def _start(self, node: SimulatedNode, queue: TaskQueue, count: int) -> None:
         """Start tasks on a node: first on its idle worker processes, then on new ones."""
         if node.view.status == "idle":
             node.view.status = "running"
             node.view.idle_since = None
             self._idle.pop(node.view.node_id, None)
             self._recorder.node(node.machine, "running", "tasks")
-        ready = node.workers - node.used_slots
-        self._use(node, count)
-        node.workers = max(node.workers, node.used_slots)
-        self.pending -= count
+        ready = node.workers - node.tasks
+        self._use(node, queue, count)
+        node.workers = max(node.workers, node.tasks)
         while count:
-            submitted, waiting = self._pending[0]
-            on_ready = min(ready, waiting, count)
-            taken = on_ready or min(waiting, count)
-            delay = self._overhead_s + (0.0 if on_ready else node.worker_start_s)
-            ready -= on_ready
-            count -= taken
-            if taken == waiting:
-                self._pending.popleft()
-            else:
-                self._pending[0] = (submitted, waiting - taken)
-            self._run(node, TaskGroup(submitted, self._loop.now + delay, taken))
+            batch = queue.take(min(ready, count) if ready else count)
+            delay = self._overhead_s + (0.0 if ready else node.worker_start_s)
+            ready -= batch.count if ready else 0
+            count -= batch.count
+            self._run(node, Run(queue, batch, self._loop.now + delay))
 
-    def _run(self, node: SimulatedNode, group: TaskGroup) -> None:
-        self._groups += 1
-        number = self._groups
-        node.running[number] = group
-        self._loop.call_at(group.started + self._workload.seconds, lambda: self._end(node, number))
+    def _run(self, node: SimulatedNode, run: Run) -> None:
+        self._runs += 1
+        number = self._runs
+        node.running[number] = run
+        self._loop.call_at(run.started + run.batch.seconds, lambda: self._end(node, number))
 
     def _end(self, node: SimulatedNode, number: int) -> None:
-        group = node.running.pop(number, None)
-        if group is None:
+        run = node.running.pop(number, None)
+        if run is None:
             return  # the node died before the end, and the tasks were queued again
-        self._recorder.tasks(node.machine, self._workload.cpus, group.submitted, group.started, group.count)
-        before = node.used_slots
-        self._use(node, -group.count)
-        self._left -= group.count
-        if node.view.status == "running":
-            again = min(group.count, self.pending)
-            if again:
-                self._start(node, again)
-                self._load_changed()
-            if node.free:
-                self._free[node.view.node_id] = node
-        if node.used_slots != before:
-            self._load_changed()
-        if not node.used_slots and node.view.status == "running":
+        queue, batch = run.queue, run.batch
+        self._recorder.tasks(node.machine, batch.group, batch.submitted, run.started, batch.count)
+        self._use(node, queue, -batch.count)
+        again = min(batch.count, queue.pending) if queue.reuses_workers and node.accepts else 0
+        if not queue.reuses_workers:  # an actor's worker ends with it
+            node.workers -= batch.count
+        if again:
+            self._start(node, queue, again)
+        if node.accepts and again < batch.count:
+            self._fill(node)
+        self._load_changed()
+        if not node.tasks and node.view.status == "running":
             self._become_idle(node)
         self._recorder.load_changed()
-        if not self._left:
-            self._all_done()
+        self._ended(batch.group, batch.count)
 
     # The GCS's view of demand and use
 
@@ -299,35 +366,45 @@ class Cluster:
         self._recorder.load_changed()
         due = self._loop.now + self._demand_lag_s
         if not self._demand_lag_s:
-            self._see(self.pending, self._use_to_see())
+            self._see(self._pending_to_see(), self._use_to_see())
         elif self._view_due != due:
             self._view_due = due
             self._loop.call_later(0.0, lambda: self._send_load(due))
 
     def _send_load(self, due: float) -> None:
         self._view_due = None  # another node may be lost at this same virtual time
-        count, used = self.pending, self._use_to_see()
-        self._loop.call_at(due, lambda: self._see(count, used))
+        counts, used = self._pending_to_see(), self._use_to_see()
+        self._loop.call_at(due, lambda: self._see(counts, used))
 
-    def _use_to_see(self) -> dict[SimulatedNode, int]:
-        used = {node: node.used_slots for node in self._unseen}
+    def _pending_to_see(self) -> list[int]:
+        return [queue.pending for queue in self.queues]
+
+    def _use_to_see(self) -> dict[SimulatedNode, dict[str, float]]:
+        used = {node: node.used() for node in self._unseen}
         self._unseen.clear()
         return used
 
-    def _see(self, count: int, used: Mapping[SimulatedNode, int]) -> None:
-        self.visible = count
-        for node, slots in used.items():
-            if node.view.used_slots != slots:
-                node.view.used_slots = slots
+    def _see(self, counts: Iterable[int], used: Mapping[SimulatedNode, Mapping[str, float]]) -> None:
+        for queue, count in zip(self.queues, counts, strict=True):
+            queue.visible = count
+        for node, resources in used.items():
+            if node.view.used != resources:
+                node.view.used = resources
                 self._changed(node)
         self._recorder.load_changed()
 
+    def demand(self) -> list[Pending]:
+        """Return the waiting tasks that the GCS knows, by what they need."""
+        return [Pending(queue.needs, queue.visible) for queue in self.queues if queue.visible]
+
     def usage(self) -> dict[str, tuple[float, float]]:
         """Return CPUs in use and in total, by node type."""
-        cpus = self._workload.cpus
-        return {name: (used * cpus, total) for name, (used, total) in self._usage.items() if total}
+        return {name: (used / UNITS, total) for name, (used, total) in self._usage.items() if total}
 
-    def _use(self, node: SimulatedNode, slots: int) -> None:
-        node.used_slots += slots
+    def _use(self, node: SimulatedNode, queue: TaskQueue, tasks: int) -> None:
+        for name, amount in queue.amounts.items():
+            node.free[name] -= amount * tasks
+        node.tasks += tasks
+        self._running += tasks
         self._unseen.add(node)
-        self._usage[node.view.node_type][0] += slots
+        self._usage[node.view.node_type][0] += queue.amounts.get("CPU", 0) * tasks

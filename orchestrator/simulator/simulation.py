@@ -3,15 +3,17 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.errors import BaselineNotReached, InputError, TrialTimedOut
 from orchestrator.model.events import Emit
 from orchestrator.model.fault import impossible
+from orchestrator.model.group import Feature, Group
 from orchestrator.model.job import CANNOT_SIMULATE, RUN_INSTEAD
 from orchestrator.model.latency import NodeLatencies
+from orchestrator.model.task_needs import Needs
 from orchestrator.model.trial import Trial
 from orchestrator.rayapi.live_settings import differences, settings_in_force
 from orchestrator.rayapi.node import head_tags
@@ -19,12 +21,13 @@ from orchestrator.rayapi.virtual.autoscaler_v1 import AutoscalerV1
 from orchestrator.rayapi.virtual.autoscaler_v2 import AutoscalerV2
 from orchestrator.rayapi.virtual.patching import simulation
 from orchestrator.rayapi.virtual.session import Session
-from orchestrator.rayapi.virtual.world import RayNodeView
+from orchestrator.rayapi.virtual.world import Pending, RayNodeView
 from orchestrator.simulator.cloud import Cloud
 from orchestrator.simulator.cluster import Cluster
 from orchestrator.simulator.fault_driver import POSSIBLE, SimulatedFaults
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import Call, SimulatedMachine
+from orchestrator.simulator.submissions import Submissions
 from orchestrator.simulator.trace_recorder import SUBMISSION, Recorder
 
 # The UNIX time that Ray sees at virtual second 0.
@@ -33,6 +36,8 @@ _WARM_UP_S = 3600.0
 _SETTLE_S = 6 * 3600.0
 _SAME_MOMENT_S = 0.002
 
+FEATURES: frozenset[Feature] = frozenset({"groups", "actors", "recorded", "requests"})
+"""What a simulated workload may have."""
 Latencies = Callable[[str, int], NodeLatencies]
 
 
@@ -62,8 +67,8 @@ def simulate(
     """
     if trial.workload.job is not None:
         raise InputError(CANNOT_SIMULATE, RUN_INSTEAD)
-    if trial.workload.features:
-        raise InputError("the simulator can't run groups yet", "describe equal tasks")
+    if lacking := trial.workload.features - FEATURES:
+        raise InputError(f"the simulator can't run a workload with {', '.join(sorted(lacking))}")
     if silent := impossible(trial.workload.faults, POSSIBLE):
         raise InputError(f"{silent[0]}: the simulator has no {silent[0].kind} of a node, only kill and spot")
     world = Simulation(trial, emit, latencies)
@@ -80,13 +85,15 @@ class Simulation:
         self._trial = trial
         self._random = random.Random(f"simulation:{trial.seed}")
         self._loop = EventLoop()
-        self._recorder = Recorder(emit, lambda: self._loop.now, self._loop.call_at)
+        workload = trial.workload
+        self._recorder = Recorder(emit, lambda: self._loop.now, self._loop.call_at, names_groups=bool(workload.groups))
         self._cloud = Cloud(
             trial.shape, trial.seed, self._loop, self._recorder, self._booted, self._machine_ended, latencies
         )
         self._cluster = Cluster(
-            trial.workload, trial.shape.simulation, trial.seed, self._loop, self._recorder, EPOCH, self._all_done
+            workload.work, trial.shape.simulation, trial.seed, self._loop, self._recorder, EPOCH, self._ended
         )
+        self._submissions = Submissions(workload, trial.seed, self._loop, self._cluster, self._all_done)
         self._faults = SimulatedFaults(trial, self._loop, self._recorder, self._cloud, self._cluster)
         self._done_at: float | None = None
         self._autoscaler: AutoscalerV1 | AutoscalerV2
@@ -112,7 +119,7 @@ class Simulation:
                 submission + timeout_s,
                 lambda: TrialTimedOut(
                     f"the tasks took longer than {timeout_s:g} virtual s; "
-                    f"{self._cluster.pending} of {self._trial.workload.tasks} still wait for a node",
+                    f"{self._cluster.pending} of {self._trial.workload.task_count} still wait for a node",
                     "allow more with --timeout, or ask for less",
                 ),
             )
@@ -148,17 +155,18 @@ class Simulation:
         wrong = differences(in_force, self.settings, self.shape)
         self._recorder.settings(in_force, as_wanted=not wrong)
         self._recorder.phase("submitting")
-        offsets = [offset for offset, _ in workload.work[0].members(seed)]
-        for offset, count in Counter(offsets).items():
-            self._loop.call_at(submission + offset, partial(self._cluster.submit, count))
+        self._submissions.begin(submission)
         self._loop.call_at(
-            submission, lambda: self._recorder.phase("running", detail=f"{workload.tasks} tasks submitted")
+            submission, lambda: self._recorder.phase("running", detail=f"{workload.task_count} tasks submitted")
         )
         self._faults.begin(submission)
         return submission
 
-    def _load(self) -> tuple[int, Mapping[str, float], Mapping[str, tuple[float, float]]]:
-        return self._cluster.visible, self._cluster.task_resources, self._cluster.usage()
+    def _load(self) -> tuple[Sequence[Pending], Mapping[str, tuple[float, float]]]:
+        return self._cluster.demand(), self._cluster.usage()
+
+    def _ended(self, group: Group, count: int) -> None:
+        self._submissions.ended(group, count)
 
     def _all_done(self) -> None:
         self._done_at = self._loop.now
@@ -221,7 +229,9 @@ class Simulation:
 
     def _inputs(self) -> object:
         """Return a value that is equal while the autoscaler's input is the same, apart from the time."""
-        return self._cloud.changes, self._cluster.changes, min(self._cluster.visible, self._autoscaler.most_tasks)
+        most = self._autoscaler.most_tasks
+        seen = tuple(min(queue.visible, most[queue.needs.key]) for queue in self._cluster.queues)
+        return self._cloud.changes, self._cluster.changes, seen, self._submissions.requested
 
     # As World: time and chance
 
@@ -299,19 +309,17 @@ class Simulation:
         """Return each idle worker's node type, and the start of its idle time."""
         return self._cluster.idle_since()
 
-    def pending_tasks(self) -> int:
-        """Return the number of pending tasks that the GCS knows."""
-        return self._cluster.visible
+    def all_needs(self) -> Sequence[Needs]:
+        """Return what the workload's tasks need."""
+        return self._trial.workload.needs
 
-    @property
-    def task_resources(self) -> Mapping[str, float]:
-        """The resources that each task needs."""
-        return self._cluster.task_resources
+    def demand(self) -> Sequence[Pending]:
+        """Return the waiting tasks that the GCS knows."""
+        return self._cluster.demand()
 
-    @property
-    def task_labels(self) -> Mapping[str, str]:
-        """The label selectors of each task, by label."""
-        return self._trial.workload.labels
+    def requested(self) -> Sequence[Mapping[str, float]]:
+        """Return the bundles that the workload has requested."""
+        return [bundle.resources for bundle in self._submissions.requested]
 
     def drain_if_idle(self, node_id: bytes) -> bool:
         """Ask a node to drain."""

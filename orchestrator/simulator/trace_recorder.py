@@ -1,7 +1,8 @@
 """A recorder of a simulated world's events, in the form of a trace."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.model.events import (
@@ -18,7 +19,8 @@ from orchestrator.model.events import (
     UsageEvent,
 )
 from orchestrator.model.fault import FaultKind
-from orchestrator.model.snapshot import Demand
+from orchestrator.model.group import Group
+from orchestrator.rayapi.virtual.world import Pending
 
 if TYPE_CHECKING:
     from orchestrator.simulator.machine import SimulatedMachine
@@ -28,17 +30,28 @@ SUBMISSION = 946_684_800.0
 # The same as the observer's poll interval on a real cluster.
 LOAD_INTERVAL_S = 0.5
 
+ReadLoad = Callable[[], tuple[Sequence[Pending], Mapping[str, tuple[float, float]]]]
+"""Returns the waiting tasks that the GCS knows, and CPUs in use and in total by node type."""
+
 
 class Recorder:
     """A recorder that writes to `emit` after `begin`. Before that, it only tracks the states of nodes."""
 
-    def __init__(self, emit: Emit, now: Callable[[], float], call_at: Callable[[float, Callable[[], None]], None]):
+    def __init__(
+        self,
+        emit: Emit,
+        now: Callable[[], float],
+        call_at: Callable[[float, Callable[[], None]], None],
+        *,
+        names_groups: bool = False,
+    ) -> None:
         self._emit = emit
+        self._names_groups = names_groups
         self._now = now
         self._call_at = call_at
         self._offset: float | None = None
         self._load_due = False
-        self._read_load: Callable[[], tuple[int, Mapping[str, float], Mapping[str, tuple[float, float]]]] | None = None
+        self._read_load: ReadLoad | None = None
         self._last_load: tuple[object, object] = (None, None)
 
     @property
@@ -55,7 +68,7 @@ class Recorder:
         self,
         submission: float,
         baseline: "list[SimulatedMachine]",
-        read_load: Callable[[], tuple[int, Mapping[str, float], Mapping[str, tuple[float, float]]]],
+        read_load: ReadLoad,
     ) -> None:
         """Start recording. The tasks will be submitted at `submission`; `read_load` returns demand and usage."""
         self._offset = submission
@@ -131,8 +144,8 @@ class Recorder:
         """Record a complete event."""
         self._emit(event)
 
-    def tasks(self, machine: "SimulatedMachine", cpus: float, submitted: float, started: float, count: int) -> None:
-        """Record that identical tasks end now."""
+    def tasks(self, machine: "SimulatedMachine", group: Group, submitted: float, started: float, count: int) -> None:
+        """Record that equal tasks of a group end now."""
         kind, end = machine.kind, self.trace_time(self._now())
         self._emit(
             TaskEvent(
@@ -140,11 +153,12 @@ class Recorder:
                 node=machine.ray_node_id,
                 node_type=kind.name,
                 arch=kind.arch,
-                cpus=cpus,
+                cpus=group.cpus,
                 submitted=self.trace_time(submitted),
                 started=self.trace_time(started),
                 ended=end,
                 count=count,
+                **({"group": group.name} if self._names_groups else {}),
             )
         )
 
@@ -159,12 +173,13 @@ class Recorder:
     def _record_load(self) -> None:
         self._load_due = False
         assert self._read_load is not None
-        count, resources, usage = self._read_load()
-        shape = Demand(resources, count).shape
-        demand = {shape: count} if count else {}
+        pending, usage = self._read_load()
+        demand: Counter[str] = Counter()
+        for each in pending:
+            demand[each.needs.shape] += each.count
         t = self.trace_time(self._now())
         if demand != self._last_load[0]:
-            self._emit(DemandEvent(t=t, pending=demand, pending_cpus=count * resources.get("CPU", 0.0)))
+            self._emit(DemandEvent(t=t, pending=demand, pending_cpus=sum(each.cpus for each in pending)))
         if usage != self._last_load[1]:
             self._emit(UsageEvent(t=t, cpus=dict(usage)))
         self._last_load = (demand, dict(usage))

@@ -20,5 +20,6 @@ SIMULATED = BackendKind(
     default_cluster=partial(bundled, "cluster/simulated.yaml"),
     create=_create,
     faults=FATAL,
+    runs=frozenset({"groups", "actors", "recorded", "requests"}),
     real_time=False,
 )

@@ -72,6 +72,7 @@ class AutoscalerV1:
 
     def __init__(self, session: Session, *, plain: bool = False) -> None:
         from ray.autoscaler._private.autoscaler import StandardAutoscaler
+        from ray.autoscaler._private.constants import AUTOSCALER_MAX_RESOURCE_DEMAND_VECTOR_SIZE
         from ray.autoscaler._private.load_metrics import LoadMetrics
         from ray.autoscaler._private.monitor import Monitor
         from ray.autoscaler._private.node_launcher import BaseNodeLauncher
@@ -83,7 +84,7 @@ class AutoscalerV1:
         self._plain = plain
         raw = simulated_config(world.shape, settings, f"{id(session)}")
         self._failures: list[float] = []
-        self.most_tasks = fastpaths.most_tasks(world)
+        self.most_tasks = fastpaths.most_tasks(world, AUTOSCALER_MAX_RESOURCE_DEMAND_VECTOR_SIZE + 1)
         gcs = SimulatedGcs(world, most_tasks=None if plain else self.most_tasks)
         autoscaler = self._autoscaler = StandardAutoscaler(
             lambda: raw,
@@ -135,6 +136,7 @@ class AutoscalerV1:
         """Run one round of the monitor's loop at the world's current time. Raises AutoscalerRaised."""
         with fastpaths.enabled(self._session, not self._plain):
             self._monitor.update_load_metrics()
+            self._autoscaler.load_metrics.set_resource_requests([dict(each) for each in self._world.requested()])
             if self._autoscaler.load_metrics:
                 with suppressed(_log, "an update of v1", Exception), self._session.watched():
                     self._autoscaler.update()

@@ -14,17 +14,25 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from orchestrator.model.cluster import ClusterShape
 from orchestrator.rayapi.virtual.session import Replacement, Session, active_session
 from orchestrator.rayapi.virtual.world import World
 
 
-def most_tasks(world: World) -> int:
-    """Return the most tasks that all allowed nodes could run at once, plus one: more demand can't change a decision."""
-    needs = {name: amount for name, amount in world.task_resources.items() if amount > 0}
+def most_tasks(world: World, least: int = 0) -> dict[object, int]:
+    """Return for each kind of task the most that could run at once, plus one: more demand can't change a decision.
+
+    Where tasks differ, each number is at least `least`, because v1 stops to read the demand after so many tasks.
+    """
+    every = world.all_needs()
+    least = least if len(every) > 1 else 0
+    return {needs.key: max(least, _most(world.shape, needs.limiting)) for needs in every}
+
+
+def _most(shape: ClusterShape, needs: dict[str, float]) -> int:
     if not needs:
         return 1
     # Labels are left out: they can only reduce the number.
-    shape = world.shape
     slots = shape.head.slots(needs, {}) or 0
     slots += sum(worker.max_workers * (worker.slots(needs, {}) or 0) for worker in shape.launchable)
     return slots + 1

@@ -7,9 +7,10 @@ from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.core.generated import autoscaler_pb2, common_pb2, gcs_pb2, gcs_service_pb2
 
 from orchestrator.model.labels import parse_selector
+from orchestrator.model.task_needs import Needs
 from orchestrator.rayapi.node_table import NodeTableProvider
 from orchestrator.rayapi.virtual.session import active_session
-from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, Machine, RayNodeView, World
+from orchestrator.rayapi.virtual.world import LaunchCall, LaunchRefused, Machine, Pending, RayNodeView, World
 
 GCS_ADDRESS = "10.255.255.1:6379"
 
@@ -92,7 +93,7 @@ class SimulatedGcs:
 
     address = GCS_ADDRESS
 
-    def __init__(self, world: World, *, most_tasks: int | None = None) -> None:
+    def __init__(self, world: World, *, most_tasks: Mapping[object, int] | None = None) -> None:
         self._world = world
         self._most_tasks = most_tasks
         self._version = 0
@@ -106,36 +107,28 @@ class SimulatedGcs:
         for node in self._world.ray_nodes():
             entry = known.get(node.node_id)
             if entry is None or entry[0] != node.revision:
-                entry = (node.revision, _node_state(node, self._world.task_resources))
+                entry = (node.revision, _node_state(node))
             fresh[node.node_id] = entry
             if node.idle_since is not None and node.status == "idle":
                 entry[1].idle_duration_ms = int((self._world.now() - node.idle_since) * 1000)
         self._states = fresh
         state.node_states.extend([message for _, message in fresh.values()])
-        if count := self.visible_tasks():
-            state.pending_resource_requests.append(
-                autoscaler_pb2.ResourceRequestByCount(request=self._request(), count=count)
+        state.pending_resource_requests.extend(
+            autoscaler_pb2.ResourceRequestByCount(request=_request(each.needs), count=each.count)
+            for each in self.visible()
+        )
+        if requested := self._world.requested():
+            state.cluster_resource_constraints.add().resource_requests.extend(
+                autoscaler_pb2.ResourceRequestByCount(request=_request(Needs(bundle)), count=1) for bundle in requested
             )
         return state
 
-    def visible_tasks(self) -> int:
-        """Return the number of pending tasks, clipped to the most tasks that could ever run at once if that is set."""
-        pending = self._world.pending_tasks()
-        return pending if self._most_tasks is None else min(pending, self._most_tasks)
-
-    def _request(self) -> Any:
-        request = autoscaler_pb2.ResourceRequest(resources_bundle=dict(self._world.task_resources))
-        if labels := self._world.task_labels:
-            operators = common_pb2.LabelSelectorOperator
-            constraints = request.label_selectors.add().label_constraints
-            for key, text in labels.items():
-                selector = parse_selector(text)
-                constraints.add(
-                    label_key=key,
-                    operator=operators.LABEL_OPERATOR_NOT_IN if selector.negated else operators.LABEL_OPERATOR_IN,
-                    label_values=selector.values,
-                )
-        return request
+    def visible(self) -> list[Pending]:
+        """Return the waiting tasks; no more of any than could ever run at once, if that is set."""
+        demand = self._world.demand()
+        if self._most_tasks is None:
+            return list(demand)
+        return [Pending(each.needs, min(each.count, self._most_tasks[each.needs.key])) for each in demand]
 
     # As GcsClient
 
@@ -151,7 +144,7 @@ class SimulatedGcs:
         for node in self._world.ray_nodes():
             if node.status == "dead":
                 continue
-            total, free = _resources(node, self._world.task_resources)
+            total, free = _resources(node)
             usage.batch.append(
                 gcs_pb2.ResourcesData(
                     node_id=node.node_id,
@@ -160,10 +153,9 @@ class SimulatedGcs:
                     resources_available=free,
                 )
             )
-        if count := self.visible_tasks():
-            usage.resource_load_by_shape.resource_demands.append(
-                gcs_pb2.ResourceDemand(shape=dict(self._world.task_resources), backlog_size=count)
-            )
+        usage.resource_load_by_shape.resource_demands.extend(
+            gcs_pb2.ResourceDemand(shape=each.needs.limiting, backlog_size=each.count) for each in self.visible()
+        )
         return reply
 
     def drain_node(self, node_id: str, *_args: Any, **_more: Any) -> tuple[bool, str]:
@@ -179,22 +171,35 @@ class SimulatedGcs:
 _STATUS_NAMES = {"running": "RUNNING", "idle": "IDLE", "draining": "DRAINING", "dead": "DEAD"}
 
 
-def _resources(node: RayNodeView, task: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+def _request(needs: Needs) -> Any:
+    request = autoscaler_pb2.ResourceRequest(resources_bundle=needs.limiting)
+    if needs.labels:
+        operators = common_pb2.LabelSelectorOperator
+        constraints = request.label_selectors.add().label_constraints
+        for key, text in needs.labels.items():
+            selector = parse_selector(text)
+            constraints.add(
+                label_key=key,
+                operator=operators.LABEL_OPERATOR_NOT_IN if selector.negated else operators.LABEL_OPERATOR_IN,
+                label_values=selector.values,
+            )
+    return request
+
+
+def _resources(node: RayNodeView) -> tuple[dict[str, float], dict[str, float]]:
     """Return a node's total and free resources."""
     total = {**_MEMORY, **node.total, f"node:{node.ip}": 1.0}
     if node.is_head:
         total["node:__internal_head__"] = 1.0
     free = dict(total)
-    if node.used_slots:
-        for name, amount in task.items():
-            if amount:
-                # Ray counts in ten-thousandths. A full node has exactly 0 left.
-                free[name] = round(max(0.0, total.get(name, 0.0) - node.used_slots * amount), 4)
+    for name, amount in node.used.items():
+        # Ray counts in ten-thousandths. A full node has exactly 0 left.
+        free[name] = round(max(0.0, total.get(name, 0.0) - amount), 4)
     return total, free
 
 
-def _node_state(node: RayNodeView, task: Mapping[str, float]) -> Any:
-    total, free = _resources(node, task)
+def _node_state(node: RayNodeView) -> Any:
+    total, free = _resources(node)
     dead = node.status == "dead"
     return autoscaler_pb2.NodeState(
         node_id=node.node_id,

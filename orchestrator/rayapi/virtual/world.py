@@ -1,11 +1,12 @@
 """The interface between a simulated world and Ray's autoscaler, in plain values: the world doesn't depend on Ray."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.model.cluster import ClusterShape
 from orchestrator.model.settings import Settings
+from orchestrator.model.task_needs import Needs
 
 
 class LaunchRefused(Exception):
@@ -55,12 +56,25 @@ class LaunchCall(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Tasks, or actors, that wait for a node: how many, and what each needs."""
+
+    needs: Needs
+    count: int
+
+    @property
+    def cpus(self) -> float:
+        """The CPUs of all of them."""
+        return self.count * self.needs.resources.get("CPU", 0.0)
+
+
 @dataclass(slots=True)
 class RayNodeView:
     """A node as the GCS reports it. `revision` grows with each change, except with growing idle time.
 
-    `status` is `running`, `idle`, `draining` or `dead`; times are UNIX seconds; `used_slots` is the number of tasks of
-    which the GCS knows that they run there.
+    `status` is `running`, `idle`, `draining` or `dead`; times are UNIX seconds; `used` are the resources of
+    which the GCS knows that they are in use there.
     """
 
     node_id: bytes
@@ -72,7 +86,7 @@ class RayNodeView:
     labels: Mapping[str, str]
     status: str = "running"
     idle_since: float | None = None
-    used_slots: int = 0
+    used: Mapping[str, float] = field(default_factory=dict)
     revision: int = 0
 
 
@@ -131,18 +145,16 @@ class World(Protocol):
         """Return the living nodes and those that died recently."""
         ...
 
-    def pending_tasks(self) -> int:
-        """Return the number of tasks that wait for a node, as far as the GCS knows."""
+    def all_needs(self) -> Sequence[Needs]:
+        """Return the needs that tasks or requests of this simulation can have."""
         ...
 
-    @property
-    def task_resources(self) -> Mapping[str, float]:
-        """The resources that each task needs."""
+    def demand(self) -> Sequence[Pending]:
+        """Return the tasks that wait for a node, as far as the GCS knows."""
         ...
 
-    @property
-    def task_labels(self) -> Mapping[str, str]:
-        """The label selectors of each task, by label: `v`, `!v`, `in(a,b)` or `!in(a,b)`."""
+    def requested(self) -> Sequence[Mapping[str, float]]:
+        """Return the bundles of the last call of Ray's `request_resources`."""
         ...
 
     def drain_if_idle(self, node_id: bytes) -> bool:

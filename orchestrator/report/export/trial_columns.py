@@ -48,6 +48,7 @@ def _columns() -> Iterator[TrialColumn]:
         yield Column(f"workload_{name}", of_workload, about.unit, about.meaning, partial(_of_workload, name))
     yield Column("workload_job", "text", "", "the command of the user's own script", _job)
     yield Column("workload_groups", "text", "", "the groups of the workload, in short", _groups)
+    yield Column("workload_requests", "text", "", "the requests for resources, in short", _requests)
     for pattern in arrivals.ARRIVALS.values():
         for name, own in arrivals.own_parameters(pattern).items():
             yield Column(
@@ -125,6 +126,10 @@ def _job(record: TrialRecord) -> str | None:
 
 def _groups(record: TrialRecord) -> str | None:
     return "; ".join(f"{group.name}: {group.describe()}" for group in record.trial.workload.groups) or None
+
+
+def _requests(record: TrialRecord) -> str | None:
+    return "; ".join(request.describe() for request in record.trial.workload.requests) or None
 
 
 def _of_arrival(name: str, record: TrialRecord) -> float | None:

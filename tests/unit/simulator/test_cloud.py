@@ -24,7 +24,7 @@ class World:
         self.booted: list[tuple[float, str]] = []
         self.gone: list[tuple[float, str]] = []
         recorder = Recorder(self.events.append, lambda: self.loop.now, self.loop.call_at)
-        recorder.begin(0.0, [], lambda: (0, {}, {}))
+        recorder.begin(0.0, [], lambda: ([], {}))
         self.cloud = Cloud(
             SHAPE.model_copy(update={"launch": LaunchModel(**launch)}),
             0,

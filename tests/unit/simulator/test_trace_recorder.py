@@ -2,6 +2,8 @@
 
 from orchestrator.model.events import DemandEvent, Event, NodeEvent, UsageEvent
 from orchestrator.model.latency import NodeLatencies
+from orchestrator.model.task_needs import Needs
+from orchestrator.rayapi.virtual.world import Pending
 from orchestrator.simulator.loop import EventLoop
 from orchestrator.simulator.machine import SimulatedMachine
 from orchestrator.simulator.trace_recorder import Recorder
@@ -21,7 +23,10 @@ class World:
         self.machine = SimulatedMachine("i-000001", X86, False, "10.0.0.1", NodeLatencies(), float("inf"))
 
     def begin(self, *baseline: SimulatedMachine) -> None:
-        self.recorder.begin(20.0, list(baseline), lambda: (self.pending, {"CPU": 2.0}, self.usage))
+        self.recorder.begin(20.0, list(baseline), lambda: (self.demand(), self.usage))
+
+    def demand(self) -> list[Pending]:
+        return [Pending(Needs({"CPU": 2.0}), self.pending)] if self.pending else []
 
     def change(self, when: float, pending: int, used: float = 0.0) -> None:
         self.loop.run_until(when)
