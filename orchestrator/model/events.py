@@ -101,6 +101,16 @@ class NodeEvent(Event):
     since: Time | None = None
 
 
+class NodeTypeEvent(Event):
+    """A node type as its first node shows it: resources in Ray's names, and labels, without those of a single node."""
+
+    type: Literal["node_type"] = "node_type"
+    node_type: str
+    is_head: bool = False
+    resources: dict[str, Amount]
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
 class StageEvent(Event):
     """A node on its way to Ray begins a stage of its launch, at `t`; only sources that know the machine tell it.
 
@@ -135,6 +145,39 @@ class TaskEvent(Event):
     ended: Time
     count: Annotated[int, Field(ge=1, le=MAX_TASKS)] = 1
     ok: bool = True
+
+
+class TaskDetails(BaseModel):
+    """Further fields of a task event from Ray's own records: what the task asks of a node.
+
+    `resources` are what it holds, `labels` its label selectors, `group` the id of its placement group. It was `ready`
+    when only a node was missing. `actor`: it is the life of an actor. `earlier`: it began before the trace did.
+    `unfinished`: it still ran when the trace ended.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    name: str = ""
+    actor: bool = False
+    resources: dict[str, Amount] | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    group: str = ""
+    ready: Time | None = None
+    earlier: bool = False
+    unfinished: bool = False
+
+
+class PlacementGroupEvent(Event):
+    """The life of a placement group: its bundles, submission, placement (None if it waited to the end), and end."""
+
+    type: Literal["placement_group"] = "placement_group"
+    group: str
+    strategy: str
+    bundles: tuple[dict[str, Amount], ...]
+    submitted: Time
+    placed: Time | None
+    ended: Time
+    unfinished: bool = False
 
 
 class HostEvent(Event):
@@ -183,9 +226,11 @@ _KINDS: dict[str, type[Event]] = {
     "settings": SettingsEvent,
     "demand": DemandEvent,
     "node": NodeEvent,
+    "node_type": NodeTypeEvent,
     "stage": StageEvent,
     "usage": UsageEvent,
     "task": TaskEvent,
+    "placement_group": PlacementGroupEvent,
     "host": HostEvent,
     "note": NoteEvent,
     "fault": FaultEvent,
@@ -203,9 +248,11 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(
         | Annotated[SettingsEvent, Tag("settings")]
         | Annotated[DemandEvent, Tag("demand")]
         | Annotated[NodeEvent, Tag("node")]
+        | Annotated[NodeTypeEvent, Tag("node_type")]
         | Annotated[StageEvent, Tag("stage")]
         | Annotated[UsageEvent, Tag("usage")]
         | Annotated[TaskEvent, Tag("task")]
+        | Annotated[PlacementGroupEvent, Tag("placement_group")]
         | Annotated[HostEvent, Tag("host")]
         | Annotated[NoteEvent, Tag("note")]
         | Annotated[FaultEvent, Tag("fault")]

@@ -42,8 +42,12 @@ from orchestrator.model.task_needs import Needs, check_resources, distinct
 __all__ = ["MAX_TASKS", "Parameter", "TaskKind", "Workload", "parameters", "split_arrival"]
 
 # Fields that trials of the first version don't have.
-_ADDED_LATER = frozenset({"faults", arrivals.PARAMETERS, "job", "groups", "requests"})
-_GO_WITH = {"job": frozenset({"job", "faults"}), "groups": frozenset({"groups", "requests", "faults"})}
+_ADDED_LATER = frozenset({"faults", arrivals.PARAMETERS, "job", "groups", "requests", "observed"})
+_GO_WITH = {
+    "job": frozenset({"job", "faults"}),
+    "groups": frozenset({"groups", "requests", "faults"}),
+    "observed": frozenset({"observed"}),
+}
 """The forms of a workload other than the short one, and the fields that go with each."""
 THE_TASKS = "tasks"
 """The name of the one group that the short form describes."""
@@ -75,8 +79,9 @@ class Workload(FrozenModel):
     `burn` keeps a core busy. `labels` are label selectors in Ray's syntax: `v`, `!v`, `in(a,b)`, `!in(a,b)`. `faults`
     are injected into the nodes meanwhile.
 
-    With `groups`, the workload is made of those instead; with a `job`, it is that script. The fields that describe
-    tasks mean nothing then. `requests` are calls of Ray's `request_resources` meanwhile.
+    With `groups`, the workload is made of those instead; with a `job`, it is that script; `observed` is the address of
+    a cluster, and it is what ran there. The fields that describe tasks mean nothing then. `requests` are calls of Ray's
+    `request_resources` meanwhile.
     """
 
     tasks: Annotated[Tasks, Parameter("tasks that are submitted", "tasks", "--tasks")] = 512
@@ -95,6 +100,7 @@ class Workload(FrozenModel):
     job: Job | None = None
     groups: Annotated[tuple[Group, ...], Field(max_length=MAX_GROUPS)] = ()
     requests: Annotated[tuple[ResourcesRequest, ...], Field(max_length=MAX_REQUESTS)] = ()
+    observed: Annotated[str, Field(max_length=300)] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -138,13 +144,18 @@ class Workload(FrozenModel):
 
     def _has(self, name: str) -> bool:
         """Return true if a field means something in this form of a workload."""
-        form = "job" if self.job is not None else "groups" if self.groups else None
+        form = next((each for each in _GO_WITH if getattr(self, each)), None)
         return form is None or name in _GO_WITH[form]
+
+    @property
+    def is_known(self) -> bool:
+        """Return True if the tasks are known before they run: those of a job, or of an observed cluster, aren't."""
+        return self.job is None and not self.observed
 
     @cached_property
     def work(self) -> tuple[Group, ...]:
-        """The groups: those given, or the one that the short form describes; none for a job."""
-        if self.job is not None or self.groups:
+        """The groups: those given, or the one that the short form describes; none for unknown tasks."""
+        if self.groups or not self.is_known:
             return self.groups
         own = {name: getattr(self, name) for name in ("tasks", "cpus", "resources", "labels", "kind")}
         arrive = {name: getattr(self, name) for name in ("arrival", "arrival_s", "waves", arrivals.PARAMETERS)}
@@ -158,18 +169,18 @@ class Workload(FrozenModel):
 
     @property
     def needs(self) -> tuple[Needs, ...]:
-        """The different needs of its tasks, actors and bundles; of a job, whose tasks nobody knows, one for nothing."""
+        """The different needs of its tasks, actors and bundles; of unknown tasks, one for nothing."""
         return distinct(need for group in self.work for need in group.needs) or (Needs(),)
 
     @property
     def task_count(self) -> int | None:
-        """The number of tasks, actors and bundles that run; None for a job."""
-        return None if self.job is not None else sum(group.runs for group in self.work)
+        """The number of tasks, actors and bundles that run; None if nobody knows them."""
+        return None if not self.is_known else sum(group.runs for group in self.work)
 
     @property
     def all_at_once(self) -> bool:
         """Return True if all demand is known to be there from the beginning."""
-        return self.job is None and not self.requests and all(group.all_at_once for group in self.work)
+        return self.is_known and not self.requests and all(group.all_at_once for group in self.work)
 
     @property
     def cpu_seconds(self) -> float:
@@ -200,6 +211,8 @@ class Workload(FrozenModel):
     def _describe_work(self) -> str:
         if self.job is not None:
             return self.job.describe()
+        if self.observed:
+            return f"what ran on {self.observed}"
         if not self.groups:
             return self.work[0].describe()
         return "; ".join(f"{group.name}: {group.describe()}" for group in self.groups)

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL_S = 0.5
 HOST_INTERVAL_S = 1.0
+MAX_SHAPES = 500
+"""The most shapes of one record of demand: a cluster can ask for any number of them, and a line has a limit."""
+OTHER_SHAPES = "other shapes"
 # A gap gets a note if it could hide a node that came and went between two updates of the autoscaler.
 GAP_S = 3.0
 
@@ -95,6 +98,7 @@ class Observer:
         logs: LogSources = NO_LOGS,
         interval_s: float = DEFAULT_INTERVAL_S,
         host: HostSample | None = sample_host,
+        host_interval_s: float = HOST_INTERVAL_S,
         completes_gaps: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -106,6 +110,7 @@ class Observer:
         self._view = view
         self._clock = clock
         self._host = host
+        self._host_interval_s = host_interval_s
         self._completes_gaps = completes_gaps
         self._tracker = NodeTracker(describe, provider_journal=logs.journal is not None)
         self._logs = logs
@@ -239,6 +244,7 @@ class Observer:
         pending: dict[str, int] = {}
         for demand in snapshot.demand:
             pending[demand.shape] = pending.get(demand.shape, 0) + demand.count
+        pending = _bounded(pending)
         if pending != self._last_demand:
             self._last_demand = pending
             cpus = sum(demand.count * demand.resources.get("CPU", 0.0) for demand in snapshot.demand)
@@ -283,7 +289,15 @@ class Observer:
 
     def _sample_host(self) -> None:
         now = self._clock()
-        if self._host is not None and now - self._last_host >= HOST_INTERVAL_S:
+        if self._host is not None and now - self._last_host >= self._host_interval_s:
             self._last_host = now
             cpu_percent, load, memory = self._host()
             self._send(HostEvent(t=now, cpu_percent=cpu_percent, load_1m=load, memory_available=memory))
+
+
+def _bounded(pending: dict[str, int]) -> dict[str, int]:
+    """Return the pending tasks by shape; the rarest shapes of too many count as others."""
+    if len(pending) <= MAX_SHAPES:
+        return pending
+    kept = dict(sorted(pending.items(), key=lambda item: (-item[1], item[0]))[:MAX_SHAPES])
+    return {**kept, OTHER_SHAPES: sum(pending.values()) - sum(kept.values())}

@@ -5,6 +5,7 @@ import socket
 import time
 from typing import Any
 
+from orchestrator.model.settings import AutoscalerVersion
 from orchestrator.model.snapshot import DeathReason, Demand, NodeRow, NodeStatus, PendingNode, Snapshot
 
 # For a process that only reads: by default Ray ends the process if a GCS is unreachable for a minute, and prints its
@@ -32,6 +33,24 @@ class GcsView:
             self._client = GcsClient(address=address)
         except Exception as error:  # Ray raises several private types for a failed connection
             raise ConnectionError(_first_line(error)) from error
+
+    def autoscaler(self) -> AutoscalerVersion | None:
+        """Return the autoscaler's version as the cluster's head says; None if it doesn't. Raises ConnectionError.
+
+        A cluster without an autoscaler says v1.
+        """
+        from ray._raylet import GCS_AUTOSCALER_STATE_NAMESPACE, GCS_AUTOSCALER_V2_ENABLED_KEY
+
+        try:
+            value = self._client.internal_kv_get(
+                GCS_AUTOSCALER_V2_ENABLED_KEY.encode(),
+                namespace=GCS_AUTOSCALER_STATE_NAMESPACE.encode(),
+                timeout=self._timeout_s,
+            )
+        except Exception as error:
+            raise ConnectionError(_first_line(error)) from error
+        versions: dict[bytes, AutoscalerVersion] = {b"1": "v2", b"0": "v1"}
+        return versions.get(value)
 
     def poll(self) -> Snapshot:
         """Return a snapshot of the cluster. Raises `ConnectionError` while the GCS doesn't answer."""

@@ -4,16 +4,23 @@ Ray keeps the events of tasks only in part: each process and the GCS drop the ol
 So the records count what is missing.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-_CPU_OF_A_GROUP = "CPU_group_"
+# In a placement group, Ray names resources after the group, and after the bundle if the task names one.
+_OF_A_GROUP = re.compile(r"(?P<name>.+)_group_(?:\d+_)?[0-9a-f]{16,}")
+_MARK_OF_A_BUNDLE = "bundle"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One attempt at a task, or the life of an actor, on the node with the id `node` in Ray; times in UNIX seconds."""
+    """One attempt at a task, or the life of an actor, on the node with the id `node` in Ray; times in UNIX seconds.
+
+    `resources` are what it holds, `labels` its label selectors, and `group` the id of its placement group. It was
+    `ready` when it could run but for a node: from then on the autoscaler sees it.
+    """
 
     name: str
     node: str
@@ -23,6 +30,10 @@ class Run:
     ended: float
     ok: bool
     is_actor: bool = False
+    resources: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    ready: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +131,7 @@ class _Reader:
             elif kind == common_pb2.ACTOR_CREATION_TASK:
                 if times:
                     created[event.task_info.actor_id] = min(times.values()) / 1e9
-            elif (run := _run_of(event)) is not None:
+            elif (run := run_of(event)) is not None:
                 runs.append(run)
             elif common_pb2.FAILED not in times:  # what failed without a start was cancelled
                 missing += 1
@@ -164,23 +175,34 @@ def _named(what: str, name: str) -> str:
     return f"{what} ({name})" if name else what
 
 
-def _run_of(event: Any) -> Run | None:
-    """Return an attempt at a task that started and ended; None if Ray has no record of the one or the other."""
+def run_of(event: Any, until: float | None = None) -> Run | None:
+    """Return an attempt at a task that started and ended; None if Ray has no record of the one or the other.
+
+    With `until`, an attempt without an end ends then.
+    """
     from ray.core.generated import common_pb2
 
     times = event.state_updates.state_ts_ns
-    ends = [times[state] for state in (common_pb2.FINISHED, common_pb2.FAILED) if state in times]
+    ends = [times[state] / 1e9 for state in (common_pb2.FINISHED, common_pb2.FAILED) if state in times]
+    if not ends and until is not None:
+        ends = [until]
     if common_pb2.RUNNING not in times or not ends or not event.state_updates.node_id:
         return None
-    started = times[common_pb2.RUNNING] / 1e9
+    started, info = times[common_pb2.RUNNING] / 1e9, event.task_info
+    ready = times.get(common_pb2.PENDING_NODE_ASSIGNMENT)
+    resources = whole_resources(info.required_resources)
     return Run(
-        name=event.task_info.name or event.task_info.func_or_class_name,
+        name=info.name or info.func_or_class_name,
         node=event.state_updates.node_id.hex(),
-        cpus=_cpus(event.task_info.required_resources),
+        cpus=resources.get("CPU", 0.0),
         submitted=min(started, *(nanoseconds / 1e9 for nanoseconds in times.values())),
         started=started,
-        ended=max(started, min(ends) / 1e9),
-        ok=common_pb2.FINISHED in times,
+        ended=max(started, min(ends)),
+        ok=common_pb2.FAILED not in times,
+        resources=resources,
+        labels=dict(info.label_selector),
+        group=info.placement_group_id.hex(),
+        ready=None if ready is None else min(started, ready / 1e9),
     )
 
 
@@ -194,23 +216,37 @@ def _lives(actors: Iterable[Any], created: Mapping[bytes, float], ended: float) 
         lost += actor.num_restarts
         if not actor.start_time or not actor.node_id:
             continue  # it never started
-        started = actor.start_time / 1000
-        lives.append(
-            Run(
-                name=actor.class_name,
-                node=actor.node_id.hex(),
-                cpus=_cpus(actor.required_resources),
-                submitted=min(started, created.get(actor.actor_id, started)),
-                started=started,
-                ended=max(started, actor.end_time / 1000 if actor.end_time else ended),
-                ok=True,
-                is_actor=True,
-            )
-        )
+        lives.append(life_of(actor, created.get(actor.actor_id), ended))
     return lives, lost
 
 
-def _cpus(resources: Mapping[str, float]) -> float:
-    """Return the CPUs of a task or an actor. In a placement group, Ray names them after the group."""
-    in_group = (amount for name, amount in resources.items() if name.startswith(_CPU_OF_A_GROUP))
-    return float(resources.get("CPU", 0.0) or max(in_group, default=0.0))
+def life_of(actor: Any, created: float | None, until: float) -> Run:
+    """Return the life of an actor that has started; without an end it ends at `until`.
+
+    It was submitted when it was `created`; without that, when it started.
+    """
+    started, resources = actor.start_time / 1000, whole_resources(actor.required_resources)
+    return Run(
+        name=actor.class_name,
+        node=actor.node_id.hex(),
+        cpus=resources.get("CPU", 0.0),
+        submitted=started if created is None else min(started, created),
+        started=started,
+        ended=max(started, actor.end_time / 1000 if actor.end_time else until),
+        ok=True,
+        is_actor=True,
+        resources=resources,
+        labels=dict(actor.label_selector),
+        group=actor.placement_group_id.hex(),
+    )
+
+
+def whole_resources(resources: Mapping[str, float]) -> dict[str, float]:
+    """Return the resources of a task or an actor by their own names, also where it runs in a placement group."""
+    amounts: dict[str, float] = {}
+    for name, amount in resources.items():
+        found = _OF_A_GROUP.fullmatch(name)
+        own = found["name"] if found is not None else name
+        if own != _MARK_OF_A_BUNDLE:
+            amounts[own] = max(amount, amounts.get(own, 0.0))
+    return amounts

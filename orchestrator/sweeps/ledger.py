@@ -218,6 +218,26 @@ class Ledger:
             row.status, row.reason, row.ended = status, reason, time.time()
             row.scorecard = scorecard.model_dump(mode="json") if scorecard is not None else None
 
+    def add_observed(
+        self, sweep_id: str, trial: Trial, *, trace: str, started: float, scorecard: Scorecard | None
+    ) -> None:
+        """Record what an observation found, as a trial that is done, and the observation itself as done."""
+        with self._writing() as session:
+            row = session.get_one(SweepRow, sweep_id)
+            row.status, row.ended = "done", time.time()
+            row.trials = [
+                TrialRow(
+                    trial_id=trial.trial_id,
+                    position=0,
+                    status="done",
+                    started=started,
+                    ended=row.ended,
+                    trace=trace,
+                    definition=_definition(trial),
+                    scorecard=scorecard.model_dump(mode="json") if scorecard is not None else None,
+                )
+            ]
+
     def set_sweep_status(self, sweep_id: str, status: SweepStatus) -> None:
         """Record that the sweep continues, or has ended."""
         with self._writing() as session:

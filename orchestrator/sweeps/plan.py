@@ -151,6 +151,11 @@ def _starts(kind: BackendKind, cluster: ClusterFile) -> str:
 def _workload(spec: SweepSpec, shape: ClusterShape, *, fitted: bool) -> Workload:
     base = fitted_workload(shape) if fitted and not _has_own_tasks(spec) else Workload()
     chosen = {name: value for name, value in spec.workload.model_dump().items() if value is not None}
+    if chosen.get("observed"):
+        raise InputError(
+            "workload.observed: what ran on a cluster is in its trace, not in a spec",
+            "orchestrate simulate --workload-from ID",
+        )
     try:
         return base.replace(**chosen)
     except ValidationError as error:

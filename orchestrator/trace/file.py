@@ -18,7 +18,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from orchestrator.errors import SpecError
-from orchestrator.model.events import TRACE_VERSION, Emit, Event, TaskEvent, parse_event
+from orchestrator.model.events import TRACE_VERSION, Emit, Event, NoteEvent, TaskEvent, parse_event
 from orchestrator.model.trial import Trial
 from orchestrator.private_files import make_private_folder
 
@@ -39,6 +39,8 @@ class TraceWriter:
 
     A file that is there already is never overwritten: FileExistsError. A sink that raises is logged and gets no more
     events: nothing that only watches may fail a trial. `stopped` has the errors of such sinks.
+
+    A trace that has reached `limit` bytes gets one more event, a note that says so, and is `full`. Sinks go on.
     """
 
     def __init__(
@@ -48,9 +50,13 @@ class TraceWriter:
         trial: Trial | None = None,
         context: Mapping[str, Any] | None = None,
         sinks: Iterable[Emit] = (),
+        limit: int | None = None,
     ) -> None:
         make_private_folder(path.parent)
         self.path = path
+        self.full = False
+        self.written = 0
+        self._limit = limit
         self.stopped: tuple[str, ...] = ()
         self._lock = threading.RLock()
         self._sinks = list(sinks)
@@ -63,7 +69,9 @@ class TraceWriter:
         with self._lock:
             if self._file.closed:
                 return
-            self._write(event.model_dump_json())
+            if not self.full:
+                self._write(event.model_dump_json())
+                self._stop_when_full(event.t)
             for sink in list(self._sinks):
                 try:
                     sink(event)
@@ -73,8 +81,14 @@ class TraceWriter:
                     self.stopped += (f"{type(error).__name__}: {error}",)
 
     def _write(self, line: str) -> None:
-        self._file.write(line + "\n")
+        self.written += self._file.write(line + "\n")
         self._file.flush()
+
+    def _stop_when_full(self, t: float) -> None:
+        if self._limit is not None and self.written >= self._limit:
+            self.full = True
+            text = f"the trace has reached its limit of {self._limit / 1e6:g} MB: later events aren't recorded"
+            self._write(NoteEvent(t=t, kind="trace_full", text=text).model_dump_json())
 
     def close(self) -> None:
         """Finish the file."""
@@ -113,12 +127,39 @@ def new_trace_path(folder: Path, name: str) -> Path:
 
 def read_trace(path: Path) -> Trace:
     """Read a trace. Only an incomplete last line is dropped. Raises SpecError with the file and the line."""
+    stream = open_trace(path)
+    events = sorted(stream.events, key=lambda event: event.t)
+    check_span(path, stream.trial, events[0].t if events else 0.0, events[-1].t if events else 0.0)
+    return Trace(stream.trial, stream.context, tuple(events))
+
+
+@dataclass(frozen=True)
+class TraceStream:
+    """A trace whose events are read one at a time, in the order of the file, with the header already read."""
+
+    trial: Trial | None
+    context: Mapping[str, Any]
+    events: Iterator[Event]
+
+
+def open_trace(path: Path) -> TraceStream:
+    """Read the header of a trace, and offer its events. Both raise SpecError, as `read_trace` does."""
     lines = _lines(path)
     first = next(lines, None)
     if first is None:
         raise SpecError(str(path), "no trace: it has no complete first line")
     trial, context = _read_header(path, first)
-    events: list[Event] = []
+    return TraceStream(trial, context, _events(path, lines))
+
+
+def check_span(path: Path, trial: Trial | None, first: float, last: float) -> None:
+    """Raise SpecError if a trace is longer than any real one."""
+    if last - first > (MAX_TRIAL_S if trial is not None else MAX_OBSERVED_S):
+        days = (last - first) / 86_400
+        raise SpecError(str(path), f"damaged: {days:.0f} days are between its first event and its last one")
+
+
+def _events(path: Path, lines: Iterator[bytes]) -> Iterator[Event]:
     tasks = 0
     for number, line in enumerate(lines, start=2):
         try:
@@ -132,12 +173,7 @@ def read_trace(path: Path) -> Trace:
             raise SpecError(f"{path}:{number}", f"more than {MAX_TASKS_OF_A_TRACE} tasks; no trace has that many")
         if number > MAX_EVENTS:
             raise SpecError(f"{path}:{number}", f"more than {MAX_EVENTS} events; no trace has that many")
-        events.append(event)
-    events.sort(key=lambda event: event.t)
-    if events and events[-1].t - events[0].t > (MAX_TRIAL_S if trial is not None else MAX_OBSERVED_S):
-        days = (events[-1].t - events[0].t) / 86_400
-        raise SpecError(str(path), f"damaged: {days:.0f} days are between its first event and its last one")
-    return Trace(trial, context, tuple(events))
+        yield event
 
 
 def _lines(path: Path) -> Iterator[bytes]:

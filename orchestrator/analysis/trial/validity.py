@@ -22,7 +22,7 @@ SATURATED = "the host's CPUs were saturated"
 SATURATED_PERCENT = 95.0
 SATURATED_SHARE = 0.5
 BUSY_SHARE = 0.2
-_WARNING_NOTES = ("fault_missed", "records_missing", "records_incomplete", "autoscaler_throttled")
+_WARNING_NOTES = ("fault_missed", "records_missing", "records_incomplete", "autoscaler_throttled", "trace_full")
 
 
 def judge(
@@ -40,7 +40,7 @@ def judge(
     if strays := sum(task.count for task in tasks if task.ok and task.node not in nodes):
         reasons.append(f"{strays} tasks ran on nodes that are not of this cluster")
     if lost := sum(task.count for task in tasks if not task.ok):
-        if trial.workload.job is None:
+        if trial.workload.is_known:
             reasons.append(f"{lost} tasks failed")
         else:  # scripts may cancel and retry tasks: their exit code decides
             warnings.append(f"{lost} attempts at tasks failed")
@@ -51,7 +51,8 @@ def judge(
         reasons.append("the settings were not in force")
     if window is not None:
         within_reasons, within_warnings = _judge_window(trial, events, window)
-        reasons += within_reasons
+        # Nobody can repeat an observation, and a gap of seconds doesn't spoil one of hours.
+        (warnings if trial.workload.observed else reasons).extend(within_reasons)
         warnings += within_warnings
     warnings += dict.fromkeys(note.text for note in notes if note.kind in _WARNING_NOTES)
     if failed := sum(1 for life in lives if life.never_ran):

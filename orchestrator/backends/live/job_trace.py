@@ -4,8 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from orchestrator.model.events import Event, NoteEvent, TaskEvent
+from orchestrator.model.events import Event
 from orchestrator.observer.node_tracker import TrackedNode
+from orchestrator.observer.task_events import details_of, missing_note, task_event
 from orchestrator.rayapi.job_records import JobRecords, read_records
 
 _log = logging.getLogger(__name__)
@@ -13,9 +14,6 @@ _log = logging.getLogger(__name__)
 # Processes send their events once a second. The GCS closes the records of tasks that ended with the job after 15 s.
 _SETTLE_S = 20.0
 _POLL_S = 1.0
-
-NEGLIGIBLE = 0.01
-"""The share of missing records up to which waits, CPU use and elasticity are still computed."""
 
 
 def settled_records(gcs: str, submission_id: str, ended: float, check: Callable[[], None]) -> JobRecords:
@@ -42,35 +40,7 @@ def settled_records(gcs: str, submission_id: str, ended: float, check: Callable[
 
 def events_of(records: JobRecords, node_of: Callable[[str], TrackedNode | None], ended: float) -> list[Event]:
     """Return an event for each record, and a note about those that are missing, at the job's end."""
-    events: list[Event] = []
-    for run in records.runs:
-        node = node_of(run.node)
-        events.append(
-            TaskEvent(
-                t=run.ended,
-                node=run.node,
-                node_type=node.node_type if node else "",
-                arch=node.traits.arch if node else "unknown",
-                cpus=run.cpus,
-                submitted=run.submitted,
-                started=run.started,
-                ended=run.ended,
-                ok=run.ok,
-                **{"name": run.name, "actor": run.is_actor},
-            )
-        )
+    events: list[Event] = [task_event(run, node_of(run.node), details_of(run)) for run in records.runs]
     if records.missing:
-        events.append(_missing(records, ended))
+        events.append(missing_note(ended, len(records.runs), records.missing))
     return events
-
-
-def _missing(records: JobRecords, ended: float) -> NoteEvent:
-    known = len(records.runs)
-    every = known + records.missing
-    few = records.missing <= NEGLIGIBLE * every
-    left_out = "" if few else "; so waits, CPU use and elasticity are left out"
-    return NoteEvent(
-        t=ended,
-        kind="records_missing" if few else "records_incomplete",
-        text=f"Ray kept no complete record of {records.missing} of {every} tasks and actors{left_out}",
-    )

@@ -12,7 +12,7 @@ from orchestrator.cli.help import option
 from orchestrator.cli.options import GcsAddress, MetricsHost, MetricsPort, MetricsTokenFile, NodeTypesFile
 from orchestrator.cli.parsing import parse_duration
 from orchestrator.lab import metrics
-from orchestrator.lab.observe import Observation, observe_cluster
+from orchestrator.lab.observe import DEFAULT_TRACE_MB, Observation, observe_cluster
 from orchestrator.lab.scrape_config import scrape_config
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ def observe(
         str,
         option(metavar="REGION|FILE", help="Prices of nodes, as for sweep.", autocompletion=complete_prices),
     ] = "us-east-1",
+    max_trace_size: Annotated[
+        float,
+        option(min=1, metavar="MB", help="Megabytes after which nothing more is recorded; metrics go on."),
+    ] = DEFAULT_TRACE_MB,
     interval: Annotated[float, option(min=0.05, max=60, help="Seconds between two polls.")] = 0.5,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = None,
@@ -68,7 +72,7 @@ def observe(
         option("--for", metavar="DURATION", help="How long to observe, such as 30m.  [default: until Ctrl-C]"),
     ] = None,
 ) -> None:
-    """Watch a Ray cluster without taking part in it: scaling events, demand and usage go into a trace."""
+    """Watch a Ray cluster without taking part in it: its nodes, demand, tasks and actors go into a trace."""
     access = metrics.access(metrics_host, metrics_token_file)
     if print_scrape_config:
         console().print(scrape_config(metrics_port, access), end="", soft_wrap=True, markup=False, highlight=False)
@@ -84,8 +88,13 @@ def observe(
         metrics_access=access,
         name=name,
         seconds=parse_duration("--for", for_),
+        trace_mb=max_trace_size,
     )
-    observe_cluster(context.obj, wanted, _print_event, reporter())
+    observed = observe_cluster(context.obj, wanted, _print_event, reporter())
+    from orchestrator.report.terminal.observation import observation_lines
+
+    for line in observation_lines(observed):
+        console().print(line, soft_wrap=True)
 
 
 def _print_event(event: "Event") -> None:

@@ -13,7 +13,7 @@ from orchestrator.logs import recording
 from orchestrator.model.events import DemandEvent, Event, HostEvent, NodeEvent, NoteEvent, UsageEvent
 from orchestrator.model.snapshot import Demand, NodeRow, Snapshot
 from orchestrator.observer.node_tracker import NodeTraits
-from orchestrator.observer.observer import LogSources, Observer
+from orchestrator.observer.observer import MAX_SHAPES, OTHER_SHAPES, LogSources, Observer
 from orchestrator.trace.tail import Tail
 
 
@@ -458,3 +458,13 @@ def test_an_observer_that_raises_is_a_traceback_in_the_log_and_a_failure_for_the
     assert isinstance(observer.failure, KeyError)
     assert "the observer stopped after an error\nTraceback (most recent call last)" in log
     assert "KeyError: 'state'" in log
+
+
+def test_demand_of_endless_shapes_is_bounded() -> None:
+    demand = tuple(Demand({f"custom{number}": 1.0}, 1) for number in range(MAX_SHAPES + 20))
+    observer, seen = watched(Snapshot(t=1000.0, demand=(*demand, Demand({"CPU": 1.0}, 5))))
+    steps(observer, 1)
+
+    [event] = [event for event in seen if isinstance(event, DemandEvent)]
+    assert event.pending["CPU=1"] == 5
+    assert (len(event.pending), event.pending[OTHER_SHAPES]) == (MAX_SHAPES + 1, 21)

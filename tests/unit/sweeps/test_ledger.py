@@ -371,3 +371,13 @@ def test_the_database_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
     ledger.close()
 
     assert refused.value.message.startswith("the ledger can't be used: ")
+
+
+def test_an_observation_has_no_trial_until_it_ends(ledger: Ledger) -> None:
+    ledger.add_sweep("0b5e", [], name="prod", backend="observed", spec={}, environment={})
+    assert (ledger.sweep("0b5e").status, ledger.sweep("0b5e").trials) == ("running", ())
+
+    ledger.add_observed("0b5e", FIRST, trace="/x.jsonl", started=900.0, scorecard=scorecard())
+
+    record, found = ledger.find(f"0b5e/{FIRST.trial_id}")
+    assert (record.status, found and found.status, found and found.trace) == ("done", "done", "/x.jsonl")

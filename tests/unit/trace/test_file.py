@@ -256,3 +256,15 @@ def test_events_of_an_unknown_type_are_kept(written: Callable[[str], Path], path
 def test_an_event_of_unknown_type_still_needs_a_time() -> None:
     with pytest.raises(ValueError, match="t"):
         parse_event('{"type":"price"}')
+
+
+def test_a_trace_that_is_full_says_so_once_and_its_sinks_go_on(path: Path) -> None:
+    seen: list[Event] = []
+    with TraceWriter(path, sinks=[seen.append], limit=300) as trace:
+        for t in range(10):
+            trace.emit(phase(t, "running"))
+
+    events = read_trace(path).events
+    assert trace.full
+    assert [event.kind for event in events if isinstance(event, NoteEvent)] == ["trace_full"]
+    assert len(events) < 10 == len(seen)

@@ -5,7 +5,7 @@ from orchestrator.model.events import NoteEvent, TaskEvent
 from orchestrator.observer.node_tracker import NodeTraits, TrackedNode
 from orchestrator.rayapi.job_records import JobRecords, Run
 
-TASK = Run("train", "ab" * 28, 2.0, submitted=10.0, started=11.0, ended=15.0, ok=True)
+TASK = Run("train", "ab" * 28, 2.0, submitted=10.0, started=11.0, ended=15.0, ok=True, resources={"CPU": 2.0})
 NODES = {TASK.node: TrackedNode("i-1", "x86", NodeTraits("x86_64"))}
 
 
@@ -15,7 +15,7 @@ def test_a_record_becomes_a_task_on_its_node() -> None:
     assert isinstance(event, TaskEvent)
     assert (event.node_type, event.arch, event.cpus) == ("x86", "x86_64", 2.0)
     assert (event.t, event.submitted, event.started, event.ended) == (15.0, 10.0, 11.0, 15.0)
-    assert event.model_extra == {"name": "train", "actor": False}
+    assert event.model_extra == {"name": "train", "actor": False, "resources": {"CPU": 2.0}}
 
 
 def test_a_node_that_nobody_saw_has_no_type() -> None:
