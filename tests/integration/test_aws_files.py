@@ -47,6 +47,7 @@ def test_the_file_of_the_guide_runs(cloud: Cloud, orchestrate: Orchestrate, tmp_
     text = Template((FILES / "guide.yaml").read_text())
     file = tmp_path / "cluster.yaml"
     file.write_text(text.substitute(CLUSTER_NAME="ray-on-aws", AWS_REGION=REGION, **images))
+    cloud.api.vcpu_quota = 200.0  # 8 workers of each type may run
 
     assert_runs(cloud, orchestrate, file)
 

@@ -1,5 +1,6 @@
 """What happens to clusters on EC2 in the middle of a trial, on the stand-in. It takes minutes: make test-aws."""
 
+import json
 import os
 import signal
 import time
@@ -144,6 +145,24 @@ def test_a_head_that_lets_nobody_in_says_why(
     assert done.returncode == 1
     assert "the head never answered SSH" in done.stdout + done.stderr
     assert message in done.stdout + done.stderr
+    assert_nothing_is_left(cloud, orchestrate.home)
+
+
+def test_a_trial_that_reaches_the_limit_is_ended(cloud: Cloud, orchestrate: Orchestrate, tmp_path: Path) -> None:
+    arguments = sweep(cluster_file(tmp_path), "--upscaling-speed", "1")
+    planned = orchestrate(*arguments, "--dry-run", "--json", "-")
+    (trial,) = json.loads(planned.stdout)["cost"]["trials"].values()
+    cloud.machines.silent |= {
+        "m7i.2xlarge",
+        "m8g.2xlarge",
+    }  # the workers: the trial can't begin, and costs more and more
+    try:
+        done = orchestrate(*arguments, "--max-cost", f"{trial['usd'] + 0.001:.4f}")
+    finally:
+        cloud.machines.silent.clear()
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the machines have cost $" in done.stdout + done.stderr
     assert_nothing_is_left(cloud, orchestrate.home)
 
 

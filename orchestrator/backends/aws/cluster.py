@@ -63,6 +63,7 @@ _KEPT_BYTES = 50_000_000
 # The machine's boot, and setup commands that install Ray.
 _NODE_START_S = 300.0
 _LAST_LINES = 12
+_DAY_S = 86_400.0
 # How long after the end of its lease a machine is given to end.
 _GRACE_S = 60.0
 
@@ -139,7 +140,8 @@ class AwsCluster(LiveCluster):
         self._check_cost = place.check_cost
         self._name = f"orchestrate-{self.cluster_id}"
         self._lease = Lease(float(self._raw["provider"].get("lease_minutes") or Lease.minutes))
-        expires = datetime.now(UTC) + timedelta(seconds=place.seconds) + self._lease.setup
+        planned = timedelta(seconds=min(place.seconds, _DAY_S))  # a longer sweep postpones it
+        expires = datetime.now(UTC) + planned + self._lease.setup
         self._mark = Mark(self.cluster_id, place.sweep_id, str(Owner.this_process()), expires)
         self._reports = SettingsReports(self.files.settings)
         self._launcher: subprocess.Popen[bytes] | None = None
