@@ -145,6 +145,10 @@ def _plural(kind: str, names: Sized) -> str:
     return kind if len(names) == 1 else kind + ("es" if kind.endswith("s") else "s")
 
 
+STRESS_JOB_RUNS: "frozenset[Feature]" = frozenset({"groups", "actors", "placement_groups", "requests"})
+"""The features of a workload that the stress job runs on a real cluster."""
+
+
 def _accept(cluster: "ClusterFile") -> None:
     pass
 

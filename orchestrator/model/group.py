@@ -291,7 +291,10 @@ class Group(FrozenModel):
 
     def describe(self) -> str:
         """Return a summary such as `40 tasks x 5 s x 1 CPU (sleep), burst, after load`."""
-        words = f"{self.count} {self.of.replace('_', ' ')} x {self._describe_seconds()}"
+        members = self.of.replace("_", " ")
+        if self.count == 1 and self.of != "tasks":
+            members = members.removesuffix("s")
+        words = f"{self.count} {members} x {self._describe_seconds()}"
         if self.bundles:
             words += f" x {self.strategy} [{'; '.join(each.needs.describe() for each in self.bundles)}]"
         else:

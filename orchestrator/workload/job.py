@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import WorkloadFailed
+from orchestrator.model.group import Group
 from orchestrator.model.workload import Workload
 from orchestrator.rayapi.jobs import job_client
 from orchestrator.workload.stress import MARK
@@ -18,6 +19,8 @@ from orchestrator.workload.stress import MARK
 _log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
+# Linux takes arguments of up to 128 KiB, and quotes add to them.
+_LONGEST_ARGUMENT = 100_000
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -25,11 +28,40 @@ def stress_entrypoint(workload: Workload, seed: int, address: str, python: str =
     """Return the shell command that runs the stress job on a head where this package is installed for `python`.
 
     `address` is the GCS as `host:port`. Don't pass `auto`: on a machine with several clusters, Ray may choose another
-    one.
+    one. Raises WorkloadFailed for a workload that is too long for a command.
     """
-    request = json.dumps({"workload": workload.model_dump(mode="json"), "seed": seed, "address": address})
+    request = json.dumps({**stress_request(workload, seed), "address": address})
+    if len(request) > _LONGEST_ARGUMENT:
+        raise WorkloadFailed(
+            f"the workload takes {len(request)} characters, and a command holds {_LONGEST_ARGUMENT}",
+            "describe it with fewer groups, requests or samples",
+        )
     # In place of -P, which Python 3.10 refuses.
     return f"PYTHONSAFEPATH=1 {shlex.quote(python)} -m orchestrator.workload.stress {shlex.quote(request)}"
+
+
+def stress_request(workload: Workload, seed: int) -> dict[str, Any]:
+    """Return a workload as the stress job takes it: its groups with all their values, and its requests."""
+    return {
+        "groups": [_group(group) for group in workload.work],
+        "requests": [
+            {"at_s": request.at_s, "bundles": [bundle.resources for bundle in request.bundles]}
+            for request in workload.requests
+        ],
+        "seed": seed,
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    names = (
+        "name", "of", "count", "cpus", "resources", "labels", "kind", "strategy", "at_s", "after",
+        "arrival", "arrival_s", "waves", "arrival_parameters",
+    )  # fmt: skip
+    return {
+        **{name: getattr(group, name) for name in names},
+        "seconds": group.seconds.model_dump(),
+        "bundles": [bundle.resources for bundle in group.bundles],
+    }
 
 
 class SubmittedJob:

@@ -78,6 +78,7 @@ _MODULES = (
     "rayapi/aws_provider.py",
     "workload/stress.py",
     "model/arrivals.py",
+    "model/sampling.py",
     "model/doc_table.py",
 )
 

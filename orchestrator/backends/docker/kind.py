@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.assets import bundled
-from orchestrator.backends.base import Backend, BackendKind, BackendRequest, Orphan
+from orchestrator.backends.base import STRESS_JOB_RUNS, Backend, BackendKind, BackendRequest, Orphan
 from orchestrator.model.fault import ALL_FAULTS
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ DOCKER = BackendKind(
     starts="containers on this machine",
     default_cluster=partial(bundled, "cluster/docker.yaml"),
     create=_create,
+    runs=STRESS_JOB_RUNS,
     faults=ALL_FAULTS,
     runs_here=True,
     takes_image=True,

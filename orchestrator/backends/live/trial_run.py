@@ -175,7 +175,8 @@ class TrialRun:
             self._submitted = True  # later waves don't begin the phase again
             enter_phase(self._trace, "running", t=message["t"], detail=f"{message['submitted']} tasks submitted")
             self._faults.start(message["t"])
-        for node_id, submitted, started, ended, ok in message.get("tasks", ()):
+        named = bool(self._trial.workload.groups)
+        for node_id, submitted, started, ended, ok, group, cpus in message.get("tasks", ()):
             node = self._observer.of_ray_node(node_id)
             self._last_end = max(self._last_end, ended)
             self._trace.emit(
@@ -184,11 +185,12 @@ class TrialRun:
                     node=node_id,
                     node_type=node.node_type if node else "",
                     arch=node.traits.arch if node else "unknown",
-                    cpus=self._trial.workload.cpus,
+                    cpus=cpus,
                     submitted=submitted,
                     started=started,
                     ended=ended,
                     ok=ok,
+                    **({"group": group} if named else {}),
                 )
             )
         if "done" in message:

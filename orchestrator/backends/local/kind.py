@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.assets import bundled
-from orchestrator.backends.base import Backend, BackendKind, BackendRequest, Orphan
+from orchestrator.backends.base import STRESS_JOB_RUNS, Backend, BackendKind, BackendRequest, Orphan
 
 
 def _create(request: BackendRequest) -> Backend:
@@ -32,6 +32,7 @@ LOCAL = BackendKind(
     starts="Ray processes on this machine",
     default_cluster=partial(bundled, "cluster/local.yaml"),
     create=_create,
+    runs=STRESS_JOB_RUNS,
     runs_here=True,
     nodes_are="processes",
     orphans=_orphans,
