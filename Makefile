@@ -103,7 +103,7 @@ schema: $(DEV) ## generate docs/schema/ from the code
 	.venv/bin/python -m orchestrator.report.json_document > docs/schema/sweep.schema.json
 
 docs: $(DEV) ## build the documentation site into site/; a link that leads nowhere is an error
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
 docs-tables: $(DEV) ## generate the tables and the reference of commands in docs/ from the code
 	.venv/bin/python -m orchestrator.metrics.catalogue docs/metrics.md
