@@ -14,7 +14,7 @@ endif
 # Keep the Python of a working environment, even if another python3 is first on PATH now.
 NEW_PYTHON = $(if $(wildcard .venv/bin/python),,--python '$(PYTHON)')
 # Compile now. Otherwise all nodes of a first cluster would compile while they are measured.
-SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --compile-bytecode $(NEW_PYTHON)
+SYNC = UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --extra all --compile-bytecode $(NEW_PYTHON)
 
 RUNTIME := .venv/.synced-runtime
 DEV := .venv/.synced-dev
@@ -74,7 +74,7 @@ test-ray-%: $(DEV)
 	  tests/integration/test_local_sweep.py tests/integration/test_autoscaler_v1.py $(ARGS)
 
 on_ray = UV_PYTHON_DOWNLOADS=never $(UV) run --compile-bytecode --isolated --no-project --python .venv/bin/python \
-  --with-editable . --with 'ray[default]==$(1)' --with hypothesis --with pytest
+  --with-editable '.[all]' --with 'ray[default]==$(1)' --with hypothesis --with pytest
 
 test-arm64: $(DEV) ## run the test with an emulated arm64 node, as root; takes minutes
 	ORCHESTRATE_TEST_ARM64=1 .venv/bin/pytest tests/integration/test_arm64.py $(ARGS)

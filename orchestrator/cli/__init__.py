@@ -9,6 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 from orchestrator.errors import OrchestrateError
+from orchestrator.extras import DISTRIBUTION, extra_of
 from orchestrator.logs import redacted
 from orchestrator.plain_text import visible
 
@@ -49,6 +50,12 @@ def main() -> NoReturn:
         # not logged: the reader (`| head`) has gone, and stderr may be the same pipe.
         streams.give_up_stdout()
         sys.exit(0)
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if extra is None:
+            _fail_by_fault(error)
+        _log.debug("exit code 3", exc_info=True)
+        _fail(f"{error.name} isn't installed", f"pip install '{DISTRIBUTION}[{extra}]'", 3)
     except MemoryError:
         _log.debug("exit code 3", exc_info=True)
         _fail("there isn't enough memory for this", None, 3)

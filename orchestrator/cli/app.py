@@ -42,7 +42,14 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"orchestrate {__version__}")
+        from orchestrator.errors import MissingPrerequisite
+        from orchestrator.rayapi.version import ray_version
+
+        try:
+            ray = f"Ray {ray_version()}"
+        except MissingPrerequisite:
+            ray = "without Ray"  # not logged: it is the answer
+        typer.echo(f"orchestrate {__version__} ({ray})")
         raise typer.Exit
 
 
@@ -72,7 +79,7 @@ def _common(
         ),
     ] = 0,
     _version: Annotated[
-        bool, option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        bool, option("--version", help="Print the version, and Ray's.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     logs.configure(verbose)

@@ -48,3 +48,11 @@ def test_loading_a_sweep_needs_no_ray_and_polars_only_for_frames() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "[]"
+
+
+def test_importing_the_package_takes_less_than_a_tenth_of_a_second_of_a_processor() -> None:
+    code = "import time; begin = time.process_time(); import orchestrator; print(time.process_time() - begin)"
+    command = [sys.executable, "-c", code]
+    took = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(3)]
+
+    assert min(took) < 0.1
