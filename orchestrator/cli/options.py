@@ -150,6 +150,34 @@ ArrivalSeconds = Annotated[
     option("--arrival-s", help="Seconds over which tasks arrive (ignored for burst).", panel=WORKLOAD),
 ]
 WaveCount = Annotated[int | None, option("--waves", help="Number of waves, for --arrival waves.", panel=WORKLOAD)]
+RecordedWorkload = Annotated[
+    str | None,
+    option(
+        "--workload-from",
+        metavar="ID|FILE",
+        help="Replay the workload of an observation, a recorded trial or a trace, on its cluster and with the launch"
+        " latencies met then. Settings that you don't name are those of the record.",
+        panel=WORKLOAD,
+        autocompletion=complete_sweep_or_trial,
+    ),
+]
+ScaleLoad = Annotated[
+    float | None,
+    option("--scale-load", metavar="FACTOR", help="So many times the tasks of --workload-from.", panel=WORKLOAD),
+]
+Between = Annotated[
+    str | None,
+    option(
+        "--between",
+        metavar="HH:MM,HH:MM",
+        help="Only tasks of --workload-from that were submitted at these times of day, in this machine's zone.",
+        panel=WORKLOAD,
+    ),
+]
+OnlyShape = Annotated[
+    str | None,
+    option("--only-shape", metavar="CPU=4", help="Only tasks of --workload-from of this shape.", panel=WORKLOAD),
+]
 FaultList = Annotated[
     list[str] | None,
     option(

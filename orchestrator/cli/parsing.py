@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterable
+from datetime import datetime, time
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.errors import InputError
+from orchestrator.lab.workload_from import WorkloadFrom
 from orchestrator.model.fault import Fault
 from orchestrator.model.settings import settings, type_of
+from orchestrator.model.task_needs import shape_of
+from orchestrator.replay.history import Edits
 
 
 def parse_list(option: str, text: str | None, convert: Callable[[str], Any] = str) -> list[Any] | None:
@@ -87,3 +91,47 @@ def parse_duration(option: str, text: str | None) -> float | None:
     if not (math.isfinite(seconds) and seconds > 0):
         raise InputError(f"{option}: {text!r} is not a duration", f"for example {option} 90s, 15m or 2h")
     return seconds
+
+
+def parse_workload_from(
+    source: str | None, scale: float | None, between: str | None, only_shape: str | None
+) -> WorkloadFrom | None:
+    """Return a recorded workload with its edits; None without one. Raises InputError."""
+    given = {"--scale-load": scale, "--between": between, "--only-shape": only_shape}
+    if source is None:
+        if wrong := [option for option, value in given.items() if value is not None]:
+            raise InputError(f"{wrong[0]} is for --workload-from", "name a recorded trial or an observation with it")
+        return None
+    if scale is not None and not 0 < scale <= 1000:
+        raise InputError(f"--scale-load: {scale:g} isn't a factor", "a number above 0 and up to 1000, such as 2")
+    return WorkloadFrom(
+        source,
+        Edits(
+            scale=1.0 if scale is None else scale,
+            between=None if between is None else _times_of_day(between),
+            only_shape=None if only_shape is None else _shape(only_shape),
+        ),
+    )
+
+
+def _times_of_day(text: str) -> tuple[time, time]:
+    try:
+        begin, end = (datetime.strptime(part.strip(), "%H:%M").time() for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--between: {text!r} isn't two times of day", "for example --between 09:00,17:00") from None
+    if begin == end:
+        raise InputError(f"--between: {text!r} is no time at all", "for example --between 09:00,17:00")
+    return begin, end
+
+
+def _shape(text: str) -> str:
+    """Return a shape as traces name it: sorted, with the shortest numbers."""
+    try:
+        pairs = [part.partition("=") for part in text.split(",")]
+        amounts = {name.strip(): float(amount) for name, _, amount in pairs}
+    except ValueError:
+        # not logged: the error below names the text.
+        amounts = {}
+    if not amounts or not all(name and 0 < amount < float("inf") for name, amount in amounts.items()):
+        raise InputError(f"--only-shape: {text!r} isn't a shape", "for example --only-shape CPU=4 or CPU=1,GPU=1")
+    return shape_of(amounts)

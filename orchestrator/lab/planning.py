@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import InputError
 from orchestrator.lab.home import Home
 from orchestrator.lab.overrides import SpecOverrides, spec_document
+from orchestrator.lab.workload_from import WorkloadFrom, take_workload
 from orchestrator.model.job import CANNOT_SIMULATE, RUN_INSTEAD
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def plan_sweep(
-    home: Home, spec_file: Path | None, overrides: SpecOverrides, boot_from: Sequence[str] = ()
+    home: Home,
+    spec_file: Path | None,
+    overrides: SpecOverrides,
+    boot_from: Sequence[str] = (),
+    workload_from: WorkloadFrom | None = None,
 ) -> "tuple[Plan, ClusterFile]":
     """Return the plan of a spec file with overrides, and the cluster file that it is for. Raises InputError."""
     from orchestrator.backends import registry
@@ -26,6 +31,9 @@ def plan_sweep(
     from orchestrator.sweeps.fit import this_machine
     from orchestrator.sweeps.plan import make_plan
 
+    recorded = None if workload_from is None else take_workload(home, workload_from, overrides)
+    if recorded is not None:
+        overrides = recorded.overrides
     spec = read_spec(spec_file, spec_document(overrides), registry.names())
     kind = registry.kind(spec.backend)
     if spec.workload.job is not None:
@@ -48,7 +56,12 @@ def plan_sweep(
         raise InputError("--boot-from and --launch-profile both set the latencies", "leave one of them out")
     if boot_from:
         cluster = _with_measured_latencies(home, cluster, boot_from)
-    return make_plan(spec, cluster, this_machine()), cluster
+    elif recorded is not None and spec.launch_profile is None:
+        cluster = recorded.with_latencies(cluster)
+    plan = make_plan(spec, cluster, this_machine())
+    if recorded is not None:
+        plan = replace(plan, assumptions=(*plan.assumptions, *recorded.assumptions))
+    return plan, cluster
 
 
 def changes_of(backend: str, cluster: "ClusterFile") -> Sequence[str]:

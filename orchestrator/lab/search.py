@@ -14,6 +14,7 @@ from orchestrator.lab.overrides import SpecOverrides, spec_document
 from orchestrator.lab.parallel import Parallel
 from orchestrator.lab.planning import plan_sweep
 from orchestrator.lab.progress import Reporter
+from orchestrator.lab.workload_from import WorkloadFrom
 from orchestrator.version import __version__
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def search_settings(
     candidates: int,
     engine: Parallel,
     boot_from: Sequence[str] = (),
+    workload_from: WorkloadFrom | None = None,
 ) -> Found:
     """Try settings of the spec's space and return the best, the reference and the trade-off. Raises InputError."""
     from orchestrator.backends import registry
@@ -79,7 +81,7 @@ def search_settings(
     from orchestrator.sweeps.runner import new_sweep_id
 
     space = Space.of(read_spec(spec_file, spec_document(overrides), registry.names()).settings)
-    plan, cluster = plan_sweep(home, spec_file, overrides, boot_from)
+    plan, cluster = plan_sweep(home, spec_file, overrides, boot_from, workload_from)
     against = _against(plan, objective)
     repeat = plan.spec.repeat if "repeat" in plan.spec.model_fields_set else DEFAULT_REPEAT
     engine = engine.ready(home)

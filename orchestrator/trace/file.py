@@ -25,6 +25,8 @@ from orchestrator.private_files import make_private_folder
 _log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 4_000_000
+# The first line can hold the times of each task of a recorded workload.
+MAX_HEADER_BYTES = 40_000_000
 MAX_EVENTS = 10_000_000
 MAX_TASKS_OF_A_TRACE = 10_000_000
 MAX_OBSERVED_S = 400 * 86_400.0
@@ -183,13 +185,13 @@ def _lines(path: Path) -> Iterator[bytes]:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise SpecError(str(path), "not a file")
-            number = 0
-            while (line := file.readline(MAX_LINE_BYTES + 1)).endswith(b"\n"):
-                number += 1
+            number, most = 0, MAX_HEADER_BYTES
+            while (line := file.readline(most + 1)).endswith(b"\n"):
+                number, most = number + 1, MAX_LINE_BYTES
                 yield line[:-1]
             # Else the last line is incomplete: its writer was killed, or still runs.
-            if len(line) > MAX_LINE_BYTES:
-                raise SpecError(f"{path}:{number + 1}", f"longer than {MAX_LINE_BYTES} bytes; no line of a trace is")
+            if len(line) > most:
+                raise SpecError(f"{path}:{number + 1}", f"longer than {most} bytes; no line of a trace is")
     except OSError as error:
         raise SpecError(str(path), f"can't be read: {error.strerror}") from None
     except ValueError:

@@ -1,7 +1,7 @@
 """Fits a cloud's latencies to what recorded traces show, by node type."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.analysis.trial.node_lives import NodeLife, node_lives
 from orchestrator.model.events import Event
@@ -40,15 +40,19 @@ def fitted(launch: LaunchModel, node_types: Iterable[str], traces: Iterable[Sequ
     Raises ValueError if the traces show no launch of one of `node_types`.
     """
     samples = stage_samples(traces)
+    if missing := [node_type for node_type in node_types if node_type not in samples]:
+        measured = ", ".join(sorted(samples)) or "none"
+        raise ValueError(f"no launch of a {missing[0]} was recorded there; launched were: {measured}")
+    return with_samples(launch, {node_type: samples[node_type] for node_type in node_types})
+
+
+def with_samples(launch: LaunchModel, samples: Mapping[str, Mapping[str, list[float]]]) -> LaunchModel:
+    """Return the launch model with measured latencies of some node types, as `stage_samples` gives them."""
     overrides = {}
-    for node_type in node_types:
-        if node_type not in samples:
-            measured = ", ".join(sorted(samples)) or "none"
-            raise ValueError(f"no launch of a {node_type} was recorded there; launched were: {measured}")
+    for node_type, measured in samples.items():
         stages = {
             stage: Delay(distribution="empirical", samples=tuple(values[:MAX_SAMPLES]))
-            for stage, values in samples[node_type].items()
+            for stage, values in measured.items()
         }
-        terminate = launch.stages(node_type)[3]
-        overrides[node_type] = StageOverrides(**stages, terminate=terminate)
-    return launch.replace(node_types=overrides)
+        overrides[node_type] = StageOverrides(**stages, terminate=launch.stages(node_type)[3])
+    return launch.replace(node_types={**launch.node_types, **overrides})

@@ -5,6 +5,7 @@ import typer
 from orchestrator.backends.registry import SIMULATED
 from orchestrator.cli import options as cli
 from orchestrator.cli.commands import simulate_optimise, sweep
+from orchestrator.cli.parsing import parse_workload_from
 from orchestrator.cli.sweep_options import SweepOptions
 from orchestrator.errors import InputError
 from orchestrator.lab.parallel import parse_parallel
@@ -24,6 +25,10 @@ EXAMPLES = """Examples:
 
   orchestrate simulate --target-utilization-fraction 0.1,0.8 --autoscaler v1
 
+  orchestrate simulate --workload-from 3f2a90c1 --idle-timeout-minutes 1,5,15 --upscaling-speed 1,10
+
+  orchestrate simulate --workload-from today.jsonl --between 09:00,17:00 --scale-load 2
+
   orchestrate simulate --optimise 'makespan_s + 100*cost_usd' --upscaling-speed 0.5,20
 """
 
@@ -37,6 +42,10 @@ def simulate(
     set_: cli.Set = None,
     optimise: cli.Optimise = None,
     candidates: cli.CandidateCount = None,
+    workload_from: cli.RecordedWorkload = None,
+    scale_load: cli.ScaleLoad = None,
+    between: cli.Between = None,
+    only_shape: cli.OnlyShape = None,
     job: cli.JobToRefuse = None,
     tasks: cli.Tasks = None,
     task_seconds: cli.TaskSeconds = None,
@@ -102,6 +111,7 @@ def simulate(
         execution=Execution(engine=parse_parallel(parallel, address), keep_invalid=keep_invalid),
         dry_run=dry_run,
         json_file=json_file,
+        workload_from=parse_workload_from(workload_from, scale_load, between, only_shape),
     )
     if optimise is not None:
         return simulate_optimise.run(context.obj, request, optimise, candidates)

@@ -24,6 +24,7 @@ def run(home: Home, request: Request, expression: str, candidates: int | None) -
         candidates=count,
         engine=request.execution.engine or automatic(),
         boot_from=request.boot_from,
+        workload_from=request.workload_from,
     )
     from orchestrator.report.terminal.optimum import optimum_document, optimum_table
 

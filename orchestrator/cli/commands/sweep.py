@@ -17,6 +17,7 @@ from orchestrator.lab.home import Home
 from orchestrator.lab.parallel import parse_parallel
 from orchestrator.lab.planning import changes_of, plan_sweep
 from orchestrator.lab.run import Execution, begin, resume_sweep
+from orchestrator.lab.workload_from import WorkloadFrom
 from orchestrator.model.job import CANNOT_SIMULATE
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Request:
     execution: Execution
     dry_run: bool
     json_file: str | None
+    workload_from: WorkloadFrom | None = None
 
 
 def sweep(
@@ -177,14 +179,15 @@ def run(home: Home, request: Request) -> int:
         if request.dry_run:
             raise InputError("--resume has no --dry-run", f"the rest of the sweep: orchestrate show {request.resume}")
         others = [value for name, value in overrides.items() if name != "backend"]
-        if request.spec is not None or request.boot_from or any(value is not None for value in others):
+        given = any(value is not None for value in (request.spec, request.workload_from, *others))
+        if given or request.boot_from:
             raise InputError("--resume runs a sweep as it was planned", "leave the other options out")
         backend = request.options.backend
         record = resume_sweep(home, request.resume, request.execution, reporter(), backend=backend)
         return _finish(record, request.json_file)
     if request.execution.keep_invalid:
         raise InputError("--keep-invalid is for --resume", "for example --resume @last --keep-invalid")
-    plan, cluster = plan_sweep(home, request.spec, overrides, request.boot_from)
+    plan, cluster = plan_sweep(home, request.spec, overrides, request.boot_from, request.workload_from)
     execution = request.execution.ready(home, plan.spec)
     from orchestrator.report.terminal.cost import changes_text, estimate_table
     from orchestrator.report.terminal.tables import plan_tables

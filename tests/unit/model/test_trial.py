@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.model.cluster import ClusterShape, NodeType
 from orchestrator.model.fault import Fault
+from orchestrator.model.group import Group, ResourcesRequest
 from orchestrator.model.job import Job
 from orchestrator.model.latency import Delay, LaunchModel, StageOverrides
 from orchestrator.model.ray_latencies import RayModel
@@ -95,6 +96,9 @@ CHANGES: dict[type[BaseModel], dict[str, Any]] = {
         "kind": "burn",
         "faults": (Fault(kind="kill", at_s=20),),
         "job": Job(entrypoint="python train.py"),
+        "groups": (Group(name="load", tasks=3),),
+        "requests": (ResourcesRequest(at_s=5.0),),
+        "observed": "10.0.0.5:6379",
     },
 }
 
