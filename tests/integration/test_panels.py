@@ -23,7 +23,16 @@ from orchestrator.grafana.boards.compare import ZERO_S, ComparedTrial
 from orchestrator.grafana.boards.queries import MARGIN_S
 from orchestrator.inputs.prices import read_prices
 from orchestrator.metrics.server import DEFAULT_PORT
-from orchestrator.model.events import ALIVE_STATES, DemandEvent, FaultEvent, NodeEvent, NodeState, TaskEvent, UsageEvent
+from orchestrator.model.events import (
+    ALIVE_STATES,
+    PHASES,
+    DemandEvent,
+    FaultEvent,
+    NodeEvent,
+    NodeState,
+    TaskEvent,
+    UsageEvent,
+)
 from orchestrator.prometheus.client import Prometheus as Api
 from orchestrator.prometheus.placement import Placement, moved
 from orchestrator.prometheus.recording_rules import recorded, recording_rules
@@ -293,8 +302,25 @@ def test_what_holds_a_cluster_back_is_seen_in_its_order(pushed: Shown) -> None:
     (series,) = pushed.prometheus.over(expr, trace.events[0].t, trace.events[-1].t)
     seen = [int(value) for _, value in series["values"]]
 
-    assert {3, 4, 1} <= set(seen) <= {1, 2, 3, 4}
+    assert {4, 5, 1} <= set(seen) <= {1, 2, 4, 5}
     assert (seen[0], seen[-1]) == (1, 1)
+
+
+def test_a_sweeps_trials_are_seen_in_their_phases(pushed: Shown) -> None:
+    """A row for each setting: nothing, then the running trial, its scale-down, and nothing again."""
+    range_s = round(pushed.end - pushed.begin)
+    values = {"sweep_id": pushed.sweep_id, "__range": f"{range_s}s"}
+    (expr,) = [e for _, title, e in queries_of(build_all()["sweep.json"], values) if title == "Trials over time"]
+    rows = pushed.prometheus.over(expr, pushed.begin, pushed.end)
+    phases = {str(number): phase for number, phase in enumerate(PHASES, start=1)}
+
+    assert {row["metric"]["setting"] for row in rows} == {
+        trace.trial.settings.label() for trace in pushed.traces if trace.trial
+    }
+    for row in rows:
+        seen = [phases.get(value, "") for _, value in row["values"]]
+        assert {"", "running", "scaling_down"} <= set(seen)
+        assert seen[0] == seen[-1] == ""
 
 
 # Numbers agree

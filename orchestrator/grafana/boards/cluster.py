@@ -16,11 +16,12 @@ UID = "orchestrate-cluster"
 NO_CLUSTER = "no samples of this cluster in the time range: is `orchestrate observe` running?"
 HOLDING = {
     "1": ("no pending tasks", style.GOOD),
-    "2": ("tasks wait, no launch seen", style.BAD),
-    "3": ("nodes are launching", style.STATE["installing"]),
-    "4": ("at max_workers", style.STATE["allocated"]),
-    "5": ("launches are failing", style.FAULT),
-    "6": ("no node type fits", style.INK),
+    "2": ("tasks wait, no launch seen yet", style.MUTED),
+    "3": ("no launch seen for 5 minutes", style.BAD),
+    "4": ("nodes are launching", style.STATE["installing"]),
+    "5": ("at max_workers", style.STATE["allocated"]),
+    "6": ("launches are failing", style.FAULT),
+    "7": ("no node type fits", style.INK),
 }
 
 
@@ -46,10 +47,10 @@ def _now() -> Section:
             timeline(
                 "Bottleneck",
                 "The most severe known reason why tasks wait: a pending task fits no node type; launches failed"
-                " within the last 10 minutes; the cluster is at max_workers; nodes are launching. The first and"
-                " third need `observe --cluster`. Without `--monitor-log`, a launch is seen only when its node joins."
-                " If no launch is seen for longer than one takes, run `ray status`: the autoscaler may be down, or a"
-                " resource may be missing.",
+                " within the last 10 minutes; the cluster is at max_workers; nodes are launching; no launch was seen,"
+                " yet or for 5 minutes. The first and third need `observe --cluster`. Without `--monitor-log`, a launch"
+                " is seen only when its node joins. If no launch is seen for longer than one takes, run `ray status`:"
+                " the autoscaler may be down, or a resource may be missing.",
                 c.holding(),
                 HOLDING,
                 size=(24, 4),

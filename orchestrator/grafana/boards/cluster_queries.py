@@ -11,6 +11,7 @@ CLUSTER = Scope(f'{OBSERVED}, trial_id="$cluster"')
 
 _EVENTS = "orchestrator_scaling_events_total"
 _FAILED = 'event="failed"'
+_LAUNCH = 'event=~"requested|running"'
 _COMING = 'state=~"requested|allocated|installing"'
 _PRESENT = 'state=~"requested|allocated|installing|running|idle"'
 # Causes that aren't failed launches.
@@ -43,7 +44,14 @@ def at_the_end(expr: str, called: str) -> Query:
 
 def holding() -> Query:
     """Return the query of the bottleneck as a number: see `cluster.HOLDING`."""
-    waits = f"sum({CLUSTER.of('orchestrator_pending_cpu_cores')}) > 0"
+    pending = "orchestrator_pending_cpu_cores"
+    waits = f"sum({CLUSTER.of(pending)}) > 0"
+    # Without the first condition, the time before the observer began would count as waiting.
+    long = (
+        f"sum({Scope(CLUSTER.matchers, '5m').of(pending)}) > 0"
+        f" and min_over_time(sum({CLUSTER.of(pending)})[5m:15s]) > 0"
+        f" unless {_since('5m', _LAUNCH)} > 0"
+    )
     coming = f"sum({CLUSTER.of('orchestrator_nodes', _COMING)})"
     present = f"sum({CLUSTER.of('orchestrator_nodes', _PRESENT)})"
     # Without the monitor's log, a node is first seen when it joins: other nodes of the same launch follow.
@@ -52,12 +60,13 @@ def holding() -> Query:
     limit = f"sum({CLUSTER.of('orchestrator_cluster_max_workers')})"
     unfit = f"sum({CLUSTER.of('orchestrator_infeasible_tasks')}) > 0"
     reasons = [
-        f"6 + 0 * ({unfit})",
-        f"(5 + 0 * ({waits})) and {_since('10m', _FAILED, _NO_LAUNCH)} > 0",
-        f"(4 + 0 * ({waits})) and {present} >= {limit}",
-        f"(3 + 0 * ({waits})) and ({coming} > 0 or {joined})",
+        f"7 + 0 * ({unfit})",
+        f"(6 + 0 * ({waits})) and {_since('10m', _FAILED, _NO_LAUNCH)} > 0",
+        f"(5 + 0 * ({waits})) and {present} >= {limit}",
+        f"(4 + 0 * ({waits})) and ({coming} > 0 or {joined})",
+        f"(3 + 0 * ({waits})) and ({long})",
         f"2 + 0 * ({waits})",
-        f"1 + 0 * sum({CLUSTER.of('orchestrator_pending_cpu_cores')})",
+        f"1 + 0 * sum({CLUSTER.of(pending)})",
     ]
     return Query(" or ".join(f"({reason})" for reason in reasons), "$cluster")
 

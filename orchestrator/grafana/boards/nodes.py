@@ -23,7 +23,7 @@ UID = "orchestrate-nodes"
 
 LIVES = "Node states"
 PROCESSORS = "CPU load by node"
-STATES = {"0": ("gone", style.INVISIBLE)} | {
+STATES = {"0": (style.BLANK, style.INVISIBLE)} | {
     str(value): (state, style.STATE[state]) for state, value in STATE_NUMBERS.items()
 }
 OF_CHOSEN_ARCHS = 'arch=~"$arch"'

@@ -186,18 +186,32 @@ def cost_by_arch(scope: Scope) -> Query:
 
 
 def phases(scope: Scope) -> Query:
-    """Return the query of the trial's phase as a number: its place in `style.PHASE`, from 1."""
+    """Return the query of the trial's phase as a number: see `style.PHASE_NUMBERS`."""
+    return Query(f"max({_phase_number(scope)}) > 0", "phase")
+
+
+def phases_by_setting(scope: Scope) -> Query:
+    """Return the phase of the trial that runs for each setting, as a number, and 0 while none does."""
+    called = f"max by (trial_id, setting) ({scope.of('orchestrator_trial_info')})"
+    running = f"max by (trial_id) ({_phase_number(scope)}) * on (trial_id) group_left (setting) {called}"
+    info = scope.of("orchestrator_trial_info", window="$__range")
+    none = f"0 * group by (setting) (last_over_time({info} @ end()))"
+    return Query(f"max by (setting) ({running}) or {none}", "{{setting}}")
+
+
+def _phase_number(scope: Scope) -> str:
     matchers = [f'phase="{phase}"' for phase in PHASES]
     numbered = (
         f"{number} * {scope.of('orchestrator_trial_phase', matcher)}"
         for number, matcher in enumerate(matchers, start=1)
     )
-    return Query(f"max({' or '.join(numbered)}) > 0", "phase")
+    return " or ".join(numbered)
 
 
 def last_phase(scope: Scope) -> Query:
-    """Return the query of the trial's present or final phase."""
-    return Query(f"max by (phase) ({latest(scope, 'orchestrator_trial_phase')}) == 1", "{{phase}}", "instant")
+    """Return the query of the trial's present or final phase, with a space for the underscore in its name."""
+    last = f"max by (phase) ({latest(scope, 'orchestrator_trial_phase')}) == 1"
+    return Query(f'label_replace({last}, "phase", "$1 $2", "phase", "(.+)_(.+)")', "{{phase}}", "instant")
 
 
 def settings(scope: Scope) -> Query:

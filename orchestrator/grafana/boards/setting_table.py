@@ -75,7 +75,8 @@ def setting_table(title: str, description: str, *, height: int) -> model.Panel:
         ],
         overrides=[
             *formats,
-            column(ENDED, {"custom.width": 66}),
+            # At the left, because Grafana cuts the last pixels of a table that fills its panel.
+            column(ENDED, {"custom.width": 66, "custom.align": "left"}),
             column("n", {"custom.width": 36}),
             column(SORTED_BY, {"custom.width": 100}),
             *(column(name, {"custom.width": 92}) for name in ("p95 wait, s", "1st node, s")),

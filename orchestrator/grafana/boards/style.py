@@ -20,12 +20,16 @@ PHASE: Final[Mapping[Phase, str]] = {
     "failed": STATE["failed"],
 }
 """Colours of the phases, in the order of a trial."""
+PHASE_NUMBERS: Final[Mapping[str, tuple[str, str]]] = {
+    str(number): (phase.replace("_", " "), shade) for number, (phase, shade) in enumerate(PHASE.items(), start=1)
+}
+"""Name and colour of each phase by its number in queries."""
 
-ARCH_WIDTHS: Final[Mapping[Arch, float]] = {"arm64": 5, "unknown": 3, "x86_64": 1.5}
+ARCH_WIDTHS: Final[Mapping[Arch, int]] = {"arm64": 6, "unknown": 4, "x86_64": 2}
 """Line widths for architectures that aren't stacked.
 
 Grafana draws series in Prometheus' order, by label. Later lines are narrower, so an equal earlier line shows on both
-sides.
+sides: whole pixels of it, because a fraction of a pixel would mix both colours.
 """
 
 INK = "text"
@@ -36,10 +40,12 @@ FAULT: Final = colours.FAULT
 GOOD = STATE["running"]
 MUTED = colours.OVER
 INVISIBLE = "transparent"
+BLANK = "\N{NO-BREAK SPACE}"
+"""The text of an invisible part of a timeline. For an empty text Grafana shows that of an empty panel."""
 
 TRIAL_COLOURS: Final = (INK, "#8e5bd0", "#2a9d78", "#c2385a")
-TRIAL_WIDTHS: Final = (7, 5, 3, 1.5)
-"""Line widths of compared trials. The widest is drawn first, so equal lines stay visible."""
+TRIAL_WIDTHS: Final = (9, 6, 4, 2)
+"""Line widths of compared trials, as for `ARCH_WIDTHS`. The widest is drawn first, so equal lines stay visible."""
 
 # Grafana scales `short` to "6 K" and `s` to "9.6 mins": neither tells 6400 from 6390, or 574 s from 582 s.
 COUNT = "locale"

@@ -5,8 +5,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from orchestrator.grafana.boards import queries as q
 from orchestrator.grafana.boards import style
 from orchestrator.grafana.boards.layout import FIT, Section, board, link, tagged
-from orchestrator.grafana.boards.overrides import HIDDEN, NODES_AT_THE_RIGHT, colour, column, from_query, named
-from orchestrator.grafana.boards.panels import graph, number, scatter
+from orchestrator.grafana.boards.overrides import HIDDEN, column
+from orchestrator.grafana.boards.panels import number, scatter, timeline
 from orchestrator.grafana.boards.queries import SWEEP, SWEEP_EVER
 from orchestrator.grafana.boards.scorecards import ONE_ROW_EACH, scorecard_table
 from orchestrator.grafana.boards.setting_table import setting_table
@@ -26,7 +26,7 @@ COMPARE = {
     "targetBlank": False,
 }
 ORDER = "order"
-COURSE = "Pending tasks and nodes"
+COURSE = "Trials over time"
 NO_SCORECARD = "no trial of this sweep has ended yet"
 RINGS = (
     "Each ring is a valid trial and each colour a setting. The size only separates the settings: equal results are"
@@ -174,21 +174,15 @@ def _course() -> Section:
     return Section(
         "Course",
         [
-            graph(
+            timeline(
                 COURSE,
-                "Pending tasks (left) and live nodes (right) of all trials in the time range. Regions mark trials"
-                " if the sweep ran with --annotate.",
-                [q.nodes(SWEEP), q.pending_tasks(SWEEP)],
-                unit=style.COUNT,
-                size=(24, 8),
-                decimals=0,
-                axis="tasks",
-                steps=True,
-                listed=True,
-                overrides=[
-                    named("^nodes ", NODES_AT_THE_RIGHT),
-                    from_query(1, colour(style.INK)),
-                ],
+                "One row per setting, with the phases of its trials one after the other. Click a trial in the table"
+                " above to see its tasks and nodes. Regions mark trials if the sweep ran with --annotate.",
+                q.phases_by_setting(SWEEP),
+                {"0": (style.BLANK, style.INVISIBLE), **style.PHASE_NUMBERS},
+                size=(24, 9),
+                rows=20,
+                values=True,
                 no_value="no trial of this sweep ran in the time range: click “Fit time” above",
             )
         ],

@@ -33,7 +33,6 @@ WRITTEN = ("orchestrate", "sweep:$sweep_id", "trial:$trial_id")
 """The tags of annotations that `sweep --annotate` writes into Grafana; see `grafana.annotator`."""
 
 OVERLAY = "Pending tasks, nodes and CPU use by architecture"
-PHASES = {str(number): (phase, shade) for number, (phase, shade) in enumerate(style.PHASE.items(), start=1)}
 IN_CPU_USE = "CPU use"
 OF_ONE_ARCH = 'arch=~"$arch"'
 
@@ -129,6 +128,7 @@ def _overlay() -> Section:
                 "The setting and repeat of the trial.",
                 q.setting(TRIAL_EVER),
                 unit=style.PLAIN,
+                size=(5, 3),
                 only_name=True,
             ),
             number(
@@ -136,6 +136,7 @@ def _overlay() -> Section:
                 "The phase of the trial at the end of the time range.",
                 q.last_phase(TRIAL),
                 unit=style.PLAIN,
+                size=(3, 3),
                 only_name=True,
             ),
             number(
@@ -143,15 +144,17 @@ def _overlay() -> Section:
                 "Time from the submission to the end of the time range or of the trial.",
                 q.elapsed(TRIAL),
                 unit=style.SECONDS,
+                size=(3, 3),
                 decimals=1,
             ),
-            _result("Makespan", "From the submission to the end of the last task.", "makespan_s", style.SECONDS, 1),
+            _result("Makespan", "From the submission to the end of the last task.", "makespan_s", style.SECONDS, 1, 3),
             number(
                 "Cost so far",
                 "Cost of the worker nodes, each from allocation to its end, at list price. It grows until all nodes"
                 " have ended; the cost on “Sweep” stops at the scale-down. Empty if no price is known.",
                 q.now(TRIAL, "trial:orchestrator_cost_dollars:sum", "cost"),
                 unit=style.DOLLARS,
+                size=(3, 3),
                 decimals=4,
             ),
             number(
@@ -159,8 +162,9 @@ def _overlay() -> Section:
                 "The validity of the trial, with the reason if it is invalid. Known when the trial has ended.",
                 q.verdicts(TRIAL_EVER),
                 unit=style.PLAIN,
+                size=(7, 3),
                 only_name=True,
-                value_size=11,  # a reason is a sentence
+                value_size=16,  # a reason is a sentence of up to three lines
                 overrides=[from_query(0, colour(style.GOOD)), from_query(1, colour(style.BAD))],
             ),
         ],
@@ -205,7 +209,7 @@ def _results() -> Section:
                 "Phases",
                 "The phases of the trial. Results count from the beginning of “running”.",
                 q.phases(TRIAL),
-                PHASES,
+                style.PHASE_NUMBERS,
                 size=(24, 4),
                 values=True,
             ),
@@ -217,7 +221,7 @@ def _results() -> Section:
                 transformations=[columns(_SETTINGS, "Time", "Value", "setting", "repeat")],
                 unit=style.TEXT,
                 overrides=[
-                    named("^Workload$", {"custom.width": 310}),
+                    named("^Workload$", {"custom.width": 480}),
                     named("^(Backend|Autoscaler)$", {"custom.width": 95}),
                 ],
             ),

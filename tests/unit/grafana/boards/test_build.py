@@ -16,7 +16,7 @@ from orchestrator.grafana.boards.compare import ComparedTrial
 from orchestrator.grafana.boards.layout import BOARDS, FIT, SAME_TIME_TAG
 from orchestrator.grafana.boards.scorecards import TIMES, quantity_columns
 from orchestrator.grafana.push import DATASOURCE_UID
-from orchestrator.model.events import STATE_NUMBERS
+from orchestrator.model.events import PHASES, STATE_NUMBERS
 from orchestrator.model.scorecard import Scorecard
 from tests.support.board_queries import panels_of
 
@@ -136,7 +136,7 @@ def test_annotations_mark_the_panels_that_are_meant() -> None:
     assert marked == {
         "orchestrate-trial": {"Pending tasks, nodes and CPU use by architecture"},
         "orchestrate-nodes": {"Node states", "CPU load by node"},
-        "orchestrate-sweep": {"Pending tasks and nodes"},
+        "orchestrate-sweep": {"Trials over time"},
         "orchestrate-compare": {"Pending tasks"},
     }
 
@@ -186,7 +186,7 @@ def looks_of(panel: Panel, target: Any, arch: str) -> dict[str, Any]:
 
 
 def test_no_architecture_hides_another_with_the_same_values() -> None:
-    """Each series is stacked, or alone on its panel, or at least 1.5 px wider than all that are drawn over it."""
+    """Each series is stacked, or alone on its panel, or at least 2 px wider than all that are drawn over it."""
     checked = 0
     for board, panel in panels():
         if panel["type"] != "timeseries" or panel.get("repeat") == "arch":
@@ -197,7 +197,7 @@ def test_no_architecture_hides_another_with_the_same_values() -> None:
             looks = {arch: looks_of(panel, target, arch) for arch in sorted(style.ARCH)}
             stacked = all(each["custom.stacking"]["mode"] == "normal" for each in looks.values())
             widths = [each["custom.lineWidth"] for each in looks.values()]
-            narrower = all(a - b >= 1.5 for a, b in pairwise(widths))
+            narrower = all(a - b >= 2 for a, b in pairwise(widths))
             checked += 1
             assert stacked or narrower, (board, panel["title"], target["legendFormat"])
     assert checked > 8
@@ -213,7 +213,8 @@ def test_no_compared_trial_hides_another_with_the_same_values() -> None:
         for part in range(per_trial):
             widths = [looks_of(panel, each, "")["custom.lineWidth"] for each in queries[part::per_trial]]
             checked += 1
-            assert all(a - b >= 1.5 for a, b in pairwise(widths)), panel["title"]
+            assert all(a - b >= 2 for a, b in pairwise(widths)), panel["title"]
+            assert all(each == round(each) for each in widths), "a part of a pixel mixes colours"
     assert checked >= 5
 
 
@@ -287,6 +288,7 @@ def test_a_timeline_of_one_page_has_no_pager() -> None:
         "Why no other node comes": None,
         "Node states": 30,
         "Targets": 20,
+        "Trials over time": 20,
         "Alerts over time": None,
         "Bottleneck": None,
     }
@@ -393,9 +395,17 @@ def test_each_state_of_a_node_has_its_name_and_colour() -> None:
     shown = {result["text"]: (value, result["color"]) for value, result in mapping["options"].items()}
 
     assert {state: (str(number), style.STATE[state]) for state, number in STATE_NUMBERS.items()} == {
-        state: each for state, each in shown.items() if state != "gone"
+        state: each for state, each in shown.items() if state != style.BLANK
     }
     assert (STATE_NUMBERS["requested"], STATE_NUMBERS["failed"]) == (1, 8)
+
+
+def test_a_phase_is_shown_by_its_name_in_words() -> None:
+    panel = next(panel for _, panel in panels() if panel["title"] == "Phases")
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+
+    assert [each["text"] for each in mapping["options"].values()] == [phase.replace("_", " ") for phase in PHASES]
+    assert "scaling_down" in PHASES
 
 
 def test_a_node_is_called_the_same_in_its_life_and_in_what_its_machine_does() -> None:
