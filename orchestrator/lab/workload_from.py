@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from orchestrator.errors import InputError
 from orchestrator.filesystem import is_file, write_atomically
 from orchestrator.lab.home import Home
@@ -132,6 +130,8 @@ def _shape(history: History, source: str) -> "tuple[ClusterShape, tuple[str, ...
 
 def _write_cluster_file(home: Home, shape: "ClusterShape", known: dict[str, Any], *, needs_memory: bool) -> Path:
     """Write the shape in Ray's own format, named by its content, and return the path. Raises InputError."""
+    import yaml
+
     recorded = {name: known[name] for name in _SETTINGS_OF_A_FILE[1:] if known.get(name) is not None}
     provider: dict[str, Any] = {"disable_node_updaters": not shape.simulation.node_updaters}
     for name, model in (("launch", shape.launch), ("simulation", shape.simulation)):

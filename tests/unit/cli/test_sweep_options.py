@@ -22,7 +22,7 @@ REAL_TIME_ONLY = {"backend", "fit", "isolation", "annotate_url", "with_stack"} |
     "max_cost",
     "yes",
 }
-SIMULATE_ONLY = {"optimise", "candidates"}
+SIMULATE_ONLY = {"optimise", "candidates", "workload_from", "scale_load", "between", "only_shape"}
 
 
 def test_options_become_a_nested_document() -> None:

@@ -29,7 +29,7 @@ def read_again(command: str, monkeypatch: pytest.MonkeyPatch) -> SweepSpec:
     """The spec that `orchestrate sweep` makes of its options."""
     seen: dict[str, Any] = {}
 
-    def plan(_home: object, spec_file: Path | None, overrides: SpecOverrides, _boot_from: list[str]) -> None:
+    def plan(_home: object, spec_file: Path | None, overrides: SpecOverrides, *_more: object) -> None:
         seen["spec"] = read_spec(spec_file, spec_document(overrides), registry.names())
         raise SystemExit(0)
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from orchestrator.analysis.trial.score import score
-from orchestrator.model.events import Event
+from orchestrator.model.events import LAUNCH_STAGES, Event
 from orchestrator.model.prices import Prices
 from orchestrator.model.scorecard import ByPart, Elasticity, Quantiles, Scorecard
 from orchestrator.model.settings import Settings
@@ -114,7 +114,7 @@ def test_every_setting_and_the_workloads_scalars_have_a_column() -> None:
     columns = trials_frame([]).columns
 
     assert Settings.model_fields.keys() <= set(columns)
-    scalars = Workload.model_fields.keys() - {"resources", "labels", "arrival_parameters"}
+    scalars = Workload.model_fields.keys() - {"resources", "labels", "arrival_parameters", "observed"}
     assert {f"workload_{name}" for name in scalars} <= set(columns)
 
 
@@ -136,6 +136,7 @@ def test_a_node_is_a_row_with_its_waterfall_and_its_cost(recorded: TrialRecord) 
         "draining": 45,
         "terminated": 103,
         "failed": None,
+        **dict.fromkeys(LAUNCH_STAGES),  # of clouds with machines
         "billed": 100,
     }
     assert (launched["arch"], launched["cpus"], launched["baseline"], launched["launched"]) == ("arm64", 4, False, True)
