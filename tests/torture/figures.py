@@ -1,5 +1,6 @@
 """What a torture has tried, and what went wrong: the table that `make torture` prints."""
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -16,9 +17,10 @@ class Figures:
         self.tried[kind] += number
 
     def complain(self, kind: str, where: str, complaint: str | None) -> None:
-        """Note what went wrong; None is nothing."""
+        """Note what went wrong, and say it at once, since the table comes after hours; None is nothing."""
         if complaint is not None:
             self.complaints.append((kind, where, complaint))
+            print(f"\n{kind}, {where}: {complaint}", file=sys.stderr, flush=True)
 
     def table(self) -> str:
         """Return a line for each kind: how many were tried, and how many went wrong."""
