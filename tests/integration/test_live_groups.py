@@ -8,6 +8,8 @@ import yaml
 
 from tests.support.orchestrate_command import Orchestrate
 
+pytestmark = pytest.mark.alone
+
 SPEC = {
     "backend": "local",
     "settings": {"upscaling_speed": 10, "idle_timeout_minutes": 0.1},
