@@ -62,7 +62,9 @@ def actor(*, cpus: float = 0.0, module: str = "__main__", **more: Any) -> Any:
 
 
 WHOLE = {"PENDING_ARGS_AVAIL": 1.0, "PENDING_NODE_ASSIGNMENT": 2.0, "RUNNING": 5.0, "FINISHED": 9.0}
-TASK = Run("train", NODE.hex(), 1.0, submitted=1.0, started=5.0, ended=9.0, ok=True)
+TASK = Run("train", NODE.hex(), 1.0, submitted=1.0, started=5.0, ended=9.0, ok=True, resources={"CPU": 1.0}, ready=2.0)
+GROUP = "ab12" * 9
+"""The id of a placement group."""
 
 
 def test_a_task_is_submitted_started_and_ended() -> None:
@@ -93,7 +95,7 @@ def test_a_task_in_a_placement_group_holds_the_cpus_of_the_group() -> None:
     event = task(**WHOLE)
     del event.task_info.required_resources["CPU"]
     event.task_info.required_resources.update(
-        {"CPU_group_ab12": 2.0, "CPU_group_0_ab12": 2.0, "bundle_group_ab12": 0.001}
+        {f"CPU_group_{GROUP}": 2.0, f"CPU_group_0_{GROUP}": 2.0, f"bundle_group_{GROUP}": 0.001}
     )
 
     assert [run.cpus for run in records(event).runs] == [2.0]
@@ -105,7 +107,17 @@ def test_an_actor_is_one_record_from_its_submission_to_its_end() -> None:
     dead = actor(cpus=2.0, state=gcs_pb2.ActorTableData.DEAD, end_time=50_000)
 
     assert records(creation, actors=(dead,)).runs == (
-        Run("Keeper", NODE.hex(), 2.0, submitted=15.0, started=20.0, ended=50.0, ok=True, is_actor=True),
+        Run(
+            "Keeper",
+            NODE.hex(),
+            2.0,
+            submitted=15.0,
+            started=20.0,
+            ended=50.0,
+            ok=True,
+            is_actor=True,
+            resources={"CPU": 2.0},
+        ),
     )
 
 

@@ -564,7 +564,7 @@ def test_a_simulation_inside_another_one_is_refused() -> None:
 
 @pytest.mark.parametrize("unsupported", ["2.49.1", "2.61.0"])
 def test_a_ray_whose_insides_are_unknown_is_refused_by_name(unsupported: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.rayapi.virtual.patching.version", lambda _: unsupported)
+    monkeypatch.setattr("orchestrator.rayapi.version.version", lambda _: unsupported)
 
     with pytest.raises(MissingPrerequisite, match=unsupported.replace(".", r"\.")):
         run(trial(shape(), "v2"))

@@ -1,4 +1,4 @@
-"""A part of `make torture`: a simulated sweep struck at dozens of points, and some hundreds of bad inputs."""
+"""A part of `make torture`: a simulated sweep struck at dozens of points, and two hundred bad inputs."""
 
 import shutil
 import subprocess
@@ -26,8 +26,8 @@ def tortured(*arguments: str) -> None:
 
 def test_nothing_is_lost_wherever_a_sweep_is_struck() -> None:
     require("strace", shutil.which("strace") is not None, "apt install strace")
-    tortured("points", "--points", "50")
+    tortured("points", "--points", "40")
 
 
 def test_no_bad_input_ends_in_a_traceback() -> None:
-    tortured("inputs", "--inputs", "300")
+    tortured("inputs", "--inputs", "200")
