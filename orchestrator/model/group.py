@@ -34,6 +34,16 @@ def _known_arrival(name: str) -> str:
     return name
 
 
+def _usable(resources: dict[str, float]) -> dict[str, float]:
+    check_resources(resources)
+    return resources
+
+
+def _parsed(labels: dict[str, str]) -> dict[str, str]:
+    check_selectors(labels)
+    return labels
+
+
 # One type for each field, shared by a workload and its groups.
 Tasks = Annotated[int, Field(ge=1, le=MAX_TASKS)]
 TaskSeconds = Annotated[Positive, Field(le=86_400)]
@@ -45,6 +55,8 @@ TaskKind = Literal["sleep", "burn"]
 AtS = Annotated[NonNegative, Field(le=7 * 86_400)]
 GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 Amount = Annotated[Positive, Field(le=1e15)]
+TaskResources = Annotated[dict[str, Amount], AfterValidator(_usable)]
+Selectors = Annotated[dict[str, str], AfterValidator(_parsed)]
 Strategy = Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
 Recorded = Annotated[tuple[tuple[AtS, TaskSeconds], ...], Field(max_length=MAX_TASKS)]
 
@@ -130,8 +142,8 @@ class Group(FrozenModel):
     placement_groups: Tasks | None = None
     seconds: Delay = Delay(mean_s=120.0)
     cpus: TaskCpus = 1.0
-    resources: dict[str, Amount] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
+    resources: TaskResources = Field(default_factory=dict)
+    labels: Selectors = Field(default_factory=dict)
     kind: TaskKind = "sleep"
     bundles: Annotated[tuple[Bundle, ...], Field(max_length=MAX_BUNDLES)] = ()
     strategy: Strategy = "PACK"
@@ -163,18 +175,6 @@ class Group(FrozenModel):
     def _takes_time(cls, value: Delay) -> Delay:
         if not value.expected_s > 0:
             raise ValueError("seconds must be above 0")
-        return value
-
-    @field_validator("labels")
-    @classmethod
-    def _labels_are_selectors(cls, value: dict[str, str]) -> dict[str, str]:
-        check_selectors(value)
-        return value
-
-    @field_validator("resources")
-    @classmethod
-    def _resources_are_those_of_a_task(cls, value: dict[str, float]) -> dict[str, float]:
-        check_resources(value)
         return value
 
     @model_validator(mode="after")

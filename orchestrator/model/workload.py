@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from orchestrator.model import arrivals
-from orchestrator.model.base import Finite, FrozenModel, Positive
+from orchestrator.model.base import Finite, FrozenModel
 from orchestrator.model.fault import MAX_FAULTS, Fault
 from orchestrator.model.group import (
     MAX_GROUPS,
@@ -26,8 +26,10 @@ from orchestrator.model.group import (
     Feature,
     Group,
     ResourcesRequest,
+    Selectors,
     TaskCpus,
     TaskKind,
+    TaskResources,
     Tasks,
     TaskSeconds,
     Waves,
@@ -35,9 +37,8 @@ from orchestrator.model.group import (
     split_arrival,
 )
 from orchestrator.model.job import Job
-from orchestrator.model.labels import check_selectors
 from orchestrator.model.latency import Delay
-from orchestrator.model.task_needs import Needs, check_resources, distinct
+from orchestrator.model.task_needs import Needs, distinct
 
 __all__ = ["MAX_TASKS", "Parameter", "TaskKind", "Workload", "parameters", "split_arrival"]
 
@@ -92,8 +93,8 @@ class Workload(FrozenModel):
     )
     arrival_s: Annotated[ArrivalS, Parameter("over which time they arrive, unless at once", "s", "--arrival-s")] = 60.0
     waves: Annotated[Waves, Parameter("waves, if they arrive in waves", option="--waves")] = 3
-    resources: dict[str, Positive] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
+    resources: TaskResources = Field(default_factory=dict)
+    labels: Selectors = Field(default_factory=dict)
     kind: Annotated[TaskKind, Parameter("sleep, or burn (keeps a core busy)", option="--task-kind")] = "sleep"
     faults: Faults = ()
     arrival_parameters: dict[str, Finite] = Field(default_factory=dict)
@@ -112,18 +113,6 @@ class Workload(FrozenModel):
     def _fit_the_arrival(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         if "arrival" in info.data:
             arrivals.arrival_of({**info.data, arrivals.PARAMETERS: value})
-        return value
-
-    @field_validator("labels")
-    @classmethod
-    def _labels_are_selectors(cls, value: dict[str, str]) -> dict[str, str]:
-        check_selectors(value)
-        return value
-
-    @field_validator("resources")
-    @classmethod
-    def _resources_are_those_of_a_task(cls, value: dict[str, float]) -> dict[str, float]:
-        check_resources(value)
         return value
 
     @field_validator("groups")
