@@ -35,12 +35,10 @@ def preload() -> None:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, negative for a signal; all that it said; how long it took."""
+    """How a command ended: its exit code, negative for a signal, and all that it said."""
 
-    arguments: tuple[str, ...]
     code: int
     said: str
-    seconds: float
 
     def complaint(self, *, signals: Sequence[int] = ()) -> str | None:
         """Return what is wrong with its end; None for a documented exit code and clear words."""
@@ -63,24 +61,21 @@ class Command:
         self,
         home: Path,
         *arguments: str,
-        output: Path | None = None,
         memory: int | None = None,
-        environment: dict[str, str] | None = None,
     ) -> None:
         self.arguments = ("--home", str(home), *arguments)
         home.parent.mkdir(parents=True, exist_ok=True)
-        self.output = output or home.parent / f"{home.name}.said"
-        self._began = time.monotonic()
+        self.output = home.parent / f"{home.name}.said"
         self._strace: subprocess.Popen[bytes] | None = None
         self._calls: Path | None = None
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            self._become(memory, environment or {})
+            self._become(memory)
         os.waitpid(self.pid, os.WUNTRACED)
 
-    def _become(self, memory: int | None, environment: dict[str, str]) -> NoReturn:
+    def _become(self, memory: int | None) -> NoReturn:
         try:
             os.setsid()
             nothing, file = (
@@ -89,7 +84,7 @@ class Command:
             )
             for number, opened in enumerate((nothing, file, file)):
                 os.dup2(opened, number)
-            os.environ.update(TMPDIR=str(self.output.parent), COLUMNS="200", **environment)
+            os.environ.update(TMPDIR=str(self.output.parent), COLUMNS="200")
             if memory is not None:
                 resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
             sys.argv = ["orchestrate", *self.arguments]
@@ -151,7 +146,7 @@ class Command:
         if self._strace is not None:
             self._strace.wait(20)
         said = self.output.read_text(errors="replace") if self.output.exists() else ""
-        return Ended(self.arguments, os.waitstatus_to_exitcode(status), said, time.monotonic() - self._began)
+        return Ended(os.waitstatus_to_exitcode(status), said)
 
     def calls_made(self) -> int:
         """Return how many of the traced system calls it made."""

@@ -215,8 +215,8 @@ def _reading(bench: Bench, rng: random.Random, wanted: str) -> tuple[str, ...]:
     )
 
 
-def request(url: tuple[str, int], rng: random.Random) -> str | None:
-    """Send the exporter a request as no client writes it; it must answer the next proper one."""
+def send_request(url: tuple[str, int], rng: random.Random) -> None:
+    """Send the exporter a request as no client writes it."""
     line = (
         rng.choice(("GET", "POST", "HEAD", "\0", "A" * 9000))
         + " "
@@ -232,7 +232,6 @@ def request(url: tuple[str, int], rng: random.Random) -> str | None:
         client.shutdown(socket.SHUT_WR)
         while client.recv(65536):
             pass
-    return None
 
 
 def requests_to_exporter(number: int, seed: int) -> str | None:
@@ -240,7 +239,7 @@ def requests_to_exporter(number: int, seed: int) -> str | None:
     with MetricsServer(Exporter("f00dfeed"), port=0) as server:
         host, port = server.url.removeprefix("http://").split(":")
         for index in range(number):
-            request((host, int(port)), random.Random(f"{seed}:request:{index}"))
+            send_request((host, int(port)), random.Random(f"{seed}:request:{index}"))
         with socket.create_connection((host, int(port)), timeout=5) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             answer = client.recv(65536)
@@ -248,7 +247,7 @@ def requests_to_exporter(number: int, seed: int) -> str | None:
 
 
 class _Liar(http.server.BaseHTTPRequestHandler):
-    """Gives each request an answer that follows from the number in its user's name or from chance."""
+    """Answers each request with nonsense that follows from the seed."""
 
     rng = random.Random(0)
 
