@@ -18,9 +18,12 @@ from typing import NoReturn
 import orchestrator
 
 TIMEOUT_S = 60.0
-CALLS = "write,pwrite64,fsync,fdatasync,ftruncate,rename,unlink,unlinkat,mkdir,openat,fcntl"
+CALLS = (
+    *("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "unlinkat", "mkdir", "openat"),
+    "fcntl",
+)
 """The system calls that are points: each that changes a file, opens one or takes a lock."""
-WRITES = "write,pwrite64,ftruncate,mkdir,openat"
+WRITES = ("write", "pwrite64", "ftruncate", "mkdir", "openat")
 """Those that a full disk can fail."""
 DOCUMENTED = {0, 1, 2, 3, 4, 5, 130}
 """The exit codes that the README lists."""
@@ -103,23 +106,13 @@ class Command:
             os._exit(70)
         os._exit(0)
 
-    def under_strace(self, calls: str, fault: str = "", paths: Sequence[Path] = ()) -> None:
-        """Count these system calls; one goes wrong as strace's `--inject` says, such as `error=EIO:when=3`."""
+    def under_strace(self, calls: Sequence[str], faults: Sequence[str] = (), paths: Sequence[Path] = ()) -> None:
+        """Note these system calls; some go wrong as strace's `--inject` says, such as `write:error=EIO:when=3`."""
         self._calls = self.output.with_suffix(".calls")
-        inject = [f"--inject={calls}:{fault}"] if fault else []
+        injected = [f"--inject={fault}" for fault in faults]
         named = [part for path in paths for part in ("-P", str(path))]
-        command = [
-            "strace",
-            "-qq",
-            "-o",
-            str(self._calls),
-            "-e",
-            f"trace={calls}",
-            *inject,
-            *named,
-            "-p",
-            str(self.pid),
-        ]
+        traced = f"trace={','.join(calls)}"
+        command = ["strace", "-qq", "-o", str(self._calls), "-e", traced, *injected, *named, "-p", str(self.pid)]
         self._strace = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
         while "\nTracerPid:\t0\n" in Path(f"/proc/{self.pid}/status").read_text():
@@ -148,10 +141,11 @@ class Command:
         said = self.output.read_text(errors="replace") if self.output.exists() else ""
         return Ended(os.waitstatus_to_exitcode(status), said)
 
-    def calls_made(self) -> int:
-        """Return how many of the traced system calls it made."""
+    def calls_made(self) -> list[str]:
+        """Return the names of the traced system calls that it made, in order."""
         assert self._calls is not None
-        return self._calls.read_bytes().count(b"\n")
+        lines = self._calls.read_text(errors="replace").splitlines()
+        return [name for line in lines if (name := line.partition("(")[0]).isidentifier()]
 
 
 def run(home: Path, *arguments: str, timeout_s: float = TIMEOUT_S, memory: int | None = None) -> Ended:

@@ -69,25 +69,26 @@ class Struck:
         with patch("orchestrator.sweeps.runner.new_sweep_id", lambda: SWEEP_ID):
             yield home
 
-    def calls(self, which: str, paths: Sequence[Path] = ()) -> int:
-        """Return how many system calls an undisturbed sweep makes."""
+    def calls(self, which: Sequence[str], paths: Sequence[Path] = ()) -> list[str]:
+        """Return the system calls that an undisturbed sweep makes."""
         with self._home() as home:
             command = Command(home, *SWEEP)
             command.under_strace(which, paths=paths)
             command.go().wait()
             return command.calls_made()
 
-    def strike(self, name: str, fault: str, which: str, signals: Sequence[int], paths: Sequence[Path] = ()) -> None:
-        """Let a fault happen, resume the sweep or begin it anew, and note what is lost, left or badly said."""
+    def strike(self, name: str, faults: Sequence[str], which: Sequence[str], signals: Sequence[int]) -> None:
+        """Let faults happen, resume the sweep or begin it anew, and note what is lost, left or badly said."""
         with self._home() as home:
             command = Command(home, *SWEEP)
-            command.under_strace(which, fault, paths)
+            command.under_strace(which, faults, () if signals else self.files)
             struck = command.go().wait()
             if signals and struck.code == 0:
                 return  # it made fewer calls this time, and ended before
+            where = " ".join(faults)
             self._figures.count(name)
-            self._figures.complain(name, fault, struck.complaint(signals=signals))
-            self._figures.complain(name, fault, self._resumed(home))
+            self._figures.complain(name, where, struck.complaint(signals=signals))
+            self._figures.complain(name, where, self._resumed(home))
 
     def _resumed(self, home: Path) -> str | None:
         listed = run(home, "list", "--json")
@@ -103,25 +104,36 @@ class Struck:
 
 
 def chosen(points: int, of: int, seed: int) -> list[int]:
-    """Return so many different points of 1 to `of`, in order: each one if there are no more."""
-    return sorted(random.Random(seed).sample(range(1, of + 1), min(points, of)))
+    """Return so many different indices of `of` calls, in order: each one if there are no more."""
+    return sorted(random.Random(seed).sample(range(of), min(points, of)))
+
+
+def once(calls: Sequence[str], index: int, fault: str) -> list[str]:
+    """Return the fault of one call. strace counts each kind of call for itself."""
+    name = calls[index]
+    return [f"{name}:{fault}:when={calls[: index + 1].count(name)}"]
+
+
+def from_then_on(calls: Sequence[str], index: int, fault: str) -> list[str]:
+    """Return the faults of one call and all later ones."""
+    return [f"{name}:{fault}:when={calls[:index].count(name) + 1}+" for name in sorted(set(calls))]
 
 
 def strike_all(folder: Path, figures: Figures, points: int, seed: int, progress: Callable[[str], None]) -> None:
     """Kill a sweep at so many points. Send it each other signal at a tenth, and fail its disk at a fifth as many."""
     struck = Struck(folder, figures)
+    tenth, fifth = max(1, points // 10), max(1, points // 5)
     plans = [
-        ("SIGKILL", "signal=SIGKILL:when={}", CALLS, (signal.SIGKILL,), (), points),
-        *(
-            (name, f"signal={name}:when={{}}", CALLS, (getattr(signal, name),), (), max(1, points // 10))
-            for name in ("SIGINT", "SIGTERM", "SIGHUP")
-        ),
-        ("disk full", "error=ENOSPC:when={}+", WRITES, (), struck.files, max(1, points // 5)),
-        ("disk full once", "error=ENOSPC:when={}", WRITES, (), struck.files, max(1, points // 5)),
-        ("I/O error", "error=EIO:when={}", WRITES, (), struck.files, max(1, points // 5)),
+        ("SIGKILL", "signal=SIGKILL", once, CALLS, (signal.SIGKILL,), points),
+        ("SIGINT", "signal=SIGINT", once, CALLS, (signal.SIGINT,), tenth),
+        ("SIGTERM", "signal=SIGTERM", once, CALLS, (signal.SIGTERM,), tenth),
+        ("SIGHUP", "signal=SIGHUP", once, CALLS, (signal.SIGHUP,), tenth),
+        ("disk full from then on", "error=ENOSPC", from_then_on, WRITES, (), fifth),
+        ("disk full once", "error=ENOSPC", once, WRITES, (), fifth),
+        ("I/O error", "error=EIO", once, WRITES, (), fifth),
     ]
-    for name, fault, which, signals, paths, wanted in plans:
-        made = struck.calls(which, paths)
-        for number in chosen(wanted, made, seed):
-            progress(f"{name} at call {number} of {made}")
-            struck.strike(name, fault.format(number), which, signals, paths)
+    for name, fault, faults, which, signals, wanted in plans:
+        calls = struck.calls(which, () if signals else struck.files)
+        for index in chosen(wanted, len(calls), seed):
+            progress(f"{name} at call {index} of {len(calls)}")
+            struck.strike(name, faults(calls, index, fault), which, signals)
