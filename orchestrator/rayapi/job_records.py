@@ -4,8 +4,9 @@ Ray keeps the events of tasks only in part: each process and the GCS drop the ol
 So the records count what is missing.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,19 +60,27 @@ def read_records(gcs: str, submission_id: str, ended: float, timeout_s: float = 
 
     An actor that still lives counts until `ended`.
     """
-    import grpc  # type: ignore[import-untyped]
+    with answering(), contextlib.closing(open_channel(gcs)) as channel:
+        return _Reader(channel, timeout_s).read(submission_id, ended)
+
+
+def open_channel(gcs: str) -> Any:
+    """Return a gRPC channel to a GCS, for messages of any size that Ray sends."""
     from ray._private.grpc_utils import init_grpc_channel
     from ray._private.ray_constants import GRPC_CPP_MAX_MESSAGE_SIZE
 
-    options = [("grpc.max_receive_message_length", GRPC_CPP_MAX_MESSAGE_SIZE)]
+    return init_grpc_channel(gcs, options=[("grpc.max_receive_message_length", GRPC_CPP_MAX_MESSAGE_SIZE)])
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Raise ConnectionError if the GCS doesn't answer a call."""
+    import grpc  # type: ignore[import-untyped]
+
     try:
-        channel = init_grpc_channel(gcs, options=options)
-        try:
-            return _Reader(channel, timeout_s).read(submission_id, ended)
-        finally:
-            channel.close()
+        yield
     except grpc.RpcError as error:
-        raise ConnectionError(f"the GCS gives no records of the job: {str(error).splitlines()[0][:200]}") from error
+        raise ConnectionError(f"the GCS gives no records of tasks: {str(error).splitlines()[0][:200]}") from error
 
 
 class _Reader:

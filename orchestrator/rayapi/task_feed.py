@@ -4,12 +4,11 @@ The GCS keeps a limited number of records, by default 100 000. It gives those of
 first, so a reader that comes often enough needs a few of them only. This rests on `GcsTaskManager` of Ray's source.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from orchestrator.rayapi.job_records import Run, life_of, run_of
+from orchestrator.rayapi.job_records import Run, answering, life_of, open_channel, run_of
 
 Kind = Literal["task", "call", "actor", "driver"]
 
@@ -73,11 +72,9 @@ class TaskFeed:
     """A connection to the GCS of a cluster. Each call raises ConnectionError if the GCS doesn't answer."""
 
     def __init__(self, gcs: str, timeout_s: float = 60.0) -> None:
-        from ray._private.grpc_utils import init_grpc_channel
-        from ray._private.ray_constants import GRPC_CPP_MAX_MESSAGE_SIZE
         from ray.core.generated import gcs_service_pb2_grpc as services
 
-        self._channel = init_grpc_channel(gcs, options=[("grpc.max_receive_message_length", GRPC_CPP_MAX_MESSAGE_SIZE)])
+        self._channel = open_channel(gcs)
         self._timeout_s = timeout_s
         self._tasks = services.TaskInfoGcsServiceStub(self._channel)
         self._actors = services.ActorInfoGcsServiceStub(self._channel)
@@ -126,7 +123,7 @@ class TaskFeed:
 
         request = GetAllActorInfoRequest(show_dead_jobs=True)
         request.filters.state = ActorTableData.ALIVE
-        with _answering():
+        with answering():
             reply = self._actors.GetAllActorInfo(request, timeout=self._timeout_s)
         return tuple(actor for row in reply.actor_table_data if (actor := _actor(row, now)) is not None)
 
@@ -136,7 +133,7 @@ class TaskFeed:
 
         request = GetAllActorInfoRequest(show_dead_jobs=True)
         request.filters.actor_id = key
-        with _answering():
+        with answering():
             reply = self._actors.GetAllActorInfo(request, timeout=self._timeout_s)
         return next((_actor(row, now) for row in reply.actor_table_data), None)
 
@@ -146,7 +143,7 @@ class TaskFeed:
         from ray.core.generated.gcs_pb2 import PlacementGroupTableData
         from ray.core.generated.gcs_service_pb2 import GetAllPlacementGroupRequest
 
-        with _answering():
+        with answering():
             reply = self._groups.GetAllPlacementGroup(GetAllPlacementGroupRequest(), timeout=self._timeout_s)
         return tuple(
             Group(
@@ -168,20 +165,10 @@ class TaskFeed:
         for state, predicate in states.items():
             only = filters.state_filters.add()
             only.state, only.predicate = state, FilterPredicate.Value(predicate)
-        with _answering():
+        with answering():
             return self._tasks.GetTaskEvents(
                 GetTaskEventsRequest(filters=filters, limit=limit), timeout=self._timeout_s
             )
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    import grpc  # type: ignore[import-untyped]
-
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise ConnectionError(f"the GCS gives no records of tasks: {str(error).splitlines()[0][:200]}") from error
 
 
 def _attempt(event: Any) -> Attempt | None:

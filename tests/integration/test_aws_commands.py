@@ -18,7 +18,7 @@ from orchestrator.model.scorecard import ByPart, Scorecard
 from orchestrator.replay.prediction import Foresight
 from orchestrator.sweeps.plan import Plan
 from tests.support.aws_account import REGION, FakeAccount, fake_account
-from tests.support.command_line import Run, signal_handlers_kept
+from tests.support.command_line import Run
 from tests.support.orchestrate_command import ROOT
 
 SECRETS = ("AKIAPLANTED", "planted-secret", "planted-session")
@@ -42,12 +42,6 @@ def aws(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     account.forget()
     account.answer("GetProducts", price_list)
     return account
-
-
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers() -> Iterator[None]:
-    with signal_handlers_kept():
-        yield
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Run:
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         self._monkeypatch.setattr(sys, "argv", ["orchestrate", *arguments])
-        with pytest.raises(SystemExit) as ended:
+        with signal_handlers_kept(), pytest.raises(SystemExit) as ended:
             main()
         said = self._capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err

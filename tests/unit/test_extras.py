@@ -2,21 +2,14 @@
 
 import importlib.metadata
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.extras import DISTRIBUTION, extra_of
 from orchestrator.version import __version__
-from tests.support.command_line import Run, signal_handlers_kept
+from tests.support.command_line import Run
 from tests.support.ledgers import write_sweep
-
-
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers() -> Iterator[None]:
-    with signal_handlers_kept():
-        yield
 
 
 @pytest.fixture
