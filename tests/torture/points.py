@@ -16,6 +16,8 @@ from tests.torture.figures import Figures
 
 SWEEP_ID = "f00dfeed"
 SWEEP = ("simulate", "--upscaling-speed", "1,5", "--tasks", "16", "--task-seconds", "5", "--parallel", "1")
+_OF_SQLITE = ("-wal", "-shm", "-journal")
+"""Ends of files of SQLite's own, which a process leaves that doesn't close its database; the next one reads them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Outcome:
             return cls({"show": shown.said}, {}, frozenset())
         trials = {each["trial_id"]: (each["status"], each["scorecard"]) for each in json.loads(shown.said)["trials"]}
         files = {each.relative_to(home).as_posix(): each for each in home.rglob("*") if each.is_file()}
-        kept = {name: path for name, path in files.items() if ".attempt" not in name}
+        # Earlier attempts are kept on purpose.
+        kept = {name: path for name, path in files.items() if ".attempt" not in name and not name.endswith(_OF_SQLITE)}
         traces = {name: path.read_bytes() for name, path in kept.items() if name.endswith(".jsonl")}
         return cls(trials, traces, frozenset(kept))
 
@@ -58,8 +61,7 @@ class Struck:
             if ended.code:
                 raise RuntimeError(ended.said)
             self.undisturbed = Outcome.of(home)
-            # Of SQLite's own files, those that are there only while it writes.
-            self.files = [home, *home.rglob("*"), *(home / f"ledger.db-{end}" for end in ("wal", "shm", "journal"))]
+            self.files = [home, *home.rglob("*"), *(home / f"ledger.db{end}" for end in _OF_SQLITE)]
 
     @contextmanager
     def _home(self) -> Iterator[Path]:
